@@ -1,0 +1,24 @@
+//! The bridge on one machine: the real function binaries behind a Lambda host and an API Gateway, with an embedded
+//! DynamoDB and stand-ins for Secrets Manager and Returning.AI.
+//!
+//! `bridge dev`, the end-to-end tests and the benches run on it. Everything listens on loopback, and every outside
+//! system can be made to fail by script ([`faults`]).
+
+pub mod aws;
+pub mod binaries;
+pub mod dynamodb;
+pub mod faults;
+pub mod front;
+pub mod gateway;
+pub mod http_client;
+pub mod lambda_host;
+pub mod records;
+pub mod returning_ai;
+pub mod secrets_manager;
+pub mod stack;
+
+/// A version 4 UUID, as request ids and version ids are.
+pub(crate) fn random_uuid() -> String {
+    let hex = format!("{:032x}", fastrand::u128(..));
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}

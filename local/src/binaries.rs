@@ -1,0 +1,117 @@
+//! The functions' binaries, built by cargo when a test, a bench or `bridge dev` wants them.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Deserialize;
+
+/// How they are compiled.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Profile {
+    Debug,
+    /// As they are deployed.
+    Release,
+}
+
+/// Why there are no binaries.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("cargo cannot be run")]
+    Cargo(#[source] io::Error),
+    #[error("cargo could not build the functions ({0})")]
+    Failed(ExitStatus),
+    #[error("cargo built no binary called {0}")]
+    NotBuilt(&'static str),
+}
+
+/// Builds the functions and returns the folder they are in; cargo's progress goes to stderr.
+///
+/// At most one build of a process runs at a time, and each profile is built once.
+///
+/// # Errors
+/// They do not build, or there is no cargo (on a machine that only has the binaries, name their folder instead).
+pub fn build_functions(profile: Profile) -> Result<PathBuf, BuildError> {
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let built = built.get_or_insert_default();
+    if let Some(folder) = built.get(&profile) {
+        return Ok(folder.clone());
+    }
+    let folder = build(profile)?;
+    built.insert(profile, folder.clone());
+    Ok(folder)
+}
+
+static BUILT: Mutex<Option<HashMap<Profile, PathBuf>>> = Mutex::new(None);
+
+fn build(profile: Profile) -> Result<PathBuf, BuildError> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .arg("build")
+        // Where cargo puts binaries depends on its configuration, so it is asked.
+        .arg("--message-format=json-render-diagnostics")
+        .args(match profile {
+            // With the program that `cargo run` builds, so that the dependencies' features are the same and nothing is
+            // compiled twice.
+            Profile::Debug => ["-p", "bridge", "-p", "rail", "-p", "rillis"].as_slice(),
+            Profile::Release => ["--release", "-p", "rail", "-p", "rillis"].as_slice(),
+        })
+        .current_dir(workspace_root())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    // Relative to where we are, not to where cargo is run.
+    if let Some(target) = std::env::var_os("CARGO_TARGET_DIR") {
+        let target = std::path::absolute(target).map_err(BuildError::Cargo)?;
+        command.env("CARGO_TARGET_DIR", target);
+    }
+    // What `cargo run` and `cargo test` tell a program about its own package makes build scripts that watch these
+    // variables (ring's does) run again, and everything above them compile again.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].iter().any(|prefix| told.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
+    let output = command.output().map_err(BuildError::Cargo)?;
+    if !output.status.success() {
+        return Err(BuildError::Failed(output.status));
+    }
+    let rail = executable(&output.stdout, "rail").ok_or(BuildError::NotBuilt("rail"))?;
+    executable(&output.stdout, "rillis").ok_or(BuildError::NotBuilt("rillis"))?;
+    let folder = rail.parent().ok_or(BuildError::NotBuilt("rail"))?;
+    Ok(folder.to_owned())
+}
+
+/// This crate's workspace where it was compiled; the current folder on another machine.
+fn workspace_root() -> PathBuf {
+    match Path::new(env!("CARGO_MANIFEST_DIR")).parent() {
+        Some(root) if root.join("Cargo.toml").is_file() => root.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Cargo's line about a finished piece of work, the two fields that matter.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+fn executable(cargo_says: &[u8], name: &str) -> Option<PathBuf> {
+    cargo_says
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| serde_json::from_slice::<Artifact>(line).ok())
+        .find_map(|artifact| artifact.executable.filter(|_| artifact.target.name == name))
+}
+
+#[cfg(test)]
+mod tests;

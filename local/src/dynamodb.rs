@@ -1,0 +1,288 @@
+//! An embedded DynamoDB: `dynoxide`, in memory or in a SQLite file, behind a front that counts calls and fails by script.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use dynoxide::actions::get_item::GetItemRequest;
+use dynoxide::actions::put_item::PutItemRequest;
+use dynoxide::actions::scan::ScanRequest;
+use dynoxide::{AttributeValue, Database, DynoxideError};
+use http::{Request, Response, StatusCode};
+use serde_json::{Map, Number, Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::aws::{AwsFront, Dialect};
+use crate::front::Front;
+use crate::http_client::HttpClient;
+
+/// The names of the bridge's tables on this machine.
+pub const EVENTS_TABLE: &str = "events";
+pub const CUSTOMERS_TABLE: &str = "customers";
+
+/// `CreateTable` for the events table, as `template.yaml` deploys it.
+pub fn events_table_definition(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            { "AttributeName": "pk", "AttributeType": "S" },
+            { "AttributeName": "due", "AttributeType": "S" },
+            { "AttributeName": "next_attempt_at", "AttributeType": "N" },
+        ],
+        "KeySchema": [{ "AttributeName": "pk", "KeyType": "HASH" }],
+        "GlobalSecondaryIndexes": [{
+            "IndexName": "due-index",
+            "KeySchema": [
+                { "AttributeName": "due", "KeyType": "HASH" },
+                { "AttributeName": "next_attempt_at", "KeyType": "RANGE" },
+            ],
+            "Projection": { "ProjectionType": "KEYS_ONLY" },
+        }],
+    })
+}
+
+/// `CreateTable` for the customers table.
+pub fn customers_table_definition(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{ "AttributeName": "ref", "AttributeType": "S" }],
+        "KeySchema": [{ "AttributeName": "ref", "KeyType": "HASH" }],
+    })
+}
+
+/// `UpdateTimeToLive` for either table: items go when `expires_at` has passed.
+pub fn time_to_live_definition(name: &str) -> Value {
+    json!({
+        "TableName": name,
+        "TimeToLiveSpecification": { "AttributeName": "expires_at", "Enabled": true },
+    })
+}
+
+/// A running DynamoDB. What counts calls and scripts faults is [`AwsFront`], reached through `Deref`.
+///
+/// Reading here ([`item`](Self::item), [`items`](Self::items)) goes past the front: it is not counted and cannot fail by
+/// script. Dropping it closes the port.
+pub struct DynamoDb {
+    database: Database,
+    aws: Arc<AwsFront>,
+    front: Front,
+    /// The engine serves until this is dropped.
+    _engine: oneshot::Sender<()>,
+}
+
+/// Why there is no DynamoDB.
+#[derive(Debug, thiserror::Error)]
+pub enum DynamoDbError {
+    #[error("the data folder {folder} cannot be made")]
+    Folder {
+        folder: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("no port on loopback")]
+    Listen(#[from] io::Error),
+    #[error("the embedded engine refused")]
+    Engine(#[from] DynoxideError),
+    #[error("not a request of DynamoDB's")]
+    Request(#[from] serde_json::Error),
+}
+
+impl DynamoDb {
+    /// Starts it with both tables made, in `folder`'s `dynamodb.sqlite` (kept from run to run) or in memory.
+    ///
+    /// # Errors
+    /// The folder or the file in it cannot be used, or there is no port.
+    pub async fn start(folder: Option<&Path>) -> Result<Self, DynamoDbError> {
+        let database = open(folder)?;
+        let engine_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let engine_url = format!("http://{}/", engine_listener.local_addr()?);
+        let (running, stopped) = oneshot::channel::<()>();
+        let engine = database.clone();
+        tokio::spawn(async move {
+            let stopped = async {
+                let _ = stopped.await;
+            };
+            let _ = dynoxide::server::serve_with_shutdown(engine_listener, engine, stopped).await;
+        });
+
+        let aws = Arc::new(AwsFront::new(DYNAMODB));
+        let client = HttpClient::default();
+        let counted = aws.clone();
+        let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
+            let aws = counted.clone();
+            let client = client.clone();
+            let engine_url = engine_url.clone();
+            async move { aws.answer(request, |_, request| forward(&aws, &client, &engine_url, request)).await }
+        })?;
+        let dynamodb = Self { database, aws, front, _engine: running };
+        dynamodb.create_table(events_table_definition(EVENTS_TABLE))?;
+        dynamodb.create_table(customers_table_definition(CUSTOMERS_TABLE))?;
+        Ok(dynamodb)
+    }
+
+    /// What `AWS_ENDPOINT_URL_DYNAMODB` is to be.
+    pub fn url(&self) -> String {
+        self.front.url()
+    }
+
+    /// Creates a table with its TTL attribute, unless a table of that name is there already.
+    ///
+    /// # Errors
+    /// The definition is not one of a table.
+    pub fn create_table(&self, definition: Value) -> Result<(), DynamoDbError> {
+        let name = definition["TableName"].as_str().unwrap_or_default();
+        let time_to_live = time_to_live_definition(name);
+        match self.database.create_table(serde_json::from_value(definition)?) {
+            Ok(_) => {}
+            Err(DynoxideError::ResourceInUseException(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        self.database.update_time_to_live(serde_json::from_value(time_to_live)?)?;
+        Ok(())
+    }
+
+    /// The event with this key as plain JSON: numbers with their digits, binary as base64.
+    ///
+    /// # Panics
+    /// The engine cannot read its own table.
+    pub fn item(&self, pk: &str) -> Option<Value> {
+        self.item_of(EVENTS_TABLE, "pk", pk)
+    }
+
+    /// The item of any table by its hash key.
+    ///
+    /// # Panics
+    /// The table is not there, or the engine cannot read it.
+    pub fn item_of(&self, table: &str, key: &str, value: &str) -> Option<Value> {
+        let request = GetItemRequest {
+            table_name: table.to_owned(),
+            key: HashMap::from([(key.to_owned(), AttributeValue::S(value.to_owned()))]),
+            consistent_read: Some(true),
+            ..GetItemRequest::default()
+        };
+        let answer = self.database.get_item(request);
+        let item = answer.expect("the engine reads its own table").item?;
+        Some(plain(&AttributeValue::M(item)))
+    }
+
+    /// All events as plain JSON, ordered by key.
+    ///
+    /// # Panics
+    /// The engine cannot read its own table.
+    pub fn items(&self) -> Vec<Value> {
+        let mut items = self.items_of(EVENTS_TABLE);
+        items.sort_by(|a, b| a["pk"].as_str().cmp(&b["pk"].as_str()));
+        items
+    }
+
+    /// All items of any table, in the engine's order.
+    ///
+    /// # Panics
+    /// The table is not there, or the engine cannot read it.
+    pub fn items_of(&self, table: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self.database.scan(ScanRequest {
+                table_name: table.to_owned(),
+                exclusive_start_key: start,
+                ..ScanRequest::default()
+            });
+            let page = page.expect("the engine reads its own table");
+            let read = page.items.unwrap_or_default();
+            items.extend(read.into_iter().map(|item| plain(&AttributeValue::M(item))));
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return items;
+            }
+        }
+    }
+
+    /// Writes an item in DynamoDB's own JSON (`{"pk": {"S": "rail#evt_1"}, ...}`), whatever is there.
+    ///
+    /// # Errors
+    /// It is not such an item, or has no key.
+    pub fn put_raw(&self, table: &str, item: &Value) -> Result<(), DynamoDbError> {
+        let request: PutItemRequest = serde_json::from_value(json!({ "TableName": table, "Item": item }))?;
+        self.database.put_item(request)?;
+        Ok(())
+    }
+}
+
+impl Deref for DynamoDb {
+    type Target = AwsFront;
+
+    fn deref(&self) -> &AwsFront {
+        &self.aws
+    }
+}
+
+fn open(folder: Option<&Path>) -> Result<Database, DynamoDbError> {
+    let Some(folder) = folder else {
+        return Ok(Database::memory()?);
+    };
+    std::fs::create_dir_all(folder).map_err(|source| DynamoDbError::Folder { folder: folder.to_owned(), source })?;
+    Ok(Database::new(&folder.join("dynamodb.sqlite").to_string_lossy())?)
+}
+
+async fn forward(aws: &AwsFront, client: &HttpClient, engine_url: &str, request: Request<Bytes>) -> Response<Bytes> {
+    let (mut head, body) = request.into_parts();
+    head.headers.remove(http::header::HOST);
+    match engine_url.parse() {
+        Ok(uri) => head.uri = uri,
+        Err(_) => return unavailable(aws),
+    }
+    client.send(Request::from_parts(head, body)).await.unwrap_or_else(|_| unavailable(aws))
+}
+
+fn unavailable(aws: &AwsFront) -> Response<Bytes> {
+    aws.exception(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the embedded engine does not answer")
+}
+
+fn plain(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!(text),
+        AttributeValue::N(digits) => number(digits),
+        AttributeValue::B(bytes) => json!(STANDARD.encode(bytes)),
+        AttributeValue::BOOL(truth) => json!(truth),
+        AttributeValue::NULL(_) => Value::Null,
+        AttributeValue::SS(texts) => json!(texts),
+        AttributeValue::NS(numbers) => numbers.iter().map(|digits| number(digits)).collect(),
+        AttributeValue::BS(many) => many.iter().map(|bytes| json!(STANDARD.encode(bytes))).collect(),
+        AttributeValue::L(list) => list.iter().map(plain).collect(),
+        AttributeValue::M(map) => {
+            let fields = map.iter().map(|(name, value)| (name.clone(), plain(value)));
+            Value::Object(fields.collect::<Map<_, _>>())
+        }
+    }
+}
+
+/// A JSON number where one holds all the digits, otherwise the digits as text.
+fn number(digits: &str) -> Value {
+    match digits.parse::<Number>() {
+        Ok(number) if number.to_string() == digits => Value::Number(number),
+        _ => json!(digits),
+    }
+}
+
+/// DynamoDB's own limit of a request.
+const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+const DYNAMODB: Dialect = Dialect {
+    target_prefix: "DynamoDB_20120810.",
+    content_type: "application/x-amz-json-1.0",
+    exception_prefix: "com.amazonaws.dynamodb.v20120810#",
+    throttle: "ProvisionedThroughputExceededException",
+};
+
+#[cfg(test)]
+mod tests;

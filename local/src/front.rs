@@ -1,0 +1,217 @@
+//! An HTTP/1.1 server on loopback that can also fail the way networks do: every server of this crate is one.
+
+use std::convert::Infallible;
+use std::future::{Future, pending};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+/// What goes back over the connection for one request.
+#[derive(Debug)]
+pub enum Answer {
+    /// An ordinary response.
+    Http(Response<Bytes>),
+    /// The head and half of the body at once, the rest after the pause.
+    SlowBody(Response<Bytes>, Duration),
+    /// The connection is reset (RST) before a byte of the answer.
+    Reset,
+    /// These bytes instead of a response, then the end of the stream.
+    Raw(Bytes),
+    /// Nothing, until the client gives up.
+    Hang,
+}
+
+impl Answer {
+    /// A JSON response; `content_type` because AWS's protocols have their own.
+    pub fn json(status: StatusCode, content_type: &'static str, body: &serde_json::Value) -> Self {
+        Self::Http(json_response(status, content_type, body))
+    }
+}
+
+/// A response with `body` printed as JSON.
+pub fn json_response(status: StatusCode, content_type: &'static str, body: &serde_json::Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
+    response
+}
+
+/// A listening server; dropping it closes the port and every connection.
+#[derive(Debug)]
+pub struct Front {
+    addr: SocketAddr,
+    accept: AbortHandle,
+}
+
+impl Front {
+    /// Listens on `127.0.0.1:port` (0: any free port) and answers each request with what `serve` returns for it.
+    ///
+    /// `serve` sees whole bodies; one above `max_body` bytes is answered 413 without it. A client that goes away drops
+    /// the future of `serve`, so an effect that must outlive the client belongs into a task of its own. Call this inside
+    /// a Tokio runtime.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn start<S, F>(port: u16, max_body: usize, serve: S) -> io::Result<Self>
+    where
+        S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
+        let addr = listener.local_addr()?;
+        let accept = tokio::spawn(accept(listener, max_body, Arc::new(serve))).abort_handle();
+        Ok(Self { addr, accept })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// `http://127.0.0.1:port`, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+/// The task that owns the connections, so that aborting it closes them all.
+async fn accept<S, F>(listener: TcpListener, max_body: usize, serve: Arc<S>)
+where
+    S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                // An error here is the client's (gone before accepted) or a passing want of descriptors.
+                let Ok((stream, _)) = accepted else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                connections.spawn(serve_connection(stream, max_body, serve.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// How a connection ends when its answer is not HTTP.
+enum Break {
+    Reset,
+    Raw(Bytes),
+}
+
+type Body = UnsyncBoxBody<Bytes, Infallible>;
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+async fn serve_connection<S, F>(stream: TcpStream, max_body: usize, serve: Arc<S>)
+where
+    S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let _ = stream.set_nodelay(true);
+    // The service cannot touch the socket, so it asks the connection's task to break it, and never completes.
+    let (breaks, mut broken) = mpsc::channel(1);
+    let service = service_fn(move |request: Request<Incoming>| -> Answering {
+        let serve = serve.clone();
+        let breaks = breaks.clone();
+        Box::pin(async move {
+            let (head, body) = request.into_parts();
+            let answer = match read_body(body, max_body).await {
+                Some(body) => serve(Request::from_parts(head, body)).await,
+                None => too_large(),
+            };
+            let end = match answer {
+                Answer::Http(response) => return Ok(response.map(|body| Full::new(body).boxed_unsync())),
+                Answer::SlowBody(response, pause) => {
+                    return Ok(response.map(|body| in_two_halves(body, pause)));
+                }
+                Answer::Reset => Break::Reset,
+                Answer::Raw(bytes) => Break::Raw(bytes),
+                Answer::Hang => pending().await,
+            };
+            let _ = breaks.send(end).await;
+            pending().await
+        })
+    });
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let end = tokio::select! {
+        _ = &mut connection => return,
+        Some(end) = broken.recv() => end,
+    };
+    let mut stream = connection.into_parts().io.into_inner();
+    match end {
+        Break::Reset => {
+            let _ = stream.set_zero_linger();
+        }
+        Break::Raw(bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            let _ = stream.shutdown().await;
+        }
+    }
+}
+
+/// The whole body; `None` when it is larger than allowed, or when the client went away.
+async fn read_body(mut body: Incoming, max_body: usize) -> Option<Bytes> {
+    let mut read = BytesMut::new();
+    let mut fits = true;
+    // Read to the end even when it is too large: closing on a client that is still sending resets the connection, and
+    // the 413 would be lost with it.
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.ok()?.into_data() else {
+            continue;
+        };
+        fits = fits && read.len() + data.len() <= max_body;
+        if fits {
+            read.extend_from_slice(&data);
+        }
+    }
+    fits.then(|| read.freeze())
+}
+
+fn too_large() -> Answer {
+    Answer::json(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "application/json",
+        &serde_json::json!({ "message": "Request Entity Too Large" }),
+    )
+}
+
+fn in_two_halves(body: Bytes, pause: Duration) -> Body {
+    let rest = body.slice(body.len() / 2..);
+    let first = body.slice(..body.len() / 2);
+    let halves = stream::unfold((vec![rest, first], Duration::ZERO), move |(mut halves, wait)| async move {
+        let half = halves.pop()?;
+        tokio::time::sleep(wait).await;
+        Some((Ok(Frame::data(half)), (halves, pause)))
+    });
+    StreamBody::new(halves).boxed_unsync()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,661 @@
+//! Lambda on this machine: Lambda's Runtime API for real function binaries, one process per concurrent event.
+//!
+//! As on Lambda, a process has one event at a time and is busy until it asks for the next, also after its response; it
+//! is frozen while it waits, and killed when it takes too long. Each process has a Runtime API of its own port, so that
+//! it is known by the address it calls.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::front::{Answer, Front};
+
+pub use self::log_sink::LogSink;
+pub use self::process::ProcessStats;
+use self::process::{Exited, Process};
+
+mod log_sink;
+mod process;
+
+/// A function as it is deployed.
+#[derive(Clone, Debug)]
+pub struct FunctionSpec {
+    pub name: String,
+    pub binary: PathBuf,
+    /// On top of what Lambda sets itself.
+    pub env: Vec<(String, String)>,
+    /// From the moment an event is given until the process asks for the next.
+    pub timeout: Duration,
+    /// Beyond it, events wait.
+    pub max_processes: usize,
+    /// Stop a process while it waits for an event, as Lambda does.
+    pub freeze: bool,
+    pub log: LogSink,
+}
+
+impl FunctionSpec {
+    /// The function `name` as `binary`, with Lambda's behaviour, 30 s and up to ten processes.
+    pub fn new(name: &str, binary: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            binary,
+            env: Vec::new(),
+            timeout: Duration::from_secs(30),
+            max_processes: 10,
+            freeze: true,
+            log: LogSink::default(),
+        }
+    }
+}
+
+/// One function and its processes.
+///
+/// Dropping it kills the processes and waits until they are gone (milliseconds).
+#[derive(Debug)]
+pub struct LambdaHost {
+    inner: Arc<Inner>,
+}
+
+/// Why a function cannot be hosted.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("the function's binary {binary} cannot be read")]
+    BinaryMissing {
+        binary: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{binary} is not a file")]
+    BinaryIsNotAFile { binary: PathBuf },
+    #[error("at least one process must be allowed")]
+    NoProcesses,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug)]
+pub struct Invoked {
+    pub response: Bytes,
+    pub request_id: String,
+    /// From `invoke` to the response, with the cold start and the wait for a free process if there were any.
+    pub ack: Duration,
+    /// It was the first event of its process.
+    pub cold: bool,
+    pub pid: u32,
+}
+
+/// Why an event has no response.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvokeError {
+    #[error("the function failed: {error_type}: {message}")]
+    FunctionError { error_type: String, message: String },
+    #[error("the process died ({status}) before it responded")]
+    ProcessDied { status: String },
+    #[error("no response within {timeout:?}")]
+    TimedOut { timeout: Duration },
+    #[error("the process did not come up: {reason}")]
+    InitFailed { reason: String },
+    #[error("the host was shut down")]
+    Stopped,
+}
+
+impl LambdaHost {
+    /// Hosts a function. No process is started before the first event. Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// There is no such binary, or no process is allowed.
+    pub fn start(spec: FunctionSpec) -> Result<Self, HostError> {
+        let binary = spec.binary.clone();
+        match spec.binary.metadata() {
+            Err(source) => return Err(HostError::BinaryMissing { binary, source }),
+            Ok(found) if !found.is_file() => return Err(HostError::BinaryIsNotAFile { binary }),
+            Ok(_) => {}
+        }
+        if spec.max_processes == 0 {
+            return Err(HostError::NoProcesses);
+        }
+        let inner = Inner {
+            spec,
+            runtime: Handle::current(),
+            state: Mutex::default(),
+            changed: Notify::new(),
+            kill_after_ack: AtomicBool::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    pub fn name(&self) -> &str {
+        &self.inner.spec.name
+    }
+
+    pub fn log(&self) -> &LogSink {
+        &self.inner.spec.log
+    }
+
+    /// Gives the function one event and returns as soon as its response is posted; the process may go on working.
+    ///
+    /// Dropping the future does not take the event back.
+    ///
+    /// # Errors
+    /// There is no response, and why.
+    pub async fn invoke(&self, event: Bytes) -> Result<Invoked, InvokeError> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut state = self.inner.state();
+            if state.stopped {
+                return Err(InvokeError::Stopped);
+            }
+            state.queue.push_back(Invocation {
+                request_id: crate::random_uuid(),
+                event,
+                asked: Instant::now(),
+                answer,
+            });
+            self.inner.dispatch(&mut state);
+        }
+        answered.await.unwrap_or(Err(InvokeError::Stopped))
+    }
+
+    /// Returns when every process waits for an event and no event waits for a process.
+    pub async fn idle(&self) {
+        self.inner.wait_until(State::is_idle).await;
+    }
+
+    /// The processes alive, oldest first.
+    pub fn pids(&self) -> Vec<u32> {
+        let state = self.inner.state();
+        let mut alive: Vec<_> = state.processes.iter().filter(|(_, p)| !p.killed).collect();
+        alive.sort_by_key(|(id, _)| **id);
+        alive.into_iter().map(|(_, p)| p.process.pid()).collect()
+    }
+
+    /// Kills a process (SIGKILL, also when frozen); an event it has not answered ends as [`InvokeError::ProcessDied`].
+    /// False when there is no such process of ours.
+    pub fn kill(&self, pid: u32) -> bool {
+        let mut state = self.inner.state();
+        let found = state.processes.values_mut().find(|p| p.process.pid() == pid);
+        found.is_some_and(|hosted| {
+            hosted.kill();
+            true
+        })
+    }
+
+    /// From now on (or no longer) a process is killed the moment its response is in, before it learns so.
+    pub fn set_kill_after_ack(&self, kill: bool) {
+        self.inner.kill_after_ack.store(kill, Ordering::SeqCst);
+    }
+
+    /// Peak memory and CPU time of a process that is alive.
+    pub fn process_stats(&self, pid: u32) -> Option<ProcessStats> {
+        self.pids().contains(&pid).then(|| ProcessStats::read(pid))?
+    }
+
+    /// How long each process took from its start to its first question for an event, in the order they got there.
+    pub fn cold_starts(&self) -> Vec<Duration> {
+        self.inner.state().cold_starts.clone()
+    }
+
+    /// Kills all processes and returns when they are gone; events without a response end as [`InvokeError::Stopped`].
+    pub async fn shutdown(&self) {
+        self.inner.stop();
+        self.inner.wait_until(|state| state.processes.is_empty()).await;
+    }
+}
+
+impl Drop for LambdaHost {
+    fn drop(&mut self) {
+        self.inner.stop();
+        let reapers = std::mem::take(&mut self.inner.state().reapers);
+        for reaper in reapers {
+            let _ = reaper.join();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    spec: FunctionSpec,
+    /// Processes are also started from the thread that saw another one die.
+    runtime: Handle,
+    state: Mutex<State>,
+    changed: Notify,
+    kill_after_ack: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopped: bool,
+    queue: VecDeque<Invocation>,
+    processes: HashMap<ProcessId, Hosted>,
+    last_id: ProcessId,
+    cold_starts: Vec<Duration>,
+    /// One thread per process ever started and not joined yet.
+    reapers: Vec<JoinHandle<()>>,
+}
+
+type ProcessId = u64;
+
+/// A process and what it is doing.
+#[derive(Debug)]
+struct Hosted {
+    process: Process,
+    phase: Phase,
+    /// Our signal is on its way: it gets nothing more to do and takes nobody's place.
+    killed: bool,
+    served: u64,
+    /// Counts the phases, so that a limit that is late does not strike the next one.
+    phase_number: u64,
+    _runtime_api: Front,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// It has not asked for an event yet.
+    Starting { limit: AbortHandle },
+    /// It waits for an event; the sender completes its `next`.
+    Waiting(oneshot::Sender<Given>),
+    /// It has an event, answered (`answer` is `None`) or not.
+    Busy {
+        request_id: String,
+        asked: Instant,
+        answer: Option<oneshot::Sender<Result<Invoked, InvokeError>>>,
+        limit: AbortHandle,
+    },
+    /// It reported an init error, which its event has been told; it is about to exit.
+    Failed,
+}
+
+/// An event that waits for a process.
+#[derive(Debug)]
+struct Invocation {
+    request_id: String,
+    event: Bytes,
+    asked: Instant,
+    answer: oneshot::Sender<Result<Invoked, InvokeError>>,
+}
+
+/// What answers `next`.
+#[derive(Debug)]
+struct Given {
+    request_id: String,
+    event: Bytes,
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wait_until(&self, reached: impl Fn(&State) -> bool) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            // Registered before looking, so that a change in between is not missed.
+            changed.as_mut().enable();
+            if reached(&self.state()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Gives waiting events to waiting processes, and starts processes for the rest.
+    fn dispatch(self: &Arc<Self>, state: &mut State) {
+        while !state.queue.is_empty()
+            && let Some(id) = state.waiting_process()
+        {
+            self.give(state, id);
+        }
+        while state.queue.len() > state.starting() && state.alive() < self.spec.max_processes {
+            if let Err(error) = self.start_process(state) {
+                let reason = format!("{}: {error}", self.spec.binary.display());
+                state.fail_one(InvokeError::InitFailed { reason });
+                self.changed.notify_waiters();
+            }
+        }
+    }
+
+    /// Gives the oldest waiting event to a process that waits for one.
+    fn give(self: &Arc<Self>, state: &mut State, id: ProcessId) {
+        let Some(invocation) = state.queue.pop_front() else {
+            return;
+        };
+        let Some(hosted) = state.processes.get_mut(&id) else {
+            return state.queue.push_front(invocation);
+        };
+        hosted.phase_number += 1;
+        let phase = Phase::Busy {
+            request_id: invocation.request_id.clone(),
+            asked: invocation.asked,
+            answer: Some(invocation.answer),
+            limit: self.limit(id, hosted.phase_number, self.spec.timeout),
+        };
+        let Phase::Waiting(next) = std::mem::replace(&mut hosted.phase, phase) else {
+            return;
+        };
+        if self.spec.freeze {
+            hosted.process.thaw();
+        }
+        let given = Given { request_id: invocation.request_id, event: invocation.event };
+        if next.send(given).is_err() {
+            // It hung up while it waited, which no runtime does: there is no telling what it is up to.
+            hosted.kill();
+        }
+    }
+
+    fn start_process(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        state.last_id += 1;
+        let id = state.last_id;
+        let _in_runtime = self.runtime.enter();
+        let host = Arc::downgrade(self);
+        let runtime_api = Front::start(0, MAX_RESPONSE_BYTES, move |request| {
+            let host = host.clone();
+            async move { answer_runtime_api(&host, id, request).await }
+        })?;
+        let host = self.clone();
+        let reaped = move |exited: Exited| host.exited(id, exited);
+        let (process, reaper) = Process::spawn(&self.spec, runtime_api.addr(), reaped)?;
+        // Those that have ended are only handles by now.
+        state.reapers.retain(|reaper| !reaper.is_finished());
+        state.reapers.push(reaper);
+        let hosted = Hosted {
+            process,
+            phase: Phase::Starting { limit: self.limit(id, 0, INIT_LIMIT) },
+            killed: false,
+            served: 0,
+            phase_number: 0,
+            _runtime_api: runtime_api,
+        };
+        state.processes.insert(id, hosted);
+        Ok(())
+    }
+
+    /// Kills the process after this long, unless the phase it is entering has ended by then.
+    fn limit(self: &Arc<Self>, id: ProcessId, phase: u64, after: Duration) -> AbortHandle {
+        let host = Arc::downgrade(self);
+        let limit = async move {
+            tokio::time::sleep(after).await;
+            if let Some(host) = host.upgrade() {
+                host.took_too_long(id, phase, after);
+            }
+        };
+        self.runtime.spawn(limit).abort_handle()
+    }
+
+    fn took_too_long(&self, id: ProcessId, phase: u64, timeout: Duration) {
+        let mut state = self.state();
+        let Some(hosted) = state.processes.get_mut(&id) else {
+            return;
+        };
+        if hosted.phase_number != phase {
+            return;
+        }
+        hosted.kill();
+        if let Phase::Busy { answer, .. } = &mut hosted.phase
+            && let Some(answer) = answer.take()
+        {
+            let _ = answer.send(Err(InvokeError::TimedOut { timeout }));
+        }
+    }
+
+    /// A process asks for an event. It will get one, or be frozen until there is one.
+    fn next(self: &Arc<Self>, id: ProcessId) -> Option<oneshot::Receiver<Given>> {
+        let (next, given) = oneshot::channel();
+        let mut state = self.state();
+        let state = &mut *state;
+        let hosted = state.processes.get_mut(&id)?;
+        if let Phase::Starting { .. } = hosted.phase {
+            state.cold_starts.push(hosted.process.age());
+        }
+        let unanswered = hosted.enter(Phase::Waiting(next));
+        if let Some(answer) = unanswered {
+            let _ = answer.send(Err(InvokeError::FunctionError {
+                error_type: "Runtime.NoResponse".to_owned(),
+                message: "the function asked for the next event without a response".to_owned(),
+            }));
+        }
+        if !hosted.killed {
+            match state.queue.is_empty() {
+                false => self.give(state, id),
+                true if self.spec.freeze => hosted.process.freeze(),
+                true => {}
+            }
+        }
+        self.changed.notify_waiters();
+        Some(given)
+    }
+
+    /// A process posts the response or the error of its event. False when it has no such event.
+    fn answered(&self, id: ProcessId, request_id: &str, outcome: Result<Bytes, InvokeError>) -> bool {
+        let mut state = self.state();
+        let Some(hosted) = state.processes.get_mut(&id) else {
+            return false;
+        };
+        let Phase::Busy { request_id: current, asked, answer, .. } = &mut hosted.phase else {
+            return false;
+        };
+        let (true, Some(answer)) = (current == request_id, answer.take()) else {
+            return false;
+        };
+        let ack = asked.elapsed();
+        if self.kill_after_ack.load(Ordering::SeqCst) {
+            hosted.kill();
+        }
+        hosted.served += 1;
+        let _ = answer.send(outcome.map(|response| Invoked {
+            response,
+            request_id: request_id.to_owned(),
+            ack,
+            cold: hosted.served == 1,
+            pid: hosted.process.pid(),
+        }));
+        true
+    }
+
+    fn init_failed(&self, id: ProcessId, reason: String) {
+        let mut state = self.state();
+        if let Some(hosted) = state.processes.get_mut(&id)
+            && matches!(hosted.phase, Phase::Starting { .. })
+        {
+            // Its limit goes on: a process that does not exit after this is killed.
+            hosted.phase = Phase::Failed;
+            state.fail_one(InvokeError::InitFailed { reason });
+        }
+    }
+
+    /// A process is gone; called by the thread that waited for it.
+    fn exited(self: &Arc<Self>, id: ProcessId, exited: Exited) {
+        let mut state = self.state();
+        let exited = exited.reap();
+        let Some(mut hosted) = state.processes.remove(&id) else {
+            return;
+        };
+        let stopped = state.stopped;
+        let starting = matches!(hosted.phase, Phase::Starting { .. });
+        if let Some(answer) = hosted.enter(Phase::Failed) {
+            let _ = answer.send(Err(match stopped {
+                true => InvokeError::Stopped,
+                false => InvokeError::ProcessDied { status: exited },
+            }));
+        } else if starting && !stopped {
+            let reason = format!("it ended ({exited}) before it asked for an event");
+            state.fail_one(InvokeError::InitFailed { reason });
+        }
+        if !stopped {
+            self.dispatch(&mut state);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    fn stop(&self) {
+        let mut state = self.state();
+        state.stopped = true;
+        for invocation in state.queue.drain(..) {
+            let _ = invocation.answer.send(Err(InvokeError::Stopped));
+        }
+        for hosted in state.processes.values_mut() {
+            hosted.kill();
+        }
+        self.changed.notify_waiters();
+    }
+}
+
+impl State {
+    fn is_idle(&self) -> bool {
+        let waits = |hosted: &Hosted| matches!(hosted.phase, Phase::Waiting(_)) && !hosted.killed;
+        self.queue.is_empty() && self.processes.values().all(waits)
+    }
+
+    /// The one that served last would be Lambda's choice as well; the oldest keeps it predictable.
+    fn waiting_process(&self) -> Option<ProcessId> {
+        let mut waiting =
+            self.processes.iter().filter(|(_, hosted)| matches!(hosted.phase, Phase::Waiting(_)) && !hosted.killed);
+        let first = waiting.next()?.0;
+        Some(*waiting.map(|(id, _)| id).fold(first, Ord::min))
+    }
+
+    fn starting(&self) -> usize {
+        let starting = |hosted: &&Hosted| matches!(hosted.phase, Phase::Starting { .. });
+        self.processes.values().filter(starting).count()
+    }
+
+    fn alive(&self) -> usize {
+        self.processes.values().filter(|p| !p.killed).count()
+    }
+
+    /// Ends the event that waits longest: the process that would have had it did not come up.
+    fn fail_one(&mut self, error: InvokeError) {
+        if let Some(invocation) = self.queue.pop_front() {
+            let _ = invocation.answer.send(Err(error));
+        }
+    }
+}
+
+impl Hosted {
+    /// Goes over to another phase; returns who still waits for an answer of the last one.
+    fn enter(&mut self, phase: Phase) -> Option<oneshot::Sender<Result<Invoked, InvokeError>>> {
+        self.phase_number += 1;
+        match std::mem::replace(&mut self.phase, phase) {
+            Phase::Starting { limit } => {
+                limit.abort();
+                None
+            }
+            Phase::Busy { limit, answer, .. } => {
+                limit.abort();
+                answer
+            }
+            Phase::Waiting(_) | Phase::Failed => None,
+        }
+    }
+
+    fn kill(&mut self) {
+        self.killed = true;
+        self.process.kill();
+    }
+}
+
+/// Lambda's Runtime API, version 2018-06-01, for one process.
+async fn answer_runtime_api(host: &Weak<Inner>, id: ProcessId, request: Request<Bytes>) -> Answer {
+    let path = request.uri().path();
+    let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
+        return runtime_api_error(StatusCode::NOT_FOUND, "InvalidPath");
+    };
+    if request.method() == Method::GET && path == "invocation/next" {
+        let given = host.upgrade().and_then(|host| host.next(id));
+        // The host must not be kept alive by a process that waits.
+        let given = match given {
+            Some(given) => given.await.ok(),
+            None => None,
+        };
+        return match (given, host.upgrade()) {
+            (Some(given), Some(host)) => Answer::Http(next_response(&host.spec, given)),
+            // Killed or shut down while it waited.
+            _ => Answer::Reset,
+        };
+    }
+    let Some(host) = host.upgrade() else {
+        return Answer::Reset;
+    };
+    if request.method() == Method::POST && path == "init/error" {
+        host.init_failed(id, error_text(request.body()));
+        return accepted();
+    }
+    let invocation = path.strip_prefix("invocation/");
+    let known = match invocation.and_then(|rest| rest.split_once('/')) {
+        Some((request_id, "response")) if request.method() == Method::POST => {
+            host.answered(id, request_id, Ok(request.body().clone()))
+        }
+        Some((request_id, "error")) if request.method() == Method::POST => {
+            host.answered(id, request_id, Err(function_error(request.body())))
+        }
+        _ => return runtime_api_error(StatusCode::NOT_FOUND, "InvalidPath"),
+    };
+    match known {
+        true => accepted(),
+        false => runtime_api_error(StatusCode::BAD_REQUEST, "InvalidRequestID"),
+    }
+}
+
+fn next_response(spec: &FunctionSpec, given: Given) -> Response<Bytes> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    let deadline_ms = (now + spec.timeout).as_millis();
+    let trace = format!("Root=1-{:08x}-{:024x};Sampled=0", now.as_secs(), fastrand::u128(..) >> 32);
+    let name = &spec.name;
+    let mut response = Response::new(given.event);
+    for (header, value) in [
+        ("content-type", "application/json".to_owned()),
+        ("lambda-runtime-aws-request-id", given.request_id),
+        ("lambda-runtime-deadline-ms", deadline_ms.to_string()),
+        ("lambda-runtime-invoked-function-arn", format!("arn:aws:lambda:us-east-1:000000000000:function:{name}")),
+        ("lambda-runtime-trace-id", trace),
+    ] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().insert(header, value);
+        }
+    }
+    response
+}
+
+fn accepted() -> Answer {
+    Answer::json(StatusCode::ACCEPTED, JSON, &json!({ "status": "OK" }))
+}
+
+fn runtime_api_error(status: StatusCode, kind: &str) -> Answer {
+    let body = json!({ "errorType": kind, "errorMessage": kind });
+    Answer::json(status, JSON, &body)
+}
+
+fn function_error(body: &[u8]) -> InvokeError {
+    let error: Value = serde_json::from_slice(body).unwrap_or_default();
+    let field = |name: &str| error[name].as_str().unwrap_or("unknown").to_owned();
+    InvokeError::FunctionError { error_type: field("errorType"), message: field("errorMessage") }
+}
+
+fn error_text(body: &[u8]) -> String {
+    let error: Value = serde_json::from_slice(body).unwrap_or_default();
+    match error["errorMessage"].as_str() {
+        Some(message) => message.to_owned(),
+        None => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
+const JSON: &str = "application/json";
+/// Lambda's limit of a buffered response is 6 MB.
+const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
+/// Lambda gives the init phase 10 s.
+const INIT_LIMIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! A stand-in for Secrets Manager: secrets with a current and a previous version, in memory or in a JSON file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::aws::{AwsFront, Dialect};
+use crate::front::{Front, json_response};
+
+/// A running Secrets Manager. What counts calls and scripts faults is [`AwsFront`], reached through `Deref`.
+#[derive(Debug)]
+pub struct SecretsManager {
+    secrets: Arc<Secrets>,
+    aws: Arc<AwsFront>,
+    front: Front,
+}
+
+/// Why there is no Secrets Manager, or why a secret was not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretsManagerError {
+    #[error("no port on loopback")]
+    Listen(#[source] io::Error),
+    #[error("the file of secrets {path} cannot be read or written")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the file of secrets {path} is not what was written there")]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl SecretsManager {
+    /// Starts it with the secrets of `file`, where every change is written; `None` keeps them in memory.
+    ///
+    /// # Errors
+    /// The file is there but cannot be read, or there is no port.
+    pub fn start(file: Option<&Path>) -> Result<Self, SecretsManagerError> {
+        let secrets = Arc::new(Secrets::open(file)?);
+        let aws = Arc::new(AwsFront::new(SECRETS_MANAGER));
+        let (kept, counted) = (secrets.clone(), aws.clone());
+        let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
+            let (secrets, aws) = (kept.clone(), counted.clone());
+            async move {
+                let perform = async |operation: String, request: http::Request<Bytes>| {
+                    secrets.perform(&aws, &operation, request.body())
+                };
+                aws.answer(request, perform).await
+            }
+        })
+        .map_err(SecretsManagerError::Listen)?;
+        Ok(Self { secrets, aws, front })
+    }
+
+    /// What `AWS_ENDPOINT_URL_SECRETS_MANAGER` is to be.
+    pub fn url(&self) -> String {
+        self.front.url()
+    }
+
+    /// Makes `value` the current version, made new if need be; what was current becomes the previous.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn put(&self, name: &str, value: &Value) -> Result<(), SecretsManagerError> {
+        let mut secrets = self.secrets.lock();
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        secrets.entry(name.to_owned()).or_default().put(new_version_id(), text);
+        self.secrets.save(&secrets)
+    }
+
+    /// Whether there is a secret of this name.
+    pub fn holds(&self, name: &str) -> bool {
+        self.secrets.lock().contains_key(name)
+    }
+
+    /// The current version, parsed when it is JSON.
+    pub fn current(&self, name: &str) -> Option<Value> {
+        let secrets = self.secrets.lock();
+        let text = &secrets.get(name)?.current.as_ref()?.secret_string;
+        Some(serde_json::from_str(text).unwrap_or_else(|_| json!(text)))
+    }
+
+    /// Forgets a secret and its versions.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn remove(&self, name: &str) -> Result<(), SecretsManagerError> {
+        let mut secrets = self.secrets.lock();
+        secrets.remove(name);
+        self.secrets.save(&secrets)
+    }
+
+    /// Forgets only the previous version, as an operator does when the old key can go.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn remove_previous(&self, name: &str) -> Result<(), SecretsManagerError> {
+        let mut secrets = self.secrets.lock();
+        if let Some(secret) = secrets.get_mut(name) {
+            secret.previous = None;
+        }
+        self.secrets.save(&secrets)
+    }
+}
+
+impl Deref for SecretsManager {
+    type Target = AwsFront;
+
+    fn deref(&self) -> &AwsFront {
+        &self.aws
+    }
+}
+
+#[derive(Debug)]
+struct Secrets {
+    file: Option<PathBuf>,
+    by_name: Mutex<BTreeMap<String, Secret>>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+struct Secret {
+    current: Option<Version>,
+    previous: Option<Version>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+struct Version {
+    id: String,
+    secret_string: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Call {
+    secret_id: String,
+    version_id: Option<String>,
+    version_stage: Option<String>,
+    secret_string: Option<String>,
+    client_request_token: Option<String>,
+}
+
+impl Secrets {
+    fn open(file: Option<&Path>) -> Result<Self, SecretsManagerError> {
+        let by_name = match file {
+            Some(path) if path.exists() => {
+                let text = std::fs::read(path)
+                    .map_err(|source| SecretsManagerError::File { path: path.to_owned(), source })?;
+                serde_json::from_slice(&text)
+                    .map_err(|source| SecretsManagerError::Unreadable { path: path.to_owned(), source })?
+            }
+            _ => BTreeMap::new(),
+        };
+        Ok(Self { file: file.map(Path::to_owned), by_name: Mutex::new(by_name) })
+    }
+
+    fn save(&self, secrets: &BTreeMap<String, Secret>) -> Result<(), SecretsManagerError> {
+        let Some(path) = &self.file else {
+            return Ok(());
+        };
+        let written = || {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::write(path, serde_json::to_vec_pretty(secrets)?)
+        };
+        written().map_err(|source| SecretsManagerError::File { path: path.clone(), source })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Secret>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn perform(&self, aws: &AwsFront, operation: &str, body: &[u8]) -> Response<Bytes> {
+        let refuse = |name, message| aws.exception(StatusCode::BAD_REQUEST, name, message);
+        let Ok(call) = serde_json::from_slice::<Call>(body) else {
+            return refuse("InvalidRequestException", "not a request of this operation");
+        };
+        let mut secrets = self.lock();
+        let name = name_of(&call.secret_id).to_owned();
+        let Some(secret) = secrets.get_mut(&name) else {
+            return refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
+        };
+        let answer = match operation {
+            "GetSecretValue" => match secret.version(&call) {
+                Some((version, stage)) => json!({
+                    "VersionId": version.id,
+                    "SecretString": version.secret_string,
+                    "VersionStages": [stage],
+                    "CreatedDate": now_s(),
+                }),
+                None => {
+                    return refuse(
+                        "ResourceNotFoundException",
+                        "Secrets Manager can't find the specified secret value for that staging label or version.",
+                    );
+                }
+            },
+            "PutSecretValue" => {
+                let Some(value) = call.secret_string else {
+                    return refuse("InvalidParameterException", "SecretString is missing");
+                };
+                let id = call.client_request_token.unwrap_or_else(new_version_id);
+                secret.put(id.clone(), value);
+                if self.save(&secrets).is_err() {
+                    return aws.exception(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "InternalServiceError",
+                        "the file of secrets cannot be written",
+                    );
+                }
+                json!({ "VersionId": id, "VersionStages": [CURRENT] })
+            }
+            "DescribeSecret" => {
+                let versions = [(&secret.current, CURRENT), (&secret.previous, PREVIOUS)];
+                let stages: serde_json::Map<String, Value> = versions
+                    .into_iter()
+                    .filter_map(|(version, stage)| Some((version.as_ref()?.id.clone(), json!([stage]))))
+                    .collect();
+                json!({ "VersionIdsToStages": stages, "CreatedDate": now_s() })
+            }
+            _ => return refuse("UnknownOperationException", ""),
+        };
+        let mut answer = answer;
+        answer["Name"] = json!(name);
+        answer["ARN"] = json!(format!("{ARN_PREFIX}{name}-local0"));
+        json_response(StatusCode::OK, SECRETS_MANAGER.content_type, &answer)
+    }
+}
+
+impl Secret {
+    /// A version id that is there already changes nothing: that is how AWS makes the call idempotent.
+    fn put(&mut self, id: String, secret_string: String) {
+        let known = [&self.current, &self.previous];
+        if known.into_iter().flatten().any(|version| version.id == id) {
+            return;
+        }
+        let replaced = self.current.replace(Version { id, secret_string });
+        if replaced.is_some() {
+            self.previous = replaced;
+        }
+    }
+
+    fn version(&self, call: &Call) -> Option<(&Version, &'static str)> {
+        let staged = [(&self.current, CURRENT), (&self.previous, PREVIOUS)];
+        let default_stage = call.version_id.is_none().then_some(CURRENT);
+        let stage = call.version_stage.as_deref().or(default_stage);
+        staged
+            .into_iter()
+            .filter_map(|(version, name)| Some((version.as_ref()?, name)))
+            .filter(|(_, name)| stage.is_none_or(|wanted| wanted == *name))
+            .find(|(version, _)| call.version_id.as_ref().is_none_or(|id| *id == version.id))
+    }
+}
+
+/// A secret may be named by its ARN, which ends in six random characters after the name.
+fn name_of(secret_id: &str) -> &str {
+    match secret_id.strip_prefix(ARN_PREFIX) {
+        Some(name) => name.rsplit_once('-').map_or(name, |(name, _)| name),
+        None => secret_id,
+    }
+}
+
+fn new_version_id() -> String {
+    crate::random_uuid()
+}
+
+fn now_s() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
+const ARN_PREFIX: &str = "arn:aws:secretsmanager:us-east-1:000000000000:secret:";
+/// A secret holds at most 64 KiB.
+const MAX_REQUEST_BYTES: usize = 128 * 1024;
+
+const SECRETS_MANAGER: Dialect = Dialect {
+    target_prefix: "secretsmanager.",
+    content_type: "application/x-amz-json-1.1",
+    exception_prefix: "",
+    throttle: "ThrottlingException",
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! The whole bridge: DynamoDB, Secrets Manager, Returning.AI, the functions and the gateway, wired to each other.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE};
+use crate::gateway::{Gateway, Observer, Route};
+use crate::http_client::{HttpClient, SendError};
+use crate::lambda_host::{FunctionSpec, HostError, LambdaHost, LogSink};
+use crate::returning_ai::{IncomingWebhook, ReturningAi, Workflow};
+use crate::secrets_manager::{SecretsManager, SecretsManagerError};
+
+/// The functions behind the gateway; each is called as its provider, at `/webhooks/{provider}`.
+pub const FUNCTIONS: [&str; 2] = ["rail", "rillis"];
+
+/// The keys that the sample secrets hold.
+pub const RAIL_SAMPLE_KEY: &str = "whsec_sample_rail_key_do_not_use";
+pub const RILLIS_SAMPLE_KEY: &str = "whsec_sample_rillis_key_do_not_use";
+
+/// The secrets' names.
+pub const RAIL_SIGNING_SECRET: &str = "bridge/rail/signing";
+pub const RILLIS_SIGNING_SECRET: &str = "bridge/rillis/signing";
+pub const RETURNING_AI_SECRET: &str = "bridge/returning-ai";
+
+/// What to start, and how.
+#[derive(Clone)]
+pub struct StackOptions {
+    /// The folder with the functions' binaries, named as the functions.
+    pub functions: PathBuf,
+    /// Where table and secrets are kept from run to run; `None` keeps them in memory.
+    pub data: Option<PathBuf>,
+    /// The gateway's; 0 is any free one.
+    pub port: u16,
+    /// Returning.AI has a session workflow of each of these names.
+    pub workflows: Vec<String>,
+    pub incoming_webhooks: Vec<String>,
+    pub freeze: bool,
+    pub timeout: Duration,
+    /// Per function.
+    pub max_processes: usize,
+    /// For all functions; wins over what the stack sets.
+    pub extra_env: Vec<(String, String)>,
+    /// Where all functions' lines go.
+    pub log: LogSink,
+    /// Told of every request that the gateway answered.
+    pub observer: Option<Observer>,
+}
+
+impl StackOptions {
+    /// Everything in memory, on any port, as on Lambda, without workflows.
+    pub fn new(functions: PathBuf) -> Self {
+        Self {
+            functions,
+            data: None,
+            port: 0,
+            workflows: Vec::new(),
+            incoming_webhooks: Vec::new(),
+            freeze: true,
+            timeout: Duration::from_secs(30),
+            max_processes: 10,
+            extra_env: Vec::new(),
+            log: LogSink::default(),
+            observer: None,
+        }
+    }
+}
+
+/// A running bridge. Dropping it kills the functions' processes and closes the ports.
+pub struct Stack {
+    // Dropped in this order: nothing new comes in, then the functions end, then what they call.
+    gateway: Gateway,
+    functions: Vec<Arc<LambdaHost>>,
+    pub dynamodb: DynamoDb,
+    pub secrets_manager: SecretsManager,
+    pub returning_ai: ReturningAi,
+    client: HttpClient,
+    options: StackOptions,
+}
+
+/// Which part did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    #[error("DynamoDB did not start")]
+    DynamoDb(#[from] DynamoDbError),
+    #[error("Secrets Manager did not start")]
+    SecretsManager(#[from] SecretsManagerError),
+    #[error("Returning.AI's stand-in did not start")]
+    ReturningAi(#[source] io::Error),
+    #[error("function {name} cannot be hosted")]
+    Function {
+        name: &'static str,
+        #[source]
+        source: HostError,
+    },
+    #[error("the gateway cannot listen on port {port}")]
+    Gateway {
+        port: u16,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Stack {
+    /// Starts every part. Call it inside a Tokio runtime.
+    ///
+    /// # Errors
+    /// A part did not start; those that had are stopped again.
+    pub async fn start(options: StackOptions) -> Result<Self, StackError> {
+        let dynamodb = DynamoDb::start(options.data.as_deref()).await?;
+        let file = options.data.as_ref().map(|data| data.join("secrets.json"));
+        let secrets_manager = SecretsManager::start(file.as_deref())?;
+        let workflows = options.workflows.iter();
+        let incoming = options.incoming_webhooks.iter();
+        let returning_ai = ReturningAi::start(
+            workflows.map(|name| Workflow::session(name)).collect(),
+            incoming.map(|name| IncomingWebhook::with_sample_key(name)).collect(),
+        )
+        .map_err(StackError::ReturningAi)?;
+        for (name, value) in sample_signing_secrets() {
+            // A key that was rotated in an earlier run stays.
+            if !secrets_manager.holds(name) {
+                secrets_manager.put(name, &value)?;
+            }
+        }
+        // Its URLs have another port in each run.
+        secrets_manager.put(RETURNING_AI_SECRET, &returning_ai.secret())?;
+
+        let mut functions = Vec::new();
+        let mut routes = Vec::new();
+        for name in FUNCTIONS {
+            let spec = spec(&options, &dynamodb, &secrets_manager, name);
+            let host = LambdaHost::start(spec).map_err(|source| StackError::Function { name, source })?;
+            let host = Arc::new(host);
+            routes.push(Route { path: webhook_path(name), function: host.clone() });
+            functions.push(host);
+        }
+        let port = options.port;
+        let gateway = Gateway::start(port, routes, options.observer.clone())
+            .map_err(|source| StackError::Gateway { port, source })?;
+        Ok(Self { gateway, functions, dynamodb, secrets_manager, returning_ai, client: HttpClient::default(), options })
+    }
+
+    /// The gateway's, without a slash at the end.
+    pub fn url(&self) -> String {
+        self.gateway.url()
+    }
+
+    pub fn port(&self) -> u16 {
+        self.gateway.port()
+    }
+
+    /// What a provider is given to call.
+    pub fn webhook_url(&self, provider: &str) -> String {
+        format!("{}{}", self.url(), webhook_path(provider))
+    }
+
+    /// The host of one of [`FUNCTIONS`].
+    pub fn function(&self, name: &str) -> Option<&LambdaHost> {
+        let host = self.functions.iter().find(|host| host.name() == name)?;
+        Some(host)
+    }
+
+    /// How the stack hosts a binary of this name in the functions' folder, to host another one beside it.
+    pub fn function_spec(&self, name: &str) -> FunctionSpec {
+        spec(&self.options, &self.dynamodb, &self.secrets_manager, name)
+    }
+
+    /// The lines of all functions.
+    pub fn log(&self) -> &LogSink {
+        &self.options.log
+    }
+
+    /// POSTs to a provider's webhook through the gateway; status and body of the answer.
+    ///
+    /// # Errors
+    /// There was no answer.
+    pub async fn send<N: AsRef<str>, V: AsRef<str>>(
+        &self,
+        provider: &str,
+        headers: &[(N, V)],
+        body: impl Into<Bytes>,
+    ) -> Result<(u16, String), SendError> {
+        let url = self.webhook_url(provider);
+        let response = self.client.post(&url, headers, body.into()).await?;
+        let text = String::from_utf8_lossy(response.body()).into_owned();
+        Ok((response.status().as_u16(), text))
+    }
+
+    /// Returns when no function is working on anything.
+    pub async fn settled(&self) {
+        for function in &self.functions {
+            function.idle().await;
+        }
+    }
+
+    /// Kills the functions and returns when they are gone.
+    pub async fn shutdown(self) {
+        drop(self.gateway);
+        for function in &self.functions {
+            function.shutdown().await;
+        }
+    }
+}
+
+/// The path at which the gateway has a provider's function.
+pub fn webhook_path(provider: &str) -> String {
+    format!("/webhooks/{provider}")
+}
+
+fn sample_signing_secrets() -> [(&'static str, Value); 2] {
+    [
+        (RAIL_SIGNING_SECRET, json!({ "keys": { "sample-subscription": RAIL_SAMPLE_KEY } })),
+        (RILLIS_SIGNING_SECRET, json!({ "keys": { "current": RILLIS_SAMPLE_KEY } })),
+    ]
+}
+
+fn spec(options: &StackOptions, dynamodb: &DynamoDb, secrets_manager: &SecretsManager, name: &str) -> FunctionSpec {
+    let mut env = [
+        ("TABLE_NAME", EVENTS_TABLE.to_owned()),
+        ("CUSTOMERS_TABLE_NAME", CUSTOMERS_TABLE.to_owned()),
+        ("SIGNING_SECRET_ID", format!("bridge/{name}/signing")),
+        ("RETURNING_AI_SECRET_ID", RETURNING_AI_SECRET.to_owned()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager.url()),
+        ("LOG_LEVEL", "info".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec();
+    env.extend(options.extra_env.iter().cloned());
+    FunctionSpec {
+        name: name.to_owned(),
+        binary: options.functions.join(name),
+        env,
+        timeout: options.timeout,
+        max_processes: options.max_processes,
+        freeze: options.freeze,
+        log: options.log.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The only reader of the clock, and the two units in which time is kept.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::FormatItem;
+use time::macros::format_description;
+
+/// Seconds since the Unix epoch: what signatures, leases and DynamoDB's TTL are counted in.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct UnixSeconds(pub u64);
+
+/// Milliseconds since the Unix epoch: when things happened and when they were received.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct UnixMillis(pub u64);
+
+/// Tells the time. Copied about freely; tests make one that stands still or runs ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(fn() -> UnixMillis);
+
+/// 9999-12-31T23:59:59.999Z: no later time can be written in RFC 3339.
+const LATEST: UnixMillis = UnixMillis(253_402_300_799_999);
+
+const ISO_MILLIS: &[FormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+impl Clock {
+    /// The machine's clock.
+    pub fn system() -> Self {
+        Self(|| {
+            // A clock before 1970 reads as 1970: every signature is then outside the tolerance, which is the safe end.
+            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+            UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+        })
+    }
+
+    /// A clock that shows what `now` answers.
+    pub fn from_fn(now: fn() -> UnixMillis) -> Self {
+        Self(now)
+    }
+
+    pub fn now(self) -> UnixMillis {
+        (self.0)()
+    }
+}
+
+impl UnixSeconds {
+    pub fn plus(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+}
+
+impl UnixMillis {
+    pub fn seconds(self) -> UnixSeconds {
+        UnixSeconds(self.0 / 1000)
+    }
+
+    /// How long ago `earlier` was; zero when it is yet to come.
+    pub fn since(self, earlier: UnixMillis) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// A time of RFC 3339; one without a zone is UTC, as Rail's guide writes it. Years 1970 to 9999.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        use time::format_description::well_known::Rfc3339;
+        let instant = OffsetDateTime::parse(text, &Rfc3339)
+            .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339))
+            .ok()?;
+        let millis = u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).ok()?;
+        Some(Self(millis)).filter(|at| *at <= LATEST)
+    }
+
+    /// Milliseconds as an integer literal; only what can be written as a date again.
+    pub fn from_millis_literal(digits: &str) -> Option<Self> {
+        digits.parse().ok().map(Self).filter(|at| *at <= LATEST)
+    }
+}
+
+impl fmt::Display for UnixMillis {
+    /// `2025-02-05T19:37:51.042Z`, the form JavaScript's `toISOString` gives.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.0.min(LATEST.0);
+        let nanos = i128::from(at) * 1_000_000;
+        let instant = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
+        f.write_str(&instant.format(ISO_MILLIS).map_err(|_| fmt::Error)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<&str>) {
+        let read = UnixMillis::from_rfc3339(text).map(|at| at.to_string());
+        assert_eq!(read.as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn times_of_both_spellings_read_as_the_same_instant() {
+        check("2023-11-20T14:32:18.123456Z", Some("2023-11-20T14:32:18.123Z"));
+        check("2022-11-08T19:53:09", Some("2022-11-08T19:53:09.000Z"));
+        check("2022-11-08T19:53:09.5", Some("2022-11-08T19:53:09.500Z"));
+        check("2022-11-08T21:53:09+02:00", Some("2022-11-08T19:53:09.000Z"));
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in ["", "Z", "yesterday", "2022-13-08T19:53:09Z", "1969-12-31T23:59:59Z", "2022-11-08"] {
+            check(text, None);
+        }
+        assert_eq!(UnixMillis::from_millis_literal("253402300800000"), None);
+        assert_eq!(UnixMillis::from_millis_literal("-1"), None);
+        assert_eq!(UnixMillis::from_millis_literal("1738784271042"), Some(UnixMillis(1_738_784_271_042)));
+    }
+
+    #[test]
+    fn a_time_is_written_with_three_digits_of_milliseconds() {
+        assert_eq!(UnixMillis(1_738_784_271_042).to_string(), "2025-02-05T19:37:51.042Z");
+        assert_eq!(UnixMillis(u64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
+    }
+}

@@ -1,0 +1,283 @@
+//! One event's record and the pure transitions between its states; what is durable is exactly this.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::retry_plan::{self, Draw, LEASE_S};
+
+/// An event as the table keeps it. `attempts` is the fencing token: whoever settles must have made the latest attempt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EventRecord {
+    pub provider: String,
+    pub event_id: String,
+    /// `None` for an envelope that was not understood.
+    pub event_type: Option<String>,
+    pub occurred_at: UnixMillis,
+    pub received_at: UnixMillis,
+    pub state: EventState,
+    pub attempts: u32,
+    /// While pending: when the lease ends or the next attempt is due. While dead: when it died, since an item without the
+    /// index's range key is not in the index.
+    pub next_attempt_at: Option<UnixSeconds>,
+    /// The signed text without what `[redact]` names.
+    pub body: String,
+    /// Of the bytes as received, in hexadecimal.
+    pub body_sha256: String,
+    /// The invocation that recorded it, so that a repeated write is known for what it is.
+    pub recorded_by: String,
+    /// A stable code, and the HTTP status where there was one.
+    pub last_error: Option<String>,
+    /// The newest [`MAX_HISTORY`] attempts, oldest first.
+    pub history: Vec<Attempt>,
+    /// By the name of the route.
+    pub deliveries: BTreeMap<String, RouteDelivery>,
+    pub delivered_at: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventState {
+    /// Some delivery is pending: a deliverer holds the lease, or a retry is planned.
+    Pending,
+    /// All deliveries are delivered or skipped.
+    Delivered,
+    /// No route wants this event.
+    Ignored,
+    /// Nothing is pending and something is dead: needs a person.
+    Dead,
+}
+
+/// What became of an event on one route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteDelivery {
+    pub state: DeliveryState,
+    /// Why not, as of the latest attempt.
+    pub code: Option<String>,
+    pub at: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    /// The route's `once_per` was used by another event.
+    Skipped,
+    Dead,
+}
+
+/// One attempt of ours, over all the routes that were pending.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attempt {
+    pub at: UnixMillis,
+    pub by: AttemptBy,
+    /// `delivered`, or the code of the first route that failed.
+    pub outcome: String,
+    pub http_status: Option<u16>,
+    pub ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AttemptBy {
+    /// The invocation that received the event.
+    First,
+    Redrive,
+    Manual,
+}
+
+/// What came out of an attempt on one route: the HTTP status of the success, or the failure.
+pub type RouteOutcome = Result<u16, Failure>;
+
+/// Why a message was not delivered, and what is to be done about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// Stable once shipped.
+    pub code: &'static str,
+    pub status: Option<u16>,
+    /// The JSON Pointer of `routes.toml` that found nothing.
+    pub pointer: Option<String>,
+    /// How long Returning.AI asks us to wait.
+    pub retry_after: Option<Duration>,
+    /// True when no further attempt can help.
+    pub for_good: bool,
+}
+
+/// How many attempts a record remembers.
+pub const MAX_HISTORY: usize = 20;
+
+/// Code of an event that is signed and a JSON object, and whose envelope is not understood.
+pub const ENVELOPE_UNREADABLE: &str = "envelope_unreadable";
+
+/// Delivered and ignored events are forgotten 90 days after receipt; dead ones never.
+const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
+
+/// Redrive reads the pending events in this many parts, which can be shared out among several schedules.
+const SHARDS: u8 = 8;
+
+impl EventState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Ignored => "ignored",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl DeliveryState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Skipped => "skipped",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl AttemptBy {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Redrive => "redrive",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+impl Failure {
+    /// Worth another attempt.
+    pub fn passing(code: &'static str) -> Self {
+        Self { code, status: None, pointer: None, retry_after: None, for_good: false }
+    }
+
+    /// `code`, then the HTTP status or the pointer where there is one.
+    pub fn summary(&self) -> String {
+        match (&self.pointer, self.status) {
+            (Some(pointer), _) => format!("{} {pointer}", self.code),
+            (None, Some(status)) => format!("{} {status}", self.code),
+            (None, None) => self.code.to_owned(),
+        }
+    }
+}
+
+impl EventRecord {
+    /// `{provider}#{event id}`: the table's key.
+    pub fn pk(&self) -> String {
+        format!("{}#{}", self.provider, self.event_id)
+    }
+
+    /// The key of the message that `route` makes of this event: the same on every attempt.
+    pub fn idempotency_key(&self, route: &str) -> String {
+        format!("{}:{}/{route}", self.provider, self.event_id)
+    }
+
+    /// Sets the state an event begins in: `pending` with a lease when a route wants it, else `ignored`; `dead` at once
+    /// when its envelope was not understood.
+    pub fn begin<'r>(mut self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Self {
+        let pending = RouteDelivery { state: DeliveryState::Pending, code: None, at: None };
+        self.deliveries = routes.into_iter().map(|name| (name.to_owned(), pending.clone())).collect();
+        if self.event_type.is_none() {
+            self.deliveries.clear();
+            self.state = EventState::Dead;
+            self.last_error = Some(ENVELOPE_UNREADABLE.to_owned());
+            self.next_attempt_at = Some(now.seconds());
+        } else if self.deliveries.is_empty() {
+            self.state = EventState::Ignored;
+        } else {
+            self.state = EventState::Pending;
+            self.attempts = 1;
+            self.next_attempt_at = Some(now.seconds().plus(LEASE_S));
+        }
+        self
+    }
+
+    /// The routes whose message is still to be delivered.
+    pub fn pending_routes(&self) -> impl Iterator<Item = &str> {
+        self.deliveries
+            .iter()
+            .filter(|(_, delivery)| delivery.state == DeliveryState::Pending)
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// The record after an attempt that ended `now`, having begun at `began_at`.
+    pub fn settle(
+        &self,
+        by: AttemptBy,
+        outcomes: &[(String, RouteOutcome)],
+        began_at: UnixMillis,
+        now: UnixMillis,
+        draw: Draw,
+    ) -> Self {
+        let mut after = self.clone();
+        for (route, outcome) in outcomes {
+            after.deliveries.insert(route.clone(), RouteDelivery::after(outcome, now));
+        }
+
+        let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+        let last = failure.map(Ok).or_else(|| outcomes.last().and_then(|(_, outcome)| outcome.as_ref().ok()).map(Err));
+        after.last_error = failure.map(Failure::summary);
+        after.history.push(Attempt {
+            at: began_at,
+            by,
+            outcome: failure.map_or("delivered", |failure| failure.code).to_owned(),
+            http_status: last.and_then(|last| last.map_or_else(|status| Some(*status), |failure| failure.status)),
+            ms: u64::try_from(now.since(began_at).as_millis()).unwrap_or(u64::MAX),
+        });
+        let surplus = after.history.len().saturating_sub(MAX_HISTORY);
+        after.history.drain(..surplus);
+
+        if after.pending_routes().next().is_some() {
+            let pause = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()?.retry_after).max();
+            after.next_attempt_at = retry_plan::next_attempt_at(now, self.received_at, self.attempts, pause, draw);
+            if after.next_attempt_at.is_some() {
+                return after;
+            }
+            for delivery in after.deliveries.values_mut().filter(|d| d.state == DeliveryState::Pending) {
+                delivery.state = DeliveryState::Dead;
+                delivery.at = Some(now);
+            }
+        }
+        if after.deliveries.values().any(|delivery| delivery.state == DeliveryState::Dead) {
+            after.state = EventState::Dead;
+            after.next_attempt_at = Some(now.seconds());
+        } else {
+            after.state = EventState::Delivered;
+            after.next_attempt_at = None;
+            after.delivered_at = Some(now);
+        }
+        after
+    }
+
+    /// Hash key of the sparse index: `p0` to `p7` while pending, `dead` while dead.
+    pub fn due(&self) -> Option<String> {
+        match self.state {
+            EventState::Pending => Some(format!("p{}", Sha256::digest(self.pk().as_bytes())[0] % SHARDS)),
+            EventState::Dead => Some("dead".to_owned()),
+            EventState::Delivered | EventState::Ignored => None,
+        }
+    }
+
+    /// When DynamoDB may forget it; `None` while dead.
+    pub fn expires_at(&self) -> Option<UnixSeconds> {
+        (self.state != EventState::Dead).then(|| self.received_at.seconds().plus(KEPT_FOR_S))
+    }
+}
+
+impl RouteDelivery {
+    fn after(outcome: &RouteOutcome, now: UnixMillis) -> Self {
+        match outcome {
+            Ok(_) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },
+            Err(failure) => Self {
+                state: if failure.for_good { DeliveryState::Dead } else { DeliveryState::Pending },
+                code: Some(failure.summary()),
+                at: failure.for_good.then_some(now),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

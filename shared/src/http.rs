@@ -1,0 +1,153 @@
+//! The one HTTP client: the AWS SDK and the calls to Returning.AI share its connections and its TLS settings.
+//!
+//! Lambda freezes a function between events, and the connections it keeps die unnoticed meanwhile. So idle connections are
+//! dropped early, and a request whose connection died before a byte of the answer is sent once more at no cost to anybody's
+//! count of attempts. Both ends know a repeated request: DynamoDB by its conditions, Returning.AI by the idempotency key.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use reqwest::{Client, Request, Response, redirect};
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+
+/// The client, cheap to clone. Mozilla's roots are compiled in: reading the system's takes longer than all else at start.
+#[derive(Clone, Debug)]
+pub struct Http {
+    client: Client,
+}
+
+/// The client could not be set up: TLS settings that this build does not support.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSetupError {
+    #[error("TLS could not be set up")]
+    Tls(#[source] rustls::Error),
+    #[error("the HTTP client could not be set up")]
+    Client(#[source] reqwest::Error),
+}
+
+/// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is one to give up on.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Shorter than the idle limits of AWS's endpoints and of common load balancers (60 s).
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+impl Http {
+    /// # Errors
+    /// Only on a build without the TLS versions asked for.
+    pub fn new() -> Result<Self, HttpSetupError> {
+        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(HttpSetupError::Tls)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .no_proxy()
+            // A redirect would carry an API key or a session token to an address that nobody configured.
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            .build()
+            .map_err(HttpSetupError::Client)?;
+        Ok(Self { client })
+    }
+
+    /// The client that requests are built with.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Sends `request`, once more when its connection died before a byte of the answer.
+    ///
+    /// # Errors
+    /// As reqwest's `execute`; the URL is taken out, since it may hold a customer's path.
+    pub async fn send(&self, request: Request) -> Result<Response, reqwest::Error> {
+        let again = request.try_clone();
+        match (self.client.execute(request).await, again) {
+            (Err(error), Some(again)) if died_before_an_answer(&error) => self.client.execute(again).await,
+            (result, _) => result,
+        }
+        .map_err(reqwest::Error::without_url)
+    }
+
+    /// Opens a connection to `url` and keeps it, so that the first event does not wait for TLS. Failing is no harm.
+    pub async fn open(&self, url: &str) {
+        if let Ok(response) = self.client.get(url).send().await {
+            // The connection goes back to the pool only after the answer was read.
+            let _ = response.bytes().await;
+        }
+    }
+}
+
+/// True for a connection that was closed or reset under the request; false for a refused one, a timeout, or a bad answer.
+fn died_before_an_answer(error: &reqwest::Error) -> bool {
+    if error.is_timeout() || error.is_connect() {
+        return false;
+    }
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe
+            );
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The same client behind the AWS SDK. Its timeouts per attempt and operation are the SDK's own.
+impl HttpClient for Http {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Http {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let http = self.clone();
+        HttpConnectorFuture::new(async move { http.call_aws(request).await })
+    }
+}
+
+impl Http {
+    async fn call_aws(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+        let (parts, body) = request.into_parts();
+        let body = body.bytes().map(bytes::Bytes::copy_from_slice).unwrap_or_default();
+        let request = Request::try_from(http::Request::from_parts(parts, body))
+            .map_err(|error| ConnectorError::user(error.into()))?;
+
+        let response = self.send(request).await.map_err(sdk_error)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(|error| sdk_error(error.without_url()))?;
+
+        let mut response = http::Response::new(SdkBody::from(body));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+    }
+}
+
+/// Tells the SDK's retry strategy what it may repeat.
+fn sdk_error(error: reqwest::Error) -> ConnectorError {
+    if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
+}

@@ -1,0 +1,212 @@
+//! The one door to Secrets Manager, and the cache in front of it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+
+use crate::clock::{Clock, UnixMillis};
+
+/// A secret's two live versions: `AWSCURRENT`, and `AWSPREVIOUS` once the secret was ever changed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Versions {
+    pub current: String,
+    pub previous: Option<String>,
+}
+
+impl fmt::Debug for Versions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Versions(..)")
+    }
+}
+
+/// Why a secret is not to be had. Names the secret and the field, never a value.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum SecretError {
+    /// Secrets Manager refused or did not answer; `reason` is its error code, or how the call failed.
+    #[error("secret `{id}` cannot be read: {reason}")]
+    Unreachable { id: String, reason: String },
+    /// It was read, and is not what the bridge needs.
+    #[error("secret `{id}`: {problem}")]
+    Malformed { id: String, problem: Problem },
+}
+
+/// What is wrong inside a secret.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{field}: {expected} expected")]
+pub struct Problem {
+    /// Where, as a path of field names: `workflows.kyc.webhook_url`.
+    pub field: String,
+    pub expected: &'static str,
+}
+
+/// One secret, parsed and kept.
+///
+/// Read again when it is older than [`MAX_AGE`]; while that fails, what is kept goes on serving. However many ask at once,
+/// one call is made, and after a call none is made for [`COOL_DOWN`], so that a flood of bad signatures cannot become a
+/// flood of calls.
+pub struct CachedSecret<T> {
+    client: Client,
+    id: String,
+    parse: fn(&Versions) -> Result<T, Problem>,
+    clock: Clock,
+    kept: Mutex<Kept<T>>,
+    one_at_a_time: tokio::sync::Mutex<()>,
+}
+
+struct Kept<T> {
+    value: Option<Arc<T>>,
+    read_at: Option<UnixMillis>,
+    /// When Secrets Manager was last asked, and whether it answered.
+    asked: Option<(UnixMillis, Result<(), SecretError>)>,
+}
+
+/// Secrets are re-read after five minutes: how long a key that was taken back can go on working.
+pub const MAX_AGE: Duration = Duration::from_secs(300);
+
+/// At most one extra read in ten seconds, whatever arrives.
+pub const COOL_DOWN: Duration = Duration::from_secs(10);
+
+/// From this age on a secret is re-read after an answer was given, so that no delivery has to wait for it.
+const REFRESH_AHEAD_AGE: Duration = Duration::from_secs(240);
+
+impl<T> CachedSecret<T> {
+    pub fn new(client: Client, id: String, clock: Clock, parse: fn(&Versions) -> Result<T, Problem>) -> Self {
+        Self {
+            client,
+            id,
+            parse,
+            clock,
+            kept: Mutex::new(Kept { value: None, read_at: None, asked: None }),
+            one_at_a_time: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// What is kept, if it need not be read again: no I/O.
+    pub fn fresh(&self) -> Option<Arc<T>> {
+        let kept = self.kept();
+        let age = self.clock.now().since(kept.read_at?);
+        kept.value.clone().filter(|_| age < MAX_AGE)
+    }
+
+    /// The secret: kept, or read again when it is old, or the old one when it cannot be read.
+    ///
+    /// # Errors
+    /// Only when it was never read: nothing to serve with.
+    pub async fn value(&self) -> Result<Arc<T>, SecretError> {
+        if let Some(value) = self.fresh() {
+            return Ok(value);
+        }
+        let _turn = self.one_at_a_time.lock().await;
+        if let Some(value) = self.fresh() {
+            return Ok(value);
+        }
+        // An old value that could not be refreshed a moment ago serves on without asking each time.
+        if self.kept().value.is_none() || !self.cooling_down() {
+            self.read().await;
+        }
+        let kept = self.kept();
+        match (&kept.value, &kept.asked) {
+            (Some(value), _) => Ok(Arc::clone(value)),
+            (None, Some((_, Err(error)))) => Err(error.clone()),
+            (None, _) => Err(self.unreachable("it was never asked for".to_owned())),
+        }
+    }
+
+    /// A newer value than `seen`, reading the secret once more unless it was just read.
+    ///
+    /// # Errors
+    /// When the last try to read it failed: nobody can say whether there is a newer value.
+    pub async fn newer_than(&self, seen: &Arc<T>) -> Result<Option<Arc<T>>, SecretError> {
+        let _turn = self.one_at_a_time.lock().await;
+        let unchanged = self.kept().value.as_ref().is_none_or(|value| Arc::ptr_eq(value, seen));
+        if unchanged && !self.cooling_down() {
+            self.read().await;
+        }
+        let kept = self.kept();
+        match (&kept.value, &kept.asked) {
+            (Some(value), _) if !Arc::ptr_eq(value, seen) => Ok(Some(Arc::clone(value))),
+            (_, Some((_, Err(error)))) => Err(error.clone()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads the secret again if it will be old soon; for the time after an answer.
+    pub async fn refresh_ahead(&self) {
+        let old = self.kept().read_at.is_some_and(|at| self.clock.now().since(at) >= REFRESH_AHEAD_AGE);
+        if old
+            && let Ok(_turn) = self.one_at_a_time.try_lock()
+            && !self.cooling_down()
+        {
+            self.read().await;
+        }
+    }
+
+    fn cooling_down(&self) -> bool {
+        self.kept().asked.as_ref().is_some_and(|(at, _)| self.clock.now().since(*at) < COOL_DOWN)
+    }
+
+    /// Asks Secrets Manager and keeps what it says. A value that does not parse does not displace one that did.
+    async fn read(&self) {
+        let result = match self.versions().await {
+            Ok(versions) => (self.parse)(&versions)
+                .map(Arc::new)
+                .map_err(|problem| SecretError::Malformed { id: self.id.clone(), problem }),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &result {
+            tracing::error!(error = %error, "a secret cannot be used; what was read before serves on");
+        }
+        let now = self.clock.now();
+        let mut kept = self.kept();
+        kept.asked = Some((now, result.as_ref().map(|_| ()).map_err(Clone::clone)));
+        if let Ok(value) = result {
+            kept.value = Some(value);
+            kept.read_at = Some(now);
+        }
+    }
+
+    async fn versions(&self) -> Result<Versions, SecretError> {
+        let (current, previous) =
+            futures_util::future::join(self.version("AWSCURRENT"), self.version("AWSPREVIOUS")).await;
+        let current = current?.ok_or_else(|| self.unreachable("it holds no text".to_owned()))?;
+        Ok(Versions { current, previous: previous? })
+    }
+
+    /// `None` when the secret has no such version; `AWSPREVIOUS` appears with the first change.
+    async fn version(&self, stage: &str) -> Result<Option<String>, SecretError> {
+        match self.client.get_secret_value().secret_id(&self.id).version_stage(stage).send().await {
+            Ok(output) => Ok(output.secret_string),
+            Err(SdkError::ServiceError(error))
+                if matches!(error.err(), GetSecretValueError::ResourceNotFoundException(_))
+                    && stage == "AWSPREVIOUS" =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(self.unreachable(sdk_reason(&error))),
+        }
+    }
+
+    fn unreachable(&self, reason: String) -> SecretError {
+        SecretError::Unreachable { id: self.id.clone(), reason }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept<T>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a call to AWS failed, in a word or AWS's own code; never its message, which may quote what was sent.
+pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match error {
+        SdkError::ServiceError(service) => service.err().code().unwrap_or("refused without a code").to_owned(),
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
+        _ => "the call could not be made".to_owned(),
+    }
+}
