@@ -1,1 +1,64 @@
-fn main() {}
+//! `bridge`: the bridge on one machine, and its operator's hands.
+
+mod delivery;
+mod dev;
+mod failure;
+mod routes;
+mod samples;
+mod send;
+mod sign;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Verified webhooks of Rail and Rillis, delivered to Returning.AI: run it here, sign and send samples, check routes.
+#[derive(Parser)]
+#[command(name = "bridge", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge dev                                                    the whole bridge on this machine
+  bridge send rail events/rail/account_open.json --fresh        a new event for it
+  bridge verify rail --headers headers.txt --body body.json     why was this delivery refused?
+
+Exit codes: 0 done, 1 bug, 2 usage, 3 refused, 4 an outside system failed";
+
+#[derive(Subcommand)]
+enum Verb {
+    Dev(dev::Dev),
+    Sign(sign::Sign),
+    Send(send::Send),
+    Verify(verify::Verify),
+    Routes(routes::Routes),
+}
+
+fn main() -> ExitCode {
+    let verb = Cli::parse().verb;
+    let result = match verb {
+        Verb::Dev(dev) => block_on(dev.run()),
+        Verb::Send(send) => block_on(send.run()),
+        Verb::Sign(sign) => sign.run(),
+        Verb::Verify(verify) => verify.run(),
+        Verb::Routes(routes) => routes.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::outside(format!("no runtime: {error}"), "look at this machine's limits for threads"))?
+        .block_on(verb)
+}

@@ -149,7 +149,7 @@ where
             let end = match answer {
                 Answer::Http(response) => return Ok(response.map(|body| Full::new(body).boxed_unsync())),
                 Answer::SlowBody(response, pause) => {
-                    return Ok(response.map(|body| in_two_halves(body, pause)));
+                    return Ok(response.map(|body| in_two_halves(&body, pause)));
                 }
                 Answer::Reset => Break::Reset,
                 Answer::Raw(bytes) => Break::Raw(bytes),
@@ -202,7 +202,7 @@ fn too_large() -> Answer {
     )
 }
 
-fn in_two_halves(body: Bytes, pause: Duration) -> Body {
+fn in_two_halves(body: &Bytes, pause: Duration) -> Body {
     let rest = body.slice(body.len() / 2..);
     let first = body.slice(..body.len() / 2);
     let halves = stream::unfold((vec![rest, first], Duration::ZERO), move |(mut halves, wait)| async move {

@@ -230,7 +230,7 @@ impl<'d> Value<'d> {
     /// settled (the last value, at the place of the first). It orders them, and may drop some.
     pub fn stringify_arranged(self, mut arrange: impl FnMut(&mut Vec<Member<'d>>)) -> String {
         let mut out = String::with_capacity(self.source().len());
-        let mut open: Vec<Open<'d>> = Vec::with_capacity(8);
+        let mut open: Vec<Open> = Vec::with_capacity(8);
         let mut waiting: Vec<Member<'d>> = Vec::with_capacity(32);
         let mut members: Vec<Member<'d>> = Vec::with_capacity(32);
         let mut value = self;
@@ -241,12 +241,12 @@ impl<'d> Value<'d> {
                     members.extend(value.all_members());
                     settle_duplicates(&mut members);
                     arrange(&mut members);
-                    open.push(Open::Object { waiting_outside: waiting.len() });
+                    open.push(Open::Object { waiting_outside: waiting.len() as u32 });
                     waiting.extend(members.drain(..).rev());
                 }
                 Tag::Array => {
                     out.push('[');
-                    open.push(Open::Array(value.elements()));
+                    open.push(Open::Array { next: value.index + 1, end: value.node().after });
                 }
                 Tag::Null | Tag::True | Tag::False | Tag::PlainString => out.push_str(value.source()),
                 Tag::EscapedString => push_string(&mut out, value.source()),
@@ -256,15 +256,17 @@ impl<'d> Value<'d> {
             value = loop {
                 match open.last_mut() {
                     None => return out,
-                    Some(Open::Array(elements)) => {
-                        if let Some(element) = elements.next() {
+                    Some(Open::Array { next, end }) => {
+                        if *next < *end {
+                            let element = self.document.value(*next);
+                            *next = element.node().after;
                             push_comma(&mut out);
                             break element;
                         }
                         out.push(']');
                     }
                     Some(Open::Object { waiting_outside }) => {
-                        if waiting.len() > *waiting_outside
+                        if waiting.len() > *waiting_outside as usize
                             && let Some(member) = waiting.pop()
                         {
                             push_comma(&mut out);
@@ -834,13 +836,12 @@ struct Gap {
     filled_with: &'static str,
 }
 
-/// A container that is being printed.
-enum Open<'d> {
-    Array(Elements<'d>),
+/// A container that is being printed, in 12 bytes: there may be as many of them as half the bytes of a text.
+enum Open {
+    /// The indices of the element to print next, and of the first node behind the array.
+    Array { next: u32, end: u32 },
     /// Its members wait on the common stack, the next one on top, above this many of the containers around it.
-    Object {
-        waiting_outside: usize,
-    },
+    Object { waiting_outside: u32 },
 }
 
 /// Leaves of each key the place of its first member and the value of its last.

@@ -1,0 +1,175 @@
+//! A delivery as a provider would send it: read from files, signed, or checked.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use hmac::{Hmac, KeyInit, Mac};
+use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY};
+use rail::Rail;
+use rillis::Rillis;
+use sha2::Sha256;
+use shared::api_gateway::Headers;
+use shared::clock::{Clock, UnixMillis};
+use shared::json::Document;
+use shared::secrets::Versions;
+use shared::signing_keys::KeySet;
+use shared::verification::{self, Delivery, Form, Provider, Refusal, hex};
+
+use crate::failure::Failure;
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Sender {
+    Rail,
+    Rillis,
+}
+
+/// What of a provider's contract the command line needs.
+pub(crate) struct Contract {
+    pub(crate) path: &'static str,
+    pub(crate) signature_header: &'static str,
+    pub(crate) timestamp_header: &'static str,
+    pub(crate) forms: &'static [Form],
+    sample_key: &'static str,
+}
+
+/// Where a signing key comes from.
+#[derive(Args)]
+pub(crate) struct KeySource {
+    /// File with the signing key; without it, the sample key of `bridge dev`
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// What a delivery turned out to be.
+pub(crate) struct Accepted {
+    pub(crate) form: &'static str,
+    pub(crate) event_id: String,
+    pub(crate) event_type: Option<String>,
+    pub(crate) occurred_at: UnixMillis,
+}
+
+impl Sender {
+    pub(crate) fn contract(self) -> Contract {
+        match self {
+            Self::Rail => Contract::of::<Rail>(RAIL_SAMPLE_KEY),
+            Self::Rillis => Contract::of::<Rillis>(RILLIS_SAMPLE_KEY),
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Rail => Rail::NAME,
+            Self::Rillis => Rillis::NAME,
+        }
+    }
+
+    /// The sender whose folder of `events/` this is.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::value_variants().iter().copied().find(|sender| sender.name() == name)
+    }
+
+    pub(crate) fn verify(
+        self,
+        headers: &Headers,
+        body: &[u8],
+        key: &str,
+        now: UnixMillis,
+    ) -> Result<Accepted, Refusal> {
+        match self {
+            Self::Rail => verify::<Rail>(headers, body, key, now),
+            Self::Rillis => verify::<Rillis>(headers, body, key, now),
+        }
+    }
+
+    /// The two headers of a delivery signed now, as the provider signs: over the first of its forms.
+    pub(crate) fn signed_headers(self, body: &[u8], key: &str) -> Result<[(&'static str, String); 2], Failure> {
+        let contract = self.contract();
+        let signed_at = Clock::system().now().seconds().0.to_string();
+        let text = contract.forms.first().map_or(Ok(body.to_vec()), |form| spelled(form, body))?;
+        Ok([
+            (contract.signature_header, signature(key, &signed_message(&signed_at, &text))?),
+            (contract.timestamp_header, signed_at),
+        ])
+    }
+}
+
+impl Contract {
+    fn of<P: Provider>(sample_key: &'static str) -> Self {
+        Self {
+            path: P::PATH,
+            signature_header: P::SIGNATURE_HEADER,
+            timestamp_header: P::TIMESTAMP_HEADER,
+            forms: P::FORMS,
+            sample_key,
+        }
+    }
+}
+
+impl KeySource {
+    /// The key, without the newline that editors put at a file's end.
+    pub(crate) fn read(&self, sender: Sender) -> Result<String, Failure> {
+        let Some(path) = &self.key_file else {
+            return Ok(sender.contract().sample_key.to_owned());
+        };
+        let key = read_file(path)?;
+        let key = String::from_utf8(key).map_err(|_| {
+            Failure::usage(format!("{} is not text", path.display()), "a signing key is one line of text")
+        })?;
+        let key = key.trim_end_matches(['\r', '\n']);
+        if key.is_empty() {
+            return Err(Failure::usage(format!("{} is empty", path.display()), "put the signing key into it"));
+        }
+        Ok(key.to_owned())
+    }
+}
+
+fn verify<P: Provider>(headers: &Headers, body: &[u8], key: &str, now: UnixMillis) -> Result<Accepted, Refusal> {
+    let secret = serde_json::json!({ "keys": { "given": key } }).to_string();
+    let keys = KeySet::parse(&Versions { current: secret, previous: None })
+        .expect("a secret that was just put together is sound");
+    let verified = verification::verify::<P>(Delivery { headers, body }, &keys, now)?;
+    Ok(Accepted {
+        form: verified.form(),
+        event_id: verified.event_id().into_owned(),
+        event_type: verified.event_type().map(str::to_owned),
+        occurred_at: verified.occurred_at(),
+    })
+}
+
+/// A body as one of a provider's forms has it.
+pub(crate) fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    let Some(spell) = form.spell else {
+        return Ok(body.to_vec());
+    };
+    let document = Document::parse(body)
+        .map_err(|error| Failure::usage(format!("the body is {error}"), "the provider signs JSON; check the file"))?;
+    Ok(spell(document.root()).into_bytes())
+}
+
+/// `{signed_at}.{text}`: what the HMAC is over.
+pub(crate) fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
+    [signed_at.as_bytes(), b".", text].concat()
+}
+
+fn signature(key: &str, message: &[u8]) -> Result<String, Failure> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
+        .map_err(|_| Failure::usage("the signing key is not usable", "take it from the provider as it is"))?;
+    mac.update(message);
+    Ok(hex(&mac.finalize().into_bytes()))
+}
+
+/// A file's bytes, or standard input's for `-`.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        fs::read(path)
+    };
+    read.map_err(|error| {
+        Failure::usage(format!("{} cannot be read: {error}", path.display()), "name a file, or - for standard input")
+    })
+}

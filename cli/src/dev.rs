@@ -1,0 +1,184 @@
+//! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use local::binaries::{Profile, build_functions, workspace_root};
+use local::gateway::Exchange;
+use local::lambda_host::LogSink;
+use local::returning_ai::Message;
+use local::stack::{Stack, StackOptions};
+
+use crate::delivery::Sender;
+use crate::failure::{Failure, with_causes};
+use crate::samples::{self, Sample};
+
+/// Run the whole bridge on this machine and play the sample events
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Dev {
+    /// Stop after the sample events; exit 0 only if each ended as it should
+    #[arg(long)]
+    once: bool,
+    /// Where the webhooks are; 0 takes any free port
+    #[arg(long, default_value_t = 9000)]
+    port: u16,
+    /// Keep the table and the secrets in this folder from run to run; without it they are in memory
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print the functions' log lines
+    #[arg(long)]
+    logs: bool,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge dev                        play the samples, then stay up for `bridge send` and curl
+  bridge dev --once                 for scripts: exit 0 if all is as it should be
+  bridge dev --data .bridge --logs  keep the table, show every log line";
+
+/// What became of one sample.
+struct Played {
+    answer: String,
+    ack: Duration,
+    state: String,
+    got: Vec<String>,
+    differences: Vec<String>,
+}
+
+impl Dev {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let root = workspace_root();
+        let samples = samples::load(&root.join("events"))?;
+        let routes = fs::read_to_string(root.join("routes.toml")).map_err(|error| {
+            Failure::usage(format!("routes.toml cannot be read: {error}"), "run it inside a checkout of the bridge")
+        })?;
+        let routes = crate::routes::parse("routes.toml", &routes)?;
+        let workflows: BTreeSet<_> = routes.all().iter().map(|route| route.workflow.clone()).collect();
+
+        eprintln!("Building the functions ...");
+        let functions = build_functions(Profile::Debug)
+            .map_err(|error| Failure::outside(with_causes(&error), "the compiler's own words stand above"))?;
+        let telling = Arc::new(AtomicBool::new(false));
+        let stack = Stack::start(self.options(functions, workflows, &telling)).await.map_err(|error| {
+            Failure::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
+        })?;
+
+        let mut wrong = 0;
+        println!("{:<52} {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
+        for sample in &samples {
+            let played = play(&stack, sample).await?;
+            print(sample, &played);
+            wrong += usize::from(!played.differences.is_empty());
+        }
+        println!();
+        println!(
+            "{} events: {} ended as they should, {wrong} did not. {} messages at Returning.AI, {} of its rules broken.",
+            samples.len(),
+            samples.len() - wrong,
+            stack.returning_ai.all_messages().len(),
+            stack.returning_ai.violations().len(),
+        );
+
+        if !self.once {
+            telling.store(true, Ordering::Relaxed);
+            stay(&stack).await;
+        }
+        stack.shutdown().await;
+        if self.once && wrong > 0 {
+            return Err(Failure::refused(
+                format!("{wrong} sample events did not end as events/expected.toml says"),
+                "the lines above marked ✗ say how; --logs shows the functions' own words",
+            ));
+        }
+        Ok(())
+    }
+
+    fn options(&self, functions: PathBuf, workflows: BTreeSet<String>, telling: &Arc<AtomicBool>) -> StackOptions {
+        let telling = Arc::clone(telling);
+        StackOptions {
+            data: self.data.clone(),
+            port: self.port,
+            workflows: workflows.into_iter().collect(),
+            log: if self.logs { LogSink::passing_on(|line| eprintln!("{line}")) } else { LogSink::default() },
+            observer: Some(Arc::new(move |exchange| {
+                if telling.load(Ordering::Relaxed) {
+                    tell(exchange);
+                }
+            })),
+            ..StackOptions::new(functions)
+        }
+    }
+}
+
+/// Sends one sample as its provider would, and looks at what it left behind once all work is done.
+async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
+    let key = match sample.sender {
+        Sender::Rail => local::stack::RAIL_SAMPLE_KEY,
+        Sender::Rillis => local::stack::RILLIS_SAMPLE_KEY,
+    };
+    let headers = sample.sender.signed_headers(&sample.body, key)?;
+    let before = stack.returning_ai.all_messages().len();
+    let began = Instant::now();
+    let (status, answer) = stack.send(sample.sender.name(), &headers, sample.body.clone()).await.map_err(|error| {
+        Failure::outside(with_causes(&error), "the local gateway should answer; please report this")
+    })?;
+    let ack = began.elapsed();
+    stack.settled().await;
+
+    let answer = serde_json::from_str::<serde_json::Value>(&answer)
+        .ok()
+        .and_then(|answer| Some(answer.get("status").or(answer.get("error"))?.as_str()?.to_owned()))
+        .unwrap_or_else(|| status.to_string());
+    let item = sample.pk().and_then(|pk| stack.dynamodb.item(&pk));
+    let state = item.as_ref().and_then(|item| item.get("state")?.as_str()).unwrap_or("not recorded").to_owned();
+    let messages: Vec<Message> = stack.returning_ai.all_messages().split_off(before);
+
+    let mut differences = Vec::new();
+    // With --data the table remembers the last run: then only the state is to be looked at.
+    if answer != "duplicate" {
+        if answer != sample.expected.answer {
+            differences.push(format!("answered {answer}, not {}", sample.expected.answer));
+        }
+        differences.extend(sample.differences(&messages));
+    }
+    if state != sample.expected.state {
+        differences.push(format!("state is {state}, not {}", sample.expected.state));
+    }
+    Ok(Played { answer, ack, state, got: messages.iter().map(summary).collect(), differences })
+}
+
+fn summary(message: &Message) -> String {
+    let text = |name: &str| message.body.get(name).and_then(|value| value.as_str()).unwrap_or("?");
+    format!("{} for {} → {}", text("eventType"), text("customerId"), message.workflow)
+}
+
+fn print(sample: &Sample, played: &Played) {
+    let mark = if played.differences.is_empty() { ' ' } else { '✗' };
+    let got = if played.got.is_empty() { "–".to_owned() } else { played.got.join("; ") };
+    let ack = format!("{:.1} ms", played.ack.as_secs_f64() * 1000.0);
+    println!("{:<51}{mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, played.answer, played.state);
+    for difference in &played.differences {
+        println!("    ✗ {difference}");
+    }
+}
+
+fn tell(exchange: &Exchange) {
+    let ms = exchange.ack.as_secs_f64() * 1000.0;
+    println!("{} {} {} in {ms:.1} ms", exchange.method, exchange.path, exchange.status);
+}
+
+/// Says what can be done now, and waits for Ctrl-C.
+async fn stay(stack: &Stack) {
+    println!();
+    println!("The bridge is up at {}. Send it something:", stack.url());
+    println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
+    println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
+    println!("Ctrl-C ends it.");
+    let _ = tokio::signal::ctrl_c().await;
+    println!();
+}

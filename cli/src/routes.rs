@@ -1,0 +1,72 @@
+//! `bridge routes`: is the file sound?
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use local::binaries::workspace_root;
+use shared::routes::{self, RoutesError};
+
+use crate::delivery::Sender;
+use crate::failure::Failure;
+
+/// The file that says which event goes where
+#[derive(Args)]
+pub(crate) struct Routes {
+    #[command(subcommand)]
+    verb: RoutesVerb,
+}
+
+#[derive(Subcommand)]
+enum RoutesVerb {
+    Check(Check),
+}
+
+/// Check a routes file: it parses, and every route can be followed
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+struct Check {
+    /// The file; without it, the one of this checkout
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge routes check
+  bridge routes check --routes new-routes.toml
+  bridge routes check && cargo lambda build --release --arm64";
+
+impl Routes {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let RoutesVerb::Check(check) = self.verb;
+        let path = check.routes.unwrap_or_else(|| workspace_root().join("routes.toml"));
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
+        })?;
+
+        let routes = parse(&name, &text)?;
+        for route in routes.all() {
+            println!("{:<28} {} → {} ({})", route.name, route.provider, route.workflow, route.event_type);
+        }
+        println!("{name}: {} routes, sound", routes.all().len());
+        Ok(())
+    }
+}
+
+/// The routes of a file, each of a provider that there is.
+pub(crate) fn parse(name: &str, text: &str) -> Result<routes::Routes, Failure> {
+    let routes = routes::Routes::parse(name, text).map_err(|error| unsound(&error, text))?;
+    let Some(unknown) = routes.providers().into_iter().find(|provider| Sender::named(provider).is_none()) else {
+        return Ok(routes);
+    };
+    let known: Vec<_> = Sender::value_variants().iter().map(|sender| sender.name()).collect();
+    Err(Failure::refused(format!("{name}: there is no provider `{unknown}`"), format!("known: {}", known.join(", "))))
+}
+
+/// The error with its line and a caret under the place.
+fn unsound(error: &RoutesError, text: &str) -> Failure {
+    let line = text.lines().nth(error.line - 1).unwrap_or_default();
+    let caret = format!("{}^", " ".repeat(error.column - 1));
+    Failure::refused(format!("{error}\n  {line}\n  {caret}"), "the header of routes.toml says what each key may hold")
+}

@@ -1,0 +1,105 @@
+//! The sample events of `events/`, and what each must end as.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use local::returning_ai::Message;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::delivery::Sender;
+use crate::failure::Failure;
+
+/// One file of `events/` with its entry of `events/expected.toml`.
+pub(crate) struct Sample {
+    /// As in `expected.toml`: `rail/account_open.json`.
+    pub(crate) name: String,
+    pub(crate) sender: Sender,
+    pub(crate) body: Vec<u8>,
+    pub(crate) expected: Expected,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expected {
+    pub(crate) answer: String,
+    pub(crate) state: String,
+    /// Route → members of its message, and the `workflow` it goes to.
+    #[serde(default)]
+    pub(crate) delivers: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Every sample of the folder, by name.
+pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, Failure> {
+    let unusable = |what: &Path, error: &dyn std::fmt::Display| {
+        Failure::usage(format!("{}: {error}", what.display()), "run it inside a checkout of the bridge")
+    };
+    let index = folder.join("expected.toml");
+    let text = fs::read_to_string(&index).map_err(|error| unusable(&index, &error))?;
+    let expected: BTreeMap<String, Expected> = toml::from_str(&text).map_err(|error| unusable(&index, &error))?;
+
+    let mut samples = Vec::new();
+    for (name, expected) in expected {
+        let path = folder.join(&name);
+        let sender = name.split('/').next().and_then(Sender::named);
+        let sender = sender.ok_or_else(|| unusable(&path, &"its folder is not a provider's"))?;
+        let body = fs::read(&path).map_err(|error| unusable(&path, &error))?;
+        samples.push(Sample { name, sender, body, expected });
+    }
+    for sender in [Sender::Rail, Sender::Rillis] {
+        let folder = folder.join(sender.name());
+        for entry in fs::read_dir(&folder).map_err(|error| unusable(&folder, &error))? {
+            let file = entry.map_err(|error| unusable(&folder, &error))?.file_name();
+            let name = format!("{}/{}", sender.name(), file.to_string_lossy());
+            if !samples.iter().any(|sample| sample.name == name) {
+                return Err(unusable(&index, &format!("`{name}` has no entry")));
+            }
+        }
+    }
+    Ok(samples)
+}
+
+impl Sample {
+    /// The event's key in the table.
+    pub(crate) fn pk(&self) -> Option<String> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        let id = match self.sender {
+            Sender::Rail => body.get("event_id"),
+            Sender::Rillis => body.get("id"),
+        };
+        Some(format!("{}#{}", self.sender.name(), id?.as_str()?))
+    }
+
+    /// What differs between what Returning.AI got for this event and what it should have got.
+    pub(crate) fn differences(&self, messages: &[Message]) -> Vec<String> {
+        let mut found = Vec::new();
+        for (route, members) in &self.expected.delivers {
+            let sent: Vec<&Message> = messages.iter().filter(|message| route_of(message) == Some(route)).collect();
+            let [message] = sent[..] else {
+                found.push(format!("{} messages of route {route} instead of one", sent.len()));
+                continue;
+            };
+            for (member, expected) in members {
+                let got = if member == "workflow" { Some(message.workflow.clone()) } else { text(message, member) };
+                if got.as_ref() != Some(expected) {
+                    found.push(format!("{route}: {member} is {}, not {expected}", got.as_deref().unwrap_or("absent")));
+                }
+            }
+        }
+        let surplus = messages.iter().filter_map(route_of).filter(|route| !self.expected.delivers.contains_key(*route));
+        found.extend(surplus.map(|route| format!("route {route} delivered and should not have")));
+        found
+    }
+}
+
+fn route_of(message: &Message) -> Option<&str> {
+    message.body.get("idempotencyKey")?.as_str()?.rsplit_once('/').map(|(_, route)| route)
+}
+
+/// A member of the message: a string's text, a number's digits as they were sent.
+fn text(message: &Message, member: &str) -> Option<String> {
+    let document = shared::json::Document::parse(&message.raw).ok()?;
+    let value = document.root().get(member)?;
+    Some(value.text().map_or_else(|| value.source().to_owned(), std::borrow::Cow::into_owned))
+}

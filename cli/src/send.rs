@@ -1,0 +1,168 @@
+//! `bridge send`: sign a body and post it, once or many times.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use futures_util::future::join_all;
+use shared::http::Http;
+use shared::json::Document;
+
+use crate::delivery::{KeySource, Sender, read_file};
+use crate::failure::{Failure, with_causes};
+
+/// Sign a body and post it to the bridge
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Send {
+    provider: Sender,
+    /// The body: a file, or - for standard input
+    body: PathBuf,
+    /// Where the bridge is; the provider's path is added unless the URL has one
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
+    url: String,
+    /// How many deliveries
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    count: u32,
+    /// Deliveries a second; all at once without it
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rate: Option<u32>,
+    /// Give each delivery an event id of its own, so that each is a new event
+    #[arg(long)]
+    fresh: bool,
+    #[command(flatten)]
+    key: KeySource,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge send rail events/rail/transaction_posted_deposit.json --fresh
+  bridge send rillis events/rillis/flow_completed.json --count 8          eight copies at once: one accepted
+  bridge send rail body.json --url https://bridge.example.com --key-file rail.key";
+
+/// At most so many wait for their answers at a time.
+const AT_ONCE: usize = 64;
+
+struct Answered {
+    status: u16,
+    body: String,
+    took: Duration,
+}
+
+impl Send {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let body = read_file(&self.body)?;
+        let key = self.key.read(self.provider)?;
+        let http = Http::new()
+            .map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
+        let url = self.target();
+
+        let mut answers = Vec::new();
+        let at_once = if self.rate.is_some() { 1 } else { AT_ONCE };
+        let pause = self.rate.map(|rate| Duration::from_secs(1) / rate);
+        let began = Instant::now();
+        let mut numbers = 0..self.count;
+        loop {
+            let batch: Vec<u32> = numbers.by_ref().take(at_once).collect();
+            let Some(first) = batch.first() else { break };
+            if let Some(pause) = pause {
+                tokio::time::sleep_until((began + pause * *first).into()).await;
+            }
+            let posts = batch.iter().map(|_| self.post(&http, &url, &body, &key));
+            for answer in join_all(posts).await {
+                answers.push(answer?);
+            }
+        }
+        report(&mut answers)
+    }
+
+    fn target(&self) -> String {
+        let url = self.url.trim_end_matches('/');
+        let path = self.provider.contract().path;
+        if url.ends_with(path) { url.to_owned() } else { format!("{url}{path}") }
+    }
+
+    async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Answered, Failure> {
+        let body = if self.fresh { with_fresh_id(self.provider, body)? } else { body.to_vec() };
+        let mut request = http.client().post(url).header("content-type", "application/json");
+        for (name, value) in self.provider.signed_headers(&body, key)? {
+            request = request.header(name, value);
+        }
+        let unusable = |error: reqwest::Error| {
+            Failure::usage(
+                format!("{url} is not a URL to post to: {}", error.without_url()),
+                "give --url as http(s)://host",
+            )
+        };
+        let request = request.body(body).build().map_err(unusable)?;
+
+        let began = Instant::now();
+        let no_answer = |error: reqwest::Error| {
+            Failure::outside(
+                format!("no answer from {url}: {}", with_causes(&error.without_url())),
+                "is it running? `bridge dev` starts it here, `--url` names it elsewhere",
+            )
+        };
+        let response = http.send(request).await.map_err(no_answer)?;
+        let status = response.status().as_u16();
+        let body = response.text().await.map_err(no_answer)?;
+        Ok(Answered { status, body, took: began.elapsed() })
+    }
+}
+
+/// The body with another event id of the same look; everything else keeps its bytes.
+fn with_fresh_id(sender: Sender, body: &[u8]) -> Result<Vec<u8>, Failure> {
+    let (name, fresh) = match sender {
+        Sender::Rail => ("event_id", format!("\"evt_{:016x}\"", fastrand::u64(..))),
+        Sender::Rillis => ("id", format!("\"{:024x}\"", fastrand::u128(..) >> 32)),
+    };
+    let no_id = || Failure::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
+    let text = str::from_utf8(body).map_err(|_| no_id())?;
+    let document = Document::parse(body).map_err(|_| no_id())?;
+    let id = document.root().get(name).ok_or_else(no_id)?.source();
+    // The slice lies in the text itself, so its place is the distance between the two.
+    let at = id.as_ptr().addr() - text.as_ptr().addr();
+    Ok([&text[..at], &fresh, &text[at + id.len()..]].concat().into_bytes())
+}
+
+fn report(answers: &mut [Answered]) -> Result<(), Failure> {
+    if let [answer] = answers {
+        println!("{} {} ({:.1} ms)", answer.status, answer.body, answer.took.as_secs_f64() * 1000.0);
+    } else {
+        let mut counts = BTreeMap::<(u16, &str), usize>::new();
+        for answer in &*answers {
+            *counts.entry((answer.status, &answer.body)).or_default() += 1;
+        }
+        for ((status, body), count) in counts {
+            println!("{count:>8} × {status} {body}");
+        }
+        answers.sort_by_key(|answer| answer.took);
+        let at = |part: usize| answers[(answers.len() - 1) * part / 100].took.as_secs_f64() * 1000.0;
+        println!("p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms", at(50), at(99), at(100));
+    }
+    match answers.iter().find(|answer| answer.status != 200) {
+        None => Ok(()),
+        Some(answer) if answer.status >= 500 => Err(Failure::outside(
+            format!("the bridge answered {}", answer.status),
+            "it cannot reach its table or its secret; see its log",
+        )),
+        Some(answer) => Err(Failure::refused(
+            format!("the bridge answered {}", answer.status),
+            "401: is the key the bridge's? (--key-file) 404: is the URL right? `bridge verify` explains refusals",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_id_takes_the_old_one_s_place_and_nothing_else_changes() {
+        let body = r#"{ "note": "evt_1", "event_id": "evt_1", "amount": 1000.00 }"#;
+        let renewed = String::from_utf8(with_fresh_id(Sender::Rail, body.as_bytes()).unwrap()).unwrap();
+        let (before, after) = (r#"{ "note": "evt_1", "event_id": "evt_"#, r#"", "amount": 1000.00 }"#);
+        assert!(renewed.starts_with(before) && renewed.ends_with(after), "{renewed}");
+        assert_eq!(renewed.len(), before.len() + 16 + after.len());
+    }
+}

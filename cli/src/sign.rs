@@ -1,0 +1,76 @@
+//! `bridge sign`: a body with the headers its provider would send now.
+
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, ValueEnum};
+use local::gateway::{HttpRequest, http_api_event};
+
+use crate::delivery::{KeySource, Sender, read_file};
+use crate::failure::Failure;
+
+/// Sign a body with the time now, as its provider would
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Sign {
+    provider: Sender,
+    /// The body: a file, or - for standard input
+    body: PathBuf,
+    /// What to print
+    #[arg(long = "as", value_name = "FORM", default_value = "headers")]
+    form: Printed,
+    /// Where curl is to send it
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
+    url: String,
+    #[command(flatten)]
+    key: KeySource,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge sign rail events/rail/account_open.json
+  bridge sign rillis events/rillis/flow_completed.json --as curl | sh
+  bridge sign rail body.json --as apigw > event.json && cargo lambda invoke rail --data-file event.json";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Printed {
+    /// The two headers, one a line
+    Headers,
+    /// A curl command that sends the delivery
+    Curl,
+    /// The API Gateway event that `cargo lambda invoke --data-file` and `sam local invoke -e` take
+    Apigw,
+}
+
+impl Sign {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let body = read_file(&self.body)?;
+        let headers = self.provider.signed_headers(&body, &self.key.read(self.provider)?)?;
+        let path = self.provider.contract().path;
+        match self.form {
+            Printed::Headers => {
+                for (name, value) in headers {
+                    println!("{name}: {value}");
+                }
+            }
+            Printed::Curl => {
+                println!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body))
+            }
+            Printed::Apigw => {
+                let mut all = vec![("content-type".to_owned(), "application/json".to_owned())];
+                all.extend(headers.map(|(name, value)| (name.to_owned(), value)));
+                println!("{:#}", http_api_event(&HttpRequest::post(path, all, body)));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The body travels as base64, so that no shell and no editor changes a byte of what was signed.
+fn curl(url: &str, headers: &[(&str, String)], body: &[u8]) -> String {
+    let headers: String = headers.iter().map(|(name, value)| format!(" -H '{name}: {value}'")).collect();
+    format!(
+        "printf %s {} | base64 -d | curl -sS {url} -H 'content-type: application/json'{headers} --data-binary @-",
+        STANDARD.encode(body)
+    )
+}
