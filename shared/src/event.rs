@@ -240,7 +240,9 @@ impl EventRecord {
                 delivery.at = Some(now);
             }
         }
-        if after.deliveries.values().any(|delivery| delivery.state == DeliveryState::Dead) {
+        if let Some(dead) = after.deliveries.values().find(|delivery| delivery.state == DeliveryState::Dead) {
+            // The route may have died in an earlier attempt than this one.
+            after.last_error = after.last_error.or_else(|| dead.code.clone());
             after.state = EventState::Dead;
             after.next_attempt_at = Some(now.seconds());
         } else {

@@ -156,9 +156,10 @@ impl<'i> Reader<'i> {
                 redact.insert(provider.get_ref().to_string(), self.pointers(pointers, "redact")?);
             }
         }
-        let entries = match file.get("route") {
-            Some(item) => item.get_ref().as_array().ok_or_else(|| self.expected(item, "route", "written [[route]]"))?,
-            None => return Err(self.error(whole, "at least one [[route]] expected".to_owned())),
+        let entries = match file.get("route").map(|item| (item, item.get_ref().as_array())) {
+            Some((_, Some(entries))) if !entries.is_empty() => entries,
+            Some((item, None)) => return Err(self.expected(item, "route", "written [[route]]")),
+            _ => return Err(self.error(whole, "at least one [[route]] expected".to_owned())),
         };
         let mut routes: Vec<Route> = Vec::new();
         for entry in entries.iter() {
@@ -202,7 +203,9 @@ impl<'i> Reader<'i> {
             Some(item) => self.conditions(item)?,
             None => Vec::new(),
         };
-        let customer = self.pointers(required("customer")?, "customer")?;
+        let customer_item = required("customer")?;
+        let customer = self.pointers(customer_item, "customer")?;
+        self.may_be_sent("`customer`", &customer, customer_item.span(), hidden)?;
         let fields = match table.get("fields") {
             Some(item) => self
                 .table(item, "fields")?
@@ -235,13 +238,20 @@ impl<'i> Reader<'i> {
     /// One table, all of which must hold, or a list of such tables, any of which must.
     fn conditions(&self, item: &Item<'i>) -> Result<Vec<Condition>, RoutesError> {
         match item.get_ref() {
-            DeValue::Array(tables) => tables.iter().map(|table| self.condition(table)).collect(),
+            DeValue::Array(_) => {
+                self.list(item, "when")?.into_iter().map(|table| self.condition(table)).collect()
+            }
             _ => Ok(vec![self.condition(item)?]),
         }
     }
 
+    /// Not empty: a condition that always holds is one that somebody forgot to write.
     fn condition(&self, item: &Item<'i>) -> Result<Condition, RoutesError> {
-        self.table(item, "when")?
+        let table = self.table(item, "when")?;
+        if table.is_empty() {
+            return Err(self.expected(item, "when", "a table that is not empty"));
+        }
+        table
             .iter()
             .map(|(key, accepted)| {
                 let pointer = Pointer::parse(key.get_ref())
@@ -281,15 +291,29 @@ impl<'i> Reader<'i> {
         };
         let pointers = self.pointers(source, &name)?;
 
-        let credential = looks_like_a_credential(&name)
-            || pointers.iter().any(|pointer| pointer.as_str().split('/').any(looks_like_a_credential));
-        if credential {
+        if looks_like_a_credential(&name) {
             return Err(self.error(key.span(), format!("field `{name}` looks like a credential; it must not be sent")));
         }
-        if let Some(cut) = redacted.iter().find(|cut| pointers.iter().any(|pointer| is_within(pointer, cut))) {
-            return Err(self.error(key.span(), format!("field `{name}` lies in `{cut}`, which [redact] cuts away")));
-        }
+        self.may_be_sent(&format!("field `{name}`"), &pointers, key.span(), redacted)?;
         Ok(Field { name, pointers, optional })
+    }
+
+    /// What leaves for Returning.AI is no credential, and is still there after redaction.
+    fn may_be_sent(
+        &self,
+        what: &str,
+        pointers: &[Pointer],
+        span: Range<usize>,
+        redacted: &[Pointer],
+    ) -> Result<(), RoutesError> {
+        if let Some(pointer) = pointers.iter().find(|p| p.as_str().split('/').any(looks_like_a_credential)) {
+            let problem = format!("{what}: `{pointer}` looks like a credential; it must not be sent");
+            return Err(self.error(span, problem));
+        }
+        if let Some(cut) = redacted.iter().find(|cut| pointers.iter().any(|pointer| is_within(pointer, cut))) {
+            return Err(self.error(span, format!("{what} lies in `{cut}`, which [redact] cuts away")));
+        }
+        Ok(())
     }
 
     /// One pointer or a list of them.

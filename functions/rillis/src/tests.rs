@@ -1,1 +1,231 @@
+use proptest::prelude::*;
+use shared::api_gateway::Headers;
+use shared::secrets::Versions;
+use shared::signing_keys::{KeySet, KeyVersion};
+use shared::verification::{Delivery, Refusal, VerifiedEvent, verify};
 
+use super::*;
+
+const KEY: &str = "whk_test_secret";
+const SIGNED_AT: &str = "1747253577";
+const NOW: UnixMillis = UnixMillis(1_747_253_577_000);
+
+/// As documented: `flow_completed` of the vectors.
+const FLOW_COMPLETED: &str = concat!(
+    r#"{"id":"67a3be0fb928eb94fbb49e09","type":"FLOW_COMPLETED","timestamp":1738784271042,"data":"#,
+    r#"{"flow_instance_id":"67a3be04d236cd46c537c95d","flow_id":"67a3af4ca59af345d61f4f9c","#,
+    r#""user_id":"67a3a5065eee513d753f19b7","status":"COMPLETED","completed_at":"2025-02-05T19:37:51.042Z","#,
+    r#""url":"https://example.com/webhook"}}"#
+);
+const REBUILT_SIGNATURE: &str = "fca04b9d742ae50835e3e0d60f0bfb0ab07a0b5e57dc08d69851939a0e3fd8a5";
+
+fn keys(current: &str, previous: Option<&str>) -> KeySet {
+    let secret = |key: &str| serde_json::json!({ "keys": { "current": key } }).to_string();
+    KeySet::parse(&Versions { current: secret(current), previous: previous.map(secret) }).unwrap()
+}
+
+fn headers(signature: &str, signed_at: &str) -> Headers {
+    let pairs = [("x-signature", signature), ("x-timestamp", signed_at)];
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
+}
+
+/// What `read` finds in a delivery, or the code of its refusal.
+fn read<T>(body: &[u8], signature: &str, read: impl Fn(&VerifiedEvent<'_>) -> T) -> Result<T, &'static str> {
+    let headers = headers(signature, SIGNED_AT);
+    let verified = verify::<Rillis>(Delivery { headers: &headers, body }, &keys(KEY, None), NOW);
+    verified.map(|event| read(&event)).map_err(Refusal::code)
+}
+
+#[test]
+fn every_vector_of_node_verifies_in_each_spelling_and_only_that_text_is_read() {
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../tests/vectors/rillis_node.json")).unwrap();
+    assert!(!vectors.is_empty(), "no vectors, so nothing was tested");
+    for vector in vectors {
+        let field = |name: &str| vector[name].as_str().unwrap();
+        let body = from_hex(field("raw_hex"));
+        let signed_at = field("timestamp");
+        let now = UnixMillis(signed_at.parse::<u64>().unwrap() * 1000);
+        for spelling in ["rebuilt", "built"] {
+            let headers = headers(field(&format!("hmac_{spelling}")), signed_at);
+            let delivery = Delivery { headers: &headers, body: &body };
+            let event = verify::<Rillis>(delivery, &keys(field("key"), None), now).unwrap();
+            // The two differ only for a few bodies; the first that fits is told.
+            let expected = if field("rebuilt") == field("built") { "rebuilt" } else { spelling };
+            assert_eq!((event.form(), event.signed_text()), (expected, field(spelling)), "{}", field("name"));
+        }
+    }
+}
+
+#[test]
+fn the_bytes_as_received_may_be_signed_too() {
+    #[track_caller]
+    fn check(body: &str, signature: &str, expected: &'static str) {
+        let form_and_text = read(body.as_bytes(), signature, |event| (event.form(), event.signed_text().to_owned()));
+        assert_eq!(form_and_text, Ok((expected, body.to_owned())));
+    }
+
+    // `printf '%s' "1747253577.$BODY" | openssl dgst -sha256 -hmac whk_test_secret`
+    check(FLOW_COMPLETED, "b5bdcd30a620a56fcb3f7dc7c63b40e2f75f7c5cf7143528c9912dbcac6ef52c", "raw");
+    check(
+        r#"{ "b" : 1 , "a" : { "d" : [ { "z":1, "y":2 } ], "c" : null } }"#,
+        "31d38e8424a092c8c802cf8148c92372a45ca5e0b0086d336b86aafef852e6c1",
+        "raw",
+    );
+    check(r#"{"a":1,"b":2,"a":3}"#, "4dcfb9d71bea75dede970d25968a511643381d951b9e0a5376807fb5dbcac38d", "raw");
+    // Bodies that are canonical already have one text for several forms.
+    check(
+        r#"{"__proto__":{"x":1},"a":2}"#,
+        "392fe7e43fc74f5d0e7169b5928738febb2b25d19be9458128faf613e6b599c8",
+        "built",
+    );
+    check(r#"{"":1," ":2,"a":3}"#, "f57c7579fda14b7c7ecf16a37839b3ff3607140d38311a55709b2c4112046b8e", "rebuilt");
+}
+
+#[test]
+fn a_documented_event_gives_id_type_and_milliseconds() {
+    let envelope = read(FLOW_COMPLETED.as_bytes(), REBUILT_SIGNATURE, |event| {
+        (event.event_id().into_owned(), event.event_type().map(str::to_owned), event.occurred_at().to_string())
+    });
+    let expected =
+        ("67a3be0fb928eb94fbb49e09".to_owned(), Some("FLOW_COMPLETED".to_owned()), "2025-02-05T19:37:51.042Z".to_owned());
+    assert_eq!(envelope, Ok(expected));
+}
+
+#[test]
+fn the_signature_may_be_in_upper_case_and_has_no_prefix() {
+    let form = |signature: &str| read(FLOW_COMPLETED.as_bytes(), signature, |event| event.form());
+    assert_eq!(form(&REBUILT_SIGNATURE.to_uppercase()), Ok("rebuilt"));
+    assert_eq!(form(&format!("sha256={REBUILT_SIGNATURE}")), Err("header_malformed"));
+}
+
+#[test]
+fn a_delivery_signed_by_the_previous_key_is_accepted_and_told_apart() {
+    #[track_caller]
+    fn check(keys: &KeySet, expected: Result<KeyVersion, &'static str>) {
+        let headers = headers(REBUILT_SIGNATURE, SIGNED_AT);
+        let verified = verify::<Rillis>(Delivery { headers: &headers, body: FLOW_COMPLETED.as_bytes() }, keys, NOW);
+        assert_eq!(verified.map(|event| event.key_version()).map_err(Refusal::code), expected);
+    }
+
+    check(&keys(KEY, Some("whk_old")), Ok(KeyVersion::Current));
+    check(&keys("whk_new", Some(KEY)), Ok(KeyVersion::Previous));
+    check(&keys("whk_new", None), Err("signature_mismatch"));
+}
+
+#[test]
+fn an_unsigned_delivery_is_refused() {
+    let delivery = Delivery { headers: &Headers::default(), body: FLOW_COMPLETED.as_bytes() };
+    let refusal = verify::<Rillis>(delivery, &keys(KEY, None), NOW).map(|_| ()).map_err(Refusal::code);
+    assert_eq!(refusal, Err("header_missing"));
+}
+
+#[test]
+fn ids_and_times_are_read_from_the_text_that_was_signed() {
+    #[track_caller]
+    fn check(body: &str, signature: &str, form: &'static str, id: &str, occurred_at: &str) {
+        let envelope = read(body.as_bytes(), signature, |event| {
+            (event.form(), event.event_id().into_owned(), event.occurred_at().to_string())
+        });
+        assert_eq!(envelope, Ok((form, id.to_owned(), occurred_at.to_owned())), "{body}");
+    }
+
+    // Signed by openssl as above, over the body or over what `JSON.stringify(JSON.parse(body))` gives in Node.
+    let signing_time = "2025-05-14T20:12:57.000Z";
+    let event_time = "2025-02-05T19:37:51.042Z";
+    for (body, signature, form, id, occurred_at) in [
+        (
+            r#"{"data":{},"id":12345678901234567890,"type":"FLOW_COMPLETED"}"#,
+            "4601b39364e33968dc56d80d76e0b2a52223e906b669faf039a80c9287e2d78c",
+            "raw",
+            "12345678901234567890",
+            signing_time,
+        ),
+        (
+            r#"{"data":{},"id":12345678901234567890,"type":"FLOW_COMPLETED"}"#,
+            "c61c6329efb86b35d4e3e8b7124225b53dbd7ff3846d38dcb18d748734c3897a",
+            "rebuilt",
+            "12345678901234567000",
+            signing_time,
+        ),
+        (
+            r#"{"data":{},"id":"\ud83d","type":"FLOW_COMPLETED"}"#,
+            "f8064cea3139ac108221aad1d30fbf515a003a9ca75b9b62cc79badbca29d05b",
+            "rebuilt",
+            "sha256:128e62a645b0ad73f4316f594b8db8d05a4a6bf6a4016ac448299d9c98dc643b",
+            signing_time,
+        ),
+        (
+            r#"{"data":{},"type":"FLOW_COMPLETED"}"#,
+            "bf95e213fa7678ddcec0a725977627dca60c9e5c5b5593cb683621d189315dab",
+            "rebuilt",
+            "sha256:f75ec0e133ed30d8426d89e4539b8294b6c243ba2f5b7cec192d38865a1dcb79",
+            signing_time,
+        ),
+        (
+            r#"{"data":{},"id":"a","timestamp":"1738784271042","type":"FLOW_COMPLETED"}"#,
+            "456df9d059e4d37d8be1d900d3e30cf36d32fbc665ebb21093d82263313e515d",
+            "rebuilt",
+            "a",
+            signing_time,
+        ),
+        (
+            r#"{"data":{},"id":"a","timestamp":1738784271042.5,"type":"FLOW_COMPLETED"}"#,
+            "8202aed39ad9b36d4ad59df65ef766c73c319f8621cb68a85833d76ded240e99",
+            "rebuilt",
+            "a",
+            signing_time,
+        ),
+        // JavaScript prints this literal as an integer; the bytes as received do not hold one.
+        (
+            r#"{"data":{},"id":"a","timestamp":1.738784271042e12,"type":"FLOW_COMPLETED"}"#,
+            "aa22bcbd857d4c98f8fc89bf974d0a54bac653abee1fecf02c60fe6bb862f5f9",
+            "rebuilt",
+            "a",
+            event_time,
+        ),
+        (
+            r#"{"data":{},"id":"a","timestamp":1.738784271042e12,"type":"FLOW_COMPLETED"}"#,
+            "bff2b559fbf36f87e6e17f80fd8e7dd2eccf55886cb347f115a2e54de1aacd93",
+            "raw",
+            "a",
+            signing_time,
+        ),
+    ] {
+        check(body, signature, form, id, occurred_at);
+    }
+}
+
+#[test]
+fn an_event_without_a_type_is_verified_and_has_none() {
+    let signature = "f4539e737ce23b68049a8ca47690ab2bec9500e094874408fe25a61e4373ff2b";
+    let event_type = read(br#"{"data":{},"id":"a"}"#, signature, |event| event.event_type().map(str::to_owned));
+    assert_eq!(event_type, Ok(None));
+}
+
+proptest! {
+    #[test]
+    fn no_other_body_has_the_signature(body in r#"[\[\]{}:,"\\a-z0-9.eE+_ -]{0,60}"#) {
+        let verdict = read(body.as_bytes(), REBUILT_SIGNATURE, |event| event.form());
+        prop_assert_eq!(verdict, Err("signature_mismatch"));
+    }
+
+    #[test]
+    fn the_order_of_the_members_on_the_way_does_not_matter(order in Just([0, 1, 2, 3]).prop_shuffle()) {
+        let members = [
+            r#""id":"67a3be0fb928eb94fbb49e09""#,
+            r#""type":"FLOW_COMPLETED""#,
+            r#""timestamp":1738784271042"#,
+            FLOW_COMPLETED.split_once(r#""timestamp":1738784271042,"#).unwrap().1.trim_end_matches("}}"),
+        ];
+        let members: Vec<String> =
+            order.iter().map(|at| if *at == 3 { format!("{}}}", members[3]) } else { members[*at].to_owned() }).collect();
+        let body = format!("{{ {} }}", members.join(" ,\n"));
+        prop_assert_eq!(read(body.as_bytes(), REBUILT_SIGNATURE, |event| event.form()), Ok("rebuilt"));
+    }
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    assert!(text.len().is_multiple_of(2) && !text.is_empty());
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}

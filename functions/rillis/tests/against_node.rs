@@ -9,8 +9,8 @@ use std::thread;
 use rillis::canonical_json::{built, rebuilt};
 use shared::json::Document;
 
-/// 3,000 documents and 1,000 of them with something broken: a few seconds in the dev profile.
-const TEXTS: u64 = 4_000;
+/// 3,000 documents, and 600 texts that are damaged or never were JSON: a few seconds in the dev profile.
+const TEXTS: u64 = 3_600;
 const SEED: u64 = 0x0072_696c_6c69_7301;
 
 #[test]
@@ -56,7 +56,7 @@ fn node_reads_and_prints_every_text_as_we_do() {
     asking.join().unwrap();
     assert!(node.wait().unwrap().success());
     eprintln!("seed {seed}: node and we agree on {texts} texts; both refused {refused} of them");
-    assert!(refused >= texts / 8 && refused <= texts / 3, "the generator is off: {refused} of {texts} refused");
+    assert!(refused >= texts / 10 && refused <= texts / 6, "the generator is off: {refused} of {texts} refused");
 }
 
 fn ours(text: &[u8]) -> Option<Vec<Vec<u8>>> {
@@ -80,12 +80,12 @@ fn difference(theirs: Option<&[Vec<u8>]>, ours: Option<&[Vec<u8>]>) -> String {
     differences
 }
 
-/// Text `number` of a seed: a document, or for every fourth one that was damaged or never was one.
+/// Text `number` of a seed: a document, or every sixth time one that was damaged or never was one.
 fn text(seed: u64, number: u64) -> Vec<u8> {
     let random = Random(seed ^ number.wrapping_mul(0xA076_1D64_78BD_642F));
     let mut writer = Writer { random, out: Vec::new(), left: 0 };
     writer.left = writer.random.below(60) + 1;
-    if number % 4 != 3 {
+    if number % 6 != 5 {
         writer.document();
     } else if writer.random.one_in(3) {
         writer.near_miss();
@@ -297,16 +297,62 @@ impl Writer {
             1 => format!("{}.{:02}", self.random.below(100_000), self.random.below(100)),
             2 => self.any_literal(),
             3 => {
-                const CORNERS: &str = "-0 -0.0 0e9 -0E-9 1e400 -1e400 1e309 1.7976931348623157e308 1.7976931348623158e308 \
-                    1.7976931348623159e308 5e-324 4.9e-324 2.4703282292062327e-324 2.4703282292062328e-324 1e-400 \
-                    2.2250738585072011e-308 2.2250738585072014e-308 1e20 1e21 1E+21 1e22 1e23 999999999999999868928 \
-                    999999999999999934464 999999999999999934465 123456789012345680000 1e-6 1e-7 0.000001 0.00000123 \
-                    9.5e-7 9007199254740991 9007199254740992 9007199254740993 9007199254740993.0000000000000000001 \
-                    123456789012345 1234567890123456 999999999999999 -999999999999999 1000000000000000 0.1 0.30000000000000004 \
-                    1.5777777777770001 117.63331139400017 12345678901234567890 1e99999999999999999999 1e-99999999999999999999 \
-                    0.000000000000000000000000000000000000000000001e45 100000000000000000000000e-23 1000.00 1e3 1E-03 1e+00";
-                let corners: Vec<&str> = CORNERS.split_whitespace().collect();
-                self.random.pick(&corners).to_owned()
+                const CORNERS: &[&str] = &[
+                    "-0",
+                    "-0.0",
+                    "0e9",
+                    "-0E-9",
+                    "1e400",
+                    "-1e400",
+                    "1e309",
+                    "1.7976931348623157e308",
+                    "1.7976931348623158e308",
+                    "1.7976931348623159e308",
+                    "5e-324",
+                    "4.9e-324",
+                    "2.4703282292062327e-324",
+                    "2.4703282292062328e-324",
+                    "1e-400",
+                    "2.2250738585072011e-308",
+                    "2.2250738585072014e-308",
+                    "1e20",
+                    "1e21",
+                    "1E+21",
+                    "1e22",
+                    "1e23",
+                    "999999999999999868928",
+                    "999999999999999934464",
+                    "999999999999999934465",
+                    "123456789012345680000",
+                    "1e-6",
+                    "1e-7",
+                    "0.000001",
+                    "0.00000123",
+                    "9.5e-7",
+                    "9007199254740991",
+                    "9007199254740992",
+                    "9007199254740993",
+                    "9007199254740993.0000000000000000001",
+                    "123456789012345",
+                    "1234567890123456",
+                    "999999999999999",
+                    "-999999999999999",
+                    "1000000000000000",
+                    "0.1",
+                    "0.30000000000000004",
+                    "1.5777777777770001",
+                    "117.63331139400017",
+                    "12345678901234567890",
+                    "1e99999999999999999999",
+                    "1e-99999999999999999999",
+                    "0.000000000000000000000000000000000000000000001e45",
+                    "100000000000000000000000e-23",
+                    "1000.00",
+                    "1e3",
+                    "1E-03",
+                    "1e+00",
+                ];
+                self.random.pick(CORNERS).to_owned()
             }
             4 => {
                 // Exactly between two numbers of 53 bits, and a little beside.
@@ -574,16 +620,23 @@ fn setting(name: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
+// Loops rather than iterators: in the dev profile these two would take most of the time.
+
 fn to_hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    String::from_utf8(text).expect("hex digits")
 }
 
 fn from_hex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2));
-    let digit = |letter: u8| char::from(letter).to_digit(16).expect("hex digits") as u8;
-    text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    let mut bytes = Vec::with_capacity(text.len() / 2);
+    for pair in text.as_bytes().chunks_exact(2) {
+        let digit = |letter: u8| if letter < b'a' { letter - b'0' } else { letter - b'a' + 10 };
+        bytes.push(digit(pair[0]) << 4 | digit(pair[1]));
+    }
+    bytes
 }

@@ -1,1 +1,296 @@
+use super::*;
 
+const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
+const NOW_S: u64 = 1_738_784_271;
+
+fn received() -> EventRecord {
+    EventRecord {
+        provider: "sample".to_owned(),
+        event_id: "evt_1".to_owned(),
+        event_type: Some("PAID".to_owned()),
+        occurred_at: UnixMillis(NOW.0 - 5_000),
+        received_at: NOW,
+        state: EventState::Ignored,
+        attempts: 0,
+        next_attempt_at: None,
+        body: "{}".to_owned(),
+        body_sha256: String::new(),
+        recorded_by: "request/1".to_owned(),
+        last_error: None,
+        history: Vec::new(),
+        deliveries: BTreeMap::new(),
+        delivered_at: None,
+    }
+}
+
+fn pending() -> EventRecord {
+    received().begin(["a", "b"], NOW)
+}
+
+/// Ends an attempt after 250 ms, with the highest draw.
+fn settled(before: &EventRecord, outcomes: &[(&str, RouteOutcome)]) -> EventRecord {
+    settled_at(before, outcomes, NOW.plus(Duration::from_millis(250)))
+}
+
+fn settled_at(before: &EventRecord, outcomes: &[(&str, RouteOutcome)], now: UnixMillis) -> EventRecord {
+    let outcomes: Vec<_> = outcomes.iter().map(|(route, outcome)| ((*route).to_owned(), outcome.clone())).collect();
+    let began_at = UnixMillis(now.0 - 250);
+    before.settle(AttemptBy::First, &outcomes, began_at, now, Draw(1.0))
+}
+
+fn delivered() -> RouteOutcome {
+    Ok(200)
+}
+
+fn down() -> RouteOutcome {
+    Err(Failure { status: Some(503), ..Failure::passing("server_error") })
+}
+
+fn lost() -> RouteOutcome {
+    Err(Failure::passing("connection_lost"))
+}
+
+fn refused() -> RouteOutcome {
+    Err(Failure { status: Some(422), for_good: true, ..Failure::passing("refused") })
+}
+
+fn unmapped() -> RouteOutcome {
+    Err(Failure { pointer: Some("/data/amount".to_owned()), for_good: true, ..Failure::passing("mapping_failed") })
+}
+
+/// `a=delivered b=pending(server_error 503)`
+fn deliveries(event: &EventRecord) -> String {
+    let told = event.deliveries.iter().map(|(route, delivery)| match &delivery.code {
+        Some(code) => format!("{route}={}({code})", delivery.state.name()),
+        None => format!("{route}={}", delivery.state.name()),
+    });
+    told.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_wanted_event_begins_pending_with_a_lease_and_one_attempt() {
+    let event = pending();
+    assert_eq!((event.state, event.attempts), (EventState::Pending, 1));
+    assert_eq!(event.next_attempt_at, Some(UnixSeconds(NOW_S + 60)));
+    assert_eq!(deliveries(&event), "a=pending b=pending");
+    assert_eq!(event.pending_routes().collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!((event.last_error, event.delivered_at), (None, None));
+}
+
+#[test]
+fn an_event_that_no_route_wants_begins_ignored() {
+    let event = received().begin([], NOW);
+    assert_eq!((event.state, event.attempts, event.next_attempt_at), (EventState::Ignored, 0, None));
+    assert_eq!((event.due(), event.last_error), (None, None));
+}
+
+#[test]
+fn an_event_without_a_type_begins_dead_whatever_routes_are_given() {
+    for routes in [vec![], vec!["a"]] {
+        let event = EventRecord { event_type: None, ..received() }.begin(routes, NOW);
+        assert_eq!((event.state, event.attempts), (EventState::Dead, 0));
+        assert_eq!(event.last_error.as_deref(), Some("envelope_unreadable"));
+        assert_eq!(event.next_attempt_at, Some(UnixSeconds(NOW_S)));
+        assert_eq!((event.due().as_deref(), event.expires_at()), (Some("dead"), None));
+        assert!(event.deliveries.is_empty());
+    }
+}
+
+#[test]
+fn each_mix_of_two_outcomes_settles_to_its_state() {
+    #[track_caller]
+    fn check(
+        a: RouteOutcome,
+        b: RouteOutcome,
+        state: &str,
+        told: &str,
+        last_error: Option<&str>,
+        attempt: (&str, Option<u16>),
+    ) {
+        let event = settled(&pending(), &[("a", a), ("b", b)]);
+        assert_eq!((event.state.name(), deliveries(&event).as_str()), (state, told));
+        assert_eq!(event.last_error.as_deref(), last_error);
+        let latest = event.history.last().unwrap();
+        assert_eq!((latest.outcome.as_str(), latest.http_status), attempt);
+        assert_eq!((latest.at, latest.ms, latest.by.name()), (NOW, 250, "first"));
+        assert_eq!(event.delivered_at, (state == "delivered").then_some(UnixMillis(NOW.0 + 250)));
+        // The attempt is the fencing token: settling leaves it as it is.
+        assert_eq!(event.attempts, 1);
+        let next = match state {
+            "pending" => Some(NOW_S + 61),
+            "dead" => Some(NOW_S),
+            _ => None,
+        };
+        assert_eq!(event.next_attempt_at, next.map(UnixSeconds));
+    }
+
+    let ok = ("delivered", Some(200));
+    check(delivered(), delivered(), "delivered", "a=delivered b=delivered", None, ok);
+
+    let told = "a=delivered b=pending(server_error 503)";
+    check(delivered(), down(), "pending", told, Some("server_error 503"), ("server_error", Some(503)));
+    let told = "a=pending(connection_lost) b=delivered";
+    check(lost(), delivered(), "pending", told, Some("connection_lost"), ("connection_lost", None));
+    let told = "a=pending(server_error 503) b=pending(connection_lost)";
+    check(down(), lost(), "pending", told, Some("server_error 503"), ("server_error", Some(503)));
+
+    let told = "a=delivered b=dead(refused 422)";
+    check(delivered(), refused(), "dead", told, Some("refused 422"), ("refused", Some(422)));
+    let told = "a=dead(mapping_failed /data/amount) b=delivered";
+    check(unmapped(), delivered(), "dead", told, Some("mapping_failed /data/amount"), ("mapping_failed", None));
+    let told = "a=dead(refused 422) b=dead(mapping_failed /data/amount)";
+    check(refused(), unmapped(), "dead", told, Some("refused 422"), ("refused", Some(422)));
+
+    // While something is pending, the event is, whatever is dead already.
+    let told = "a=dead(refused 422) b=pending(connection_lost)";
+    check(refused(), lost(), "pending", told, Some("refused 422"), ("refused", Some(422)));
+    let told = "a=pending(server_error 503) b=dead(refused 422)";
+    check(down(), refused(), "pending", told, Some("server_error 503"), ("server_error", Some(503)));
+}
+
+#[test]
+fn a_route_that_is_done_keeps_its_place_when_the_other_is_tried_again() {
+    let first = settled(&pending(), &[("a", delivered()), ("b", down())]);
+    assert_eq!(first.pending_routes().collect::<Vec<_>>(), ["b"]);
+    let second = settled(&EventRecord { attempts: 2, ..first }, &[("b", delivered())]);
+    assert_eq!((second.state, second.attempts), (EventState::Delivered, 2));
+    assert_eq!(deliveries(&second), "a=delivered b=delivered");
+    assert_eq!((second.next_attempt_at, second.last_error), (None, None));
+    assert_eq!(second.history.len(), 2);
+}
+
+#[test]
+fn an_event_that_dies_of_an_earlier_attempt_still_tells_why() {
+    let first = settled(&pending(), &[("a", unmapped()), ("b", down())]);
+    let second = settled(&EventRecord { attempts: 2, ..first }, &[("b", delivered())]);
+    assert_eq!(second.state, EventState::Dead);
+    assert_eq!(deliveries(&second), "a=dead(mapping_failed /data/amount) b=delivered");
+    assert_eq!(second.last_error.as_deref(), Some("mapping_failed /data/amount"));
+    assert_eq!(second.history.last().unwrap().outcome, "delivered");
+}
+
+#[test]
+fn skipped_counts_as_done() {
+    let mut event = pending();
+    event.deliveries.insert("b".to_owned(), RouteDelivery { state: DeliveryState::Skipped, code: None, at: Some(NOW) });
+    assert_eq!(event.pending_routes().collect::<Vec<_>>(), ["a"]);
+    assert_eq!(settled(&event, &[("a", delivered())]).state, EventState::Delivered);
+}
+
+#[test]
+fn the_longest_retry_after_of_the_routes_is_waited_for() {
+    #[track_caller]
+    fn check(retry_after_s: [Option<u64>; 2], expected_s: u64) {
+        let outcome = |at: usize| {
+            let retry_after = retry_after_s[at].map(Duration::from_secs);
+            Err(Failure { status: Some(429), retry_after, ..Failure::passing("throttled") })
+        };
+        let event = settled(&pending(), &[("a", outcome(0)), ("b", outcome(1))]);
+        // Rounded up to the next whole second.
+        assert_eq!(event.next_attempt_at, Some(UnixSeconds(NOW_S + expected_s + 1)));
+    }
+
+    check([None, None], 60);
+    check([Some(600), Some(90)], 600);
+    check([None, Some(61)], 61);
+    check([Some(5), None], 60);
+    check([Some(u64::MAX), None], 12 * 60 * 60);
+}
+
+#[test]
+fn after_three_days_what_is_pending_dies_and_keeps_its_code() {
+    #[track_caller]
+    fn check(age: Duration, expected: &str) {
+        let before = EventRecord { attempts: 12, ..pending() };
+        let event = settled_at(&before, &[("a", delivered()), ("b", down())], NOW.plus(age));
+        assert_eq!(format!("{} {}", event.state.name(), deliveries(&event)), expected);
+        assert_eq!(event.last_error.as_deref(), Some("server_error 503"));
+        if event.state == EventState::Dead {
+            let b = &event.deliveries["b"];
+            assert_eq!((b.at, event.next_attempt_at), (Some(NOW.plus(age)), Some(NOW.plus(age).seconds())));
+        }
+    }
+
+    let day = Duration::from_secs(24 * 60 * 60);
+    check(3 * day - Duration::from_millis(1), "pending a=delivered b=pending(server_error 503)");
+    check(3 * day, "dead a=delivered b=dead(server_error 503)");
+    check(300 * day, "dead a=delivered b=dead(server_error 503)");
+}
+
+#[test]
+fn an_event_whose_last_message_arrives_after_three_days_is_delivered() {
+    let late = NOW.plus(Duration::from_secs(4 * 24 * 60 * 60));
+    let event = settled_at(&pending(), &[("a", delivered()), ("b", delivered())], late);
+    assert_eq!((event.state, event.delivered_at), (EventState::Delivered, Some(late)));
+}
+
+#[test]
+fn the_newest_twenty_attempts_are_remembered() {
+    let mut event = pending();
+    for attempt in 1..=25 {
+        let now = NOW.plus(Duration::from_secs(u64::from(attempt)));
+        event = settled_at(&EventRecord { attempts: attempt, ..event }, &[("a", down()), ("b", down())], now);
+        assert_eq!(event.history.len(), usize::try_from(attempt.min(20)).unwrap());
+    }
+    let at: Vec<u64> = event.history.iter().map(|attempt| (attempt.at.0 + 250 - NOW.0) / 1000).collect();
+    assert_eq!(at, (6..=25).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_attempt_under_a_clock_that_went_back_took_no_time() {
+    let outcomes = [("a".to_owned(), delivered()), ("b".to_owned(), delivered())];
+    let event = pending().settle(AttemptBy::Manual, &outcomes, NOW, UnixMillis(NOW.0 - 1), Draw(0.0));
+    assert_eq!(event.history.last().map(|attempt| (attempt.ms, attempt.by.name())), Some((0, "manual")));
+}
+
+#[test]
+fn the_shard_of_a_pending_event_is_a_stable_function_of_its_key() {
+    // First byte of `printf '%s' "$PK" | openssl dgst -sha256`, modulo 8.
+    for (provider, event_id, due) in [
+        ("sample", "evt_1", "p0"),
+        ("sample", "evt_2", "p5"),
+        ("sample", "evt_3", "p3"),
+        ("sample", "sha256:00", "p2"),
+        ("sample", "é", "p1"),
+        ("other", "evt_1", "p0"),
+    ] {
+        let event = EventRecord { provider: provider.to_owned(), event_id: event_id.to_owned(), ..pending() };
+        assert_eq!(event.due().as_deref(), Some(due), "{}", event.pk());
+    }
+}
+
+#[test]
+fn only_pending_and_dead_events_are_in_the_index_and_only_dead_ones_never_expire() {
+    let expires_at = Some(UnixSeconds(NOW_S + 90 * 24 * 60 * 60));
+    for (state, due, expires_at) in [
+        (EventState::Pending, Some("p0"), expires_at),
+        (EventState::Delivered, None, expires_at),
+        (EventState::Ignored, None, expires_at),
+        (EventState::Dead, Some("dead"), None),
+    ] {
+        let event = EventRecord { state, ..pending() };
+        assert_eq!((event.due().as_deref(), event.expires_at()), (due, expires_at), "{}", state.name());
+    }
+}
+
+#[test]
+fn the_idempotency_key_is_the_same_on_every_attempt() {
+    let event = pending();
+    assert_eq!(event.pk(), "sample#evt_1");
+    assert_eq!(event.idempotency_key("first-deposit"), "sample:evt_1/first-deposit");
+    let later = settled(&event, &[("a", down()), ("b", refused())]);
+    assert_eq!(later.idempotency_key("first-deposit"), event.idempotency_key("first-deposit"));
+    assert_ne!(later.idempotency_key("deposits"), event.idempotency_key("first-deposit"));
+}
+
+#[test]
+fn a_failure_is_summed_up_by_its_code_and_where_or_how_it_failed() {
+    let failure = |status, pointer: Option<&str>| Failure {
+        status,
+        pointer: pointer.map(str::to_owned),
+        ..Failure::passing("sample_code")
+    };
+    assert_eq!(failure(None, None).summary(), "sample_code");
+    assert_eq!(failure(Some(429), None).summary(), "sample_code 429");
+    assert_eq!(failure(None, Some("/a/0")).summary(), "sample_code /a/0");
+}
