@@ -69,10 +69,11 @@ impl Dev {
         })?;
 
         let mut wrong = 0;
-        println!("{:<52} {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
+        let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
+        println!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
         for sample in &samples {
             let played = play(&stack, sample).await?;
-            print(sample, &played);
+            print(sample, &played, width);
             wrong += usize::from(!played.differences.is_empty());
         }
         println!();
@@ -157,11 +158,11 @@ fn summary(message: &Message) -> String {
     format!("{} for {} → {}", text("eventType"), text("customerId"), message.workflow)
 }
 
-fn print(sample: &Sample, played: &Played) {
+fn print(sample: &Sample, played: &Played, width: usize) {
     let mark = if played.differences.is_empty() { ' ' } else { '✗' };
     let got = if played.got.is_empty() { "–".to_owned() } else { played.got.join("; ") };
     let ack = format!("{:.1} ms", played.ack.as_secs_f64() * 1000.0);
-    println!("{:<51}{mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, played.answer, played.state);
+    println!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, played.answer, played.state);
     for difference in &played.differences {
         println!("    ✗ {difference}");
     }

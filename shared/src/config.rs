@@ -35,6 +35,9 @@ pub struct AwsConfig {
 /// Why a function does not start: a variable that is absent or cannot be read. Never says its value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ConfigError {
+    /// The Runtime API's address is absent: somebody started the function by hand.
+    #[error("this program is a Lambda function; `bridge dev` or `cargo lambda watch` runs it on this machine")]
+    NotOnLambda,
     #[error("environment variable `{0}` is not set")]
     Missing(&'static str),
     #[error("environment variable `{name}` is not usable: {expected} expected")]
@@ -65,6 +68,7 @@ impl Config {
         let required = |name: &'static str| optional(name).ok_or(ConfigError::Missing(name));
         let endpoint = |name: &str| optional(name).or_else(|| optional("AWS_ENDPOINT_URL"));
 
+        optional("AWS_LAMBDA_RUNTIME_API").ok_or(ConfigError::NotOnLambda)?;
         Ok(Self {
             aws: AwsConfig {
                 region: required("AWS_REGION")?,
@@ -113,6 +117,7 @@ mod tests {
     use super::*;
 
     const COMPLETE: &[(&str, &str)] = &[
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ACCESS_KEY_ID", "sample"),
         ("AWS_SECRET_ACCESS_KEY", "sample"),
@@ -130,7 +135,8 @@ mod tests {
 
     #[test]
     fn each_required_variable_is_named_when_it_is_absent_or_empty() {
-        for (name, _) in COMPLETE {
+        assert_eq!(read(&[("AWS_LAMBDA_RUNTIME_API", "")]).unwrap_err(), ConfigError::NotOnLambda);
+        for (name, _) in &COMPLETE[1..] {
             let error = read(&[(name, "")]).expect_err(name);
             assert_eq!(error, ConfigError::Missing(name));
         }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::json::{Kind, Pointer, Value};
+use crate::json::{Pointer, Value};
 
 /// The routes, in the order of the file, and what is cut from bodies before they are stored.
 #[derive(Debug)]
@@ -114,13 +114,6 @@ impl Routes {
     /// Every provider that the file names.
     pub fn providers(&self) -> BTreeSet<&str> {
         self.routes.iter().map(|route| route.provider.as_str()).chain(self.redact.keys().map(String::as_str)).collect()
-    }
-
-    /// Whether a route would want events of this type in some case: what is not known here is new from the provider.
-    pub fn names_event_type(&self, provider: &str, event_type: &str) -> bool {
-        self.routes
-            .iter()
-            .any(|route| route.provider == provider && route.events.iter().any(|pattern| pattern.fits(event_type)))
     }
 }
 
@@ -238,9 +231,7 @@ impl<'i> Reader<'i> {
     /// One table, all of which must hold, or a list of such tables, any of which must.
     fn conditions(&self, item: &Item<'i>) -> Result<Vec<Condition>, RoutesError> {
         match item.get_ref() {
-            DeValue::Array(_) => {
-                self.list(item, "when")?.into_iter().map(|table| self.condition(table)).collect()
-            }
+            DeValue::Array(_) => self.list(item, "when")?.into_iter().map(|table| self.condition(table)).collect(),
             _ => Ok(vec![self.condition(item)?]),
         }
     }
@@ -306,7 +297,7 @@ impl<'i> Reader<'i> {
         span: Range<usize>,
         redacted: &[Pointer],
     ) -> Result<(), RoutesError> {
-        if let Some(pointer) = pointers.iter().find(|p| p.as_str().split('/').any(looks_like_a_credential)) {
+        if let Some(pointer) = pointers.iter().find(|pointer| leads_to_a_credential(pointer)) {
             let problem = format!("{what}: `{pointer}` looks like a credential; it must not be sent");
             return Err(self.error(span, problem));
         }
@@ -379,14 +370,13 @@ fn looks_like_a_credential(name: &str) -> bool {
     CREDENTIAL_WORDS.iter().any(|word| plain.contains(word))
 }
 
+fn leads_to_a_credential(pointer: &Pointer) -> bool {
+    pointer.as_str().split('/').any(|key| looks_like_a_credential(&key.replace("~1", "/").replace("~0", "~")))
+}
+
 /// True when `pointer` names what `cut` names, or something inside it.
 fn is_within(pointer: &Pointer, cut: &Pointer) -> bool {
     pointer.as_str().strip_prefix(cut.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether a value counts as found: null does not.
-pub fn is_present(value: Value<'_>) -> bool {
-    !matches!(value.kind(), Kind::Null)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
                 state = after.map(|event| event.state.name()),
                 error = after.and_then(|event| event.last_error.as_deref()).or(receipt.trouble.as_deref()),
                 settled,
-                latency_ms = receipt.ack.as_secs_f64() * 1000.0,
+                latency_ms = receipt.ack.as_micros() as f64 / 1000.0,
                 delivery_ms = after.and_then(|event| event.history.last()).map(|attempt| attempt.ms),
                 $message
             )
@@ -61,7 +61,8 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
     match receipt.answer {
         Answer::Unavailable => line!(error, "a delivery could not be recorded"),
         Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
-        Answer::Unauthorized | Answer::BadRequest => line!(warn, "a delivery was refused"),
+        Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
+        Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was no delivery"),
         Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
         _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
             line!(warn, "a delivery was received and is not delivered yet");
