@@ -33,12 +33,6 @@ pub fn secrets_manager(config: &AwsConfig, http: &Http) -> aws_sdk_secretsmanage
     aws_sdk_secretsmanager::Client::new(&sdk_config(config, http, config.secrets_manager_url.as_deref()))
 }
 
-/// Where DynamoDB is, for opening a connection ahead of the first write.
-pub fn dynamodb_url(config: &AwsConfig) -> String {
-    let regional = || format!("https://dynamodb.{}.amazonaws.com", config.region);
-    config.dynamodb_url.clone().unwrap_or_else(regional)
-}
-
 fn sdk_config(config: &AwsConfig, http: &Http, url: Option<&str>) -> SdkConfig {
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).operation_timeout(OPERATION_TIMEOUT);

@@ -5,20 +5,25 @@ use std::env;
 use aws_credential_types::Credentials;
 use tracing::level_filters::LevelFilter;
 
-/// Everything a receiving function takes from its environment.
+/// What every function takes from its environment.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub aws: AwsConfig,
     /// `TABLE_NAME`: the events table.
     pub table_name: String,
-    /// `SIGNING_SECRET_ID`: name or ARN of the provider's signing keys.
-    pub signing_secret_id: String,
     /// `RETURNING_AI_SECRET_ID`: name or ARN of the workflows.
     pub returning_ai_secret_id: String,
-    /// `MAX_BODY_BYTES`; [`DEFAULT_MAX_BODY_BYTES`] unless set.
-    pub max_body_bytes: usize,
     /// `LOG_LEVEL`; `info` unless set.
     pub log_level: LevelFilter,
+}
+
+/// What a receiving function takes besides.
+#[derive(Clone, Debug)]
+pub struct ReceiverConfig {
+    /// `SIGNING_SECRET_ID`: name or ARN of the provider's signing keys.
+    pub signing_secret_id: String,
+    /// `MAX_BODY_BYTES`; [`DEFAULT_MAX_BODY_BYTES`] unless set.
+    pub max_body_bytes: usize,
 }
 
 /// Where AWS is and who asks, in the variables every AWS SDK reads.
@@ -56,7 +61,7 @@ impl Config {
     /// # Errors
     /// Names the first variable that is absent or unusable; set it in `template.yaml`.
     pub fn from_env() -> Result<Self, ConfigError> {
-        Self::from_lookup(|name| env::var(name).ok())
+        Self::from_lookup(variable)
     }
 
     /// Reads from `lookup` instead of the process's environment.
@@ -64,32 +69,74 @@ impl Config {
     /// # Errors
     /// As [`from_env`](Self::from_env).
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
-        let optional = |name: &str| lookup(name).filter(|value| !value.is_empty());
-        let required = |name: &'static str| optional(name).ok_or(ConfigError::Missing(name));
-        let endpoint = |name: &str| optional(name).or_else(|| optional("AWS_ENDPOINT_URL"));
+        let endpoint = |name: &str| lookup(name).or_else(|| lookup("AWS_ENDPOINT_URL"));
 
-        optional("AWS_LAMBDA_RUNTIME_API").ok_or(ConfigError::NotOnLambda)?;
+        lookup("AWS_LAMBDA_RUNTIME_API").ok_or(ConfigError::NotOnLambda)?;
         Ok(Self {
             aws: AwsConfig {
-                region: required("AWS_REGION")?,
+                region: required(&lookup, "AWS_REGION")?,
                 credentials: Credentials::new(
-                    required("AWS_ACCESS_KEY_ID")?,
-                    required("AWS_SECRET_ACCESS_KEY")?,
-                    optional("AWS_SESSION_TOKEN"),
+                    required(&lookup, "AWS_ACCESS_KEY_ID")?,
+                    required(&lookup, "AWS_SECRET_ACCESS_KEY")?,
+                    lookup("AWS_SESSION_TOKEN"),
                     None,
                     "environment",
                 ),
                 dynamodb_url: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
                 secrets_manager_url: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             },
-            table_name: required("TABLE_NAME")?,
-            signing_secret_id: required("SIGNING_SECRET_ID")?,
-            returning_ai_secret_id: required("RETURNING_AI_SECRET_ID")?,
-            max_body_bytes: max_body_bytes(optional("MAX_BODY_BYTES"))?,
-            log_level: log_level(optional("LOG_LEVEL"))?,
+            table_name: required(&lookup, "TABLE_NAME")?,
+            returning_ai_secret_id: required(&lookup, "RETURNING_AI_SECRET_ID")?,
+            log_level: log_level(lookup("LOG_LEVEL"))?,
         })
     }
 }
+
+impl ReceiverConfig {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// As [`Config::from_env`].
+    pub fn from_env() -> Result<Self, ConfigError> {
+        Self::from_lookup(variable)
+    }
+
+    /// Reads from `lookup` instead of the process's environment.
+    ///
+    /// # Errors
+    /// As [`Config::from_env`].
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            signing_secret_id: required(&lookup, "SIGNING_SECRET_ID")?,
+            max_body_bytes: max_body_bytes(lookup("MAX_BODY_BYTES"))?,
+        })
+    }
+}
+
+/// A variable of the process; one that is set to nothing is not set.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn required(lookup: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<String, ConfigError> {
+    lookup(name).ok_or(ConfigError::Missing(name))
+}
+
+/// Dies here, as by SIGKILL, if a test has asked for it in `BRIDGE_KILL_AT`; nothing of it is in a release build.
+#[cfg(debug_assertions)]
+pub fn kill_point(name: &str) {
+    use std::process::{Command, id};
+    if env::var("BRIDGE_KILL_AT").is_ok_and(|at| at == name) {
+        let _ = Command::new("kill").args(["-9", &id().to_string()]).status();
+        loop {
+            std::thread::park();
+        }
+    }
+}
+
+/// Nothing: only tests are killed on purpose.
+#[cfg(not(debug_assertions))]
+pub fn kill_point(_: &str) {}
 
 fn max_body_bytes(value: Option<String>) -> Result<usize, ConfigError> {
     let Some(value) = value else {
@@ -126,11 +173,12 @@ mod tests {
         ("RETURNING_AI_SECRET_ID", "returning-ai"),
     ];
 
-    fn read(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::from_lookup(|name| {
+    fn read(changes: &[(&str, &str)]) -> Result<(Config, ReceiverConfig), ConfigError> {
+        let lookup = |name: &str| {
             let of = |pairs: &[(&str, &str)]| pairs.iter().find(|(key, _)| *key == name).map(|(_, v)| (*v).to_owned());
-            of(changes).or_else(|| of(COMPLETE))
-        })
+            of(changes).or_else(|| of(COMPLETE)).filter(|value| !value.is_empty())
+        };
+        Ok((Config::from_lookup(lookup)?, ReceiverConfig::from_lookup(lookup)?))
     }
 
     #[test]
@@ -144,8 +192,8 @@ mod tests {
 
     #[test]
     fn what_is_not_set_has_its_documented_default() {
-        let config = read(&[]).unwrap();
-        assert_eq!(config.max_body_bytes, 1_048_576);
+        let (config, receiver) = read(&[]).unwrap();
+        assert_eq!(receiver.max_body_bytes, 1_048_576);
         assert_eq!(config.log_level, LevelFilter::INFO);
         assert_eq!(config.aws.dynamodb_url, None);
     }

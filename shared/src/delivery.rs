@@ -1,5 +1,6 @@
 //! One attempt: every pending route's message to its workflow, then the settling write.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,10 +8,12 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::clock::{Clock, UnixMillis};
+use crate::config::kill_point;
 use crate::event::{AttemptBy, EventRecord, Failure, RouteOutcome};
 use crate::event_store::{EventStore, Settled, StoreError};
 use crate::json::Document;
 use crate::message;
+use crate::pauses::Pauses;
 use crate::retry_plan::{Draw, quick_wait};
 use crate::returning_ai::ReturningAi;
 use crate::routes::Routes;
@@ -21,6 +24,17 @@ pub struct Deliverer {
     pub store: EventStore,
     pub returning_ai: ReturningAi,
     pub routes: Routes,
+    pub switches: Switches,
+}
+
+/// Which workflows are paused, as last read from the table.
+#[derive(Default)]
+pub struct Switches(Mutex<ReadSwitches>);
+
+#[derive(Default)]
+struct ReadSwitches {
+    pauses: Arc<Pauses>,
+    read_at: Option<UnixMillis>,
 }
 
 /// How an attempt ended.
@@ -28,9 +42,14 @@ pub struct Deliverer {
 pub enum Attempted {
     /// No time was left to begin: the lease runs out, and redrive makes the next attempt.
     NoTime,
+    /// Every workflow that is still to get a message is paused: the event waits as it is.
+    Paused,
     /// The outcome of each route, and what became of the settling write.
     Made { after: Box<EventRecord>, settled: Result<Settled, StoreError> },
 }
+
+/// A pause takes effect in every function within this time.
+const SWITCHES_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Kept back from an invocation's time for the settling write and for the log line.
 const SETTLE_MARGIN: Duration = Duration::from_secs(4);
@@ -38,32 +57,101 @@ const SETTLE_MARGIN: Duration = Duration::from_secs(4);
 impl Deliverer {
     /// The attempt of the invocation that recorded `event`: up to three quick tries per route while time is left.
     pub async fn first_attempt(&self, event: &EventRecord, invocation_ends_at: UnixMillis) -> Attempted {
-        let began_at = self.clock.now();
-        let left = invocation_ends_at.since(began_at).saturating_sub(SETTLE_MARGIN);
+        self.refresh_pauses().await;
+        let left = invocation_ends_at.since(self.clock.now()).saturating_sub(SETTLE_MARGIN);
+        let pauses = self.pauses();
+        let routes = self.open_routes(event, &pauses);
+        self.attempt(event, &routes, &pauses, AttemptBy::First, left).await
+    }
+
+    /// One attempt at these routes of an event that is ours, within the time that is `left`.
+    pub async fn attempt(
+        &self,
+        event: &EventRecord,
+        routes: &[&str],
+        pauses: &Pauses,
+        by: AttemptBy,
+        left: Duration,
+    ) -> Attempted {
+        if routes.is_empty() {
+            return Attempted::Paused;
+        }
         if left.is_zero() {
             return Attempted::NoTime;
         }
+        let began_at = self.clock.now();
         let deadline = Instant::now() + left;
 
-        let mut outcomes = self.try_routes(event, event.pending_routes(), deadline).await;
+        let mut outcomes = self.try_routes(event, routes.iter().copied(), deadline).await;
+        if by == AttemptBy::First {
+            self.quick_tries(event, &mut outcomes, deadline).await;
+        }
+
+        kill_point("delivered");
+        let now = self.clock.now();
+        let after = event.settle(by, &outcomes, began_at, now, self.age(event, pauses, now), Draw::random());
+        let settled = self.store.settle(&after).await;
+        kill_point("settled");
+        Attempted::Made { after: Box::new(after), settled }
+    }
+
+    /// The pending routes whose workflow is not paused.
+    pub fn open_routes<'e>(&self, event: &'e EventRecord, pauses: &Pauses) -> Vec<&'e str> {
+        event
+            .pending_routes()
+            .filter(|route| !self.workflow(route).is_some_and(|name| pauses.is_paused(name)))
+            .collect()
+    }
+
+    /// The workflow that a route delivers to; `None` for a route that is no longer there.
+    pub fn workflow(&self, route: &str) -> Option<&str> {
+        self.routes.named(route).map(|route| route.workflow.as_str())
+    }
+
+    /// Which workflows are paused, as far as we know.
+    pub fn pauses(&self) -> Arc<Pauses> {
+        Arc::clone(&self.switches.0.lock().unwrap_or_else(PoisonError::into_inner).pauses)
+    }
+
+    /// Reads the switches again if they were read too long ago. While that fails, what was read last goes on counting.
+    pub async fn refresh_pauses(&self) {
+        let read_at = self.switches.0.lock().unwrap_or_else(PoisonError::into_inner).read_at;
+        let now = self.clock.now();
+        if read_at.is_some_and(|at| now.since(at) < SWITCHES_MAX_AGE) {
+            return;
+        }
+        match self.store.pauses(&self.routes.workflows()).await {
+            Ok(pauses) => {
+                let mut switches = self.switches.0.lock().unwrap_or_else(PoisonError::into_inner);
+                *switches = ReadSwitches { pauses: Arc::new(pauses), read_at: Some(now) };
+            }
+            Err(error) => tracing::error!(error = %error, "which workflows are paused cannot be read"),
+        }
+    }
+
+    /// How long an event has waited, by the route that has waited longest.
+    fn age(&self, event: &EventRecord, pauses: &Pauses, now: UnixMillis) -> Duration {
+        let ages = event.pending_routes().filter_map(|route| self.workflow(route));
+        let ages = ages.map(|workflow| pauses.age(workflow, event.received_at, now));
+        ages.min().unwrap_or_else(|| now.since(event.received_at))
+    }
+
+    /// Tries again, within half a second, what failed and may pass.
+    async fn quick_tries(&self, event: &EventRecord, outcomes: &mut [(String, RouteOutcome)], deadline: Instant) {
         for made in 1.. {
             let again: Vec<usize> = (0..outcomes.len()).filter(|at| is_passing(&outcomes[*at].1)).collect();
             let pause = again.iter().filter_map(|at| outcomes[*at].1.as_ref().err()?.retry_after).max();
-            let Some(wait) = quick_wait(made, pause, Draw::random()) else { break };
+            let Some(wait) = quick_wait(made, pause, Draw::random()) else { return };
             if again.is_empty() || Instant::now() + wait >= deadline {
-                break;
+                return;
             }
             sleep(wait).await;
             let routes = again.iter().map(|at| outcomes[*at].0.as_str());
             let retried = self.try_routes(event, routes, deadline).await;
             for (at, outcome) in again.into_iter().zip(retried) {
-                outcomes[at] = outcome;
+                outcomes[at].1 = outcome.1;
             }
         }
-
-        let after = event.settle(AttemptBy::First, &outcomes, began_at, self.clock.now(), Draw::random());
-        let settled = self.store.settle(&after).await;
-        Attempted::Made { after: Box::new(after), settled }
     }
 
     /// One try of each route, side by side, in the order given.
@@ -83,6 +171,7 @@ impl Deliverer {
             let body = Document::parse(event.body.as_bytes()).map_err(|_| Failure::passing("body_unreadable"))?;
             Bytes::from(message::compose(event, body.root(), route)?)
         };
+        kill_point("composed");
         self.returning_ai.deliver(&route.workflow, &message, deadline).await
     }
 }

@@ -103,6 +103,9 @@ pub struct Failure {
     pub for_good: bool,
 }
 
+/// The index's hash key of all dead events.
+pub const DUE_DEAD: &str = "dead";
+
 /// How many attempts a record remembers.
 pub const MAX_HISTORY: usize = 20;
 
@@ -113,9 +116,15 @@ pub const ENVELOPE_UNREADABLE: &str = "envelope_unreadable";
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
 
 /// Redrive reads the pending events in this many parts, which can be shared out among several schedules.
-const SHARDS: u8 = 8;
+pub const SHARDS: u8 = 8;
 
 impl EventState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Ignored, Self::Dead];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -127,6 +136,12 @@ impl EventState {
 }
 
 impl DeliveryState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Skipped, Self::Dead];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -138,6 +153,12 @@ impl DeliveryState {
 }
 
 impl AttemptBy {
+    pub const ALL: [Self; 3] = [Self::First, Self::Redrive, Self::Manual];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.name() == name)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -177,8 +198,7 @@ impl EventRecord {
     /// Sets the state an event begins in: `pending` with a lease when a route wants it, else `ignored`; `dead` at once
     /// when its envelope was not understood.
     pub fn begin<'r>(mut self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Self {
-        let pending = RouteDelivery { state: DeliveryState::Pending, code: None, at: None };
-        self.deliveries = routes.into_iter().map(|name| (name.to_owned(), pending.clone())).collect();
+        self.deliveries = routes.into_iter().map(|name| (name.to_owned(), RouteDelivery::pending())).collect();
         if self.event_type.is_none() {
             self.deliveries.clear();
             self.state = EventState::Dead;
@@ -202,13 +222,51 @@ impl EventRecord {
             .map(|(name, _)| name.as_str())
     }
 
-    /// The record after an attempt that ended `now`, having begun at `began_at`.
+    /// Whether somebody may take a pending event over: its lease has run out, or its retry is due.
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        self.state == EventState::Pending && self.next_attempt_at.is_some_and(|at| at <= now.seconds())
+    }
+
+    /// The record in the hands of whoever makes the next attempt, with a lease of its own.
+    pub fn take_over(&self, now: UnixMillis) -> Self {
+        Self {
+            attempts: self.attempts.saturating_add(1),
+            next_attempt_at: Some(now.seconds().plus(LEASE_S)),
+            ..self.clone()
+        }
+    }
+
+    /// The record in the hands of an operator, whatever its state: what is dead is pending again, and what was ignored goes
+    /// to the `routes` that want it today. `None` when there is nothing to deliver.
+    pub fn revive<'r>(&self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Option<Self> {
+        let mut revived = self.take_over(now);
+        match self.state {
+            EventState::Delivered => return None,
+            EventState::Pending => {}
+            EventState::Ignored => {
+                revived.deliveries =
+                    routes.into_iter().map(|name| (name.to_owned(), RouteDelivery::pending())).collect();
+            }
+            EventState::Dead => {
+                for delivery in revived.deliveries.values_mut().filter(|d| d.state == DeliveryState::Dead) {
+                    *delivery = RouteDelivery { code: delivery.code.take(), ..RouteDelivery::pending() };
+                }
+            }
+        }
+        revived.state = EventState::Pending;
+        let something_to_do = revived.pending_routes().next().is_some();
+        something_to_do.then_some(revived)
+    }
+
+    /// The record after an attempt that ended `now`, having begun at `began_at`; `age` is how long the event has waited to
+    /// be delivered, without the time in which its workflows were paused.
     pub fn settle(
         &self,
         by: AttemptBy,
         outcomes: &[(String, RouteOutcome)],
         began_at: UnixMillis,
         now: UnixMillis,
+        age: Duration,
         draw: Draw,
     ) -> Self {
         let mut after = self.clone();
@@ -231,7 +289,7 @@ impl EventRecord {
 
         if after.pending_routes().next().is_some() {
             let pause = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()?.retry_after).max();
-            after.next_attempt_at = retry_plan::next_attempt_at(now, self.received_at, self.attempts, pause, draw);
+            after.next_attempt_at = retry_plan::next_attempt_at(now, age, self.attempts, pause, draw);
             if after.next_attempt_at.is_some() {
                 return after;
             }
@@ -256,8 +314,8 @@ impl EventRecord {
     /// Hash key of the sparse index: `p0` to `p7` while pending, `dead` while dead.
     pub fn due(&self) -> Option<String> {
         match self.state {
-            EventState::Pending => Some(format!("p{}", Sha256::digest(self.pk().as_bytes())[0] % SHARDS)),
-            EventState::Dead => Some("dead".to_owned()),
+            EventState::Pending => Some(shard_name(Sha256::digest(self.pk().as_bytes())[0] % SHARDS)),
+            EventState::Dead => Some(DUE_DEAD.to_owned()),
             EventState::Delivered | EventState::Ignored => None,
         }
     }
@@ -268,7 +326,16 @@ impl EventRecord {
     }
 }
 
+/// The index's hash key of a shard of the pending events.
+pub fn shard_name(shard: u8) -> String {
+    format!("p{shard}")
+}
+
 impl RouteDelivery {
+    fn pending() -> Self {
+        Self { state: DeliveryState::Pending, code: None, at: None }
+    }
+
     fn after(outcome: &RouteOutcome, now: UnixMillis) -> Self {
         match outcome {
             Ok(_) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },

@@ -1,6 +1,6 @@
-//! The one door to the events table: two writes, each with the condition that makes it safe.
+//! The one door to the events table: each write has the condition that makes it safe.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 
 use aws_sdk_dynamodb::Client;
@@ -8,12 +8,14 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
-use crate::event::{Attempt, EventRecord, EventState, RouteDelivery};
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use crate::pauses::{Pause, Pauses};
 use crate::secrets::sdk_reason;
 
 /// The events table.
@@ -40,16 +42,44 @@ pub enum Settled {
     Superseded,
 }
 
-/// Why the table did not take a write.
+/// What taking an event over came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum TakenOver {
+    /// The event is ours until the new lease ends.
+    Ours,
+    /// Somebody else was quicker, or it is settled by now.
+    Lost,
+}
+
+/// Some of the events that are due, and where the next page begins.
+#[derive(Debug)]
+pub struct DuePage {
+    pub pks: Vec<String>,
+    next: Option<HashMap<String, AttributeValue>>,
+}
+
+/// Why the table did not do what was asked.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StoreError {
     /// DynamoDB's code, or how the call failed. Worth another try by whoever sent the event.
-    #[error("table `{table}` cannot be written: {reason}")]
+    #[error("table `{table}` cannot be used: {reason}")]
     Unavailable { table: String, reason: String },
+    /// An item lacks this attribute, or has it in another shape: somebody else wrote it.
+    #[error("item `{pk}`: `{attribute}` does not read")]
+    Unreadable { pk: String, attribute: &'static str },
     /// No item can hold this body, deflated or not.
     #[error("the body takes {stored_bytes} bytes in the table; {MAX_STORED_BODY_BYTES} fit")]
     TooLarge { stored_bytes: usize },
 }
+
+/// The sparse index over what is pending or dead: `due`, then `next_attempt_at`; keys only.
+pub const DUE_INDEX: &str = "due-index";
+
+/// How many keys are read at a time: some 10 kB, and a second's work for redrive.
+const DUE_PAGE: i32 = 256;
+
+/// Switches share the table; no provider is called `workflow`.
+const PAUSE_PK_PREFIX: &str = "workflow#";
 
 /// DynamoDB's limit for an item is 400 KiB; 20 KiB are left for the other attributes at their longest.
 pub const MAX_STORED_BODY_BYTES: usize = 380 * 1024;
@@ -153,12 +183,163 @@ impl EventStore {
         Ok(if attempts == Some(after.attempts) { Settled::Written } else { Settled::Superseded })
     }
 
+    /// The event of this key as it is now, whoever has just written it.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer, or the item is not one of ours.
+    pub async fn read(&self, pk: &str) -> Result<Option<EventRecord>, StoreError> {
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", string(pk))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| self.unavailable(&error))?;
+        output.item.map(|item| record_of(pk, &item)).transpose()
+    }
+
+    /// Events under one hash key of the index whose time has come, oldest first, a page at a time.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn due(&self, due: &str, now: UnixSeconds, after: Option<&DuePage>) -> Result<DuePage, StoreError> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("due = :due AND next_attempt_at <= :now")
+            .expression_attribute_values(":due", string(due))
+            .expression_attribute_values(":now", number(now.0))
+            .limit(DUE_PAGE)
+            .set_exclusive_start_key(after.and_then(|page| page.next.clone()))
+            .send()
+            .await
+            .map_err(|error| self.unavailable(&error))?;
+        let pks = output.items().iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect();
+        Ok(DuePage { pks, next: output.last_evaluated_key })
+    }
+
+    /// Takes an event over: writes `after`, provided that the item is still as `before` was read.
+    ///
+    /// # Errors
+    /// When DynamoDB does not take it.
+    pub async fn take_over(&self, before: &EventRecord, after: &EventRecord) -> Result<TakenOver, StoreError> {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", string(after.pk()))
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":was", string(before.state.name()))
+            .expression_attribute_values(":made", number(before.attempts))
+            .expression_attribute_values(":state", string(after.state.name()))
+            .expression_attribute_values(":attempts", number(after.attempts))
+            .expression_attribute_values(":deliveries", deliveries_of(after));
+        // An ignored event has no time that it is due at.
+        let unchanged = match before.next_attempt_at {
+            Some(at) => {
+                update = update.expression_attribute_values(":seen", number(at.0));
+                "next_attempt_at = :seen"
+            }
+            None => "attribute_not_exists(next_attempt_at)",
+        };
+        let mut set = "SET #state = :state, attempts = :attempts, deliveries = :deliveries".to_owned();
+        let due = [
+            ("due = :due", after.due().map(string)),
+            ("next_attempt_at = :next", after.next_attempt_at.map(|at| number(at.0))),
+            ("expires_at = :expires", after.expires_at().map(|at| number(at.0))),
+        ];
+        for (assignment, value) in due {
+            if let (Some(value), Some((_, placeholder))) = (value, assignment.split_once(" = ")) {
+                set = format!("{set}, {assignment}");
+                update = update.expression_attribute_values(placeholder, value);
+            }
+        }
+        let result = update
+            .update_expression(set)
+            .condition_expression(format!("#state = :was AND attempts = :made AND {unchanged}"))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        let Err(error) = result else {
+            return Ok(TakenOver::Ours);
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(TakenOver::Lost),
+            _ => Err(self.unavailable(&error)),
+        }
+    }
+
+    /// When each of these workflows was paused.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn pauses(&self, workflows: &[&str]) -> Result<Pauses, StoreError> {
+        let mut pauses = Pauses::default();
+        // One call takes 100 keys.
+        for some in workflows.chunks(100) {
+            let keys = some.iter().map(|name| HashMap::from([("pk".to_owned(), string(pause_pk(name)))])).collect();
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(keys))
+                .build()
+                .map_err(|_| StoreError::Unreadable { pk: "workflow#".to_owned(), attribute: "pk" })?;
+            let output = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, keys)
+                .send()
+                .await
+                .map_err(|error| self.unavailable(&error))?;
+            for item in output.responses.unwrap_or_default().into_values().flatten() {
+                let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
+                let workflow = pk.strip_prefix(PAUSE_PK_PREFIX).unwrap_or(pk).to_owned();
+                let read = pauses_of(&item)
+                    .ok_or_else(|| StoreError::Unreadable { pk: pk.to_owned(), attribute: "pauses" })?;
+                pauses.0.insert(workflow, read);
+            }
+        }
+        Ok(pauses)
+    }
+
+    /// Writes when a workflow was paused, whatever was there: the newest switch counts.
+    ///
+    /// # Errors
+    /// When DynamoDB does not take it.
+    pub async fn write_pauses(&self, workflow: &str, pauses: &[Pause]) -> Result<(), StoreError> {
+        let list = pauses
+            .iter()
+            .map(|pause| map([("from", Some(number(pause.from.0))), ("to", pause.to.map(|to| number(to.0)))]));
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item("pk", string(pause_pk(workflow)))
+            .item("pauses", AttributeValue::L(list.collect()))
+            .send()
+            .await
+            .map_err(|error| self.unavailable(&error))?;
+        Ok(())
+    }
+
     fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> StoreError
     where
         E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
     {
         StoreError::Unavailable { table: self.table.clone(), reason: sdk_reason(error) }
     }
+}
+
+impl DuePage {
+    /// True when no page follows.
+    pub fn is_last(&self) -> bool {
+        self.next.is_none()
+    }
+}
+
+fn pause_pk(workflow: &str) -> String {
+    format!("{PAUSE_PK_PREFIX}{workflow}")
 }
 
 fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeValue>, StoreError> {
@@ -239,6 +420,80 @@ fn attempt_of(attempt: &Attempt) -> AttributeValue {
         ("http_status", attempt.http_status.map(number)),
         ("ms", Some(number(attempt.ms))),
     ])
+}
+
+/// Reads an item back; the inverse of [`item_of`].
+pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
+    let unreadable = |attribute| StoreError::Unreadable { pk: pk.to_owned(), attribute };
+    let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let required = |name: &'static str| text(name).ok_or_else(|| unreadable(name));
+    let millis = |name: &'static str| integer(item, name).map(UnixMillis);
+
+    let body = item.get("body").and_then(|body| body.as_b().ok());
+    let body = body.and_then(|body| body_from_stored(body.as_ref(), &text("body_encoding")?));
+    let (provider, event_id) = pk.split_once('#').ok_or_else(|| unreadable("pk"))?;
+    Ok(EventRecord {
+        provider: provider.to_owned(),
+        event_id: event_id.to_owned(),
+        event_type: text("event_type"),
+        occurred_at: millis("occurred_at").ok_or_else(|| unreadable("occurred_at"))?,
+        received_at: millis("received_at").ok_or_else(|| unreadable("received_at"))?,
+        state: EventState::named(&required("state")?).ok_or_else(|| unreadable("state"))?,
+        attempts: integer(item, "attempts").and_then(|n| n.try_into().ok()).ok_or_else(|| unreadable("attempts"))?,
+        next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
+        body: body.ok_or_else(|| unreadable("body"))?,
+        body_sha256: required("body_sha256")?,
+        recorded_by: text("recorded_by").unwrap_or_default(),
+        last_error: text("last_error"),
+        history: history_from(item).ok_or_else(|| unreadable("history"))?,
+        deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
+        delivered_at: millis("delivered_at"),
+    })
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+fn integer(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+fn history_from(item: &Item) -> Option<Vec<Attempt>> {
+    let attempts = item.get("history").map_or(Some(&[][..]), |list| list.as_l().ok().map(Vec::as_slice))?;
+    attempts.iter().map(|attempt| attempt_from(attempt.as_m().ok()?)).collect()
+}
+
+fn attempt_from(attempt: &Item) -> Option<Attempt> {
+    Some(Attempt {
+        at: UnixMillis(integer(attempt, "at")?),
+        by: AttemptBy::named(attempt.get("by")?.as_s().ok()?)?,
+        outcome: attempt.get("outcome")?.as_s().ok()?.clone(),
+        http_status: integer(attempt, "http_status").and_then(|status| status.try_into().ok()),
+        ms: integer(attempt, "ms")?,
+    })
+}
+
+fn deliveries_from(item: &Item) -> Option<BTreeMap<String, RouteDelivery>> {
+    let deliveries = item.get("deliveries")?.as_m().ok()?;
+    deliveries
+        .iter()
+        .map(|(route, delivery)| {
+            let delivery = delivery.as_m().ok()?;
+            let state = DeliveryState::named(delivery.get("state")?.as_s().ok()?)?;
+            let code = delivery.get("code").and_then(|code| code.as_s().ok()).cloned();
+            Some((route.clone(), RouteDelivery { state, code, at: integer(delivery, "at").map(UnixMillis) }))
+        })
+        .collect()
+}
+
+fn pauses_of(item: &Item) -> Option<Vec<Pause>> {
+    let pauses = item.get("pauses")?.as_l().ok()?;
+    pauses
+        .iter()
+        .map(|pause| {
+            let pause = pause.as_m().ok()?;
+            Some(Pause { from: UnixMillis(integer(pause, "from")?), to: integer(pause, "to").map(UnixMillis) })
+        })
+        .collect()
 }
 
 fn map<const N: usize>(entries: [(&str, Option<AttributeValue>); N]) -> AttributeValue {

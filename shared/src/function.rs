@@ -1,5 +1,6 @@
-//! A receiving function from start to end: everything its `main` has to say.
+//! The functions from start to end: everything their `main`s have to say.
 
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,11 +15,12 @@ use tracing::level_filters::LevelFilter;
 use crate::after_ack::AfterAck;
 use crate::api_gateway::{HttpRequest, HttpResponse};
 use crate::clock::{Clock, UnixMillis};
-use crate::config::{Config, ConfigError};
-use crate::delivery::Deliverer;
+use crate::config::{Config, ConfigError, ReceiverConfig};
+use crate::delivery::{Deliverer, Switches};
 use crate::event_store::EventStore;
 use crate::http::{Http, HttpSetupError};
 use crate::receiver::{ACK_BUDGET, Invocation, Receiver};
+use crate::redrive::{self, Counts, Redrive};
 use crate::returning_ai::{ReturningAi, Workflows};
 use crate::routes::{Routes, RoutesError};
 use crate::secrets::CachedSecret;
@@ -42,30 +44,34 @@ pub enum StartError {
 /// The first event waits for this at most: what could not be fetched by then is fetched when it is needed.
 const PREPARATION_LIMIT: Duration = Duration::from_secs(1);
 
-/// Runs the function of provider `P` until Lambda ends it. `routes` is the text of `routes.toml`.
+/// Runs the receiving function of provider `P` until Lambda ends it. `routes` is the text of `routes.toml`.
 pub async fn run<P: Provider>(routes: &str) -> ExitCode {
-    match serve::<P>(routes).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            telemetry::start(LevelFilter::INFO);
-            tracing::error!(provider = P::NAME, error = %error, "the function cannot run");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code(P::NAME, serve::<P>(routes).await)
+}
+
+/// Runs the function that redrives what is due until Lambda ends it. `routes` is the text of `routes.toml`.
+pub async fn run_redrive(routes: &str) -> ExitCode {
+    exit_code("redrive", serve_redrive(routes).await)
 }
 
 async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
     let began = Instant::now();
     let config = Config::from_env()?;
+    let receiver_config = ReceiverConfig::from_env()?;
     telemetry::start(config.log_level);
-    let routes = Routes::parse("routes.toml", routes)?;
-    let http = Http::new()?;
-    let receiver = Arc::new(receiver::<P>(&config, &http, routes));
+    let parts = Parts::new(&config, routes)?;
+    let receiver = Arc::new(Receiver::<P> {
+        clock: parts.clock,
+        signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
+        deliverer: parts.deliverer,
+        max_body_bytes: receiver_config.max_body_bytes,
+        provider: PhantomData,
+    });
 
-    let dynamodb = aws::dynamodb_url(&config.aws);
-    let prepared =
-        join3(receiver.signing_keys.value(), receiver.deliverer.returning_ai.prepare(), http.open(&dynamodb));
-    // What failed is logged there, and met again by the delivery that needs it: answered 503, not by a crash.
+    // What is read here is needed soon, and each call leaves a connection open. What fails is logged there, and met again
+    // by the delivery that needs it: answered 503, not by a crash.
+    let deliverer = &receiver.deliverer;
+    let prepared = join3(receiver.signing_keys.value(), deliverer.returning_ai.prepare(), deliverer.refresh_pauses());
     let _ = timeout(PREPARATION_LIMIT, prepared).await;
 
     let after_ack = AfterAck::default();
@@ -78,21 +84,37 @@ async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
     Runtime::new(answer).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
-fn receiver<P: Provider>(config: &Config, http: &Http, routes: Routes) -> Receiver<P> {
-    let clock = Clock::system();
-    let secrets = aws::secrets_manager(&config.aws, http);
-    let workflows = CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse);
-    Receiver {
-        clock,
-        signing_keys: CachedSecret::new(secrets, config.signing_secret_id.clone(), clock, KeySet::parse),
-        deliverer: Deliverer {
+async fn serve_redrive(routes: &str) -> Result<(), StartError> {
+    let config = Config::from_env()?;
+    telemetry::start(config.log_level);
+    let deliverer = Arc::new(Parts::new(&config, routes)?.deliverer);
+    let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| redrive(Arc::clone(&deliverer), event));
+    Runtime::new(redrive).run_concurrent().await.map_err(StartError::Runtime)
+}
+
+/// What receiving and redriving functions have in common.
+struct Parts {
+    clock: Clock,
+    secrets: aws_sdk_secretsmanager::Client,
+    deliverer: Deliverer,
+}
+
+impl Parts {
+    fn new(config: &Config, routes: &str) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        let routes = Routes::parse("routes.toml", routes)?;
+        let http = Http::new()?;
+        let secrets = aws::secrets_manager(&config.aws, &http);
+        let workflows =
+            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse);
+        let deliverer = Deliverer {
             clock,
-            store: EventStore::new(aws::dynamodb(&config.aws, http), config.table_name.clone()),
-            returning_ai: ReturningAi::new(http.clone(), workflows, clock),
+            store: EventStore::new(aws::dynamodb(&config.aws, &http), config.table_name.clone()),
+            returning_ai: ReturningAi::new(http, workflows, clock),
             routes,
-        },
-        max_body_bytes: config.max_body_bytes,
-        provider: PhantomData,
+            switches: Switches::default(),
+        };
+        Ok(Self { clock, secrets, deliverer })
     }
 }
 
@@ -101,7 +123,7 @@ async fn answer<P: Provider>(
     after_ack: AfterAck,
     event: LambdaEvent<HttpRequest>,
     spent: Duration,
-) -> Result<HttpResponse, std::convert::Infallible> {
+) -> Result<HttpResponse, Infallible> {
     let invocation = Invocation {
         request_id: event.context.request_id,
         ends_at: UnixMillis(event.context.deadline),
@@ -112,4 +134,22 @@ async fn answer<P: Provider>(
     let request_id = invocation.request_id.clone();
     after_ack.leave(&request_id, receiver.after_ack(receipt, invocation));
     Ok(answer)
+}
+
+async fn redrive(deliverer: Arc<Deliverer>, event: LambdaEvent<redrive::Request>) -> Result<Counts, Infallible> {
+    deliverer.refresh_pauses().await;
+    let left = UnixMillis(event.context.deadline).since(deliverer.clock.now());
+    let stops_at = Instant::now() + left.saturating_sub(redrive::STOP_BEFORE_END);
+    Ok(Redrive::new(&deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await)
+}
+
+fn exit_code(function: &str, ended: Result<(), StartError>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            telemetry::start(LevelFilter::INFO);
+            tracing::error!(function, error = %error, "the function cannot run");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -81,14 +81,6 @@ impl Http {
         }
         .map_err(reqwest::Error::without_url)
     }
-
-    /// Opens a connection to `url` and keeps it, so that the first event does not wait for TLS. Failing is no harm.
-    pub async fn open(&self, url: &str) {
-        if let Ok(response) = self.client.get(url).send().await {
-            // The connection goes back to the pool only after the answer was read.
-            let _ = response.bytes().await;
-        }
-    }
 }
 
 /// True for a connection that was closed or reset under the request; false for a refused one, a timeout, or a bad answer.

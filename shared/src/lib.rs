@@ -9,6 +9,7 @@
 //! | which routes want it | [`routes`] |
 //! | the durable record and its states | [`event`], [`event_store`] |
 //! | the answer, and what goes on after it | [`receiver`], [`after_ack`] |
+//! | what waits, and who tries again | [`pauses`], [`redrive`] |
 //! | the message and its way to Returning.AI | [`message`], [`delivery`], [`retry_plan`], [`returning_ai`] |
 //!
 //! Each outside system has one door: DynamoDB is [`event_store`], Secrets Manager is [`secrets`], Returning.AI is
@@ -27,7 +28,9 @@ pub mod function;
 pub mod http;
 pub mod json;
 pub mod message;
+pub mod pauses;
 pub mod receiver;
+pub mod redrive;
 pub mod retry_plan;
 pub mod returning_ai;
 pub mod routes;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::api_gateway::{Body, HttpRequest, HttpResponse};
 use crate::clock::{Clock, UnixMillis};
+use crate::config::kill_point;
 use crate::delivery::{Attempted, Deliverer};
 use crate::event::{EventRecord, EventState};
 use crate::event_store::{Recorded, StoreError};
@@ -133,6 +134,7 @@ impl<P: Provider> Receiver<P> {
 
     /// What goes on after the answer: the first attempt to deliver, the log line, and secrets that will soon be old.
     pub async fn after_ack(self: Arc<Self>, receipt: Receipt, invocation: Invocation) {
+        kill_point("acknowledged");
         let attempted = match &receipt.event {
             Some(event) if receipt.answer == Answer::Accepted && event.state == EventState::Pending => {
                 Some(self.deliverer.first_attempt(event, invocation.ends_at).await)
@@ -216,7 +218,9 @@ impl<P: Provider> Receiver<P> {
         }
         .begin(wanted, now);
 
-        let receipt = match self.deliverer.store.record(&event).await {
+        let recorded = self.deliverer.store.record(&event).await;
+        kill_point("recorded");
+        let receipt = match recorded {
             Ok(Recorded::New) if event.state == EventState::Ignored => Receipt::of(Answer::Ignored),
             Ok(Recorded::New) => Receipt::of(Answer::Accepted),
             Ok(Recorded::Duplicate { same_body }) => {
@@ -225,7 +229,7 @@ impl<P: Provider> Receiver<P> {
             Err(error @ StoreError::TooLarge { .. }) => {
                 Receipt { trouble: Some(error.to_string()), ..Receipt::of(Answer::TooLarge) }
             }
-            Err(error @ StoreError::Unavailable { .. }) => Receipt::unavailable(error.to_string()),
+            Err(error) => Receipt::unavailable(error.to_string()),
         };
         Receipt {
             event: Some(event),

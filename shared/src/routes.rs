@@ -106,6 +106,12 @@ impl Routes {
         &self.routes
     }
 
+    /// Every workflow that a route delivers to, once.
+    pub fn workflows(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = self.routes.iter().map(|route| route.workflow.as_str()).collect();
+        names.into_iter().collect()
+    }
+
     /// What is cut from this provider's bodies before they are stored.
     pub fn redacted(&self, provider: &str) -> &[Pointer] {
         self.redact.get(provider).map_or(&[], Vec::as_slice)

@@ -29,10 +29,11 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
     let event = receipt.event.as_ref();
     let after = match attempted {
         Some(Attempted::Made { after, .. }) => Some(&**after),
-        Some(Attempted::NoTime) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
+        Some(Attempted::NoTime | Attempted::Paused) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
     };
     let settled = match attempted {
         Some(Attempted::NoTime) => Some("no_time"),
+        Some(Attempted::Paused) => Some("paused"),
         Some(Attempted::Made { settled: Ok(Settled::Written), .. }) | None => None,
         Some(Attempted::Made { settled: Ok(Settled::Superseded), .. }) => Some("superseded"),
         Some(Attempted::Made { settled: Err(_), .. }) => Some("not_settled"),

@@ -83,7 +83,8 @@ fn amounts_keep_the_digits_that_were_sent() {
 
 #[test]
 fn any_kind_of_value_is_copied_as_it_was_sent() {
-    for value in [r#""""#, r#""\u00e9\/\n😀""#, "true", "false", "0", "[]", r#"{"b":2,"a":[1.0,null]}"#, "[ 1 , 2 ]"] {
+    for value in [r#""""#, r#""\u00e9\/\n😀""#, "true", "false", "0", "[]", r#"{"b":2,"a":[1.0,null]}"#, "[ 1 , 2 ]"]
+    {
         check(r#"a = "/a""#, &format!("\"a\":{value}"), &format!(",\"a\":{value}"));
     }
 }
@@ -111,7 +112,8 @@ fn the_last_of_duplicate_keys_counts_as_in_javascript() {
 
 #[test]
 fn an_optional_field_that_is_absent_or_null_is_left_out() {
-    let fields = r#"amount = { pointer = ["/a", "/b"], optional = true }, currency = { pointer = "/c", optional = true }"#;
+    let fields =
+        r#"amount = { pointer = ["/a", "/b"], optional = true }, currency = { pointer = "/c", optional = true }"#;
     check(fields, r#""x":1"#, r#","currency":"C-1001""#);
     check(fields, r#""a":null,"b":null"#, r#","currency":"C-1001""#);
     check(fields, r#""b":5"#, r#","amount":5,"currency":"C-1001""#);
@@ -119,11 +121,8 @@ fn an_optional_field_that_is_absent_or_null_is_left_out() {
 
 #[test]
 fn a_required_field_that_is_absent_or_null_fails_for_good_and_names_its_pointer() {
-    let expected = Failure {
-        pointer: Some("/nested/amount".to_owned()),
-        for_good: true,
-        ..Failure::passing("mapping_failed")
-    };
+    let expected =
+        Failure { pointer: Some("/nested/amount".to_owned()), for_good: true, ..Failure::passing("mapping_failed") };
     for body in [r#"{"c":"C-1001"}"#, r#"{"c":"C-1001","nested":null}"#, r#"{"c":"C-1001","nested":{"amount":null}}"#] {
         let failure = composed("\"/c\"", r#"amount = ["/nested/amount", "/flat"]"#, body);
         assert_eq!(failure, Err(expected.clone()), "{body}");

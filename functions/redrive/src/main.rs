@@ -1,0 +1,10 @@
+//! The function `redrive`: invoked each minute with `{}`, or by hand with `{"keys": ["rail#evt_1"]}`.
+
+use std::process::ExitCode;
+
+const ROUTES: &str = include_str!("../../../routes.toml");
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::function::run_redrive(ROUTES).await
+}
