@@ -157,6 +157,11 @@ impl ReturningAi {
         self.front.url()
     }
 
+    /// Closes the connections that callers keep open, as idle ones are.
+    pub async fn close_connections(&self) {
+        self.front.close_connections().await;
+    }
+
     pub fn handshake_url(&self, workflow: &str) -> String {
         format!("{}/{workflow}/handshake", self.url())
     }
