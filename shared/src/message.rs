@@ -2,7 +2,7 @@
 
 use crate::event::{EventRecord, Failure};
 use crate::json::{Kind, Value, write_string};
-use crate::routes::{Route, is_present};
+use crate::routes::Route;
 
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
 ///
@@ -33,7 +33,8 @@ pub fn compose(event: &EventRecord, body: Value<'_>, route: &Route) -> Result<St
     member("sourceEventType", &mut |out| write_string(out, event.event_type.as_deref().unwrap_or_default()));
 
     for field in &route.fields {
-        let found = field.pointers.iter().filter_map(|pointer| body.at(pointer)).find(|value| is_present(*value));
+        let present = |value: &Value<'_>| !matches!(value.kind(), Kind::Null);
+        let found = field.pointers.iter().filter_map(|pointer| body.at(pointer)).find(present);
         match found {
             Some(value) => member(&field.name, &mut |out| out.push_str(value.source())),
             None if field.optional => {}

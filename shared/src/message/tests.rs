@@ -83,7 +83,8 @@ fn amounts_keep_the_digits_that_were_sent() {
 
 #[test]
 fn any_kind_of_value_is_copied_as_it_was_sent() {
-    for value in [r#""""#, r#""\u00e9\/\n😀""#, "true", "false", "0", "[]", r#"{"b":2,"a":[1.0,null]}"#, "[ 1 , 2 ]"] {
+    for value in [r#""""#, r#""\u00e9\/\n😀""#, "true", "false", "0", "[]", r#"{"b":2,"a":[1.0,null]}"#, "[ 1 , 2 ]"]
+    {
         check(r#"a = "/a""#, &format!("\"a\":{value}"), &format!(",\"a\":{value}"));
     }
 }
@@ -111,7 +112,8 @@ fn the_last_of_duplicate_keys_counts_as_in_javascript() {
 
 #[test]
 fn an_optional_field_that_is_absent_or_null_is_left_out() {
-    let fields = r#"amount = { pointer = ["/a", "/b"], optional = true }, currency = { pointer = "/c", optional = true }"#;
+    let fields =
+        r#"amount = { pointer = ["/a", "/b"], optional = true }, currency = { pointer = "/c", optional = true }"#;
     check(fields, r#""x":1"#, r#","currency":"C-1001""#);
     check(fields, r#""a":null,"b":null"#, r#","currency":"C-1001""#);
     check(fields, r#""b":5"#, r#","amount":5,"currency":"C-1001""#);
@@ -119,11 +121,8 @@ fn an_optional_field_that_is_absent_or_null_is_left_out() {
 
 #[test]
 fn a_required_field_that_is_absent_or_null_fails_for_good_and_names_its_pointer() {
-    let expected = Failure {
-        pointer: Some("/nested/amount".to_owned()),
-        for_good: true,
-        ..Failure::passing("mapping_failed")
-    };
+    let expected =
+        Failure { pointer: Some("/nested/amount".to_owned()), for_good: true, ..Failure::passing("mapping_failed") };
     for body in [r#"{"c":"C-1001"}"#, r#"{"c":"C-1001","nested":null}"#, r#"{"c":"C-1001","nested":{"amount":null}}"#] {
         let failure = composed("\"/c\"", r#"amount = ["/nested/amount", "/flat"]"#, body);
         assert_eq!(failure, Err(expected.clone()), "{body}");
@@ -182,4 +181,49 @@ fn an_event_without_a_type_is_sent_with_an_empty_one() {
     let document = Document::parse(br#"{"c":"C-1"}"#).unwrap();
     let message = compose(&EventRecord { event_type: None, ..event() }, document.root(), &routes.all()[0]).unwrap();
     assert!(message.ends_with(r#","sourceEventType":""}"#), "{message}");
+}
+
+#[test]
+fn the_shipped_routes_make_these_messages() {
+    let routes = Routes::parse("routes.toml", include_str!("../../../routes.toml")).unwrap();
+    for (route, provider, event_type, body, expected) in [
+        (
+            "kyc-approved",
+            "rillis",
+            "FLOW_COMPLETED",
+            r#"{"data":{"flow_id":"f1","metadata":{"customerId":"C-1001"},"user_id":"u1","status":"COMPLETED"}}"#,
+            concat!(
+                r#"{"eventType":"kyc.approved","customerId":"C-1001","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rillis:evt_1/kyc-approved","source":"rillis","sourceEventType":"FLOW_COMPLETED","#,
+                r#""flowId":"f1","rillisUserId":"u1","status":"COMPLETED"}"#
+            ),
+        ),
+        (
+            "deposit-posted",
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction_id":"txn_1","account_id":"A-1","amount":1000.00,"asset_type_id":"USD"}}"#,
+            concat!(
+                r#"{"eventType":"deposit.posted","customerId":"A-1","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rail:evt_1/deposit-posted","source":"rail","sourceEventType":"TRANSACTION_POSTED","#,
+                r#""amount":1000.00,"currency":"USD","tradingAccount":"A-1","transactionId":"txn_1"}"#
+            ),
+        ),
+        (
+            "deposit-posted",
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction":{"id":"txn_1","amount":"0.10"},"account":{"id":"A-1"},"customer_id":7}}"#,
+            concat!(
+                r#"{"eventType":"deposit.posted","customerId":"7","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rail:evt_1/deposit-posted","source":"rail","sourceEventType":"TRANSACTION_POSTED","#,
+                r#""amount":"0.10","tradingAccount":"A-1","transactionId":"txn_1"}"#
+            ),
+        ),
+    ] {
+        let event = EventRecord { provider: provider.to_owned(), event_type: Some(event_type.to_owned()), ..event() };
+        let document = Document::parse(body.as_bytes()).unwrap();
+        let message = compose(&event, document.root(), routes.named(route).unwrap());
+        assert_eq!(message.as_deref(), Ok(expected));
+    }
 }
