@@ -263,6 +263,15 @@ impl ReturningAi {
     pub async fn wait_for(&self, reached: impl Fn(&[Message]) -> bool, bound: Duration) -> Result<(), NotInTime> {
         self.world.messages.wait_for(reached, bound).await
     }
+
+    /// Returns once a workflow was asked for this many handshakes, whatever it answered.
+    ///
+    /// # Errors
+    /// It was not within `bound`.
+    pub async fn wait_for_handshakes(&self, workflow: &str, many: usize, bound: Duration) -> Result<(), NotInTime> {
+        let of_workflow = |names: &[String]| names.iter().filter(|name| *name == workflow).count();
+        self.world.handshakes.wait_for(|names| of_workflow(names) >= many, bound).await
+    }
 }
 
 impl Workflow {
