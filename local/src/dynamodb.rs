@@ -134,6 +134,11 @@ impl DynamoDb {
         self.front.url()
     }
 
+    /// Closes the connections that callers keep open, as idle ones are.
+    pub async fn close_connections(&self) {
+        self.front.close_connections().await;
+    }
+
     /// Creates a table with its TTL attribute, unless a table of that name is there already.
     ///
     /// # Errors

@@ -80,8 +80,9 @@ impl Remaining {
         match self {
             Self::Always => true,
             Self::Sometimes(probability, draws) => draws.f64() < *probability,
-            Self::Times { skip, strikes } if *skip == 0 => {
-                *strikes = strikes.saturating_sub(1);
+            Self::Times { strikes: 0, .. } => false,
+            Self::Times { skip: 0, strikes } => {
+                *strikes -= 1;
                 true
             }
             Self::Times { skip, .. } => {

@@ -19,7 +19,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// What goes back over the connection for one request.
@@ -57,6 +57,7 @@ pub fn json_response(status: StatusCode, content_type: &'static str, body: &serd
 pub struct Front {
     addr: SocketAddr,
     accept: AbortHandle,
+    close: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
 impl Front {
@@ -77,8 +78,9 @@ impl Front {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         let addr = listener.local_addr()?;
-        let accept = tokio::spawn(accept(listener, max_body, Arc::new(serve))).abort_handle();
-        Ok(Self { addr, accept })
+        let (close, closing) = mpsc::unbounded_channel();
+        let accept = tokio::spawn(accept(listener, closing, max_body, Arc::new(serve))).abort_handle();
+        Ok(Self { addr, accept, close })
     }
 
     /// Where it listens.
@@ -90,6 +92,14 @@ impl Front {
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
+
+    /// Closes every connection and goes on listening; returns when they are closed.
+    pub async fn close_connections(&self) {
+        let (closed, done) = oneshot::channel();
+        if self.close.send(closed).is_ok() {
+            let _ = done.await;
+        }
+    }
 }
 
 impl Drop for Front {
@@ -99,8 +109,12 @@ impl Drop for Front {
 }
 
 /// The task that owns the connections, so that aborting it closes them all.
-async fn accept<S, F>(listener: TcpListener, max_body: usize, serve: Arc<S>)
-where
+async fn accept<S, F>(
+    listener: TcpListener,
+    mut closing: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    max_body: usize,
+    serve: Arc<S>,
+) where
     S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
@@ -116,6 +130,10 @@ where
                 connections.spawn(serve_connection(stream, max_body, serve.clone()));
             }
             Some(_) = connections.join_next() => {}
+            Some(closed) = closing.recv() => {
+                connections.shutdown().await;
+                let _ = closed.send(());
+            }
         }
     }
 }

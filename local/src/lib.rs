@@ -16,6 +16,8 @@ pub mod records;
 pub mod returning_ai;
 pub mod secrets_manager;
 pub mod stack;
+#[cfg(test)]
+mod testing;
 
 /// A version 4 UUID, as request ids and version ids are.
 pub(crate) fn random_uuid() -> String {

@@ -157,6 +157,11 @@ impl ReturningAi {
         self.front.url()
     }
 
+    /// Closes the connections that callers keep open, as idle ones are.
+    pub async fn close_connections(&self) {
+        self.front.close_connections().await;
+    }
+
     pub fn handshake_url(&self, workflow: &str) -> String {
         format!("{}/{workflow}/handshake", self.url())
     }
@@ -257,6 +262,15 @@ impl ReturningAi {
     /// It did not within `bound`.
     pub async fn wait_for(&self, reached: impl Fn(&[Message]) -> bool, bound: Duration) -> Result<(), NotInTime> {
         self.world.messages.wait_for(reached, bound).await
+    }
+
+    /// Returns once a workflow was asked for this many handshakes, whatever it answered.
+    ///
+    /// # Errors
+    /// It was not within `bound`.
+    pub async fn wait_for_handshakes(&self, workflow: &str, many: usize, bound: Duration) -> Result<(), NotInTime> {
+        let of_workflow = |names: &[String]| names.iter().filter(|name| *name == workflow).count();
+        self.world.handshakes.wait_for(|names| of_workflow(names) >= many, bound).await
     }
 }
 

@@ -69,6 +69,11 @@ impl SecretsManager {
         self.front.url()
     }
 
+    /// Closes the connections that callers keep open, as idle ones are.
+    pub async fn close_connections(&self) {
+        self.front.close_connections().await;
+    }
+
     /// Makes `value` the current version, made new if need be; what was current becomes the previous.
     ///
     /// # Errors
@@ -79,7 +84,7 @@ impl SecretsManager {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        secrets.entry(name.to_owned()).or_default().put(new_version_id(), text);
+        secrets.entry(name.to_owned()).or_default().put(crate::random_uuid(), text);
         self.secrets.save(&secrets)
     }
 
@@ -195,7 +200,7 @@ impl Secrets {
         let Some(secret) = secrets.get_mut(&name) else {
             return refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
         };
-        let answer = match operation {
+        let mut answer = match operation {
             "GetSecretValue" => match secret.version(&call) {
                 Some((version, stage)) => json!({
                     "VersionId": version.id,
@@ -214,7 +219,7 @@ impl Secrets {
                 let Some(value) = call.secret_string else {
                     return refuse("InvalidParameterException", "SecretString is missing");
                 };
-                let id = call.client_request_token.unwrap_or_else(new_version_id);
+                let id = call.client_request_token.unwrap_or_else(crate::random_uuid);
                 secret.put(id.clone(), value);
                 if self.save(&secrets).is_err() {
                     return aws.exception(
@@ -235,7 +240,6 @@ impl Secrets {
             }
             _ => return refuse("UnknownOperationException", ""),
         };
-        let mut answer = answer;
         answer["Name"] = json!(name);
         answer["ARN"] = json!(format!("{ARN_PREFIX}{name}-local0"));
         json_response(StatusCode::OK, SECRETS_MANAGER.content_type, &answer)
@@ -273,10 +277,6 @@ fn name_of(secret_id: &str) -> &str {
         Some(name) => name.rsplit_once('-').map_or(name, |(name, _)| name),
         None => secret_id,
     }
-}
-
-fn new_version_id() -> String {
-    crate::random_uuid()
 }
 
 fn now_s() -> u64 {

@@ -65,7 +65,7 @@ impl UnixMillis {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// A time of RFC 3339; one without a zone is UTC, as Rail's guide writes it. Years 1970 to 9999.
+    /// A time of RFC 3339; one without a zone is UTC, since providers leave it out. Years 1970 to 9999.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         use time::format_description::well_known::Rfc3339;
         let instant = OffsetDateTime::parse(text, &Rfc3339)

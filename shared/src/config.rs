@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_service_s_own_endpoint_wins_over_the_general_one() {
-        let config =
+        let (config, _) =
             read(&[("AWS_ENDPOINT_URL", "http://127.0.0.1:1"), ("AWS_ENDPOINT_URL_DYNAMODB", "http://127.0.0.1:2")])
                 .unwrap();
         assert_eq!(config.aws.dynamodb_url.as_deref(), Some("http://127.0.0.1:2"));

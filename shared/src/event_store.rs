@@ -383,7 +383,7 @@ fn stored_body(body: &[u8]) -> (Vec<u8>, &'static str) {
     (body.to_vec(), "identity")
 }
 
-/// What [`stored_body`] stored; `None` when the attributes do not fit together.
+/// What `stored_body` stored; `None` when the attributes do not fit together.
 pub fn body_from_stored(stored: &[u8], body_encoding: &str) -> Option<String> {
     match body_encoding {
         "identity" => String::from_utf8(stored.to_vec()).ok(),

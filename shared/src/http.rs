@@ -143,3 +143,6 @@ impl Http {
 fn sdk_error(error: reqwest::Error) -> ConnectorError {
     if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@
 //! A [`Document`] borrows the text and adds 16 bytes for each value and key. Nothing here recurses, whatever the depth,
 //! and no input takes more than n log n steps: bodies are read before their signature is known to be right.
 //!
-//! Sources: `docs/contracts/rillis.md`; ECMA-262 §25.5 (`JSON`), §6.1.6.1.20 (`Number::toString`), §10.1.11.1
+//! Sources: `docs/contracts/`; ECMA-262 §25.5 (`JSON`), §6.1.6.1.20 (`Number::toString`), §10.1.11.1
 //! (`OrdinaryOwnPropertyKeys`); RFC 6901.
 
 use std::borrow::Cow;

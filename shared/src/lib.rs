@@ -38,3 +38,6 @@ pub mod secrets;
 pub mod signing_keys;
 pub mod telemetry;
 pub mod verification;
+
+#[cfg(test)]
+mod testing;

@@ -5,12 +5,13 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api_gateway::{Body, HttpRequest, HttpResponse};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
-use crate::delivery::{Attempted, Deliverer};
+use crate::delivery::Deliverer;
 use crate::event::{EventRecord, EventState};
 use crate::event_store::{Recorded, StoreError};
 use crate::secrets::SecretError;
@@ -66,7 +67,8 @@ pub struct Receipt {
     pub ack: Duration,
 }
 
-/// Rail wants its answer within 5 s, and we promise it within 4: the rest is for the way there and back.
+/// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the way there and
+/// back.
 pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
 
 impl Answer {
@@ -142,9 +144,8 @@ impl<P: Provider> Receiver<P> {
             _ => None,
         };
         telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref(), &invocation.request_id);
-        if matches!(attempted, Some(Attempted::Made { .. })) {
-            self.signing_keys.refresh_ahead().await;
-            self.deliverer.returning_ai.prepare().await;
+        if receipt.event.is_some() {
+            join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
         }
     }
 
@@ -285,3 +286,6 @@ impl From<SecretError> for Unverified {
         Self::NoKeys(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,7 @@ use crate::event_store::{DuePage, Settled, StoreError, TakenOver};
 use crate::json::Document;
 use crate::pauses::Pauses;
 
-/// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["rail#evt_1"]}`.
+/// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Request, StatusCode, Url};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::event::{Failure, RouteOutcome};
@@ -68,14 +68,20 @@ impl ReturningAi {
     /// # Errors
     /// The failure says whether it passes.
     pub async fn deliver(&self, name: &str, message: &Bytes, deadline: Instant) -> RouteOutcome {
+        timeout_at(deadline, self.deliver_in_time(name, message))
+            .await
+            .unwrap_or_else(|_| Err(Failure::passing("timeout")))
+    }
+
+    async fn deliver_in_time(&self, name: &str, message: &Bytes) -> RouteOutcome {
         let unavailable = |_| Failure::passing("workflows_unavailable");
         let workflows = self.workflows.value().await.map_err(unavailable)?;
-        let outcome = self.deliver_with(&workflows, name, message, deadline).await;
+        let outcome = self.deliver_with(&workflows, name, message).await;
         // Somebody may have added the workflow, or changed its key, since the secret was read.
         match outcome {
-            Err(failure) if matches!(failure.code, "workflow_unknown" | "handshake_refused") => {
+            Err(failure) if workflows.may_be_outdated(name, &failure) => {
                 match self.workflows.newer_than(&workflows).await.map_err(unavailable)? {
-                    Some(newer) => self.deliver_with(&newer, name, message, deadline).await,
+                    Some(newer) => self.deliver_with(&newer, name, message).await,
                     None => Err(failure),
                 }
             }
@@ -90,28 +96,22 @@ impl ReturningAi {
         self.workflows.refresh_ahead().await;
     }
 
-    async fn deliver_with(
-        &self,
-        workflows: &Workflows,
-        name: &str,
-        message: &Bytes,
-        deadline: Instant,
-    ) -> RouteOutcome {
+    async fn deliver_with(&self, workflows: &Workflows, name: &str, message: &Bytes) -> RouteOutcome {
         let workflow = workflows.0.get(name).ok_or_else(|| Failure::passing("workflow_unknown"))?;
-        match self.call(name, workflow, message, deadline).await {
+        match self.call(name, workflow, message).await {
             Err(failure) if failure.code == "unauthorized" && workflow.handshake_url.is_some() => {
-                self.call(name, workflow, message, deadline).await
+                self.call(name, workflow, message).await
             }
             outcome => outcome,
         }
     }
 
-    async fn call(&self, name: &str, workflow: &Workflow, message: &Bytes, deadline: Instant) -> RouteOutcome {
+    async fn call(&self, name: &str, workflow: &Workflow, message: &Bytes) -> RouteOutcome {
         let (header, value) = match &workflow.handshake_url {
-            Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url, deadline).await?),
+            Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url).await?),
             None => workflow.api_key.clone(),
         };
-        let answer = self.post(&workflow.webhook_url, [(header, value.clone())], message.clone(), deadline).await?;
+        let answer = self.post(&workflow.webhook_url, [(header, value.clone())], message.clone()).await?;
         let outcome = answer.outcome();
         if matches!(&outcome, Err(failure) if failure.code == "unauthorized") {
             self.drop_session(name, &value).await;
@@ -125,14 +125,13 @@ impl ReturningAi {
         name: &str,
         workflow: &Workflow,
         handshake_url: &Url,
-        deadline: Instant,
     ) -> Result<HeaderValue, Failure> {
         let slot = self.slot(name);
-        let mut session = timeout_at(deadline, slot.lock()).await.map_err(|_| Failure::passing("timeout"))?;
+        let mut session = slot.lock().await;
         if let Some(session) = session.as_ref().filter(|session| self.clock.now() < session.ends_at) {
             return Ok(session.token.clone());
         }
-        let answer = self.post(handshake_url, [workflow.api_key.clone()], Bytes::new(), deadline).await?;
+        let answer = self.post(handshake_url, [workflow.api_key.clone()], Bytes::new()).await?;
         let fresh = answer.session(self.clock.now())?;
         let token = fresh.token.clone();
         *session = Some(fresh);
@@ -153,20 +152,13 @@ impl ReturningAi {
         Arc::clone(sessions.entry(name.to_owned()).or_default())
     }
 
-    async fn post(
-        &self,
-        url: &Url,
-        headers: [(HeaderName, HeaderValue); 1],
-        body: Bytes,
-        deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    async fn post(&self, url: &Url, headers: [(HeaderName, HeaderValue); 1], body: Bytes) -> Result<Answer, Failure> {
         let mut request = Request::new(reqwest::Method::POST, url.clone());
         request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
         request.headers_mut().extend(headers);
         *request.body_mut() = Some(body.into());
 
-        let deadline = deadline.min(Instant::now() + CALL_TIMEOUT);
-        match timeout_at(deadline, self.exchange(request)).await {
+        match timeout(CALL_TIMEOUT, self.exchange(request)).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Failure::passing(connection_failure(&error))),
             Err(_) => Err(Failure::passing("timeout")),
@@ -282,6 +274,16 @@ impl Workflows {
             .map(|(name, workflow)| Ok((name.clone(), Workflow::parse(name, workflow)?)))
             .collect::<Result<_, Problem>>()?;
         Ok(Self(workflows))
+    }
+
+    /// Whether a newer secret may help: the workflow is not in this one, or the API key in it was refused.
+    fn may_be_outdated(&self, name: &str, failure: &Failure) -> bool {
+        let legacy = || self.0.get(name).is_some_and(|workflow| workflow.handshake_url.is_none());
+        match failure.code {
+            "workflow_unknown" | "handshake_refused" => true,
+            "unauthorized" => legacy(),
+            _ => false,
+        }
     }
 
     /// The workflows' names, in no order.

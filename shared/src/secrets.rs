@@ -210,3 +210,6 @@ pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String 
         _ => "the call could not be made".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! Logging: JSON lines on standard output, one for each delivery (`docs/logging.md`).
 
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 
 use crate::delivery::Attempted;
 use crate::event_store::Settled;
@@ -17,9 +20,16 @@ pub fn start(level: LevelFilter) {
         .with_span_list(false)
         .with_target(false)
         .with_max_level(level)
-        .finish();
+        .finish()
+        .with(filter_fn(may_be_written));
     // Only a second start fails, and the first one's settings are as good.
     let _ = tracing::subscriber::set_global_default(lines);
+}
+
+/// False for what libraries say below `info`, whatever the level: the runtime quotes whole events there, and the AWS SDK
+/// whole secrets.
+fn may_be_written(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || line.target().starts_with(concat!(env!("CARGO_CRATE_NAME"), "::"))
 }
 
 /// Writes the one line of a delivery, readable without any other.

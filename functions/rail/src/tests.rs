@@ -82,7 +82,8 @@ fn a_body_that_was_signed_as_javascript_prints_it_is_accepted() {
 
 #[test]
 fn the_signed_text_has_the_amount_as_it_was_signed() {
-    for (signature, amount) in [(FLAT_SIGNATURE, r#""amount":1000.00,"#), (FLAT_SIGNATURE_STRINGIFIED, r#""amount":1000,"#)]
+    for (signature, amount) in
+        [(FLAT_SIGNATURE, r#""amount":1000.00,"#), (FLAT_SIGNATURE_STRINGIFIED, r#""amount":1000,"#)]
     {
         let secret = serde_json::json!({ "keys": { "sub_1": KEY } }).to_string();
         let keys = KeySet::parse(&Versions { current: secret, previous: None }).unwrap();

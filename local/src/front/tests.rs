@@ -1,1 +1,127 @@
+use http::Method;
+use tokio::io::AsyncReadExt;
 
+use super::*;
+use crate::http_client::HttpClient;
+use crate::testing::{MOMENT, within};
+
+#[tokio::test]
+async fn a_request_is_answered_and_the_connection_serves_the_next() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    for _ in 0..3 {
+        ask(&mut stream, "/http").await;
+        let answer = read_until(&mut stream, "whole answer").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_a_reset_without_a_byte() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/reset").await;
+    let ended = within(stream.read(&mut [0; 100])).await;
+    assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn raw_bytes_come_as_they_are_and_then_the_end() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/raw").await;
+    let mut read = String::new();
+    within(stream.read_to_string(&mut read)).await.unwrap();
+    assert_eq!(read, "not HTTP");
+}
+
+#[tokio::test]
+async fn a_hanging_answer_never_comes() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/hang").await;
+    let read = tokio::time::timeout(MOMENT, stream.read(&mut [0; 100])).await;
+    assert!(read.is_err(), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_slow_body_stops_half_way() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/slow").await;
+    let answer = read_until(&mut stream, "whole ").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(!answer.contains("answer"), "{answer}");
+    read_until(&mut stream, "answer").await;
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_answered_413_and_one_at_the_limit_is_served() {
+    let front = front();
+    let client = HttpClient::default();
+    for (size, status) in [(1000, 200), (1001, 413), (5_000_000, 413)] {
+        let mut request = Request::new(Bytes::from(vec![b'x'; size]));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = format!("{}/http", front.url()).parse().unwrap();
+        let response = within(client.send(request)).await.unwrap();
+        assert_eq!(response.status(), status, "{size} bytes");
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_front_closes_its_port_and_its_connections() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/hang").await;
+    let addr = front.addr();
+    drop(front);
+    let end = within(stream.read(&mut [0; 100])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    assert!(within(TcpStream::connect(addr)).await.is_err());
+}
+
+#[tokio::test]
+async fn closed_connections_end_and_new_ones_are_served() {
+    let front = front();
+    let mut idle = connect(&front).await;
+    ask(&mut idle, "/http").await;
+    read_until(&mut idle, "whole answer").await;
+    within(front.close_connections()).await;
+    let end = within(idle.read(&mut [0; 100])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let mut next = connect(&front).await;
+    ask(&mut next, "/http").await;
+    read_until(&mut next, "whole answer").await;
+}
+
+fn front() -> Front {
+    let answer = |request: Request<Bytes>| async move {
+        let whole = Response::new(Bytes::from_static(b"whole answer"));
+        match request.uri().path() {
+            "/reset" => Answer::Reset,
+            "/raw" => Answer::Raw(Bytes::from_static(b"not HTTP")),
+            "/hang" => Answer::Hang,
+            "/slow" => Answer::SlowBody(whole, MOMENT),
+            _ => Answer::Http(whole),
+        }
+    };
+    Front::start(0, 1000, answer).unwrap()
+}
+
+async fn connect(front: &Front) -> TcpStream {
+    within(TcpStream::connect(front.addr())).await.unwrap()
+}
+
+async fn ask(stream: &mut TcpStream, path: &str) {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    within(stream.write_all(request.as_bytes())).await.unwrap();
+}
+
+async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains(end) {
+        let got = within(stream.read_buf(&mut read)).await.unwrap();
+        assert_ne!(got, 0, "ended before {end:?}: {}", String::from_utf8_lossy(&read));
+    }
+    String::from_utf8(read).unwrap()
+}

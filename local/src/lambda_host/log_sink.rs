@@ -66,9 +66,21 @@ impl LogSink {
     /// # Errors
     /// None did within `bound`.
     pub async fn wait_for(&self, text: &str, bound: Duration) -> Result<(), NotInTime> {
+        self.wait_until(|lines| lines.iter().any(|line| line.contains(text)), bound).await
+    }
+
+    /// Returns once `reached` holds of the newest lines: a line comes here a moment after it was written.
+    ///
+    /// # Errors
+    /// It did not within `bound`.
+    pub async fn wait_until(
+        &self,
+        reached: impl Fn(&VecDeque<String>) -> bool,
+        bound: Duration,
+    ) -> Result<(), NotInTime> {
         let mut changes = self.0.newest.subscribe();
-        let found = changes.wait_for(|lines| lines.iter().any(|line| line.contains(text)));
-        match tokio::time::timeout(bound, found).await {
+        let reached = changes.wait_for(|lines| reached(lines));
+        match tokio::time::timeout(bound, reached).await {
             Ok(_) => Ok(()),
             Err(_) => Err(NotInTime { bound }),
         }

@@ -1,15 +1,12 @@
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
-use std::path::Path;
 
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-
-/// Anything here takes milliseconds; this long only on a machine that hardly runs.
-const BOUND: Duration = Duration::from_secs(30);
+use crate::testing::{BOUND, echo_function, within};
 
 #[tokio::test]
 async fn an_event_gets_its_response_and_the_runtime_gets_lambdas_headers() {
@@ -184,7 +181,8 @@ async fn a_process_that_takes_too_long_to_respond_is_killed() {
 
 #[tokio::test]
 async fn a_process_that_works_too_long_after_its_response_is_killed() {
-    let host = host(|spec| spec.timeout = Duration::from_millis(300));
+    // Long enough to respond in, on any machine.
+    let host = host(|spec| spec.timeout = Duration::from_secs(1));
     let gate = Gate::open().await;
     within(host.invoke(event(&json!({ "after": gate.address })))).await.unwrap();
     within(host.idle()).await;
@@ -199,6 +197,7 @@ async fn a_function_that_fails_keeps_its_process() {
         panic!("{failed}");
     };
     assert_eq!(message, "asked to fail");
+    within(host.idle()).await;
     assert!(!within(host.invoke(event(&json!({})))).await.unwrap().cold);
 }
 
@@ -338,20 +337,8 @@ fn host(change: impl FnOnce(&mut FunctionSpec)) -> LambdaHost {
     LambdaHost::start(spec).unwrap()
 }
 
-/// `examples/echo_function.rs`, which `cargo test` builds, but not when it is given the name of a test.
-fn echo_function() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let binary = tests.parent().and_then(Path::parent).unwrap().join("examples/echo_function");
-    assert!(binary.is_file(), "{} is missing: cargo build -p local --examples", binary.display());
-    binary
-}
-
 fn event(event: &Value) -> Bytes {
     Bytes::from(event.to_string())
-}
-
-async fn within<F: Future>(happens: F) -> F::Output {
-    tokio::time::timeout(BOUND, happens).await.expect("did not happen in time")
 }
 
 /// Returns when the kernel has stopped the process; its parent is told, like of its end.

@@ -1,1 +1,113 @@
+use super::*;
+use crate::aws::AwsFault;
+use crate::faults::When;
+use crate::http_client::HttpClient;
+use crate::testing::within;
 
+#[tokio::test]
+async fn a_secret_is_read_by_its_name_or_its_arn() {
+    let secrets = SecretsManager::start(None).unwrap();
+    secrets.put("bridge/rail/signing", &json!({ "keys": { "a": "k" } })).unwrap();
+    let (status, read) = call(&secrets, "GetSecretValue", json!({ "SecretId": "bridge/rail/signing" })).await;
+    assert_eq!(status, 200);
+    assert_eq!(read["SecretString"], r#"{"keys":{"a":"k"}}"#);
+    assert_eq!(read["VersionStages"], json!(["AWSCURRENT"]));
+    let (_, by_arn) = call(&secrets, "GetSecretValue", json!({ "SecretId": read["ARN"] })).await;
+    assert_eq!((&by_arn["SecretString"], &by_arn["Name"]), (&read["SecretString"], &read["Name"]));
+    assert_eq!(secrets.calls(), ["GetSecretValue", "GetSecretValue"]);
+}
+
+#[tokio::test]
+async fn what_is_put_becomes_current_and_what_was_current_previous() {
+    let secrets = SecretsManager::start(None).unwrap();
+    secrets.put("s", &json!("one")).unwrap();
+    let none_yet = call(&secrets, "GetSecretValue", stage("AWSPREVIOUS")).await;
+    assert_eq!((none_yet.0, &none_yet.1["__type"]), (400, &json!("ResourceNotFoundException")));
+
+    for value in ["two", "three"] {
+        let put = json!({ "SecretId": "s", "SecretString": value, "ClientRequestToken": value });
+        assert_eq!(call(&secrets, "PutSecretValue", put).await.0, 200);
+    }
+    for (asked, expected) in [
+        (stage("AWSCURRENT"), "three"),
+        (stage("AWSPREVIOUS"), "two"),
+        (json!({ "SecretId": "s" }), "three"),
+        (json!({ "SecretId": "s", "VersionId": "two" }), "two"),
+    ] {
+        let (_, read) = call(&secrets, "GetSecretValue", asked.clone()).await;
+        assert_eq!(read["SecretString"], expected, "{asked}");
+    }
+    let (_, described) = call(&secrets, "DescribeSecret", json!({ "SecretId": "s" })).await;
+    assert_eq!(described["VersionIdsToStages"], json!({ "two": ["AWSPREVIOUS"], "three": ["AWSCURRENT"] }));
+
+    secrets.remove_previous("s").unwrap();
+    assert_eq!(call(&secrets, "GetSecretValue", stage("AWSPREVIOUS")).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_put_that_is_sent_again_changes_nothing() {
+    let secrets = SecretsManager::start(None).unwrap();
+    secrets.put("s", &json!("one")).unwrap();
+    let put = json!({ "SecretId": "s", "SecretString": "two", "ClientRequestToken": "t" });
+    call(&secrets, "PutSecretValue", put.clone()).await;
+    call(&secrets, "PutSecretValue", put).await;
+    let (_, previous) = call(&secrets, "GetSecretValue", stage("AWSPREVIOUS")).await;
+    assert_eq!(previous["SecretString"], "one");
+}
+
+#[tokio::test]
+async fn an_unknown_secret_is_refused_as_aws_does() {
+    let secrets = SecretsManager::start(None).unwrap();
+    for operation in ["GetSecretValue", "PutSecretValue", "DescribeSecret"] {
+        let asked = json!({ "SecretId": "none", "SecretString": "x" });
+        let (status, refused) = call(&secrets, operation, asked).await;
+        assert_eq!((status, &refused["__type"]), (400, &json!("ResourceNotFoundException")), "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_in_a_file_are_there_in_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("made/secrets.json");
+    let first = SecretsManager::start(Some(&file)).unwrap();
+    first.put("s", &json!({ "key": "one" })).unwrap();
+    let put = json!({ "SecretId": "s", "SecretString": "two" });
+    call(&first, "PutSecretValue", put).await;
+    drop(first);
+    let second = SecretsManager::start(Some(&file)).unwrap();
+    assert_eq!(second.current("s"), Some(json!("two")));
+    let (_, previous) = call(&second, "GetSecretValue", stage("AWSPREVIOUS")).await;
+    assert_eq!(previous["SecretString"], r#"{"key":"one"}"#);
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_ours_is_not_overwritten() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "keys: yaml").unwrap();
+    let failed = SecretsManager::start(Some(file.path())).unwrap_err();
+    assert!(matches!(failed, SecretsManagerError::Unreadable { .. }), "{failed}");
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "keys: yaml");
+}
+
+#[tokio::test]
+async fn faults_strike_and_pass() {
+    let secrets = SecretsManager::start(None).unwrap();
+    secrets.put("s", &json!("one")).unwrap();
+    secrets.inject(Some("GetSecretValue"), AwsFault::Throttle, When::Next(1));
+    let (status, throttled) = call(&secrets, "GetSecretValue", json!({ "SecretId": "s" })).await;
+    assert_eq!((status, &throttled["__type"]), (400, &json!("ThrottlingException")));
+    assert_eq!(call(&secrets, "GetSecretValue", json!({ "SecretId": "s" })).await.0, 200);
+}
+
+fn stage(stage: &str) -> Value {
+    json!({ "SecretId": "s", "VersionStage": stage })
+}
+
+async fn call(secrets: &SecretsManager, operation: &str, input: Value) -> (u16, Value) {
+    let target = format!("secretsmanager.{operation}");
+    let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", &target)];
+    let url = format!("{}/", secrets.url());
+    let client = HttpClient::default();
+    let response = within(client.post(&url, &headers, Bytes::from(input.to_string()))).await.unwrap();
+    (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
+}

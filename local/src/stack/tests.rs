@@ -1,1 +1,84 @@
+use std::os::unix::fs::symlink;
+use std::path::Path;
 
+use super::*;
+use crate::testing::{echo_function, within};
+
+#[tokio::test]
+async fn every_part_is_wired_to_the_others() {
+    let functions = echo_functions();
+    let mut options = StackOptions::new(functions.path().to_owned());
+    options.workflows = vec!["kyc".to_owned()];
+    options.extra_env = vec![("LOG_LEVEL".to_owned(), "debug".to_owned())];
+    let stack = Stack::start(options).await.unwrap();
+    for provider in FUNCTIONS {
+        let (status, body) = within(stack.send(provider, &[("x-sent", "1")], "{}")).await.unwrap();
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 200);
+        assert_eq!(answer["echo"]["rawPath"], webhook_path(provider));
+        for (name, expected) in [
+            ("TABLE_NAME", "events".to_owned()),
+            ("CUSTOMERS_TABLE_NAME", "customers".to_owned()),
+            ("SIGNING_SECRET_ID", format!("bridge/{provider}/signing")),
+            ("RETURNING_AI_SECRET_ID", "bridge/returning-ai".to_owned()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb.url()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", stack.secrets_manager.url()),
+            ("LOG_LEVEL", "debug".to_owned()),
+        ] {
+            let event = Bytes::from(json!({ "env": name }).to_string());
+            let invoked = within(stack.function(provider).unwrap().invoke(event)).await.unwrap();
+            assert_eq!(serde_json::from_slice::<Value>(&invoked.response).unwrap(), expected, "{name}");
+        }
+    }
+    within(stack.settled()).await;
+    let keys = |name: &str| stack.secrets_manager.current(name).unwrap()["keys"].clone();
+    assert_eq!(keys(RAIL_SIGNING_SECRET), json!({ "sample-subscription": RAIL_SAMPLE_KEY }));
+    assert_eq!(keys(RILLIS_SIGNING_SECRET), json!({ "current": RILLIS_SAMPLE_KEY }));
+    assert_eq!(stack.secrets_manager.current(RETURNING_AI_SECRET), Some(stack.returning_ai.secret()));
+    assert!(stack.log().contains("up"));
+    within(stack.shutdown()).await;
+}
+
+#[tokio::test]
+async fn keys_rotated_in_one_run_hold_in_the_next() {
+    let functions = echo_functions();
+    let data = tempfile::tempdir().unwrap();
+    let options = || {
+        let mut options = StackOptions::new(functions.path().to_owned());
+        options.data = Some(data.path().to_owned());
+        options
+    };
+    let rotated = json!({ "keys": { "current": "rotated" } });
+    let first = Stack::start(options()).await.unwrap();
+    first.secrets_manager.put(RILLIS_SIGNING_SECRET, &rotated).unwrap();
+    within(first.shutdown()).await;
+    let second = Stack::start(options()).await.unwrap();
+    assert_eq!(second.secrets_manager.current(RILLIS_SIGNING_SECRET), Some(rotated));
+    assert_eq!(second.secrets_manager.current(RETURNING_AI_SECRET), Some(second.returning_ai.secret()));
+}
+
+#[tokio::test]
+async fn a_missing_function_is_named() {
+    let empty = tempfile::tempdir().unwrap();
+    let failed = Stack::start(StackOptions::new(empty.path().to_owned())).await.err().unwrap();
+    assert!(matches!(failed, StackError::Function { name: "rail", .. }), "{failed}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_named() {
+    let functions = echo_functions();
+    let first = Stack::start(StackOptions::new(functions.path().to_owned())).await.unwrap();
+    let mut options = StackOptions::new(functions.path().to_owned());
+    options.port = first.port();
+    let failed = Stack::start(options).await.err().unwrap();
+    assert!(matches!(failed, StackError::Gateway { port, .. } if port == first.port()), "{failed}");
+}
+
+/// A folder in which every function is the one that echoes.
+fn echo_functions() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in FUNCTIONS {
+        symlink(echo_function(), Path::join(folder.path(), name)).unwrap();
+    }
+    folder
+}

@@ -35,7 +35,7 @@ fn settled(before: &EventRecord, outcomes: &[(&str, RouteOutcome)]) -> EventReco
 fn settled_at(before: &EventRecord, outcomes: &[(&str, RouteOutcome)], now: UnixMillis) -> EventRecord {
     let outcomes: Vec<_> = outcomes.iter().map(|(route, outcome)| ((*route).to_owned(), outcome.clone())).collect();
     let began_at = UnixMillis(now.0 - 250);
-    before.settle(AttemptBy::First, &outcomes, began_at, now, Draw(1.0))
+    before.settle(AttemptBy::First, &outcomes, began_at, now, now.since(before.received_at), Draw(1.0))
 }
 
 fn delivered() -> RouteOutcome {
@@ -239,7 +239,7 @@ fn the_newest_twenty_attempts_are_remembered() {
 #[test]
 fn an_attempt_under_a_clock_that_went_back_took_no_time() {
     let outcomes = [("a".to_owned(), delivered()), ("b".to_owned(), delivered())];
-    let event = pending().settle(AttemptBy::Manual, &outcomes, NOW, UnixMillis(NOW.0 - 1), Draw(0.0));
+    let event = pending().settle(AttemptBy::Manual, &outcomes, NOW, UnixMillis(NOW.0 - 1), Duration::ZERO, Draw(0.0));
     assert_eq!(event.history.last().map(|attempt| (attempt.ms, attempt.by.name())), Some((0, "manual")));
 }
 
@@ -293,4 +293,63 @@ fn a_failure_is_summed_up_by_its_code_and_where_or_how_it_failed() {
     assert_eq!(failure(None, None).summary(), "sample_code");
     assert_eq!(failure(Some(429), None).summary(), "sample_code 429");
     assert_eq!(failure(None, Some("/a/0")).summary(), "sample_code /a/0");
+}
+
+#[test]
+fn a_pending_event_is_due_when_its_lease_has_run_out_and_not_before() {
+    let event = pending();
+    assert!(!event.is_due(NOW.plus(Duration::from_secs(59))));
+    assert!(event.is_due(NOW.plus(Duration::from_secs(60))));
+    let done = settled(&event, &[("a", delivered()), ("b", delivered())]);
+    assert!(!done.is_due(NOW.plus(Duration::from_secs(1000))));
+}
+
+#[test]
+fn taking_over_adds_an_attempt_and_a_lease_and_changes_nothing_else() {
+    let before = settled(&pending(), &[("a", delivered()), ("b", down())]);
+    let now = NOW.plus(Duration::from_secs(600));
+    let ours = before.take_over(now);
+    assert_eq!((ours.attempts, ours.next_attempt_at), (2, Some(now.seconds().plus(60))));
+    assert_eq!(ours.pending_routes().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(EventRecord { attempts: 1, next_attempt_at: before.next_attempt_at, ..ours }, before);
+}
+
+#[test]
+fn an_operator_revives_what_is_dead_and_nothing_that_was_delivered() {
+    let dead = settled(&pending(), &[("a", delivered()), ("b", refused())]);
+    let revived = dead.revive([], NOW).expect("a dead delivery can be tried again");
+    assert_eq!((revived.state, revived.attempts), (EventState::Pending, 2));
+    assert_eq!(revived.pending_routes().collect::<Vec<_>>(), ["b"]);
+    assert_eq!(revived.due(), pending().due());
+
+    let done = settled(&pending(), &[("a", delivered()), ("b", delivered())]);
+    assert_eq!(done.revive(["a", "b"], NOW), None);
+}
+
+#[test]
+fn an_ignored_event_is_revived_for_the_routes_that_want_it_today() {
+    let ignored = received().begin([], NOW);
+    assert_eq!(ignored.revive([], NOW), None);
+    let revived = ignored.revive(["new"], NOW).expect("a route wants it now");
+    assert_eq!(revived.pending_routes().collect::<Vec<_>>(), ["new"]);
+    assert_eq!((revived.state, revived.attempts), (EventState::Pending, 1));
+}
+
+#[test]
+fn an_envelope_that_was_not_understood_has_nothing_to_revive() {
+    let unreadable = EventRecord { event_type: None, ..received() }.begin([], NOW);
+    assert_eq!(unreadable.state, EventState::Dead);
+    assert_eq!(unreadable.revive([], NOW), None);
+}
+
+#[test]
+fn the_time_of_a_pause_does_not_bring_an_event_s_end_nearer() {
+    let old = NOW.plus(Duration::from_secs(80 * 3600));
+    let outcomes = [("a".to_owned(), down()), ("b".to_owned(), delivered())];
+    let state = |age_h: u64| {
+        let age = Duration::from_secs(age_h * 3600);
+        pending().settle(AttemptBy::Redrive, &outcomes, old, old, age, Draw(1.0)).state
+    };
+    assert_eq!(state(80), EventState::Dead);
+    assert_eq!(state(8), EventState::Pending);
 }

@@ -182,3 +182,48 @@ fn an_event_without_a_type_is_sent_with_an_empty_one() {
     let message = compose(&EventRecord { event_type: None, ..event() }, document.root(), &routes.all()[0]).unwrap();
     assert!(message.ends_with(r#","sourceEventType":""}"#), "{message}");
 }
+
+#[test]
+fn the_shipped_routes_make_these_messages() {
+    let routes = Routes::parse("routes.toml", include_str!("../../../routes.toml")).unwrap();
+    for (route, provider, event_type, body, expected) in [
+        (
+            "kyc-approved",
+            "rillis",
+            "FLOW_COMPLETED",
+            r#"{"data":{"flow_id":"f1","metadata":{"customerId":"C-1001"},"user_id":"u1","status":"COMPLETED"}}"#,
+            concat!(
+                r#"{"eventType":"kyc.approved","customerId":"C-1001","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rillis:evt_1/kyc-approved","source":"rillis","sourceEventType":"FLOW_COMPLETED","#,
+                r#""flowId":"f1","rillisUserId":"u1","status":"COMPLETED"}"#
+            ),
+        ),
+        (
+            "deposit-posted",
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction_id":"txn_1","account_id":"A-1","amount":1000.00,"asset_type_id":"USD"}}"#,
+            concat!(
+                r#"{"eventType":"deposit.posted","customerId":"A-1","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rail:evt_1/deposit-posted","source":"rail","sourceEventType":"TRANSACTION_POSTED","#,
+                r#""amount":1000.00,"currency":"USD","tradingAccount":"A-1","transactionId":"txn_1"}"#
+            ),
+        ),
+        (
+            "deposit-posted",
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction":{"id":"txn_1","amount":"0.10"},"account":{"id":"A-1"},"customer_id":7}}"#,
+            concat!(
+                r#"{"eventType":"deposit.posted","customerId":"7","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rail:evt_1/deposit-posted","source":"rail","sourceEventType":"TRANSACTION_POSTED","#,
+                r#""amount":"0.10","tradingAccount":"A-1","transactionId":"txn_1"}"#
+            ),
+        ),
+    ] {
+        let event = EventRecord { provider: provider.to_owned(), event_type: Some(event_type.to_owned()), ..event() };
+        let document = Document::parse(body.as_bytes()).unwrap();
+        let message = compose(&event, document.root(), routes.named(route).unwrap());
+        assert_eq!(message.as_deref(), Ok(expected));
+    }
+}

@@ -223,7 +223,7 @@ mod errors {
         check("[[route]]\nname = ", "2:8: string values must be quoted, expected literal string");
         check("[[route]\n", "1:9: unclosed array table, expected `]`");
         check("[[route]]\nname = \"a\"\nname = \"b\"\n", "3:1: duplicate key");
-        check("[[route]]\nname = \"é\" x\n", "2:12: @");
+        check("[[route]]\nname = \"é\" x\n", "2:12: unexpected key or value, expected newline, `#`");
     }
 
     #[test]

@@ -1,0 +1,19 @@
+//! The bridge from end to end: the real function binaries behind the local Lambda host and API Gateway, an embedded
+//! DynamoDB, stand-ins for Secrets Manager and Returning.AI. One module per question.
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+mod bridge {
+    pub(crate) mod answers;
+    pub(crate) mod any_input;
+    pub(crate) mod calls;
+    pub(crate) mod copies;
+    pub(crate) mod crashes;
+    pub(crate) mod deliveries;
+    pub(crate) mod examples;
+    pub(crate) mod fixture;
+    pub(crate) mod gateway_events;
+    pub(crate) mod invariants;
+    pub(crate) mod keys_and_forms;
+    pub(crate) mod logs;
+    pub(crate) mod unavailable;
+}

@@ -1,0 +1,151 @@
+//! What an event costs in calls to other systems.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use local::returning_ai::{ReturningAi, TokenUse, Workflow};
+use local::secrets_manager::SecretsManager;
+use local::stack::RETURNING_AI_SECRET;
+use shared::clock::Clock;
+use shared::config::Config;
+use shared::http::Http;
+use shared::secrets::CachedSecret;
+use tokio::time::Instant;
+
+use crate::bridge::fixture::*;
+
+const NONE: [&str; 0] = [];
+
+#[tokio::test]
+async fn a_first_delivery_costs_one_write_before_the_answer_and_one_after_delivering() {
+    for provider in [RAIL, RILLIS] {
+        let bridge = Bridge::start().await;
+        let dynamodb = &bridge.stack.dynamodb;
+        bridge.function(provider).set_kill_after_ack(true);
+        bridge.post(provider, wanted(provider, "only answered")).await;
+        bridge.settled().await;
+        assert_eq!(dynamodb.calls(), ["PutItem"]);
+
+        bridge.function(provider).set_kill_after_ack(false);
+        dynamodb.reset_calls();
+        bridge.post(provider, wanted(provider, "answered and delivered")).await;
+        bridge.settled().await;
+        assert_eq!(dynamodb.calls(), ["PutItem", "UpdateItem"]);
+    }
+}
+
+#[tokio::test]
+async fn a_duplicate_costs_one_call_and_so_does_what_is_ignored_or_dead() {
+    let bridge = Bridge::start().await;
+    let dynamodb = &bridge.stack.dynamodb;
+    bridge.post(RAIL, deposit("e1")).await;
+    bridge.settled().await;
+    let unwanted = r#"{"event_id":"e2","event_type":"ACCOUNT_DORMANT"}"#.to_owned();
+    for body in [deposit("e1"), unwanted, r#"{"event_id":"e3"}"#.to_owned()] {
+        dynamodb.reset_calls();
+        bridge.post(RAIL, body).await;
+        bridge.settled().await;
+        assert_eq!(dynamodb.calls(), ["PutItem"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_delivery_costs_no_call() {
+    let bridge = Bridge::with(one_process).await;
+    let refused = [
+        Delivery::signed(RAIL, deposit("e1")).without("x-rail-signature"),
+        Delivery::signed_at(RAIL, 1, deposit("e1")),
+        Delivery::signed_by(RAIL, "another key", deposit("e1")),
+        Delivery::signed(RAIL, "[]"),
+    ];
+    bridge.post(RAIL, deposit("warm")).await;
+    bridge.settled().await;
+    bridge.stack.dynamodb.reset_calls();
+    bridge.stack.secrets_manager.reset_calls();
+    bridge.stack.returning_ai.reset_records();
+    for delivery in &refused {
+        assert!((400..500).contains(&bridge.send(delivery).await.status));
+    }
+    bridge.request("GET", "/webhooks/rail").await;
+    bridge.settled().await;
+    assert_eq!(bridge.stack.dynamodb.calls(), NONE);
+    assert_eq!(bridge.stack.secrets_manager.calls(), NONE);
+    assert_eq!(bridge.stack.returning_ai.handshakes("deposit"), 0);
+}
+
+#[tokio::test]
+async fn a_warm_delivery_reads_no_secret_and_makes_no_handshake() {
+    let bridge = Bridge::start().await;
+    for provider in [RAIL, RILLIS] {
+        bridge.post(provider, wanted(provider, "cold")).await;
+    }
+    bridge.settled().await;
+    // Two functions, two secrets each, two versions of each secret.
+    assert_eq!(bridge.stack.secrets_manager.count("GetSecretValue"), 8);
+    assert_eq!(["deposit", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [1, 1]);
+
+    bridge.stack.secrets_manager.reset_calls();
+    bridge.stack.returning_ai.reset_records();
+    for n in 0..5 {
+        for provider in [RAIL, RILLIS] {
+            assert_eq!(bridge.post(provider, wanted(provider, &format!("warm {n}"))).await.told(), ACCEPTED);
+            bridge.settled().await;
+        }
+    }
+    assert_eq!(bridge.messages().len(), 10);
+    assert_eq!(bridge.stack.secrets_manager.calls(), NONE);
+    assert_eq!(["deposit", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [0, 0]);
+}
+
+#[tokio::test]
+async fn a_token_that_serves_once_or_is_expired_costs_one_handshake_per_delivery() {
+    for workflow in [
+        Workflow { expires_in_s: 30, ..Workflow::session("deposit") },
+        Workflow { token_use: TokenUse::Once, ..Workflow::session("deposit") },
+    ] {
+        let bridge = Bridge::start().await;
+        bridge.stack.returning_ai.set_workflow(workflow.clone());
+        for n in 0..4 {
+            bridge.post(RAIL, deposit(&format!("e{n}"))).await;
+            bridge.settled().await;
+        }
+        assert_eq!(bridge.messages().len(), 4);
+        assert_eq!(bridge.stack.returning_ai.handshakes("deposit"), 4, "{workflow:?}");
+    }
+}
+
+/// In this process, because on Lambda a process has one delivery at a time.
+#[tokio::test]
+async fn several_deliveries_that_wait_for_a_session_make_one_handshake() {
+    let secrets = SecretsManager::start(None).unwrap();
+    let returning_ai = ReturningAi::start(vec![Workflow::session("kyc")], Vec::new()).unwrap();
+    secrets.put(RETURNING_AI_SECRET, &returning_ai.secret()).unwrap();
+    let config = Config::from_lookup(|name| match name {
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some(secrets.url()),
+        "MAX_BODY_BYTES" | "LOG_LEVEL" => None,
+        _ => Some("sample".to_owned()),
+    });
+    let http = Http::new().unwrap();
+    let client = shared::aws::secrets_manager(&config.unwrap().aws, &http);
+    let workflows = CachedSecret::new(
+        client,
+        RETURNING_AI_SECRET.to_owned(),
+        Clock::system(),
+        shared::returning_ai::Workflows::parse,
+    );
+    let client = Arc::new(shared::returning_ai::ReturningAi::new(http, workflows, Clock::system()));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let message = Bytes::from_static(b"{}");
+
+    let deliver_eight = || join_all((0..8).map(|_| client.deliver("kyc", &message, deadline)));
+    assert_eq!(within(deliver_eight()).await, vec![Ok(200); 8]);
+    assert_eq!(returning_ai.handshakes("kyc"), 1);
+
+    // Returning.AI forgets the token: all eight are refused, and one of them fetches the next token for all.
+    returning_ai.revoke_tokens("kyc");
+    assert_eq!(within(deliver_eight()).await, vec![Ok(200); 8]);
+    assert_eq!(returning_ai.handshakes("kyc"), 2);
+    assert_eq!(secrets.count("GetSecretValue"), 2);
+}

@@ -1,0 +1,86 @@
+//! One event that comes more than once.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use local::gateway::{HttpRequest, http_api_event, http_response};
+use serde_json::json;
+
+use crate::bridge::fixture::*;
+
+#[tokio::test]
+async fn of_concurrent_copies_one_is_accepted_and_exactly_one_message_is_delivered() {
+    let bridge = Bridge::start().await;
+    for (provider, copies) in [(RAIL, 2), (RAIL, 8), (RAIL, 64), (RILLIS, 8)] {
+        let event_id = format!("{provider} {copies}");
+        bridge.stack.dynamodb.reset_calls();
+        bridge.stack.returning_ai.reset_records();
+        let posts = (0..copies).map(|_| bridge.post(provider, wanted(provider, &event_id)));
+        let answers = join_all(posts).await;
+        bridge.settled().await;
+
+        let mut told: BTreeMap<_, usize> = BTreeMap::new();
+        for answer in &answers {
+            *told.entry(answer.told()).or_default() += 1;
+        }
+        assert_eq!(told, BTreeMap::from([(ACCEPTED, 1), (DUPLICATE, copies - 1)]), "{event_id}");
+        assert_eq!(bridge.stack.returning_ai.attempts().len(), 1, "{event_id}");
+        assert_eq!(bridge.messages().len(), 1, "{event_id}");
+        assert_eq!(bridge.stack.dynamodb.count("PutItem"), copies, "{event_id}");
+        assert_eq!(bridge.stack.dynamodb.count("UpdateItem"), 1, "{event_id}");
+        assert_eq!(bridge.item(&format!("{provider}#{event_id}"))["state"], "delivered");
+    }
+}
+
+#[tokio::test]
+async fn of_concurrent_copies_every_matching_route_delivers_exactly_one_message() {
+    let bridge = Bridge::with(|options| options.workflows = vec!["money".to_owned(), "vip".to_owned()]).await;
+    let function = many_routes(&bridge);
+    let delivery = Delivery::signed(RAIL, deposit("e1"));
+    let request = HttpRequest::post("/webhooks/rail", delivery.headers, delivery.body);
+    let event = http_api_event(&request).to_string();
+    let invoked = join_all((0..8).map(|_| within(function.invoke(event.clone().into())))).await;
+    within(function.idle()).await;
+
+    let answers = invoked.into_iter().map(|invoked| http_response(&invoked.unwrap().response).unwrap());
+    let accepted = answers.filter(|answer| answer.body() == ACCEPTED.1).count();
+    assert_eq!(accepted, 1);
+    let mut keys: Vec<_> = bridge.messages().iter().map(|message| message["idempotencyKey"].clone()).collect();
+    keys.sort_by_key(ToString::to_string);
+    assert_eq!(keys, [json!("rail:e1/deposits"), json!("rail:e1/large-deposits"), json!("rail:e1/vip")]);
+    assert_eq!(bridge.item("rail#e1")["state"], "delivered");
+    let handshakes = ["money", "vip"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow));
+    assert_eq!(handshakes, [1, 1], "two routes waited for the one session of `money`");
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_body_is_a_duplicate_that_changes_nothing_and_is_warned_about() {
+    let bridge = Bridge::start().await;
+    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    bridge.settled().await;
+    let before = bridge.item("rail#e1");
+    let changed = deposit("e1").replace("1000.00", "9999.00");
+    assert_eq!(bridge.post(RAIL, changed).await.told(), DUPLICATE);
+    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), DUPLICATE);
+    bridge.settled().await;
+
+    assert_eq!(bridge.item("rail#e1"), before);
+    assert_eq!(bridge.messages().len(), 1);
+    let lines = bridge.delivery_lines().await;
+    let of = |n: usize| (&lines[n]["level"], &lines[n]["outcome"], &lines[n]["conflicting"]);
+    assert_eq!(of(1), (&json!("WARN"), &json!("duplicate"), &json!(true)));
+    assert_eq!(of(2), (&json!("INFO"), &json!("duplicate"), &json!(null)));
+}
+
+#[tokio::test]
+async fn a_duplicate_while_the_first_is_being_delivered_delivers_nothing() {
+    let bridge = Bridge::start().await;
+    let returning_ai = &bridge.stack.returning_ai;
+    let slow = local::returning_ai::Fault::SlowBody(std::time::Duration::from_secs(2));
+    returning_ai.inject(None, slow, local::faults::When::Next(2));
+    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), DUPLICATE);
+    bridge.settled().await;
+    assert_eq!(returning_ai.attempts().len(), 1);
+    assert_eq!(bridge.item("rail#e1")["state"], "delivered");
+}

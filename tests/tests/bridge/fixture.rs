@@ -1,0 +1,305 @@
+//! The world of a test, deliveries that are signed here and not by the workspace's own code, and waiting with a bound.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use local::binaries::{Profile, build_functions};
+use local::gateway::http_response;
+use local::http_client::HttpClient;
+use local::lambda_host::{FunctionSpec, LambdaHost};
+use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY, Stack, StackOptions};
+use serde_json::Value;
+use sha2::Sha256;
+use shared::routes::Routes;
+
+/// Whatever is waited for takes milliseconds; this long only on a machine that hardly runs.
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// Every answer of ours leaves within this, whatever hangs.
+pub(crate) const ANSWER_BOUND: Duration = Duration::from_secs(4);
+
+pub(crate) const RAIL: &str = "rail";
+pub(crate) const RILLIS: &str = "rillis";
+
+pub(crate) const ROUTES: &str = include_str!("../../../routes.toml");
+
+/// The answers of DESIGN: status and body.
+pub(crate) const ACCEPTED: (u16, &str) = (200, r#"{"status":"accepted"}"#);
+pub(crate) const DUPLICATE: (u16, &str) = (200, r#"{"status":"duplicate"}"#);
+pub(crate) const IGNORED: (u16, &str) = (200, r#"{"status":"ignored"}"#);
+pub(crate) const UNAUTHORIZED: (u16, &str) = (401, r#"{"error":"unauthorized"}"#);
+pub(crate) const BAD_REQUEST: (u16, &str) = (400, r#"{"error":"bad_request"}"#);
+pub(crate) const TOO_LARGE: (u16, &str) = (413, r#"{"error":"too_large"}"#);
+pub(crate) const UNAVAILABLE: (u16, &str) = (503, r#"{"error":"unavailable"}"#);
+
+/// A running bridge.
+pub(crate) struct Bridge {
+    pub(crate) stack: Stack,
+    client: HttpClient,
+    /// How many lines about deliveries the functions write if none of them is killed.
+    answered: AtomicUsize,
+}
+
+/// What the provider was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+    pub(crate) headers: http::HeaderMap,
+    /// From the first byte sent to the last one read.
+    pub(crate) took: Duration,
+}
+
+/// One signed HTTP request of a provider, or what a test has made of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) provider: &'static str,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+}
+
+impl Bridge {
+    /// With the repository's routes, Lambda's behaviour, and every workflow that the routes name.
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut StackOptions)) -> Self {
+        let mut options = StackOptions::new(functions());
+        let routes = Routes::parse("routes.toml", ROUTES).unwrap();
+        options.workflows = routes.all().iter().map(|route| route.workflow.clone()).collect();
+        change(&mut options);
+        Self {
+            stack: Stack::start(options).await.unwrap(),
+            client: HttpClient::default(),
+            answered: AtomicUsize::new(0),
+        }
+    }
+
+    /// Signs `body` with the sample key and the time now, and posts it.
+    pub(crate) async fn post(&self, provider: &'static str, body: impl Into<Bytes>) -> Answer {
+        self.send(&Delivery::signed(provider, body)).await
+    }
+
+    pub(crate) async fn send(&self, delivery: &Delivery) -> Answer {
+        let url = self.stack.webhook_url(delivery.provider);
+        let began = Instant::now();
+        let response = within(self.client.post(&url, &delivery.headers, delivery.body.clone())).await.unwrap();
+        let took = began.elapsed();
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        Answer { status: response.status().as_u16(), body, headers: response.headers().clone(), took }
+    }
+
+    /// A request that no provider would send, and that no function need see.
+    pub(crate) async fn request(&self, method: &str, path: &str) -> Answer {
+        let request = http::Request::builder().method(method).uri(format!("{}{path}", self.stack.url()));
+        let began = Instant::now();
+        let response = within(self.client.send(request.body(Bytes::new()).unwrap())).await.unwrap();
+        let body = String::from_utf8(response.body().to_vec()).unwrap();
+        Answer { status: response.status().as_u16(), body, headers: response.headers().clone(), took: began.elapsed() }
+    }
+
+    /// Gives the provider's function an event past the gateway; status and body of its answer.
+    #[track_caller]
+    pub(crate) fn invoke(&self, provider: &str, event: &Value) -> impl Future<Output = (u16, String)> {
+        let function = self.function(provider);
+        let event = event.to_string();
+        async move {
+            let invoked = within(function.invoke(event.clone().into())).await;
+            let invoked = invoked.unwrap_or_else(|error| panic!("{error}: {event}"));
+            self.answered.fetch_add(1, Ordering::SeqCst);
+            let response = http_response(&invoked.response).unwrap();
+            (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+        }
+    }
+
+    /// The host of a provider's function.
+    #[track_caller]
+    pub(crate) fn function(&self, provider: &str) -> &LambdaHost {
+        self.stack.function(provider).unwrap()
+    }
+
+    /// Returns when no function works on anything any more.
+    pub(crate) async fn settled(&self) {
+        within(self.stack.settled()).await;
+    }
+
+    /// The event as the table holds it.
+    #[track_caller]
+    pub(crate) fn item(&self, pk: &str) -> Value {
+        self.stack.dynamodb.item(pk).unwrap_or_else(|| panic!("no event {pk} in the table"))
+    }
+
+    /// The bodies of the messages that Returning.AI has taken, in order.
+    pub(crate) fn messages(&self) -> Vec<Value> {
+        self.stack.returning_ai.all_messages().into_iter().map(|message| message.body).collect()
+    }
+
+    /// The functions' lines so far, each as JSON.
+    #[track_caller]
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let read = |line: &String| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
+        self.stack.log().lines().iter().map(read).collect()
+    }
+
+    /// The one line of each delivery posted or invoked so far.
+    pub(crate) async fn delivery_lines(&self) -> Vec<Value> {
+        let answered = self.answered.load(Ordering::SeqCst);
+        let is_of_delivery = |line: &&String| line.contains(r#""outcome":"#);
+        let all_written = |lines: &VecDeque<String>| lines.iter().filter(is_of_delivery).count() >= answered;
+        self.stack.log().wait_until(all_written, BOUND).await.unwrap();
+        self.log().into_iter().filter(|line| line.get("outcome").is_some()).collect()
+    }
+
+    /// The line of the newest delivery.
+    pub(crate) async fn last_line(&self) -> Value {
+        self.delivery_lines().await.pop().unwrap()
+    }
+}
+
+/// Deliveries wait for each other instead of getting processes of their own.
+pub(crate) fn one_process(options: &mut StackOptions) {
+    options.max_processes = 1;
+}
+
+impl Answer {
+    pub(crate) fn told(&self) -> (u16, &str) {
+        (self.status, &self.body)
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+impl Delivery {
+    /// Signed with the sample key and the time now, over the body as it is.
+    pub(crate) fn signed(provider: &'static str, body: impl Into<Bytes>) -> Self {
+        Self::signed_at(provider, now_s(), body)
+    }
+
+    pub(crate) fn signed_at(provider: &'static str, signed_at: u64, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self::new(provider, sample_key(provider), &signed_at.to_string(), &body.clone(), body)
+    }
+
+    pub(crate) fn signed_by(provider: &'static str, key: &str, body: impl Into<Bytes>) -> Self {
+        let body = body.into();
+        Self::new(provider, key, &now_s().to_string(), &body.clone(), body)
+    }
+
+    /// Signed over `text`, whatever the body is.
+    pub(crate) fn signed_over(provider: &'static str, text: &str, body: impl Into<Bytes>) -> Self {
+        Self::new(provider, sample_key(provider), &now_s().to_string(), text.as_bytes(), body.into())
+    }
+
+    fn new(provider: &'static str, key: &str, signed_at: &str, text: &[u8], body: Bytes) -> Self {
+        let (signature_header, time_header) = signature_headers(provider);
+        let headers = [
+            ("content-type", "application/json".to_owned()),
+            (signature_header, signature(key, signed_at, text)),
+            (time_header, signed_at.to_owned()),
+        ];
+        Self { provider, headers: headers.map(|(name, value)| (name.to_owned(), value)).into(), body }
+    }
+
+    pub(crate) fn without(mut self, header: &str) -> Self {
+        self.headers.retain(|(name, _)| name != header);
+        self
+    }
+
+    /// With this header in place of the one it had, if any.
+    pub(crate) fn with(self, header: &str, value: &str) -> Self {
+        self.without(header).and(header, value)
+    }
+
+    /// With this header on top of those it has.
+    pub(crate) fn and(mut self, header: &str, value: &str) -> Self {
+        self.headers.push((header.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn signature(&self) -> &str {
+        let (signature_header, _) = signature_headers(self.provider);
+        &self.headers.iter().find(|(name, _)| name == signature_header).unwrap().1
+    }
+}
+
+/// The names of the headers with the signature and with its time.
+pub(crate) fn signature_headers(provider: &str) -> (&'static str, &'static str) {
+    match provider {
+        RAIL => ("x-rail-signature", "x-rail-timestamp"),
+        RILLIS => ("x-signature", "x-timestamp"),
+        other => panic!("no provider {other}"),
+    }
+}
+
+pub(crate) fn sample_key(provider: &str) -> &'static str {
+    match provider {
+        RAIL => RAIL_SAMPLE_KEY,
+        RILLIS => RILLIS_SAMPLE_KEY,
+        other => panic!("no provider {other}"),
+    }
+}
+
+/// HMAC-SHA256 over `{signed_at}.{text}`, in hexadecimal: what both providers send.
+pub(crate) fn signature(key: &str, signed_at: &str, text: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(signed_at.as_bytes());
+    mac.update(b".");
+    mac.update(text);
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A deposit that the repository's routes deliver to the workflow `deposit`.
+pub(crate) fn deposit(event_id: &str) -> String {
+    format!(
+        r#"{{"event_id":"{event_id}","event_date":"2023-11-20T14:32:18.123456Z","event_type":"TRANSACTION_POSTED","event_data":{{"transaction_id":"txn_1","account_id":"ACCOUNT_1","customer_id":"C-1001","amount":1000.00,"asset_type_id":"FIAT_MAINNET_USD","category":"DEPOSIT","status":"POSTED"}}}}"#
+    )
+}
+
+/// A finished KYC flow that the repository's routes deliver to the workflow `kyc`; in canonical form.
+pub(crate) fn flow_completed(event_id: &str) -> String {
+    format!(
+        r#"{{"data":{{"flow_id":"f1","metadata":{{"customerId":"C-1001"}},"status":"COMPLETED","user_id":"u1"}},"id":"{event_id}","timestamp":1738784271042,"type":"FLOW_COMPLETED"}}"#
+    )
+}
+
+/// An event of the provider that the repository's routes deliver.
+pub(crate) fn wanted(provider: &str, event_id: &str) -> String {
+    match provider {
+        RAIL => deposit(event_id),
+        RILLIS => flow_completed(event_id),
+        other => panic!("no provider {other}"),
+    }
+}
+
+pub(crate) fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+pub(crate) async fn within<F: Future>(happens: F) -> F::Output {
+    match tokio::time::timeout(BOUND, happens).await {
+        Ok(happened) => happened,
+        Err(_) => panic!("did not happen within {BOUND:?}"),
+    }
+}
+
+/// Rail's function with `functions/with_many_routes.toml`, beside the stack's own.
+pub(crate) fn many_routes(bridge: &Bridge) -> LambdaHost {
+    let binary = env!("CARGO_BIN_EXE_function-with-many-routes").into();
+    LambdaHost::start(FunctionSpec { binary, ..bridge.stack.function_spec(RAIL) }).unwrap()
+}
+
+/// The folder of the functions' binaries; built once per run of the tests.
+pub(crate) fn functions() -> PathBuf {
+    static FUNCTIONS: OnceLock<PathBuf> = OnceLock::new();
+    FUNCTIONS.get_or_init(|| build_functions(Profile::Debug).unwrap()).clone()
+}
