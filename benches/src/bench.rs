@@ -1,0 +1,43 @@
+//! How fast and how small the function `rail` is, beside what one would write instead (`benches/README.md`).
+//!
+//! DynamoDB, Secrets Manager, Returning.AI and the Lambda host run in this very process and share the machine with what is
+//! measured. So the variants take turns, a few events each, and only the ratios mean something.
+
+mod build;
+mod events;
+mod measure;
+mod put_item;
+mod report;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use local::stack::{Stack, StackOptions};
+use shared::routes::Routes;
+
+use crate::build::Binaries;
+use crate::measure::measure;
+
+const ROUTES: &str = include_str!("../../routes.toml");
+
+fn main() -> Result<(), Box<dyn Error>> {
+    match std::env::args().nth(1) {
+        Some(argument) if argument == put_item::ARGUMENT => put_item::serve(),
+        functions => bench(functions.map(PathBuf::from)),
+    }
+}
+
+#[tokio::main]
+async fn bench(functions: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let binaries = Binaries::build(functions)?;
+    let routes = Routes::parse("routes.toml", ROUTES)?;
+    let mut workflows: Vec<_> = routes.all().iter().map(|route| route.workflow.clone()).collect();
+    workflows.sort_unstable();
+    workflows.dedup();
+    let stack = Stack::start(StackOptions { workflows, ..StackOptions::new(binaries.functions.clone()) }).await?;
+
+    let figures = measure(&stack, &binaries).await?;
+    print!("{}", report::Report(figures));
+    stack.shutdown().await;
+    Ok(())
+}
