@@ -6,16 +6,20 @@
 
 pub mod aws;
 pub mod binaries;
+pub mod dev_file;
 pub mod dynamodb;
 pub mod faults;
 pub mod front;
 pub mod gateway;
 pub mod http_client;
+pub mod invoke_api;
 pub mod lambda_host;
 pub mod records;
 pub mod returning_ai;
 pub mod secrets_manager;
 pub mod stack;
+#[cfg(test)]
+mod testing;
 
 /// A version 4 UUID, as request ids and version ids are.
 pub(crate) fn random_uuid() -> String {
