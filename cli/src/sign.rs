@@ -54,7 +54,7 @@ impl Sign {
                 }
             }
             Printed::Curl => {
-                println!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body))
+                println!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body));
             }
             Printed::Apigw => {
                 let mut all = vec![("content-type".to_owned(), "application/json".to_owned())];
