@@ -2,21 +2,26 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use local::binaries::{Profile, build_functions, workspace_root};
+use local::dev_file::DevFile;
 use local::gateway::Exchange;
 use local::lambda_host::LogSink;
 use local::returning_ai::Message;
 use local::stack::{Stack, StackOptions};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::Sender;
 use crate::failure::{Failure, with_causes};
 use crate::samples::{self, Sample};
+
+mod chaos;
+mod watch;
 
 /// Run the whole bridge on this machine and play the sample events
 #[derive(Args)]
@@ -34,12 +39,22 @@ pub(crate) struct Dev {
     /// Print the functions' log lines
     #[arg(long)]
     logs: bool,
+    /// Instead of playing the samples, let everything fail for a while and see that nothing is lost
+    #[arg(long, conflicts_with_all = ["once", "data"])]
+    chaos: bool,
+    /// With --chaos: how many events are sent
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "chaos", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    events: u32,
+    /// With --chaos: what goes wrong when; the same again as far as processes that run side by side allow
+    #[arg(long, value_name = "S", requires = "chaos")]
+    seed: Option<u64>,
 }
 
 const EXAMPLES: &str = "Examples:
   bridge dev                        play the samples, then stay up for `bridge send` and curl
   bridge dev --once                 for scripts: exit 0 if all is as it should be
-  bridge dev --data .bridge --logs  keep the table, show every log line";
+  bridge dev --data .bridge --logs  keep the table, show every log line
+  bridge dev --chaos --seed 7       exit 0 if no acknowledged event is lost, whatever fails";
 
 /// What became of one sample.
 struct Played {
@@ -52,6 +67,21 @@ struct Played {
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), Failure> {
+        let stays = !self.once && !self.chaos;
+        tokio::select! {
+            biased;
+            () = interrupted() => {
+                println!();
+                match stays {
+                    true => Ok(()),
+                    false => Err(Failure::outside("interrupted before it was done", "run it again")),
+                }
+            }
+            ended = self.run_to_end() => ended,
+        }
+    }
+
+    async fn run_to_end(self) -> Result<(), Failure> {
         let root = workspace_root();
         let samples = samples::load(&root.join("events"))?;
         let routes = fs::read_to_string(root.join("routes.toml")).map_err(|error| {
@@ -68,35 +98,22 @@ impl Dev {
             Failure::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
         })?;
 
-        let mut wrong = 0;
-        let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
-        println!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
-        for sample in &samples {
-            let played = play(&stack, sample).await?;
-            print(sample, &played, width);
-            wrong += usize::from(!played.differences.is_empty());
-        }
-        println!();
-        println!(
-            "{} events: {} ended as they should, {wrong} did not. {} messages at Returning.AI, {} of its rules broken.",
-            samples.len(),
-            samples.len() - wrong,
-            stack.returning_ai.all_messages().len(),
-            stack.returning_ai.violations().len(),
-        );
-
-        if !self.once {
+        let ended = if self.chaos {
+            let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
+            let _up = announce(&stack, &root)?;
+            chaos::run(&stack, &samples, self.events, seed).await
+        } else if self.once {
+            play_all(&stack, &samples).await
+        } else {
+            // It says itself what did not end as it should; the bridge is there to look into it.
+            let _ = play_all(&stack, &samples).await;
             telling.store(true, Ordering::Relaxed);
-            stay(&stack).await;
-        }
+            let _up = announce(&stack, &root)?;
+            invite(&stack);
+            watch::watch(&stack).await
+        };
         stack.shutdown().await;
-        if self.once && wrong > 0 {
-            return Err(Failure::refused(
-                format!("{wrong} sample events did not end as events/expected.toml says"),
-                "the lines above marked ✗ say how; --logs shows the functions' own words",
-            ));
-        }
-        Ok(())
+        ended
     }
 
     fn options(&self, functions: PathBuf, workflows: BTreeSet<String>, telling: &Arc<AtomicBool>) -> StackOptions {
@@ -114,6 +131,41 @@ impl Dev {
             ..StackOptions::new(functions)
         }
     }
+}
+
+/// Where the verbs that work on a table find this bridge, for as long as the value lives.
+fn announce(stack: &Stack, root: &Path) -> Result<local::dev_file::Written, Failure> {
+    DevFile::of(stack).write(root).map_err(|error| {
+        let path = local::dev_file::path(root);
+        Failure::outside(format!("{} cannot be written: {error}", path.display()), "is the checkout yours to write?")
+    })
+}
+
+/// Plays every sample, one after the other, and prints what became of each.
+async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), Failure> {
+    let mut wrong = 0;
+    let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
+    println!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
+    for sample in samples {
+        let played = play(stack, sample).await?;
+        print(sample, &played, width);
+        wrong += usize::from(!played.differences.is_empty());
+    }
+    println!();
+    println!(
+        "{} events: {} ended as they should, {wrong} did not. {} messages at Returning.AI, {} of its rules broken.",
+        samples.len(),
+        samples.len() - wrong,
+        stack.returning_ai.all_messages().len(),
+        stack.returning_ai.violations().len(),
+    );
+    if wrong > 0 {
+        return Err(Failure::refused(
+            format!("{wrong} sample events did not end as events/expected.toml says"),
+            "the lines above marked ✗ say how; --logs shows the functions' own words",
+        ));
+    }
+    Ok(())
 }
 
 /// Sends one sample as its provider would, and looks at what it left behind once all work is done.
@@ -173,13 +225,25 @@ fn tell(exchange: &Exchange) {
     println!("{} {} {} in {ms:.1} ms", exchange.method, exchange.path, exchange.status);
 }
 
-/// Says what can be done now, and waits for Ctrl-C.
-async fn stay(stack: &Stack) {
+/// Says what can be done now.
+fn invite(stack: &Stack) {
     println!();
     println!("The bridge is up at {}. Send it something:", stack.url());
     println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
     println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
-    println!("Ctrl-C ends it.");
-    let _ = tokio::signal::ctrl_c().await;
-    println!();
+    println!("Redrive runs every {} s. Ctrl-C ends it.", watch::REDRIVE_EVERY.as_secs());
+}
+
+/// Returns at Ctrl-C, or when something else asks the program to end.
+async fn interrupted() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => signal.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
 }

@@ -1,13 +1,16 @@
 //! `bridge`: the bridge on one machine, and its operator's hands.
 
+mod aws;
 mod delivery;
 mod dev;
+mod events;
 mod failure;
 mod routes;
 mod samples;
 mod send;
 mod sign;
 mod verify;
+mod workflows;
 
 use std::process::ExitCode;
 
@@ -15,7 +18,8 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Verified webhooks of Rail and Rillis, delivered to Returning.AI: run it here, sign and send samples, check routes.
+/// Verified webhooks of Rail and Rillis, delivered to Returning.AI: run it here, sign and send samples, check
+/// routes, see what waits and try it again.
 #[derive(Parser)]
 #[command(name = "bridge", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
@@ -27,6 +31,7 @@ const EXAMPLES: &str = "Examples:
   bridge dev                                                    the whole bridge on this machine
   bridge send rail events/rail/account_open.json --fresh        a new event for it
   bridge verify rail --headers headers.txt --body body.json     why was this delivery refused?
+  bridge events list                                            what waits, and what is dead?
 
 Exit codes: 0 done, 1 bug, 2 usage, 3 refused, 4 an outside system failed";
 
@@ -37,6 +42,8 @@ enum Verb {
     Send(send::Send),
     Verify(verify::Verify),
     Routes(routes::Routes),
+    Events(events::Events),
+    Workflows(workflows::Workflows),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +54,8 @@ fn main() -> ExitCode {
         Verb::Sign(sign) => sign.run(),
         Verb::Verify(verify) => verify.run(),
         Verb::Routes(routes) => routes.run(),
+        Verb::Events(events) => block_on(events.run()),
+        Verb::Workflows(workflows) => block_on(workflows.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

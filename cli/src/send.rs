@@ -83,7 +83,8 @@ impl Send {
     }
 
     async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Answered, Failure> {
-        let body = if self.fresh { with_fresh_id(self.provider, body)? } else { body.to_vec() };
+        let mut rng = fastrand::Rng::new();
+        let body = if self.fresh { with_fresh_id(self.provider, body, &mut rng)? } else { body.to_vec() };
         let mut request = http.client().post(url).header("content-type", "application/json");
         for (name, value) in self.provider.signed_headers(&body, key)? {
             request = request.header(name, value);
@@ -111,10 +112,10 @@ impl Send {
 }
 
 /// The body with another event id of the same look; everything else keeps its bytes.
-fn with_fresh_id(sender: Sender, body: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(crate) fn with_fresh_id(sender: Sender, body: &[u8], rng: &mut fastrand::Rng) -> Result<Vec<u8>, Failure> {
     let (name, fresh) = match sender {
-        Sender::Rail => ("event_id", format!("\"evt_{:016x}\"", fastrand::u64(..))),
-        Sender::Rillis => ("id", format!("\"{:024x}\"", fastrand::u128(..) >> 32)),
+        Sender::Rail => ("event_id", format!("\"evt_{:016x}\"", rng.u64(..))),
+        Sender::Rillis => ("id", format!("\"{:024x}\"", rng.u128(..) >> 32)),
     };
     let no_id = || Failure::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
     let text = str::from_utf8(body).map_err(|_| no_id())?;
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn a_fresh_id_takes_the_old_one_s_place_and_nothing_else_changes() {
         let body = r#"{ "note": "evt_1", "event_id": "evt_1", "amount": 1000.00 }"#;
-        let renewed = String::from_utf8(with_fresh_id(Sender::Rail, body.as_bytes()).unwrap()).unwrap();
+        let renewed = with_fresh_id(Sender::Rail, body.as_bytes(), &mut fastrand::Rng::with_seed(1));
+        let renewed = String::from_utf8(renewed.unwrap()).unwrap();
         let (before, after) = (r#"{ "note": "evt_1", "event_id": "evt_"#, r#"", "amount": 1000.00 }"#);
         assert!(renewed.starts_with(before) && renewed.ends_with(after), "{renewed}");
         assert_eq!(renewed.len(), before.len() + 16 + after.len());

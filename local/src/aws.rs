@@ -1,7 +1,7 @@
 //! What the two AWS stand-ins share: the JSON protocol's operations, counted and failing by script.
 
 use std::future::Future;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -41,17 +41,28 @@ pub struct Dialect {
     pub throttle: &'static str,
 }
 
+/// A call that a fault has struck.
+#[derive(Clone, Debug)]
+pub struct Strike {
+    pub operation: String,
+    pub fault: AwsFault,
+    /// The call's body.
+    pub request: Bytes,
+    pub at: SystemTime,
+}
+
 /// Counts the calls to one service and lets its scripted faults strike.
 #[derive(Debug)]
 pub struct AwsFront {
     dialect: Dialect,
     calls: Records<String>,
+    strikes: Records<Strike>,
     faults: Faults<String, AwsFault>,
 }
 
 impl AwsFront {
     pub(crate) fn new(dialect: Dialect) -> Self {
-        Self { dialect, calls: Records::default(), faults: Faults::default() }
+        Self { dialect, calls: Records::default(), strikes: Records::default(), faults: Faults::default() }
     }
 
     /// The operations called, in order.
@@ -64,8 +75,15 @@ impl AwsFront {
         self.calls.count(|call| call == operation)
     }
 
+    /// The calls that faults have struck, in order.
+    pub fn strikes(&self) -> Vec<Strike> {
+        self.strikes.all()
+    }
+
+    /// Forgets calls and strikes; faults stay.
     pub fn reset_calls(&self) {
         self.calls.clear();
+        self.strikes.clear();
     }
 
     /// Returns once `reached` holds of the calls so far.
@@ -102,6 +120,10 @@ impl AwsFront {
         let fault = self.faults.draw(&operation);
         // Counted after the draw and before the effect: whoever waits for the call may then change the script.
         self.calls.push(operation.clone());
+        if let Some(fault) = fault.clone() {
+            let (operation, request) = (operation.clone(), request.body().clone());
+            self.strikes.push(Strike { operation, fault, request, at: SystemTime::now() });
+        }
         match fault {
             None => Answer::Http(take_effect(operation, request).await),
             Some(AwsFault::Hang) => Answer::Hang,

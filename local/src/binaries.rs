@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Deserialize;
 
+use crate::stack::FUNCTIONS;
+
 /// How they are compiled.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Profile {
@@ -56,9 +58,10 @@ fn build(profile: Profile) -> Result<PathBuf, BuildError> {
         .args(match profile {
             // With the program that `cargo run` builds, so that the dependencies' features are the same and nothing is
             // compiled twice.
-            Profile::Debug => ["-p", "bridge", "-p", "rail", "-p", "rillis"].as_slice(),
-            Profile::Release => ["--release", "-p", "rail", "-p", "rillis"].as_slice(),
+            Profile::Debug => ["-p", "bridge"].as_slice(),
+            Profile::Release => ["--release"].as_slice(),
         })
+        .args(FUNCTIONS.iter().flat_map(|function| ["-p", function]))
         .current_dir(workspace_root())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
@@ -80,10 +83,13 @@ fn build(profile: Profile) -> Result<PathBuf, BuildError> {
     if !output.status.success() {
         return Err(BuildError::Failed(output.status));
     }
-    let rail = executable(&output.stdout, "rail").ok_or(BuildError::NotBuilt("rail"))?;
-    executable(&output.stdout, "rillis").ok_or(BuildError::NotBuilt("rillis"))?;
-    let folder = rail.parent().ok_or(BuildError::NotBuilt("rail"))?;
-    Ok(folder.to_owned())
+    let mut folder = PathBuf::new();
+    for function in FUNCTIONS {
+        let mut binary = executable(&output.stdout, function).ok_or(BuildError::NotBuilt(function))?;
+        binary.pop();
+        folder = binary;
+    }
+    Ok(folder)
 }
 
 /// This crate's workspace where it was compiled; the current folder on another machine.

@@ -12,7 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use dynoxide::actions::get_item::GetItemRequest;
 use dynoxide::actions::put_item::PutItemRequest;
+use dynoxide::actions::query::QueryRequest;
 use dynoxide::actions::scan::ScanRequest;
+use dynoxide::actions::update_item::UpdateItemRequest;
 use dynoxide::{AttributeValue, Database, DynoxideError};
 use http::{Request, Response, StatusCode};
 use serde_json::{Map, Number, Value, json};
@@ -26,6 +28,9 @@ use crate::http_client::HttpClient;
 /// The names of the bridge's tables on this machine.
 pub const EVENTS_TABLE: &str = "events";
 pub const CUSTOMERS_TABLE: &str = "customers";
+
+/// The hash keys of `due-index` that pending events are under.
+const PENDING: [&str; 8] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"];
 
 /// `CreateTable` for the events table, as `template.yaml` deploys it.
 pub fn events_table_definition(name: &str) -> Value {
@@ -212,6 +217,59 @@ impl DynamoDb {
         }
     }
 
+    /// The pending events: key, and when the next attempt is due or the lease ends (epoch seconds). Ordered by that.
+    ///
+    /// # Errors
+    /// The engine cannot read its own table.
+    pub fn pending(&self) -> Result<Vec<(String, u64)>, DynamoDbError> {
+        let mut pending = Vec::new();
+        for due in PENDING {
+            let mut start = None;
+            loop {
+                let page = self.database.query(QueryRequest {
+                    table_name: EVENTS_TABLE.to_owned(),
+                    index_name: Some("due-index".to_owned()),
+                    key_condition_expression: Some("due = :due".to_owned()),
+                    expression_attribute_values: Some(HashMap::from([(":due".to_owned(), string(due))])),
+                    scan_index_forward: true,
+                    exclusive_start_key: start,
+                    ..QueryRequest::default()
+                })?;
+                let items = page.items.unwrap_or_default();
+                pending.extend(items.iter().filter_map(|item| Some((text(item.get("pk")?)?, time(item)?))));
+                start = page.last_evaluated_key;
+                if start.is_none() {
+                    break;
+                }
+            }
+        }
+        pending.sort_by_key(|(_, at)| *at);
+        Ok(pending)
+    }
+
+    /// Makes an event due `now`, provided that it is pending with the time that was `seen`. False when it is not.
+    ///
+    /// # Errors
+    /// The engine cannot write its own table.
+    pub(crate) fn make_due(&self, pk: &str, seen: u64, now: u64) -> Result<bool, DynamoDbError> {
+        let number = |seconds: u64| AttributeValue::N(seconds.to_string());
+        let values = [(":pending", string("pending")), (":seen", number(seen)), (":now", number(now))];
+        let update = self.database.update_item(UpdateItemRequest {
+            table_name: EVENTS_TABLE.to_owned(),
+            key: HashMap::from([("pk".to_owned(), string(pk))]),
+            update_expression: Some("SET next_attempt_at = :now".to_owned()),
+            condition_expression: Some("#state = :pending AND next_attempt_at = :seen".to_owned()),
+            expression_attribute_names: Some(HashMap::from([("#state".to_owned(), "state".to_owned())])),
+            expression_attribute_values: Some(values.map(|(name, value)| (name.to_owned(), value)).into()),
+            ..UpdateItemRequest::default()
+        });
+        match update {
+            Ok(_) => Ok(true),
+            Err(DynoxideError::ConditionalCheckFailedException(..)) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Writes an item in DynamoDB's own JSON (`{"pk": {"S": "rail#evt_1"}, ...}`), whatever is there.
     ///
     /// # Errors
@@ -251,6 +309,24 @@ async fn forward(aws: &AwsFront, client: &HttpClient, engine_url: &str, request:
 
 fn unavailable(aws: &AwsFront) -> Response<Bytes> {
     aws.exception(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the embedded engine does not answer")
+}
+
+fn string(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn text(value: &AttributeValue) -> Option<String> {
+    match value {
+        AttributeValue::S(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn time(item: &HashMap<String, AttributeValue>) -> Option<u64> {
+    match item.get("next_attempt_at")? {
+        AttributeValue::N(digits) => digits.parse().ok(),
+        _ => None,
+    }
 }
 
 fn plain(value: &AttributeValue) -> Value {

@@ -20,6 +20,7 @@ use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use crate::front::{Answer, Front, json_response};
+use crate::invoke_api;
 use crate::lambda_host::LambdaHost;
 
 /// An HTTP request as it reached the gateway.
@@ -131,18 +132,27 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Listens on `127.0.0.1:port` (0: any free one).
+    /// Listens on `127.0.0.1:port` (0: any free one). `functions` can be called by Lambda's [Invoke API](invoke_api) too.
     ///
     /// # Errors
     /// The port is taken.
-    pub fn start(port: u16, routes: Vec<Route>, observer: Option<Observer>) -> io::Result<Self> {
-        let routes = Arc::new(routes);
+    pub fn start(
+        port: u16,
+        routes: Vec<Route>,
+        functions: Vec<Arc<LambdaHost>>,
+        observer: Option<Observer>,
+    ) -> io::Result<Self> {
+        let hosted = Arc::new((routes, functions));
         let front = Front::start(port, MAX_BODY_BYTES, move |request| {
-            let (routes, observer) = (routes.clone(), observer.clone());
+            let (hosted, observer) = (hosted.clone(), observer.clone());
             async move {
                 let began = Instant::now();
                 let request = read(request);
-                let response = pass_on(&routes, &request).await;
+                let (routes, functions) = &*hosted;
+                let response = match invoke_api::answer(functions, &request).await {
+                    Some(response) => response,
+                    None => pass_on(routes, &request).await,
+                };
                 if let Some(observer) = observer {
                     observer(&Exchange {
                         method: request.method,
@@ -310,7 +320,7 @@ fn event_body(body: &[u8]) -> (Value, bool) {
     }
 }
 
-fn header<'a>(request: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(request: &'a HttpRequest, wanted: &str) -> Option<&'a str> {
     let mut headers = request.headers.iter();
     headers.find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
 }
@@ -349,7 +359,7 @@ fn query_parameters(query: &str) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {

@@ -95,6 +95,14 @@ pub struct Invoked {
     pub pid: u32,
 }
 
+/// A process that has an event, answered or not, and has not asked for the next.
+#[derive(Clone, Debug)]
+pub struct AtWork {
+    pub pid: u32,
+    pub event: Bytes,
+    pub since: SystemTime,
+}
+
 /// Why an event has no response.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvokeError {
@@ -191,6 +199,23 @@ impl LambdaHost {
         })
     }
 
+    /// The processes at work, oldest first.
+    pub fn at_work(&self) -> Vec<AtWork> {
+        self.inner.state().at_work().into_iter().map(|(_, at_work)| at_work).collect()
+    }
+
+    /// Kills one of the processes at work, which `draw` picks, and says what it was interrupted in.
+    pub fn interrupt(&self, draw: usize) -> Option<AtWork> {
+        let mut state = self.inner.state();
+        let mut at_work = state.at_work();
+        if at_work.is_empty() {
+            return None;
+        }
+        let (id, interrupted) = at_work.swap_remove(draw % at_work.len());
+        state.processes.get_mut(&id)?.kill();
+        Some(interrupted)
+    }
+
     /// From now on (or no longer) a process is killed the moment its response is in, before it learns so.
     pub fn set_kill_after_ack(&self, kill: bool) {
         self.inner.kill_after_ack.store(kill, Ordering::SeqCst);
@@ -268,6 +293,8 @@ enum Phase {
     /// It has an event, answered (`answer` is `None`) or not.
     Busy {
         request_id: String,
+        event: Bytes,
+        since: SystemTime,
         asked: Instant,
         answer: Option<oneshot::Sender<Result<Invoked, InvokeError>>>,
         limit: AbortHandle,
@@ -336,6 +363,8 @@ impl Inner {
         hosted.phase_number += 1;
         let phase = Phase::Busy {
             request_id: invocation.request_id.clone(),
+            event: invocation.event.clone(),
+            since: SystemTime::now(),
             asked: invocation.asked,
             answer: Some(invocation.answer),
             limit: self.limit(id, hosted.phase_number, self.spec.timeout),
@@ -525,6 +554,13 @@ impl State {
         Some(*waiting.map(|(id, _)| id).fold(first, Ord::min))
     }
 
+    fn at_work(&self) -> Vec<(ProcessId, AtWork)> {
+        let mut at_work: Vec<_> =
+            self.processes.iter().filter_map(|(id, hosted)| Some((*id, hosted.at_work()?))).collect();
+        at_work.sort_by_key(|(id, _)| *id);
+        at_work
+    }
+
     fn starting(&self) -> usize {
         let starting = |hosted: &&Hosted| matches!(hosted.phase, Phase::Starting { .. });
         self.processes.values().filter(starting).count()
@@ -556,6 +592,15 @@ impl Hosted {
                 answer
             }
             Phase::Waiting(_) | Phase::Failed => None,
+        }
+    }
+
+    fn at_work(&self) -> Option<AtWork> {
+        match &self.phase {
+            Phase::Busy { event, since, .. } if !self.killed => {
+                Some(AtWork { pid: self.process.pid(), event: event.clone(), since: *since })
+            }
+            _ => None,
         }
     }
 

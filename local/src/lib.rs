@@ -6,11 +6,13 @@
 
 pub mod aws;
 pub mod binaries;
+pub mod dev_file;
 pub mod dynamodb;
 pub mod faults;
 pub mod front;
 pub mod gateway;
 pub mod http_client;
+pub mod invoke_api;
 pub mod lambda_host;
 pub mod records;
 pub mod returning_ai;

@@ -15,8 +15,16 @@ use crate::lambda_host::{FunctionSpec, HostError, LambdaHost, LogSink};
 use crate::returning_ai::{IncomingWebhook, ReturningAi, Workflow};
 use crate::secrets_manager::{SecretsManager, SecretsManagerError};
 
-/// The functions behind the gateway; each is called as its provider, at `/webhooks/{provider}`.
-pub const FUNCTIONS: [&str; 2] = ["rail", "rillis"];
+mod redrive;
+
+/// All functions that the stack hosts. The gateway invokes any of them by Lambda's [Invoke API](crate::invoke_api).
+pub const FUNCTIONS: [&str; 3] = ["rail", "rillis", REDRIVE];
+
+/// Those that receive webhooks: each is called as its provider, and is at `/webhooks/{provider}`.
+pub const RECEIVERS: [&str; 2] = ["rail", "rillis"];
+
+/// The function that takes over what was left. It has no path: EventBridge invokes it on AWS, [`Stack::redrive`] here.
+pub const REDRIVE: &str = "redrive";
 
 /// The keys that the sample secrets hold.
 pub const RAIL_SAMPLE_KEY: &str = "whsec_sample_rail_key_do_not_use";
@@ -136,11 +144,13 @@ impl Stack {
             let spec = spec(&options, &dynamodb, &secrets_manager, name);
             let host = LambdaHost::start(spec).map_err(|source| StackError::Function { name, source })?;
             let host = Arc::new(host);
-            routes.push(Route { path: webhook_path(name), function: host.clone() });
+            if RECEIVERS.contains(&name) {
+                routes.push(Route { path: webhook_path(name), function: host.clone() });
+            }
             functions.push(host);
         }
         let port = options.port;
-        let gateway = Gateway::start(port, routes, options.observer.clone())
+        let gateway = Gateway::start(port, routes, functions.clone(), options.observer.clone())
             .map_err(|source| StackError::Gateway { port, source })?;
         Ok(Self { gateway, functions, dynamodb, secrets_manager, returning_ai, client: HttpClient::default(), options })
     }
@@ -223,7 +233,6 @@ fn spec(options: &StackOptions, dynamodb: &DynamoDb, secrets_manager: &SecretsMa
     let mut env = [
         ("TABLE_NAME", EVENTS_TABLE.to_owned()),
         ("CUSTOMERS_TABLE_NAME", CUSTOMERS_TABLE.to_owned()),
-        ("SIGNING_SECRET_ID", format!("bridge/{name}/signing")),
         ("RETURNING_AI_SECRET_ID", RETURNING_AI_SECRET.to_owned()),
         ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()),
         ("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets_manager.url()),
@@ -231,6 +240,9 @@ fn spec(options: &StackOptions, dynamodb: &DynamoDb, secrets_manager: &SecretsMa
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
+    if name != REDRIVE {
+        env.push(("SIGNING_SECRET_ID".to_owned(), format!("bridge/{name}/signing")));
+    }
     env.extend(options.extra_env.iter().cloned());
     FunctionSpec {
         name: name.to_owned(),

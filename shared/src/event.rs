@@ -289,7 +289,10 @@ impl EventRecord {
 
         if after.pending_routes().next().is_some() {
             let pause = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()?.retry_after).max();
-            after.next_attempt_at = retry_plan::next_attempt_at(now, age, self.attempts, pause, draw);
+            let planned = retry_plan::next_attempt_at(now, age, self.attempts, pause, draw);
+            // Never the second in which the lease ends: state, attempts and this time tell whoever read the event before
+            // this write that it is not as it was. With the same time it could be taken over, and what was delivered undone.
+            after.next_attempt_at = planned.map(|at| if self.next_attempt_at == Some(at) { at.plus(1) } else { at });
             if after.next_attempt_at.is_some() {
                 return after;
             }

@@ -1,11 +1,14 @@
 //! The one door to the events table: each write has the condition that makes it safe.
 
+pub mod listing;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
@@ -205,19 +208,7 @@ impl EventStore {
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn due(&self, due: &str, now: UnixSeconds, after: Option<&DuePage>) -> Result<DuePage, StoreError> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(DUE_INDEX)
-            .key_condition_expression("due = :due AND next_attempt_at <= :now")
-            .expression_attribute_values(":due", string(due))
-            .expression_attribute_values(":now", number(now.0))
-            .limit(DUE_PAGE)
-            .set_exclusive_start_key(after.and_then(|page| page.next.clone()))
-            .send()
-            .await
-            .map_err(|error| self.unavailable(&error))?;
+        let output = self.query_due(due, now, after.and_then(|page| page.next.clone())).await?;
         let pks = output.items().iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect();
         Ok(DuePage { pks, next: output.last_evaluated_key })
     }
@@ -321,6 +312,27 @@ impl EventStore {
             .await
             .map_err(|error| self.unavailable(&error))?;
         Ok(())
+    }
+
+    /// A page of the index under one hash key, up to and with `until`, soonest first.
+    async fn query_due(
+        &self,
+        due: &str,
+        until: UnixSeconds,
+        start: Option<HashMap<String, AttributeValue>>,
+    ) -> Result<QueryOutput, StoreError> {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("due = :due AND next_attempt_at <= :until")
+            .expression_attribute_values(":due", string(due))
+            .expression_attribute_values(":until", number(until.0))
+            .limit(DUE_PAGE)
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| self.unavailable(&error))
     }
 
     fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> StoreError

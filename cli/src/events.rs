@@ -1,0 +1,108 @@
+//! `bridge events`: what waits, what died, and another try for it.
+
+mod filter;
+mod list;
+mod redrive;
+mod selection;
+mod show;
+mod times;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use local::binaries::workspace_root;
+use shared::routes::Routes;
+
+pub(crate) use self::filter::Filter;
+pub(crate) use self::selection::Selection;
+pub(crate) use self::times::age;
+
+use crate::failure::Failure;
+
+/// The events in the table: list them, look at one, try again
+#[derive(Args)]
+pub(crate) struct Events {
+    #[command(subcommand)]
+    verb: EventsVerb,
+}
+
+#[derive(Subcommand)]
+enum EventsVerb {
+    List(list::List),
+    Show(show::Show),
+    Redrive(redrive::Redrive),
+}
+
+/// Today's routes.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RoutesFile {
+    /// The routes file that is deployed; without it, the one of this checkout
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
+}
+
+impl Events {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        match self.verb {
+            EventsVerb::List(list) => list.run().await,
+            EventsVerb::Show(show) => show.run().await,
+            EventsVerb::Redrive(redrive) => redrive.run().await,
+        }
+    }
+}
+
+impl RoutesFile {
+    pub(crate) fn read(&self) -> Result<Routes, Failure> {
+        let path = self.routes.clone().unwrap_or_else(|| workspace_root().join("routes.toml"));
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let text = fs::read_to_string(&path).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
+        })?;
+        crate::routes::parse(&name, &text)
+    }
+
+    /// The names of the routes that deliver to a workflow.
+    fn delivering_to(&self, workflow: &str) -> Result<BTreeSet<String>, Failure> {
+        let routes = self.read()?;
+        known_workflow(&routes, workflow)?;
+        let to_it = routes.all().iter().filter(|route| route.workflow == workflow);
+        Ok(to_it.map(|route| route.name.clone()).collect())
+    }
+}
+
+/// Refuses the name of a workflow that no route delivers to.
+pub(crate) fn known_workflow(routes: &Routes, workflow: &str) -> Result<(), Failure> {
+    let known = routes.workflows();
+    if known.contains(&workflow) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("no route delivers to a workflow `{workflow}`"), format!("known: {}", known.join(", "))))
+}
+
+/// Gives `write` the standard output. Whoever closes it (`| head`) has seen enough: that is no failure.
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Printed, Failure> {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Printed::All),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Printed::Enough),
+        Err(error) => Err(Failure::outside(format!("nothing can be printed: {error}"), "is the disk full?")),
+    }
+}
+
+/// What a provider wrote, without what a terminal would act on.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// Whether somebody still reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Printed {
+    All,
+    Enough,
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

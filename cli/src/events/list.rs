@@ -1,0 +1,191 @@
+//! `bridge events list`: a line per event.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+use shared::clock::{Clock, UnixMillis};
+use shared::event::{EventState, RouteDelivery};
+use shared::event_store::listing::EventSummary;
+
+use crate::aws::Target;
+use crate::events::filter::Filters;
+use crate::events::selection::Selection;
+use crate::events::times::{age, relative, written};
+use crate::events::{Printed, RoutesFile, print, printable};
+use crate::failure::Failure;
+
+/// List events: what is pending, the next attempt first, then what is dead
+///
+/// Pending and dead events are found by an index. Delivered and ignored ones are in none: --state delivered and --state
+/// ignored read the whole table, page by page, until --limit is reached.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(crate) struct List {
+    #[command(flatten)]
+    filters: Filters,
+    /// No more than so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    routes: RoutesFile,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge events list                                                     what waits and what is dead, here
+  bridge events list --state dead --error mapping_failed --since 2d
+  bridge events list --workflow kyc --json --table events --profile prod  in AWS, for a script";
+
+/// An event on one line of `--json`.
+#[derive(Serialize)]
+struct Line<'e> {
+    pk: &'e str,
+    provider: &'e str,
+    event_type: Option<&'e str>,
+    received_at: String,
+    state: &'static str,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    died_at: Option<String>,
+    in_hand: bool,
+    last_error: Option<&'e str>,
+    deliveries: BTreeMap<&'e str, Delivery<'e>>,
+}
+
+/// What became of an event on one route, for `--json`.
+#[derive(Serialize)]
+pub(super) struct Delivery<'e> {
+    state: &'static str,
+    code: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+}
+
+/// Rows that grow wider as need be, and are never cut: keys are for copying.
+#[derive(Default)]
+pub(super) struct Table {
+    widths: Vec<usize>,
+}
+
+const TITLES: [&str; 7] = ["EVENT", "TYPE", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "LAST ERROR", "AGE"];
+
+impl List {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let now = Clock::system().now();
+        let filter = self.filters.resolve(&self.routes, now)?;
+        let bridge = self.target.open().await?;
+        let mut selection = Selection::new(&bridge.store, &filter);
+        let mut table = Table::default();
+        let mut left = self.limit as usize;
+        while left > 0 {
+            let mut events = selection.next().await.map_err(|error| bridge.failure(&error))?;
+            if events.is_empty() {
+                break;
+            }
+            events.truncate(left);
+            let began = left < self.limit as usize;
+            left -= events.len();
+            let printed = print(|out| match self.json {
+                true => write_json(out, &events, now),
+                false => table.write(out, began, &events, now),
+            })?;
+            if printed == Printed::Enough {
+                return Ok(());
+            }
+        }
+        for error in &selection.unreadable {
+            eprintln!("left out: {error}");
+        }
+        if left == self.limit as usize && !self.json {
+            let states: Vec<_> = filter.states.iter().map(|state| state.name()).collect();
+            eprintln!("No event of {} is {} and fits.", bridge.name(), states.join(" or "));
+        }
+        if left == 0 {
+            eprintln!("Stopped at {}; more may follow. --limit {} goes on.", self.limit, self.limit.saturating_mul(10));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn write_json(out: &mut dyn Write, events: &[EventSummary], now: UnixMillis) -> io::Result<()> {
+    for event in events {
+        let at = |state| event.next_attempt_at.filter(|_| event.state == state).map(written);
+        let line = Line {
+            pk: &event.pk,
+            provider: event.provider(),
+            event_type: event.event_type.as_deref(),
+            received_at: event.received_at.to_string(),
+            state: event.state.name(),
+            attempts: event.attempts,
+            next_attempt_at: at(EventState::Pending),
+            died_at: at(EventState::Dead),
+            in_hand: event.is_in_hand(now),
+            last_error: event.last_error.as_deref(),
+            deliveries: deliveries(&event.deliveries),
+        };
+        serde_json::to_writer(&mut *out, &line)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+pub(super) fn deliveries(deliveries: &BTreeMap<String, RouteDelivery>) -> BTreeMap<&str, Delivery<'_>> {
+    let delivery = |delivery: &RouteDelivery| delivery.at.map(|at| at.to_string());
+    deliveries
+        .iter()
+        .map(|(route, it)| {
+            (route.as_str(), Delivery { state: it.state.name(), code: it.code.as_deref(), at: delivery(it) })
+        })
+        .collect()
+}
+
+impl Table {
+    /// Writes rows, and the titles over the first ones.
+    pub(super) fn write(
+        &mut self,
+        out: &mut dyn Write,
+        began: bool,
+        events: &[EventSummary],
+        now: UnixMillis,
+    ) -> io::Result<()> {
+        let titles = (!began).then(|| TITLES.map(str::to_owned));
+        let rows: Vec<_> = titles.into_iter().chain(events.iter().map(|event| row(event, now))).collect();
+        self.widths.resize(TITLES.len(), 0);
+        for row in &rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for row in &rows {
+            let cells: Vec<_> = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            writeln!(out, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+fn row(event: &EventSummary, now: UnixMillis) -> [String; 7] {
+    let next = match (event.state, event.next_attempt_at) {
+        (EventState::Pending, Some(_)) if event.is_in_hand(now) => "in hand".to_owned(),
+        (EventState::Pending, Some(at)) if at <= now.seconds() => format!("due {}", relative(at, now)),
+        (EventState::Pending, Some(at)) => relative(at, now),
+        _ => "–".to_owned(),
+    };
+    [
+        printable(&event.pk),
+        event.event_type.as_deref().map_or_else(|| "(unreadable)".to_owned(), printable),
+        event.state.name().to_owned(),
+        event.attempts.to_string(),
+        next,
+        event.last_error.clone().unwrap_or_else(|| "–".to_owned()),
+        age(event.received_at, now),
+    ]
+}

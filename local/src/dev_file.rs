@@ -1,0 +1,106 @@
+//! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for the verbs that work on its table.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
+use crate::stack::{REDRIVE, Stack};
+
+/// A bridge that is up. The URLs have no slash at the end.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct DevFile {
+    /// Webhooks, and Lambda's Invoke API.
+    pub gateway_url: String,
+    pub dynamodb_url: String,
+    pub secrets_manager_url: String,
+    pub returning_ai_url: String,
+    pub events_table: String,
+    pub customers_table: String,
+    /// What the Invoke API calls the function that redrives.
+    pub redrive_function: String,
+    /// Of `bridge dev`.
+    pub pid: u32,
+}
+
+/// The file for as long as it is to be there: dropping this removes it, unless another bridge has written its own.
+#[derive(Debug)]
+pub struct Written {
+    path: PathBuf,
+    pid: u32,
+}
+
+impl DevFile {
+    /// What this process has to say of the bridge it runs.
+    pub fn of(stack: &Stack) -> Self {
+        Self {
+            gateway_url: stack.url(),
+            dynamodb_url: stack.dynamodb.url(),
+            secrets_manager_url: stack.secrets_manager.url(),
+            returning_ai_url: stack.returning_ai.url(),
+            events_table: EVENTS_TABLE.to_owned(),
+            customers_table: CUSTOMERS_TABLE.to_owned(),
+            redrive_function: REDRIVE.to_owned(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// Writes it into the checkout at `root`; the newest bridge wins.
+    ///
+    /// # Errors
+    /// The folder or the file cannot be written.
+    pub fn write(&self, root: &Path) -> io::Result<Written> {
+        let path = path(root);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        // Put in place at once, so that nobody reads half of it.
+        let part = path.with_extension(format!("json.{}", self.pid));
+        fs::write(&part, format!("{:#}\n", serde_json::to_value(self)?))?;
+        fs::rename(&part, &path)?;
+        Ok(Written { path, pid: self.pid })
+    }
+
+    /// The bridge that is up in the checkout at `root`; `None` when none is. A file left behind by a bridge that was
+    /// killed counts as none.
+    ///
+    /// # Errors
+    /// There is a file, and it cannot be read or is not one of ours.
+    pub fn read(root: &Path) -> io::Result<Option<Self>> {
+        let read = match read(&path(root)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read?,
+        };
+        Ok(Some(read).filter(|bridge| is_alive(bridge.pid)))
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if read(&self.path).is_ok_and(|bridge| bridge.pid == self.pid) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Where the file is in a checkout.
+pub fn path(root: &Path) -> PathBuf {
+    root.join(".bridge").join("dev.json")
+}
+
+fn read(path: &Path) -> io::Result<DevFile> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
+
+/// Also true for a process that is not ours to signal.
+fn is_alive(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| pid > 0 && kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH))
+}
+
+#[cfg(test)]
+mod tests;
