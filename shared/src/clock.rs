@@ -7,6 +7,8 @@ use time::OffsetDateTime;
 use time::format_description::FormatItem;
 use time::macros::format_description;
 
+use crate::config::clock_skew_ms;
+
 /// Seconds since the Unix epoch: what signatures, leases and DynamoDB's TTL are counted in.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct UnixSeconds(pub u64);
@@ -31,7 +33,8 @@ impl Clock {
         Self(|| {
             // A clock before 1970 reads as 1970: every signature is then outside the tolerance, which is the safe end.
             let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-            UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+            let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
+            UnixMillis(millis.saturating_add_signed(clock_skew_ms()))
         })
     }
 

@@ -138,6 +138,23 @@ pub fn kill_point(name: &str) {
 #[cfg(not(debug_assertions))]
 pub fn kill_point(_: &str) {}
 
+/// How far a test has the clock of this process run ahead (or behind, below zero), by `BRIDGE_CLOCK_SKEW_S`; nothing of it is
+/// in a release build.
+#[cfg(debug_assertions)]
+pub fn clock_skew_ms() -> i64 {
+    static SKEW_MS: std::sync::OnceLock<i64> = std::sync::OnceLock::new();
+    *SKEW_MS.get_or_init(|| {
+        let seconds = env::var("BRIDGE_CLOCK_SKEW_S").ok().and_then(|text| text.parse::<i64>().ok());
+        seconds.unwrap_or_default().saturating_mul(1000)
+    })
+}
+
+/// Zero: only tests have wrong clocks on purpose.
+#[cfg(not(debug_assertions))]
+pub fn clock_skew_ms() -> i64 {
+    0
+}
+
 fn max_body_bytes(value: Option<String>) -> Result<usize, ConfigError> {
     let Some(value) = value else {
         return Ok(DEFAULT_MAX_BODY_BYTES);

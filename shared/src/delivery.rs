@@ -58,6 +58,7 @@ impl Deliverer {
     /// The attempt of the invocation that recorded `event`: up to three quick tries per route while time is left.
     pub async fn first_attempt(&self, event: &EventRecord, invocation_ends_at: UnixMillis) -> Attempted {
         self.refresh_pauses().await;
+        kill_point("pauses_read");
         let left = invocation_ends_at.since(self.clock.now()).saturating_sub(SETTLE_MARGIN);
         let pauses = self.pauses();
         let routes = self.open_routes(event, &pauses);
@@ -146,6 +147,7 @@ impl Deliverer {
                 return;
             }
             sleep(wait).await;
+            kill_point("waited");
             let routes = again.iter().map(|at| outcomes[*at].0.as_str());
             let retried = self.try_routes(event, routes, deadline).await;
             for (at, outcome) in again.into_iter().zip(retried) {

@@ -129,6 +129,7 @@ impl<'d> Redrive<'d> {
             }
             match self.deliverer.store.due(due, now, page.as_ref()).await {
                 Ok(next) => {
+                    kill_point("queried");
                     self.all(&next.pks, AttemptBy::Redrive).await;
                     page = Some(next);
                 }
@@ -161,6 +162,7 @@ impl<'d> Redrive<'d> {
         let Some(before) = deliverer.store.read(pk).await? else {
             return Ok(Became::NothingToDo);
         };
+        kill_point("read");
         let now = deliverer.clock.now();
         let ours = match by {
             AttemptBy::Manual => match self.revived(&before) {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
+use crate::config::kill_point;
 use crate::event::{Failure, RouteOutcome};
 use crate::http::Http;
 use crate::secrets::{CachedSecret, Problem, Versions};
@@ -76,6 +77,7 @@ impl ReturningAi {
     async fn deliver_in_time(&self, name: &str, message: &Bytes) -> RouteOutcome {
         let unavailable = |_| Failure::passing("workflows_unavailable");
         let workflows = self.workflows.value().await.map_err(unavailable)?;
+        kill_point("workflows_read");
         let outcome = self.deliver_with(&workflows, name, message).await;
         // Somebody may have added the workflow, or changed its key, since the secret was read.
         match outcome {
@@ -111,6 +113,7 @@ impl ReturningAi {
             Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url).await?),
             None => workflow.api_key.clone(),
         };
+        kill_point("handshaken");
         let answer = self.post(&workflow.webhook_url, [(header, value.clone())], message.clone()).await?;
         let outcome = answer.outcome();
         if matches!(&outcome, Err(failure) if failure.code == "unauthorized") {

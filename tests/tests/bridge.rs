@@ -14,6 +14,9 @@ mod bridge {
     pub(crate) mod gateway_events;
     pub(crate) mod invariants;
     pub(crate) mod keys_and_forms;
+    pub(crate) mod kills;
     pub(crate) mod logs;
+    pub(crate) mod redrive;
+    pub(crate) mod soak;
     pub(crate) mod unavailable;
 }

@@ -26,13 +26,13 @@ async fn a_first_delivery_costs_one_write_before_the_answer_and_one_after_delive
         bridge.function(provider).set_kill_after_ack(true);
         bridge.post(provider, wanted(provider, "only answered")).await;
         bridge.settled().await;
-        assert_eq!(dynamodb.calls(), ["PutItem"]);
+        assert_eq!(dynamodb.calls(), ["BatchGetItem", "PutItem"], "the switches are read while the function starts");
 
         bridge.function(provider).set_kill_after_ack(false);
         dynamodb.reset_calls();
         bridge.post(provider, wanted(provider, "answered and delivered")).await;
         bridge.settled().await;
-        assert_eq!(dynamodb.calls(), ["PutItem", "UpdateItem"]);
+        assert_eq!(dynamodb.calls(), ["BatchGetItem", "PutItem", "UpdateItem"]);
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use local::binaries::{Profile, build_functions};
-use local::gateway::http_response;
+use local::gateway::{HttpRequest, http_api_event, http_response};
 use local::http_client::HttpClient;
 use local::lambda_host::{FunctionSpec, LambdaHost};
 use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY, Stack, StackOptions};
@@ -124,6 +124,32 @@ impl Bridge {
     #[track_caller]
     pub(crate) fn function(&self, provider: &str) -> &LambdaHost {
         self.stack.function(provider).unwrap()
+    }
+
+    /// Has `function` work on the delivery past the gateway: a host that is not the stack's. `None` if it died first.
+    pub(crate) async fn deliver_to(&self, function: &LambdaHost, delivery: &Delivery) -> Option<(u16, String)> {
+        let path = format!("/webhooks/{}", delivery.provider);
+        let event = http_api_event(&HttpRequest::post(&path, delivery.headers.clone(), delivery.body.clone()));
+        let invoked = within(function.invoke(event.to_string().into())).await.ok()?;
+        let response = http_response(&invoked.response).unwrap();
+        Some((response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap()))
+    }
+
+    /// The function `name` once more, with `change`.
+    pub(crate) fn another(&self, name: &str, change: impl FnOnce(&mut FunctionSpec)) -> LambdaHost {
+        let mut spec = self.stack.function_spec(name);
+        change(&mut spec);
+        LambdaHost::start(spec).unwrap()
+    }
+
+    /// One run of redrive; its counts.
+    pub(crate) async fn redrive(&self, request: Value) -> Value {
+        within(self.stack.redrive(request)).await.unwrap()
+    }
+
+    /// Time passes until everything pending is due.
+    pub(crate) async fn make_due(&self) -> usize {
+        within(self.stack.make_due()).await.unwrap()
     }
 
     /// Returns when no function works on anything any more.
