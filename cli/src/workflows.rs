@@ -40,9 +40,9 @@ struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// Deliver nothing to a workflow until it is resumed
@@ -54,9 +54,9 @@ struct Pause {
     /// The workflow, as routes.toml has it
     name: String,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
 }
 
 /// Deliver to a workflow again, what has waited first of all
@@ -66,9 +66,9 @@ struct Resume {
     /// The workflow, as routes.toml has it
     name: String,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
 }
 
 const LIST_EXAMPLES: &str = "Examples:

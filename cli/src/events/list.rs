@@ -23,8 +23,6 @@ use crate::failure::Failure;
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct List {
-    #[command(flatten)]
-    filters: Filters,
     /// No more than so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -32,9 +30,11 @@ pub(crate) struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     routes: RoutesFile,
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    target: Target,
 }
 
 const EXAMPLES: &str = "Examples:

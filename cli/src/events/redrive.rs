@@ -34,8 +34,6 @@ pub(crate) struct Redrive {
     /// These events, as `bridge events list` has them; or else filters
     #[arg(value_name = "PK")]
     keys: Vec<String>,
-    #[command(flatten)]
-    filters: Filters,
     /// Count, show ten of them, and do nothing
     #[arg(long)]
     dry_run: bool,
@@ -45,13 +43,15 @@ pub(crate) struct Redrive {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    #[command(flatten)]
+    routes: RoutesFile,
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    target: Target,
     /// In AWS: the function that redrives
     #[arg(long, value_name = "NAME", requires = "table", help_heading = "Where")]
     function: Option<String>,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    routes: RoutesFile,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -382,7 +382,7 @@ impl Progress {
     pub(super) fn new(total: usize) -> Self {
         // Draws on standard error, and not at all when that is no terminal.
         let bar = ProgressBar::new(total as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg} [{elapsed}, {eta} left]") {
+        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed}, {eta} left] {wide_msg}") {
             bar.set_style(style);
         }
         bar.tick();

@@ -30,16 +30,16 @@ pub(crate) struct Show {
     /// The event's key, as `bridge events list` has it: provider#id
     #[arg(value_name = "PK")]
     pk: String,
-    /// The stored body, too: what [redact] left of it
+    /// The stored body, too: what `redact` left of it
     #[arg(long)]
     body: bool,
     /// One JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
     routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -168,6 +168,7 @@ impl Report<'_> {
     fn state(&self) -> String {
         let event = self.event;
         match (event.state, event.next_attempt_at) {
+            (EventState::Pending, _) if self.is_all_paused() => "pending: what it waits for is paused".to_owned(),
             (EventState::Pending, Some(_)) if self.is_in_hand() => "pending, being delivered".to_owned(),
             (EventState::Pending, Some(at)) if event.is_due(self.now) => {
                 format!("pending, due {}", relative(at, self.now))
@@ -204,8 +205,8 @@ impl Report<'_> {
             written(at),
             match event.state {
                 EventState::Dead => format!("dead, {told}"),
+                _ if open && self.is_all_paused() => format!("lease, {told}; paused, so nobody takes it over"),
                 _ if self.is_in_hand() => format!("lease of the attempt under way ends, {told}"),
-                _ if open && self.is_all_paused() => format!("lease ended, {told}; paused, so nobody takes it over"),
                 _ if open && event.is_due(self.now) => {
                     format!("lease of an attempt without an outcome ended, {told}; redrive takes it over")
                 }

@@ -5,7 +5,7 @@
 use shared::clock::UnixSeconds;
 use shared::event::{EventRecord, EventState};
 
-use super::Flaw;
+use crate::Flaw;
 
 /// An item: what reads back as a record, and the attributes that only the index and the TTL read.
 #[derive(Clone, Debug)]

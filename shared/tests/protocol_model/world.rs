@@ -1,20 +1,23 @@
 //! The world in small: one event, everybody who may write it, and every step that each of them could take next.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fmt::{Debug, Write as _};
-use std::rc::Rc;
+#[path = "properties.rs"]
+mod properties;
+#[path = "records.rs"]
+mod records;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use shared::clock::{UnixMillis, UnixSeconds};
-use shared::event::{
-    AttemptBy, DUE_DEAD, DeliveryState, EventRecord, EventState, Failure, MAX_HISTORY, RouteOutcome, SHARDS, shard_name,
-};
-use shared::json::Document;
-use shared::message;
+use shared::event::{DeliveryState, EventRecord, EventState};
 use shared::routes::Routes;
 
-use super::table::{self, Item};
-use super::{Bounds, Flaw, Property};
+use crate::table::Item;
+use crate::{Bounds, Flaw, Property};
+pub(crate) use properties::Sights;
+use properties::is_shard;
+use records::{Pool, RecordStep};
 
 /// Everything that tells one moment of the bridge from another, and what an observer of it remembers.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -157,49 +160,6 @@ pub(crate) struct Model {
     pub(crate) sights: Sights,
 }
 
-/// How far the worlds that were visited went: what never happened cannot have been checked.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Sights {
-    pub(crate) most_attempts: u32,
-    /// To one route.
-    pub(crate) most_messages: u8,
-    /// Names of the event's states.
-    pub(crate) states: BTreeSet<&'static str>,
-}
-
-/// A transition of a record and all that its result depends on.
-#[derive(Clone, Copy, Eq, Hash, PartialEq)]
-enum RecordStep {
-    Begin { who: usize, now: u64 },
-    TakeOver { before: RecordId, now: u64 },
-    Revive { before: RecordId, now: u64 },
-    Settle { event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: u64 },
-}
-
-/// Values by number, each once.
-struct Pool<T> {
-    values: Vec<Rc<T>>,
-    numbers: HashMap<String, u16>,
-}
-
-impl<T: Debug> Pool<T> {
-    fn new() -> Self {
-        Self { values: Vec::new(), numbers: HashMap::new() }
-    }
-
-    fn number(&mut self, value: T) -> u16 {
-        let next = u16::try_from(self.values.len()).unwrap();
-        *self.numbers.entry(format!("{value:?}")).or_insert_with(|| {
-            self.values.push(Rc::new(value));
-            next
-        })
-    }
-
-    fn at(&self, number: u16) -> Rc<T> {
-        Rc::clone(&self.values[usize::from(number)])
-    }
-}
-
 impl Model {
     pub(crate) fn new(bounds: Bounds, flaw: Option<Flaw>) -> Self {
         Self {
@@ -287,7 +247,7 @@ impl Model {
         for who in 0..ACTORS.len() {
             match world.actors[who].at {
                 At::Read(before) | At::TakingOver(before, _) | At::Settling(before) if is_late(before) => {
-                    rest(world, who)
+                    rest(world, who);
                 }
                 _ => {}
             }
@@ -477,8 +437,8 @@ impl Model {
             }
             _ => [false; ROUTES.len()],
         };
-        for route in 0..ROUTES.len() {
-            world.disturbed[route] += u8::from(told[route]);
+        for (disturbed, told) in world.disturbed.iter_mut().zip(told) {
+            *disturbed += u8::from(told);
         }
         rest(world, who);
     }
@@ -505,37 +465,6 @@ impl Model {
         true
     }
 
-    fn compare(&self, world: &World, write: Write, before: &EventRecord, after: &EventRecord) -> Result<(), Property> {
-        if after.attempts < before.attempts {
-            return Err(Property::AttemptsNeverDecrease);
-        }
-        if let Write::Settle(settled) = write {
-            let attempts = self.records.at(settled).attempts;
-            if attempts != before.attempts || attempts < u32::from(world.settled) {
-                return Err(Property::OnlyTheLatestAttemptSettles);
-            }
-        }
-        if before.state == EventState::Delivered && before != after {
-            return Err(Property::WhatIsDeliveredStaysSo);
-        }
-        for (route, delivery) in &before.deliveries {
-            let is_left = after.deliveries.get(route).is_none_or(|after| after.state != delivery.state);
-            match delivery.state {
-                DeliveryState::Delivered | DeliveryState::Skipped if is_left => {
-                    return Err(Property::WhatIsDeliveredStaysSo);
-                }
-                DeliveryState::Dead if is_left && before.state != EventState::Dead => {
-                    return Err(Property::OnlyAnOperatorRevives);
-                }
-                _ => {}
-            }
-        }
-        if before.history.len() < MAX_HISTORY && !after.history.starts_with(&before.history) {
-            return Err(Property::HistoryOnlyGrows);
-        }
-        Ok(())
-    }
-
     /// Whoever is at the latest attempt, alive and not settled, may have sent a message by now, or sends one yet.
     fn note_overlap(&self, world: &mut World, before: &EventRecord) {
         let latest = |event: RecordId| self.records.at(event).attempts == before.attempts;
@@ -549,199 +478,6 @@ impl Model {
                 world.disturbed[route] += u8::from(before.pending_routes().any(|pending| pending == *name));
             }
         }
-    }
-
-    fn check(&mut self, world: &World) -> Result<(), Property> {
-        if let Some(broken) = world.broken {
-            return Err(broken);
-        }
-        let Some(held) = world.held else {
-            return if world.acknowledged { Err(Property::NoAckWithoutARecord) } else { Ok(()) };
-        };
-        if !self.verdicts.contains_key(&held) {
-            let verdict = self.check_item(held);
-            self.verdicts.insert(held, verdict);
-        }
-        self.verdicts[&held]?;
-
-        let item = self.items.at(held);
-        for (route, name) in ROUTES.iter().enumerate() {
-            let state = item.event.deliveries.get(*name).map(|delivery| delivery.state);
-            if state == Some(DeliveryState::Delivered) && world.accepted[route] == 0 {
-                return Err(Property::DeliveredMeansAccepted);
-            }
-            self.sights.most_messages = self.sights.most_messages.max(world.accepted[route]);
-            if world.accepted[route] > 1 + world.disturbed[route] {
-                return Err(Property::OneMessageUnlessDisturbed);
-            }
-            if self.bounds.timely && world.disturbed[route] > 0 {
-                return Err(Property::NothingDisturbsATimelyRun);
-            }
-        }
-        Ok(())
-    }
-
-    /// An item is found by whoever has to find it, and one healthy run from here on ends well, whoever else is dead.
-    fn check_item(&mut self, held: ItemId) -> Result<(), Property> {
-        let item = self.items.at(held);
-        let event = &item.event;
-        self.sights.most_attempts = self.sights.most_attempts.max(event.attempts);
-        self.sights.states.insert(event.state.name());
-        let has_time = event.next_attempt_at.is_some();
-        let is_found = match event.state {
-            EventState::Pending => has_time && item.due.as_deref().is_some_and(is_shard) && item.expires_at.is_some(),
-            EventState::Dead => has_time && item.due.as_deref() == Some(DUE_DEAD) && item.expires_at.is_none(),
-            EventState::Delivered | EventState::Ignored => !has_time && item.due.is_none() && item.expires_at.is_some(),
-        };
-        let waits = event.pending_routes().next().is_some();
-        if !is_found || waits != (event.state == EventState::Pending) {
-            return Err(Property::WhatIsAcknowledgedIsFound);
-        }
-
-        // The redrive of a week later; or the operator, for what only an operator may take up.
-        let now = UnixMillis(event.next_attempt_at.map_or(BEGIN.0, |at| at.0 * 1000) + 7 * 24 * 60 * 60 * 1000);
-        let (ours, by) = match event.state {
-            EventState::Delivered => return Ok(()),
-            EventState::Pending => (event.is_due(now).then(|| event.take_over(now)), AttemptBy::Redrive),
-            EventState::Dead | EventState::Ignored => {
-                (event.revive(self.bounds.wanted.iter().copied(), now), AttemptBy::Manual)
-            }
-        };
-        let Some(ours) = ours.filter(|_| table::may_take_over(event, event, None)) else {
-            return if self.bounds.wanted.is_empty() { Ok(()) } else { Err(Property::EachEventIsDeliveredInTheEnd) };
-        };
-        let taken = table::taken_over(&item, &ours);
-        let outcomes: Vec<(String, RouteOutcome)> =
-            ours.pending_routes().map(|route| (route.to_owned(), Ok(200))).collect();
-        let after = ours.settle(by, &outcomes, now, now, now.since(ours.received_at), self.bounds.draw);
-        let ends_well = table::may_settle(&taken.event, &after, None) && {
-            let settled = table::settled(&taken, &after, None);
-            let refused = settled.event.deliveries.values().any(|delivery| delivery.state == DeliveryState::Dead);
-            settled.event.state == if refused { EventState::Dead } else { EventState::Delivered }
-        };
-        if ends_well { Ok(()) } else { Err(Property::EachEventIsDeliveredInTheEnd) }
-    }
-
-    /// The record that a transition of the code makes.
-    fn record(&mut self, step: RecordStep) -> Option<RecordId> {
-        if let Some(made) = self.records_made.get(&step) {
-            return *made;
-        }
-        let at = UnixMillis;
-        let made = match step {
-            RecordStep::Begin { who, now } => Some(self.begin(who, at(now))),
-            RecordStep::TakeOver { before, now } => {
-                let mut ours = self.records.at(before).take_over(at(now));
-                if self.flaw == Some(Flaw::RedriveRevives) {
-                    let dead = ours.deliveries.values_mut().filter(|delivery| delivery.state == DeliveryState::Dead);
-                    dead.for_each(|delivery| delivery.state = DeliveryState::Pending);
-                }
-                Some(ours)
-            }
-            RecordStep::Revive { before, now } => {
-                self.records.at(before).revive(self.bounds.wanted.iter().copied(), at(now))
-            }
-            RecordStep::Settle { event, who, calls, now } => Some(self.settle(event, who, calls, at(now))),
-        };
-        let made = made.map(|record| self.records.number(record));
-        self.records_made.insert(step, made);
-        made
-    }
-
-    /// The copy came with another body and another time: nothing of it may ever be sent unless it was there first.
-    fn begin(&self, who: usize, now: UnixMillis) -> EventRecord {
-        let mut event = EventRecord {
-            provider: "sample".to_owned(),
-            event_id: "evt_1".to_owned(),
-            event_type: Some("PAID".to_owned()),
-            occurred_at: UnixMillis(BEGIN.0 - 1 - u64::try_from(who).unwrap()),
-            received_at: now,
-            state: EventState::Ignored,
-            attempts: 0,
-            next_attempt_at: None,
-            body: format!(r#"{{"customer":"C-{who}"}}"#),
-            body_sha256: who.to_string(),
-            recorded_by: ACTORS[who].0.to_owned(),
-            last_error: None,
-            history: Vec::new(),
-            deliveries: Default::default(),
-            delivered_at: None,
-        }
-        .begin(self.bounds.wanted_at_first.iter().copied(), now);
-        if self.flaw == Some(Flaw::BeginsWithoutALease) {
-            event.next_attempt_at = None;
-        }
-        event
-    }
-
-    fn settle(&self, event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: UnixMillis) -> EventRecord {
-        let event = self.records.at(event);
-        let failure = |code, for_good| Failure { for_good, ..Failure::passing(code) };
-        let outcomes: Vec<(String, RouteOutcome)> = ROUTES
-            .iter()
-            .zip(calls)
-            .filter_map(|(route, call)| match call {
-                Call::NotWanted | Call::ToSend => None,
-                Call::Accepted if self.flaw == Some(Flaw::ForgetsWhatWasAccepted) => {
-                    Some(((*route).to_owned(), Err(failure("timeout", false))))
-                }
-                Call::Accepted => Some(((*route).to_owned(), Ok(200))),
-                Call::Failed => Some(((*route).to_owned(), Err(failure("timeout", false)))),
-                Call::Refused => Some(((*route).to_owned(), Err(failure("refused", true)))),
-            })
-            .collect();
-        let by = match role(who) {
-            Role::Receiver => AttemptBy::First,
-            Role::Redrive => AttemptBy::Redrive,
-            Role::Operator => AttemptBy::Manual,
-        };
-        let age = now.since(event.received_at);
-        let mut after = event.settle(by, &outcomes, now, now, age, self.bounds.draw);
-        if self.flaw == Some(Flaw::RetryWhenTheLeaseEnds) && after.state == EventState::Pending {
-            after.next_attempt_at = event.next_attempt_at;
-        }
-        after
-    }
-
-    /// The item that a write makes of what is held; `None` when its condition does not hold.
-    fn item(&mut self, held: Option<ItemId>, write: Write) -> Option<ItemId> {
-        if let Some(made) = self.items_made.get(&(held, write)) {
-            return *made;
-        }
-        let item = held.map(|held| self.items.at(held));
-        let flaw = self.flaw;
-        let made = match (write, item) {
-            (Write::Record(event), item) => {
-                table::may_record(item.as_deref(), flaw).then(|| table::recorded(&self.records.at(event)))
-            }
-            (Write::TakeOver(before, after), Some(item)) => {
-                let (before, after) = (self.records.at(before), self.records.at(after));
-                table::may_take_over(&item.event, &before, flaw).then(|| table::taken_over(&item, &after))
-            }
-            (Write::Settle(after), Some(item)) => {
-                let after = self.records.at(after);
-                table::may_settle(&item.event, &after, flaw).then(|| table::settled(&item, &after, flaw))
-            }
-            (Write::TakeOver(..) | Write::Settle(_), None) => None,
-        };
-        let made = made.map(|item| self.items.number(item));
-        self.items_made.insert((held, write), made);
-        made
-    }
-
-    fn message(&mut self, event: RecordId, route: usize) -> TextId {
-        if let Some(made) = self.texts_made.get(&(event, route)) {
-            return *made;
-        }
-        let record = self.records.at(event);
-        let body = Document::parse(record.body.as_bytes()).unwrap();
-        let mut text = message::compose(&record, body.root(), self.routes.named(ROUTES[route]).unwrap()).unwrap();
-        if self.flaw == Some(Flaw::KeyOfTheAttempt) {
-            let _ = write!(text, " attempt {}", record.attempts);
-        }
-        let made = self.texts.number(text);
-        self.texts_made.insert((event, route), made);
-        made
     }
 
     /// A world in a line: what changed since the one before it, and the item.
@@ -774,10 +510,6 @@ impl Model {
 
 fn role(who: usize) -> Role {
     ACTORS[who].1
-}
-
-fn is_shard(due: &str) -> bool {
-    (0..SHARDS).any(|shard| shard_name(shard) == due)
 }
 
 fn now(world: &World, actor: Actor) -> UnixMillis {
