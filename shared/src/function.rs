@@ -81,7 +81,8 @@ async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
 fn receiver<P: Provider>(config: &Config, http: &Http, routes: Routes) -> Receiver<P> {
     let clock = Clock::system();
     let secrets = aws::secrets_manager(&config.aws, http);
-    let workflows = CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse);
+    let workflows = CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse)
+        .current_only();
     Receiver {
         clock,
         signing_keys: CachedSecret::new(secrets, config.signing_secret_id.clone(), clock, KeySet::parse),
