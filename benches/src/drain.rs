@@ -38,7 +38,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
         delivered += done;
         println!("{run:>10} {done:>10} {:>8.1} s {:>12.0} {:>9.1} MB", secs(took), rate(done, took), peak_mb(&stack));
     }
-    println!("{:>10} {delivered:>10} {:>8.1} s {:>12.0}", "all", secs(began.elapsed()), rate(delivered, began.elapsed()));
+    println!(
+        "{:>10} {delivered:>10} {:>8.1} s {:>12.0}",
+        "all",
+        secs(began.elapsed()),
+        rate(delivered, began.elapsed())
+    );
     println!("Messages at Returning.AI: {}", stack.returning_ai.messages(WORKFLOW).len());
     stack.shutdown().await;
     Ok(())

@@ -29,6 +29,7 @@ pub(crate) struct Figures {
     /// `rail` with events that it goes on to deliver after the ack.
     pub(crate) delivering: Warm,
     pub(crate) put_item: Samples,
+    pub(crate) put_item_cpu: Duration,
 }
 
 /// One of the functions, with events that it only records and acknowledges.
@@ -50,7 +51,7 @@ pub(crate) struct Warm {
     host: LambdaHost,
     fate: Fate,
     pub(crate) acks: Samples,
-    /// Until the process asks for the next event.
+    /// For all events, each until the process waits for the next.
     pub(crate) cpu: Duration,
     pub(crate) peak_rss_bytes: u64,
 }
@@ -68,6 +69,7 @@ pub(crate) async fn measure(stack: &Stack, binaries: &Binaries) -> Result<Figure
         rail: Function::new(&spec, &binaries.rail())?,
         delivering: Warm::start(&FunctionSpec { freeze: false, ..spec.clone() }, Fate::Delivered)?,
         put_item: Samples::default(),
+        put_item_cpu: Duration::ZERO,
     };
 
     eprintln!("{COLD_STARTS} cold starts of each function");
@@ -88,9 +90,11 @@ pub(crate) async fn measure(stack: &Stack, binaries: &Binaries) -> Result<Figure
             function.frozen.turn(&mut events).await?;
         }
         figures.delivering.turn(&mut events).await?;
+        let cpu_before = put_item.cpu()?;
         for _ in 0..EVENTS_PER_TURN {
             figures.put_item.0.push(put_item.put()?);
         }
+        figures.put_item_cpu += put_item.cpu()? - cpu_before;
     }
 
     let sent = TURNS_NOT_COUNTED * EVENTS_PER_TURN + WARM_EVENTS;
@@ -115,6 +119,7 @@ impl Figures {
         }
         self.delivering.forget();
         self.put_item = Samples::default();
+        self.put_item_cpu = Duration::ZERO;
     }
 }
 
@@ -160,7 +165,7 @@ impl Warm {
             self.host.idle().await;
         }
         let (cpu, peak_rss_bytes) = self.stats().ok_or("the process is gone")?;
-        self.cpu += cpu - cpu_before;
+        self.cpu += cpu.saturating_sub(cpu_before);
         self.peak_rss_bytes = peak_rss_bytes;
         Ok(())
     }
@@ -173,10 +178,6 @@ impl Warm {
     fn forget(&mut self) {
         self.acks = Samples::default();
         self.cpu = Duration::ZERO;
-    }
-
-    pub(crate) fn cpu_per_event(&self) -> Duration {
-        self.cpu / WARM_EVENTS as u32
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -51,6 +52,12 @@ impl PutItem {
         let mut nanoseconds = String::new();
         self.answers.read_line(&mut nanoseconds)?;
         Ok(Duration::from_nanos(nanoseconds.trim().parse()?))
+    }
+
+    /// CPU time so far of the thread that writes; another one reads stdin.
+    pub(crate) fn cpu(&self) -> Result<Duration, Box<dyn Error>> {
+        let schedstat = fs::read_to_string(format!("/proc/{}/schedstat", self.process.id()))?;
+        Ok(Duration::from_nanos(schedstat.split(' ').next().unwrap_or_default().parse()?))
     }
 }
 

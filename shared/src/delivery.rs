@@ -130,7 +130,7 @@ impl Deliverer {
         }
     }
 
-    /// How long an event has waited, by the route that has waited longest.
+    /// How long an event has waited, by the workflow that has been paused longest: none dies for another's sake.
     fn age(&self, event: &EventRecord, pauses: &Pauses, now: UnixMillis) -> Duration {
         let ages = event.pending_routes().filter_map(|route| self.workflow(route));
         let ages = ages.map(|workflow| pauses.age(workflow, event.received_at, now));

@@ -252,7 +252,6 @@ impl EventStore {
         let result = update
             .update_expression(set)
             .condition_expression(format!("#state = :was AND attempts = :made AND {unchanged}"))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         let Err(error) = result else {

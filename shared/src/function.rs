@@ -106,7 +106,8 @@ impl Parts {
         let http = Http::new()?;
         let secrets = aws::secrets_manager(&config.aws, &http);
         let workflows =
-            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse);
+            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse)
+                .current_only();
         let deliverer = Deliverer {
             clock,
             store: EventStore::new(aws::dynamodb(&config.aws, &http), config.table_name.clone()),

@@ -377,7 +377,7 @@ fn looks_like_a_credential(name: &str) -> bool {
 }
 
 fn leads_to_a_credential(pointer: &Pointer) -> bool {
-    pointer.as_str().split('/').any(|key| looks_like_a_credential(&key.replace("~1", "/").replace("~0", "~")))
+    pointer.tokens().any(looks_like_a_credential)
 }
 
 /// True when `pointer` names what `cut` names, or something inside it.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+use futures_util::future::join;
 
 use crate::clock::{Clock, UnixMillis};
 
@@ -53,6 +54,7 @@ pub struct CachedSecret<T> {
     id: String,
     parse: fn(&Versions) -> Result<T, Problem>,
     clock: Clock,
+    previous_counts: bool,
     kept: Mutex<Kept<T>>,
     one_at_a_time: tokio::sync::Mutex<()>,
 }
@@ -80,9 +82,15 @@ impl<T> CachedSecret<T> {
             id,
             parse,
             clock,
+            previous_counts: true,
             kept: Mutex::new(Kept { value: None, read_at: None, asked: None }),
             one_at_a_time: tokio::sync::Mutex::new(()),
         }
+    }
+
+    /// The same without the previous version: one call to read it instead of two.
+    pub fn current_only(self) -> Self {
+        Self { previous_counts: false, ..self }
     }
 
     /// What is kept, if it need not be read again: no I/O.
@@ -170,8 +178,13 @@ impl<T> CachedSecret<T> {
     }
 
     async fn versions(&self) -> Result<Versions, SecretError> {
-        let (current, previous) =
-            futures_util::future::join(self.version("AWSCURRENT"), self.version("AWSPREVIOUS")).await;
+        let previous = async {
+            match self.previous_counts {
+                true => self.version("AWSPREVIOUS").await,
+                false => Ok(None),
+            }
+        };
+        let (current, previous) = join(self.version("AWSCURRENT"), previous).await;
         let current = current?.ok_or_else(|| self.unreachable("it holds no text".to_owned()))?;
         Ok(Versions { current, previous: previous? })
     }

@@ -172,7 +172,7 @@ fn gateway(observer: Option<Observer>) -> Gateway {
         spec.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Route { path: format!("/webhooks/{name}"), function: Arc::new(LambdaHost::start(spec).unwrap()) }
     };
-    Gateway::start(0, vec![route("echo", &[]), route("exits", &[("INIT", "exit")])], observer).unwrap()
+    Gateway::start(0, vec![route("echo", &[]), route("exits", &[("INIT", "exit")])], Vec::new(), observer).unwrap()
 }
 
 fn request() -> HttpRequest {

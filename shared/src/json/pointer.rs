@@ -33,9 +33,17 @@ impl Pointer {
             return Err(PointerError::LoneTilde { offset });
         }
 
-        // In this order: ~01 is ~1, not a slash.
-        let tokens = text.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
-        Ok(Pointer { text: text.to_owned(), tokens })
+        let token = |token: &str| match token.contains('~') {
+            // In this order: ~01 is ~1, not a slash.
+            true => token.replace("~1", "/").replace("~0", "~"),
+            false => token.to_owned(),
+        };
+        Ok(Pointer { text: text.to_owned(), tokens: text.split('/').skip(1).map(token).collect() })
+    }
+
+    /// The names and places it leads along.
+    pub fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.tokens.iter().map(String::as_str)
     }
 
     pub fn as_str(&self) -> &str {

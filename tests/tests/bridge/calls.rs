@@ -82,8 +82,8 @@ async fn a_warm_delivery_reads_no_secret_and_makes_no_handshake() {
         bridge.post(provider, wanted(provider, "cold")).await;
     }
     bridge.settled().await;
-    // Two functions, two secrets each, two versions of each secret.
-    assert_eq!(bridge.stack.secrets_manager.count("GetSecretValue"), 8);
+    // Two functions: both versions of the signing keys, and the workflows as they are now.
+    assert_eq!(bridge.stack.secrets_manager.count("GetSecretValue"), 6);
     assert_eq!(["deposit", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [1, 1]);
 
     bridge.stack.secrets_manager.reset_calls();

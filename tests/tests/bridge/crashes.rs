@@ -122,7 +122,10 @@ async fn connections_that_die_while_the_function_is_frozen_cost_no_attempt() {
             assert!(answer.took < Duration::from_secs(1), "{:?}", answer.took);
             let item = bridge.item(&format!("{provider}#{event_id}"));
             assert_eq!((&item["state"], &item["history"][0]["outcome"]), (&json!("delivered"), &json!("delivered")));
-            assert_eq!(bridge.stack.dynamodb.calls(), ["PutItem", "UpdateItem"]);
+            let mut calls = bridge.stack.dynamodb.calls();
+            // The switches are read when a process starts, and again when that is half a minute ago.
+            calls.retain(|call| call != "BatchGetItem");
+            assert_eq!(calls, ["PutItem", "UpdateItem"]);
         }
         bridge.stack.dynamodb.close_connections().await;
         bridge.stack.returning_ai.close_connections().await;

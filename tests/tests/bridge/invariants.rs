@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
-use local::stack::FUNCTIONS;
+use local::stack::{FUNCTIONS, RECEIVERS};
 use serde_json::json;
 use shared::routes::Routes;
 
@@ -24,10 +24,11 @@ fn the_providers_functions_do_not_know_each_other() {
 }
 
 #[test]
-fn the_library_names_no_provider() {
-    for (file, text) in sources(&root().join("shared")) {
+fn the_library_and_redrive_name_no_provider() {
+    let folders = ["shared", "functions/redrive"].map(|folder| sources(&root().join(folder)));
+    for (file, text) in folders.into_iter().flatten() {
         let code = without_comments_and_tests(&text);
-        let named: Vec<_> = FUNCTIONS.into_iter().filter(|provider| words(&code).contains(*provider)).collect();
+        let named: Vec<_> = RECEIVERS.into_iter().filter(|provider| words(&code).contains(*provider)).collect();
         assert!(is_test(&file) || named.is_empty(), "{} names {named:?}", file.display());
     }
 }
@@ -35,7 +36,7 @@ fn the_library_names_no_provider() {
 #[test]
 fn one_file_reads_the_clock_and_one_the_environment() {
     let readers = [("SystemTime::now", "clock.rs"), ("now_utc", "clock.rs"), ("env::var", "config.rs")];
-    for folder in ["shared", "functions/rail", "functions/rillis"] {
+    for folder in ["shared", "functions/rail", "functions/rillis", "functions/redrive"] {
         for (file, text) in sources(&root().join(folder)).into_iter().filter(|(file, _)| !is_test(file)) {
             let code = without_comments_and_tests(&text);
             for (call, reader) in readers {
@@ -61,7 +62,7 @@ fn only_verify_makes_a_verified_event() {
 
 #[test]
 fn nothing_is_spawned_that_could_outlive_its_invocation() {
-    for folder in ["shared", "functions/rail", "functions/rillis"] {
+    for folder in ["shared", "functions/rail", "functions/rillis", "functions/redrive"] {
         for (file, text) in sources(&root().join(folder)).into_iter().filter(|(file, _)| !is_test(file)) {
             let code = without_comments_and_tests(&text);
             for call in ["tokio::spawn", "spawn_local", "spawn_blocking", "thread::spawn"] {
@@ -74,7 +75,7 @@ fn nothing_is_spawned_that_could_outlive_its_invocation() {
 #[test]
 fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_workspace() {
     let routes = Routes::parse("routes.toml", ROUTES).unwrap();
-    assert_eq!(routes.providers(), BTreeSet::from(FUNCTIONS));
+    assert_eq!(routes.providers(), BTreeSet::from(RECEIVERS));
     let workspace: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
     for function in FUNCTIONS {
@@ -86,7 +87,7 @@ fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_works
 #[test]
 fn every_example_is_expected_to_become_something_and_nothing_else_is() {
     let mut found = BTreeSet::new();
-    for provider in FUNCTIONS {
+    for provider in RECEIVERS {
         for entry in fs::read_dir(folder().join(provider)).unwrap() {
             found.insert(format!("{provider}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }
