@@ -15,7 +15,10 @@ const WORKFLOW: &str = "deposit";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let functions = build_functions(Profile::Release)?;
+    let functions = match std::env::args().nth(1) {
+        Some(folder) => folder.into(),
+        None => build_functions(Profile::Release)?,
+    };
     let workflows = vec![WORKFLOW.to_owned()];
     let stack = Stack::start(StackOptions { workflows, max_processes: 1, ..StackOptions::new(functions) }).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
