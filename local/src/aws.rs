@@ -163,3 +163,6 @@ impl AwsFront {
         Some(operation.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io::IsTerminal;
+use std::ops::Range;
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
@@ -76,42 +77,43 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often redrive runs, two at once, before the next wave.
-const REDRIVES_A_WAVE: usize = 3;
+const REDRIVES_A_WAVE: usize = 2;
 
-/// Milliseconds between two misfortunes.
-const MISFORTUNE_EVERY_MS: std::ops::Range<u64> = 20..150;
+/// Milliseconds between two misfortunes: while events are sent, and while redrive runs, whose one process has many.
+const WHILE_SENDING: Range<u64> = 10..100;
+const WHILE_REDRIVING: Range<u64> = 100..700;
 
 /// How long a slow body of Returning.AI's takes: within what the bridge waits for, and time enough to be killed in.
 const SLOW_BODY: Duration = Duration::from_millis(300);
 
-/// Once everything works, the first run should settle everything.
+/// Once everything works, a run or two settle everything: what a killed redrive had under way may hold a lease again.
 const MOST_REDRIVES: usize = 20;
 
 /// The storm over Returning.AI: what, and in how many of a thousand calls. None of it is a refusal for good.
 const RETURNING_AI_FAULTS: [(Fault, u32); 13] = [
-    (Fault::Status(500), 70),
-    (Fault::Status(503), 30),
-    (Fault::Status(401), 30),
-    (Fault::RevokeTokens, 40),
-    (Fault::Hang, 8),
-    (Fault::Reset, 50),
-    (Fault::ResetAfterAccept, 40),
-    (Fault::Garbage, 40),
-    (Fault::GarbageBody, 40),
-    (Fault::SuccessFalse, 40),
-    (Fault::WrongContentType, 40),
-    (Fault::SlowBody(SLOW_BODY), 60),
-    (Fault::Status(404), 20),
+    (Fault::Status(500), 40),
+    (Fault::Status(503), 20),
+    (Fault::Status(404), 10),
+    (Fault::Status(401), 20),
+    (Fault::RevokeTokens, 25),
+    (Fault::Hang, 4),
+    (Fault::Reset, 30),
+    (Fault::ResetAfterAccept, 30),
+    (Fault::Garbage, 25),
+    (Fault::GarbageBody, 30),
+    (Fault::SuccessFalse, 25),
+    (Fault::WrongContentType, 25),
+    (Fault::SlowBody(SLOW_BODY), 50),
 ];
 
 /// The same over DynamoDB. `Slow` takes longer than the bridge gives a call, so the write takes effect and is repeated.
 const DYNAMODB_FAULTS: [(AwsFault, u32); 6] = [
-    (AwsFault::Throttle, 50),
-    (AwsFault::InternalError, 20),
-    (AwsFault::Refuse, 30),
-    (AwsFault::ResetAfter, 40),
-    (AwsFault::Hang, 4),
-    (AwsFault::Slow(Duration::from_millis(1_200)), 6),
+    (AwsFault::Throttle, 40),
+    (AwsFault::InternalError, 15),
+    (AwsFault::Refuse, 20),
+    (AwsFault::ResetAfter, 30),
+    (AwsFault::Hang, 2),
+    (AwsFault::Slow(Duration::from_millis(1_200)), 3),
 ];
 
 /// Sends `count` events through the storm and says what became of them.
@@ -125,15 +127,15 @@ pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64
 
     let size = events.len().div_ceil(WAVES);
     for (number, wave) in events.chunks_mut(size).enumerate() {
-        begin_storm(stack, &mut rng);
         let patience = if number == 0 { FIRST_PATIENCE } else { PATIENCE };
-        self::wave(stack, wave, &mut wrecker, patience, &bar).await?;
+        let left = self::wave(stack, wave, &mut wrecker, patience, &bar).await?;
         let acknowledged = wave.iter().filter(|event| event.acknowledged).count();
-        let (pending, killed) = (pending(stack)?, wrecker.interruptions.len());
         let line = format!(
-            "wave {}: {acknowledged} of {} acknowledged; {pending} pending; {killed} processes killed so far",
+            "wave {}: {acknowledged} of {} acknowledged; {left} events left to redrive, {} after it; {} processes killed",
             number + 1,
             wave.len(),
+            pending(stack)?,
+            wrecker.interruptions.len(),
         );
         bar.suspend(|| println!("{line}"));
     }
@@ -180,44 +182,31 @@ fn outgoing(samples: &[Sample], count: u32, rng: &mut Rng) -> Result<Vec<Outgoin
         .collect()
 }
 
-/// Nothing is certain from here on.
-fn begin_storm(stack: &Stack, rng: &mut Rng) {
-    let mut sometimes =
-        |thousandths: u32| When::Sometimes { probability: f64::from(thousandths) / 1000.0, seed: rng.u64(..) };
-    stack.returning_ai.clear_faults();
-    for (fault, thousandths) in RETURNING_AI_FAULTS {
-        stack.returning_ai.inject(None, fault, sometimes(thousandths));
-    }
-    let retry_after = Fault::RetryAfter { status: 429, after: "2".to_owned() };
-    stack.returning_ai.inject(None, retry_after, sometimes(50));
-    stack.dynamodb.clear_faults();
-    for (fault, thousandths) in DYNAMODB_FAULTS {
-        stack.dynamodb.inject(None, fault, sometimes(thousandths));
-    }
-}
-
-/// Sends a wave's events, then has redrive take over what is left.
+/// Sends a wave's events, then has redrive take over what is left; how much that was.
 async fn wave(
     stack: &Stack,
     events: &mut [Outgoing],
     wrecker: &mut Wrecker<'_>,
     patience: Duration,
     bar: &ProgressBar,
-) -> Result<(), Failure> {
+) -> Result<usize, Failure> {
+    wrecker.begin_storm();
     tokio::select! {
         sent = deliver(stack, events.iter_mut().collect(), bar) => sent?,
-        never = wrecker.wreck() => match never {},
+        never = wrecker.wreck(WHILE_SENDING) => match never {},
     }
-    wrecker.until_rest(std::future::ready(()), patience, false).await;
+    wrecker.until_rest(std::future::ready(()), patience, None).await;
+    let left = pending(stack)?;
     for _ in 0..REDRIVES_A_WAVE {
         make_due(stack).await?;
+        wrecker.begin_storm();
         let redrives = async {
             // What a killed one leaves behind, the next takes over.
             let _ = join(stack.redrive(json!({})), stack.redrive(json!({}))).await;
         };
-        wrecker.until_rest(redrives, PATIENCE, true).await;
+        wrecker.until_rest(redrives, PATIENCE, Some(WHILE_REDRIVING)).await;
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Delivers as the providers do: several at a time, again what was not acknowledged.
@@ -232,6 +221,7 @@ async fn deliver(stack: &Stack, events: Vec<&mut Outgoing>, bar: &ProgressBar) -
 }
 
 async fn redrive_until_settled(stack: &Stack, bar: &ProgressBar) -> Result<(), Failure> {
+    let mut told = String::new();
     for _ in 0..MOST_REDRIVES {
         if make_due(stack).await? == 0 {
             return Ok(());
@@ -240,7 +230,10 @@ async fn redrive_until_settled(stack: &Stack, bar: &ProgressBar) -> Result<(), F
             Ok(counts) => watch::summary(&counts).unwrap_or_else(|| format!("redrive did nothing: {counts}")),
             Err(error) => format!("redrive failed: {}", with_causes(&error)),
         };
-        bar.suspend(|| println!("{line}"));
+        if line != told {
+            bar.suspend(|| println!("{line}"));
+        }
+        told = line;
     }
     Ok(())
 }
@@ -300,10 +293,27 @@ impl Outgoing {
 }
 
 impl Wrecker<'_> {
-    /// One misfortune after the other.
-    async fn wreck(&mut self) -> Infallible {
+    /// Nothing is certain from here on. What is left of earlier misfortunes is over.
+    fn begin_storm(&mut self) {
+        let Self { stack, rng, .. } = self;
+        let mut sometimes =
+            |thousandths: u32| When::Sometimes { probability: f64::from(thousandths) / 1000.0, seed: rng.u64(..) };
+        stack.returning_ai.clear_faults();
+        for (fault, thousandths) in RETURNING_AI_FAULTS {
+            stack.returning_ai.inject(None, fault, sometimes(thousandths));
+        }
+        let retry_after = Fault::RetryAfter { status: 429, after: "2".to_owned() };
+        stack.returning_ai.inject(None, retry_after, sometimes(30));
+        stack.dynamodb.clear_faults();
+        for (fault, thousandths) in DYNAMODB_FAULTS {
+            stack.dynamodb.inject(None, fault, sometimes(thousandths));
+        }
+    }
+
+    /// One misfortune after the other, so many milliseconds apart.
+    async fn wreck(&mut self, every_ms: Range<u64>) -> Infallible {
         loop {
-            sleep(Duration::from_millis(self.rng.u64(MISFORTUNE_EVERY_MS))).await;
+            sleep(Duration::from_millis(self.rng.u64(every_ms.clone()))).await;
             self.misfortune();
         }
     }
@@ -334,17 +344,18 @@ impl Wrecker<'_> {
         killed.is_some()
     }
 
-    /// Returns when `work` is done and the functions are at rest; kills whoever is not after `patience`.
-    async fn until_rest(&mut self, work: impl Future<Output = ()>, patience: Duration, wrecking: bool) {
+    /// Returns when `work` is done and the functions are at rest; kills whoever is not after `patience`. Things go wrong
+    /// meanwhile if it is said how often.
+    async fn until_rest(&mut self, work: impl Future<Output = ()>, patience: Duration, every_ms: Option<Range<u64>>) {
         let stack = self.stack;
         let rest = async {
             work.await;
             stack.settled().await;
         };
         let impatience = async {
-            match wrecking {
-                true => drop(timeout(patience, self.wreck()).await),
-                false => sleep(patience).await,
+            match every_ms {
+                Some(every_ms) => drop(timeout(patience, self.wreck(every_ms)).await),
+                None => sleep(patience).await,
             }
             loop {
                 for function in FUNCTIONS {

@@ -156,6 +156,30 @@ async fn a_frozen_process_that_is_killed_gets_no_further_event() {
 }
 
 #[tokio::test]
+async fn a_process_at_work_can_be_interrupted_and_one_that_waits_cannot() {
+    let host = host(|_| {});
+    assert!(host.interrupt(0).is_none());
+    let gate = Gate::open().await;
+    let sent = event(&json!({ "after": gate.address }));
+    let answered = within(host.invoke(sent.clone())).await.unwrap();
+    let _working = gate.arrival().await;
+    let at_work = host.at_work();
+    assert_eq!((at_work.len(), at_work[0].pid, &at_work[0].event), (1, answered.pid, &sent));
+    assert!(at_work[0].since <= SystemTime::now());
+
+    let interrupted = host.interrupt(7).unwrap();
+
+    assert_eq!((interrupted.pid, &interrupted.event), (answered.pid, &sent));
+    assert!(host.at_work().is_empty());
+    within(host.idle()).await;
+    assert!(host.pids().is_empty());
+    within(host.invoke(event(&json!({})))).await.unwrap();
+    within(host.idle()).await;
+    assert!(host.interrupt(0).is_none());
+    assert_eq!(host.pids().len(), 1);
+}
+
+#[tokio::test]
 async fn a_process_can_be_killed_the_moment_its_response_is_in() {
     let host = host(|_| {});
     let gate = Gate::open().await;
