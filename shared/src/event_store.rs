@@ -433,7 +433,7 @@ fn attempt_of(attempt: &Attempt) -> AttributeValue {
     ])
 }
 
-/// Reads an item back; the inverse of [`item_of`].
+/// Reads an item back; the inverse of `item_of`.
 pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
     let unreadable = |attribute| StoreError::Unreadable { pk: pk.to_owned(), attribute };
     let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
