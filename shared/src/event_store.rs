@@ -283,6 +283,13 @@ impl EventStore {
                 .send()
                 .await
                 .map_err(|error| self.unavailable(&error))?;
+            // A throttled table answers in part, and what is left out must not look like a workflow that runs.
+            if output.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
+                return Err(StoreError::Unavailable {
+                    table: self.table.clone(),
+                    reason: "answered in part".to_owned(),
+                });
+            }
             for item in output.responses.unwrap_or_default().into_values().flatten() {
                 let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
                 let workflow = pk.strip_prefix(PAUSE_PK_PREFIX).unwrap_or(pk).to_owned();
