@@ -11,7 +11,7 @@ async fn every_part_is_wired_to_the_others() {
     options.workflows = vec!["kyc".to_owned()];
     options.extra_env = vec![("LOG_LEVEL".to_owned(), "debug".to_owned())];
     let stack = Stack::start(options).await.unwrap();
-    for provider in FUNCTIONS {
+    for provider in RECEIVERS {
         let (status, body) = within(stack.send(provider, &[("x-sent", "1")], "{}")).await.unwrap();
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(status, 200);
