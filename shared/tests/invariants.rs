@@ -33,7 +33,7 @@ fn sources(folders: &[&str]) -> Vec<Source> {
                 let (code, tests) = text.split_once("#[cfg(test)]\n").unwrap_or((&text, ""));
                 let path = path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
                 // Below it stand the tests and nothing else, or this would look at too little.
-                let declared = tests.is_empty() || tests.starts_with("mod test");
+                let declared = tests.is_empty() || tests.trim_start_matches("pub(crate) ").starts_with("mod test");
                 assert!(declared && tests.matches("\n}\n").count() <= 1, "{path}: code below #[cfg(test)]");
                 sources.push(Source { path, code: code.to_owned() });
             }
