@@ -72,7 +72,7 @@ pub enum DeliveryState {
 pub struct Attempt {
     pub at: UnixMillis,
     pub by: AttemptBy,
-    /// `delivered`, or the code of the first route that failed.
+    /// The code of the first route that failed; else `delivered`, or `skipped` when no route sent anything.
     pub outcome: String,
     pub http_status: Option<u16>,
     pub ms: u64,
@@ -86,8 +86,17 @@ pub enum AttemptBy {
     Manual,
 }
 
-/// What came out of an attempt on one route: the HTTP status of the success, or the failure.
-pub type RouteOutcome = Result<u16, Failure>;
+/// What came out of an attempt on one route.
+pub type RouteOutcome = Result<Done, Failure>;
+
+/// Nothing is left to do on a route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Done {
+    /// Returning.AI answered success.
+    Delivered { http_status: u16 },
+    /// Another event of the customer's has used the route's `once_per`.
+    Skipped,
+}
 
 /// Why a message was not delivered, and what is to be done about it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -164,6 +173,15 @@ impl AttemptBy {
             Self::First => "first",
             Self::Redrive => "redrive",
             Self::Manual => "manual",
+        }
+    }
+}
+
+impl Done {
+    fn http_status(self) -> Option<u16> {
+        match self {
+            Self::Delivered { http_status } => Some(http_status),
+            Self::Skipped => None,
         }
     }
 }
@@ -275,13 +293,18 @@ impl EventRecord {
         }
 
         let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
-        let last = failure.map(Ok).or_else(|| outcomes.last().and_then(|(_, outcome)| outcome.as_ref().ok()).map(Err));
+        let delivered = outcomes.iter().rev().find_map(|(_, outcome)| outcome.as_ref().ok()?.http_status());
+        let (outcome, http_status) = match (failure, delivered) {
+            (Some(failure), _) => (failure.code, failure.status),
+            (None, Some(status)) => ("delivered", Some(status)),
+            (None, None) => ("skipped", None),
+        };
         after.last_error = failure.map(Failure::summary);
         after.history.push(Attempt {
             at: began_at,
             by,
-            outcome: failure.map_or("delivered", |failure| failure.code).to_owned(),
-            http_status: last.and_then(|last| last.map_or_else(|status| Some(*status), |failure| failure.status)),
+            outcome: outcome.to_owned(),
+            http_status,
             ms: u64::try_from(now.since(began_at).as_millis()).unwrap_or(u64::MAX),
         });
         let surplus = after.history.len().saturating_sub(MAX_HISTORY);
@@ -341,7 +364,8 @@ impl RouteDelivery {
 
     fn after(outcome: &RouteOutcome, now: UnixMillis) -> Self {
         match outcome {
-            Ok(_) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },
+            Ok(Done::Delivered { .. }) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },
+            Ok(Done::Skipped) => Self { state: DeliveryState::Skipped, code: None, at: Some(now) },
             Err(failure) => Self {
                 state: if failure.for_good { DeliveryState::Dead } else { DeliveryState::Pending },
                 code: Some(failure.summary()),

@@ -16,9 +16,13 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use reqwest::{Client, Request, Response, redirect};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Request, Response, StatusCode, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::time::timeout;
+
+use crate::clock::UnixMillis;
 
 /// The client, cheap to clone. Mozilla's roots are compiled in: reading the system's takes longer than all else at start.
 #[derive(Clone, Debug)]
@@ -34,6 +38,29 @@ pub enum HttpSetupError {
     #[error("the HTTP client could not be set up")]
     Client(#[source] reqwest::Error),
 }
+
+/// An answer, read as far as anybody needs it.
+pub struct Answer {
+    pub status: StatusCode,
+    /// How long the other side asks us to wait.
+    pub retry_after: Option<Duration>,
+    /// At most [`MAX_ANSWER_BYTES`] and a chunk.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. The other side may have done what was asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ExchangeError {
+    #[error("no connection")]
+    ConnectionFailed,
+    #[error("the connection was lost")]
+    ConnectionLost,
+    #[error("no answer in time")]
+    Timeout,
+}
+
+/// Answers are a few hundred bytes; of a longer one this much is read.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is one to give up on.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -81,6 +108,67 @@ impl Http {
         }
         .map_err(reqwest::Error::without_url)
     }
+
+    /// Sends `request` and reads the answer, whatever its status, within `limit`.
+    ///
+    /// # Errors
+    /// Tells how the exchange broke off.
+    pub async fn exchange(
+        &self,
+        request: Request,
+        limit: Duration,
+        now: UnixMillis,
+    ) -> Result<Answer, ExchangeError> {
+        match timeout(limit, self.read_answer(request, now)).await {
+            Ok(result) => result.map_err(|error| ExchangeError::from(&error)),
+            Err(_) => Err(ExchangeError::Timeout),
+        }
+    }
+
+    async fn read_answer(&self, request: Request, now: UnixMillis) -> Result<Answer, reqwest::Error> {
+        let mut response = self.send(request).await?;
+        let status = response.status();
+        let retry_after = retry_after(response.headers(), now);
+        let mut body = Vec::new();
+        while body.len() < MAX_ANSWER_BYTES
+            && let Some(chunk) = response.chunk().await?
+        {
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, retry_after, body })
+    }
+}
+
+impl ExchangeError {
+    /// Stable once shipped.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ConnectionFailed => "connection_failed",
+            Self::ConnectionLost => "connection_lost",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+impl From<&reqwest::Error> for ExchangeError {
+    fn from(error: &reqwest::Error) -> Self {
+        match () {
+            () if error.is_timeout() => Self::Timeout,
+            () if error.is_connect() => Self::ConnectionFailed,
+            () => Self::ConnectionLost,
+        }
+    }
+}
+
+/// `Retry-After` in seconds or as a date; `None` when there is none that reads.
+fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = aws_smithy_types::DateTime::from_str(text, aws_smithy_types::date_time::Format::HttpDate).ok()?;
+    let at = UnixMillis(u64::try_from(date.to_millis().ok()?).ok()?);
+    Some(at.since(now))
 }
 
 /// True for a connection that was closed or reset under the request; false for a refused one, a timeout, or a bad answer.

@@ -67,15 +67,20 @@ impl<'t> Document<'t> {
     /// every level, and cut. A named member goes with its comma, a named array element becomes `null` (the others keep
     /// their places), and so does the whole document when the empty pointer names it. All else keeps its bytes.
     pub fn without(&self, cut: &[Pointer]) -> Cow<'t, str> {
-        let mut gaps = self.gaps(cut);
+        let gaps = self.gaps_of_pointers(cut);
+        self.text_without(gaps, 0..self.text.len())
+    }
+
+    /// This part of the text without the gaps that lie in it.
+    fn text_without(&self, mut gaps: Vec<Gap>, part: Range<usize>) -> Cow<'t, str> {
         if gaps.is_empty() {
-            return Cow::Borrowed(self.text);
+            return Cow::Borrowed(&self.text[part]);
         }
         // A gap inside another one comes after it, and is skipped below.
         gaps.sort_unstable_by_key(|gap| gap.bytes.start);
 
-        let mut kept = String::with_capacity(self.text.len());
-        let mut at = 0;
+        let mut kept = String::with_capacity(part.len());
+        let mut at = part.start;
         for gap in &gaps {
             if gap.bytes.start >= at {
                 kept.push_str(&self.text[at..gap.bytes.start]);
@@ -83,7 +88,7 @@ impl<'t> Document<'t> {
                 at = gap.bytes.end;
             }
         }
-        kept.push_str(&self.text[at..]);
+        kept.push_str(&self.text[at..part.end]);
         Cow::Owned(kept)
     }
 
@@ -96,7 +101,7 @@ impl<'t> Document<'t> {
     }
 
     /// What to leave out so that nothing named by `cut` remains. Gaps are disjoint or nested.
-    fn gaps(&self, cut: &[Pointer]) -> Vec<Gap> {
+    fn gaps_of_pointers(&self, cut: &[Pointer]) -> Vec<Gap> {
         let mut gaps = Vec::new();
         let mut named: Vec<(u32, Place)> = Vec::new();
         for pointer in cut {
@@ -118,7 +123,13 @@ impl<'t> Document<'t> {
         }
         named.sort_unstable();
         named.dedup();
+        gaps.extend(self.gaps_of_places(&named));
+        gaps
+    }
 
+    /// What to leave out so that none of these places remains; they are in order, each with the container it is in.
+    fn gaps_of_places(&self, named: &[(u32, Place)]) -> Vec<Gap> {
+        let mut gaps = Vec::new();
         for same_container in named.chunk_by(|a, b| a.0 == b.0) {
             let container = self.value(same_container[0].0);
             let mut cut = same_container.iter().map(|(_, place)| *place).peekable();
@@ -211,6 +222,21 @@ impl<'d> Value<'d> {
     /// The bytes of this value as sent, without the white space around it.
     pub fn source(self) -> &'d str {
         &self.document.text[self.node().bytes()]
+    }
+
+    /// [`source`](Self::source) without the members, at any depth, whose key is one to `cut`; duplicates go as well.
+    pub fn source_without(self, cut: impl Fn(&Key<'d>) -> bool) -> Cow<'d, str> {
+        let document = self.document;
+        let mut named = Vec::new();
+        for index in self.index..self.node().after {
+            let container = document.value(index);
+            let to_cut = container.places_in(Tag::Object).filter(|place| {
+                let key = document.value(place.name).as_key();
+                key.is_some_and(|key| cut(&key))
+            });
+            named.extend(to_cut.map(|place| (index, place)));
+        }
+        document.text_without(document.gaps_of_places(&named), self.node().bytes())
     }
 
     /// What `JSON.stringify(JSON.parse(source))` gives.

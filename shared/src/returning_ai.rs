@@ -1,4 +1,4 @@
-//! The one door to Returning.AI: handshake, session token, workflow webhook (`docs/contracts/returning-ai.md`).
+//! The one door to Returning.AI: workflow webhooks behind a handshake, and incoming webhooks (`docs/contracts/returning-ai.md`).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -6,34 +6,45 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Request, StatusCode, Url};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Request, Url};
 use serde_json::Value;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
-use crate::event::{Failure, RouteOutcome};
-use crate::http::Http;
-use crate::secrets::{CachedSecret, Problem, Versions};
+use crate::event::{Done, Failure, RouteOutcome};
+use crate::http::{Answer, Http};
+use crate::routes::Destination;
+use crate::secrets::{CachedSecret, Problem, SAFE_URL, Versions, is_safe_url};
 
-/// One client for all workflows, with their session tokens.
+/// One client for all workflows and incoming webhooks, with the workflows' session tokens.
 pub struct ReturningAi {
     http: Http,
-    workflows: CachedSecret<Workflows>,
+    webhooks: CachedSecret<Webhooks>,
     clock: Clock,
     sessions: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Session>>>>>,
 }
 
-/// What the secret `RETURNING_AI_SECRET_ID` says, by workflow name.
-pub struct Workflows(HashMap<String, Workflow>);
+/// What the secret `RETURNING_AI_SECRET_ID` says, by name.
+pub struct Webhooks {
+    workflows: HashMap<String, Workflow>,
+    incoming: HashMap<String, IncomingWebhook>,
+}
 
 struct Workflow {
     handshake_url: Option<Url>,
     webhook_url: Url,
-    /// The API key under its header; marked sensitive, so that it is not shown.
-    api_key: (HeaderName, HeaderValue),
+    api_key: ApiKey,
 }
+
+struct IncomingWebhook {
+    url: Url,
+    api_key: Option<ApiKey>,
+}
+
+/// An API key under its header; marked sensitive, so that it is not shown.
+type ApiKey = (HeaderName, HeaderValue);
 
 /// A session token and when to stop using it.
 struct Session {
@@ -50,40 +61,38 @@ const DEFAULT_TOKEN_LIFE_S: u64 = 300;
 /// One call to Returning.AI: long enough for a slow workflow, short enough for three tries within an invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Answers are a few dozen bytes; of a longer one this much is read.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
 static SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl ReturningAi {
-    pub fn new(http: Http, workflows: CachedSecret<Workflows>, clock: Clock) -> Self {
-        Self { http, workflows, clock, sessions: Mutex::default() }
+    pub fn new(http: Http, webhooks: CachedSecret<Webhooks>, clock: Clock) -> Self {
+        Self { http, webhooks, clock, sessions: Mutex::default() }
     }
 
-    /// Delivers `message` to `workflow`, with a new handshake where there is no live session token. Ends by `deadline`.
+    /// Delivers `message`: to a workflow with a live session token, or to an incoming webhook with its API key. Ends by
+    /// `deadline`.
     ///
-    /// An answer of 401 or 403 drops the token; one more handshake and one more try follow at once.
+    /// A workflow's answer of 401 or 403 drops the token; one more handshake and one more try follow at once.
     ///
     /// # Errors
     /// The failure says whether it passes.
-    pub async fn deliver(&self, name: &str, message: &Bytes, deadline: Instant) -> RouteOutcome {
-        timeout_at(deadline, self.deliver_in_time(name, message))
+    pub async fn deliver(&self, to: &Destination, message: &Bytes, deadline: Instant) -> RouteOutcome {
+        timeout_at(deadline, self.deliver_in_time(to, message))
             .await
             .unwrap_or_else(|_| Err(Failure::passing("timeout")))
     }
 
-    async fn deliver_in_time(&self, name: &str, message: &Bytes) -> RouteOutcome {
+    async fn deliver_in_time(&self, to: &Destination, message: &Bytes) -> RouteOutcome {
         let unavailable = |_| Failure::passing("workflows_unavailable");
-        let workflows = self.workflows.value().await.map_err(unavailable)?;
+        let webhooks = self.webhooks.value().await.map_err(unavailable)?;
         kill_point("workflows_read");
-        let outcome = self.deliver_with(&workflows, name, message).await;
-        // Somebody may have added the workflow, or changed its key, since the secret was read.
+        let outcome = self.deliver_with(&webhooks, to, message).await;
+        // Somebody may have added the webhook, or changed its key, since the secret was read.
         match outcome {
-            Err(failure) if workflows.may_be_outdated(name, &failure) => {
-                match self.workflows.newer_than(&workflows).await.map_err(unavailable)? {
-                    Some(newer) => self.deliver_with(&newer, name, message).await,
+            Err(failure) if webhooks.may_be_outdated(to, &failure) => {
+                match self.webhooks.newer_than(&webhooks).await.map_err(unavailable)? {
+                    Some(newer) => self.deliver_with(&newer, to, message).await,
                     None => Err(failure),
                 }
             }
@@ -91,30 +100,40 @@ impl ReturningAi {
         }
     }
 
-    /// Reads the workflows ahead of their first use, or again before they are old.
+    /// Reads the secret ahead of its first use, or again before it is old.
     pub async fn prepare(&self) {
-        // A failure is logged there and met again, with its consequences, by the delivery that needs them.
-        let _ = self.workflows.value().await;
-        self.workflows.refresh_ahead().await;
+        // A failure is logged there and met again, with its consequences, by the delivery that needs the secret.
+        let _ = self.webhooks.value().await;
+        self.webhooks.refresh_ahead().await;
     }
 
-    async fn deliver_with(&self, workflows: &Workflows, name: &str, message: &Bytes) -> RouteOutcome {
-        let workflow = workflows.0.get(name).ok_or_else(|| Failure::passing("workflow_unknown"))?;
-        match self.call(name, workflow, message).await {
-            Err(failure) if failure.code == "unauthorized" && workflow.handshake_url.is_some() => {
-                self.call(name, workflow, message).await
+    async fn deliver_with(&self, webhooks: &Webhooks, to: &Destination, message: &Bytes) -> RouteOutcome {
+        match to {
+            Destination::Workflow(name) => {
+                let unknown = || Failure::passing("workflow_unknown");
+                let workflow = webhooks.workflows.get(name).ok_or_else(unknown)?;
+                match self.call_workflow(name, workflow, message).await {
+                    Err(failure) if failure.code == "unauthorized" && workflow.handshake_url.is_some() => {
+                        self.call_workflow(name, workflow, message).await
+                    }
+                    outcome => outcome,
+                }
             }
-            outcome => outcome,
+            Destination::IncomingWebhook(name) => {
+                let unknown = || Failure::passing("incoming_webhook_unknown");
+                let webhook = webhooks.incoming.get(name).ok_or_else(unknown)?;
+                self.post(&webhook.url, webhook.api_key.clone(), message.clone()).await?.outcome()
+            }
         }
     }
 
-    async fn call(&self, name: &str, workflow: &Workflow, message: &Bytes) -> RouteOutcome {
+    async fn call_workflow(&self, name: &str, workflow: &Workflow, message: &Bytes) -> RouteOutcome {
         let (header, value) = match &workflow.handshake_url {
             Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url).await?),
             None => workflow.api_key.clone(),
         };
         kill_point("handshaken");
-        let answer = self.post(&workflow.webhook_url, [(header, value.clone())], message.clone()).await?;
+        let answer = self.post(&workflow.webhook_url, Some((header, value.clone())), message.clone()).await?;
         let outcome = answer.outcome();
         if matches!(&outcome, Err(failure) if failure.code == "unauthorized") {
             self.drop_session(name, &value).await;
@@ -134,7 +153,7 @@ impl ReturningAi {
         if let Some(session) = session.as_ref().filter(|session| self.clock.now() < session.ends_at) {
             return Ok(session.token.clone());
         }
-        let answer = self.post(handshake_url, [workflow.api_key.clone()], Bytes::new()).await?;
+        let answer = self.post(handshake_url, Some(workflow.api_key.clone()), Bytes::new()).await?;
         let fresh = answer.session(self.clock.now())?;
         let token = fresh.token.clone();
         *session = Some(fresh);
@@ -155,44 +174,20 @@ impl ReturningAi {
         Arc::clone(sessions.entry(name.to_owned()).or_default())
     }
 
-    async fn post(&self, url: &Url, headers: [(HeaderName, HeaderValue); 1], body: Bytes) -> Result<Answer, Failure> {
+    async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<Answer, Failure> {
         let mut request = Request::new(reqwest::Method::POST, url.clone());
         request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
-        request.headers_mut().extend(headers);
+        request.headers_mut().extend(header);
         *request.body_mut() = Some(body.into());
-
-        match timeout(CALL_TIMEOUT, self.exchange(request)).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Failure::passing(connection_failure(&error))),
-            Err(_) => Err(Failure::passing("timeout")),
-        }
+        let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
+        answer.map_err(|error| Failure::passing(error.code()))
     }
-
-    async fn exchange(&self, request: Request) -> Result<Answer, reqwest::Error> {
-        let mut response = self.http.send(request).await?;
-        let status = response.status();
-        let retry_after = retry_after(response.headers(), self.clock.now());
-        let mut body = Vec::new();
-        while body.len() < MAX_ANSWER_BYTES
-            && let Some(chunk) = response.chunk().await?
-        {
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, retry_after, body })
-    }
-}
-
-/// What Returning.AI answered.
-struct Answer {
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    body: Vec<u8>,
 }
 
 impl Answer {
     /// The outcome of a message: success is 2xx and `success` not false.
     fn outcome(&self) -> RouteOutcome {
-        self.json().map(|_| self.status.as_u16())
+        self.json().map(|_| Done::Delivered { http_status: self.status.as_u16() })
     }
 
     /// The session that a handshake opened.
@@ -239,28 +234,7 @@ impl Answer {
     }
 }
 
-fn connection_failure(error: &reqwest::Error) -> &'static str {
-    if error.is_timeout() {
-        "timeout"
-    } else if error.is_connect() {
-        "connection_failed"
-    } else {
-        "connection_lost"
-    }
-}
-
-/// `Retry-After` in seconds or as a date; `None` when there is none that reads.
-fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = aws_smithy_types::DateTime::from_str(text, aws_smithy_types::date_time::Format::HttpDate).ok()?;
-    let at = UnixMillis(u64::try_from(date.to_millis().ok()?).ok()?);
-    Some(at.since(now))
-}
-
-impl Workflows {
+impl Webhooks {
     /// Reads the secret's current version.
     ///
     /// # Errors
@@ -272,74 +246,123 @@ impl Workflows {
             .get("workflows")
             .and_then(Value::as_object)
             .ok_or_else(|| Problem { field: "workflows".to_owned(), expected: "an object of name and workflow" })?;
-        let workflows = workflows
-            .iter()
-            .map(|(name, workflow)| Ok((name.clone(), Workflow::parse(name, workflow)?)))
-            .collect::<Result<_, Problem>>()?;
-        Ok(Self(workflows))
+        let incoming = secret
+            .get("incoming_webhooks")
+            .map_or(Some(&serde_json::Map::new()), Value::as_object)
+            .cloned()
+            .ok_or_else(|| Problem {
+                field: "incoming_webhooks".to_owned(),
+                expected: "an object of name and incoming webhook",
+            })?;
+        let workflows = workflows.iter().map(|(name, workflow)| Ok((name.clone(), Workflow::parse(name, workflow)?)));
+        let incoming = incoming.iter().map(|(name, webhook)| Ok((name.clone(), IncomingWebhook::parse(name, webhook)?)));
+        Ok(Self {
+            workflows: workflows.collect::<Result<_, Problem>>()?,
+            incoming: incoming.collect::<Result<_, Problem>>()?,
+        })
     }
 
-    /// Whether a newer secret may help: the workflow is not in this one, or the API key in it was refused.
-    fn may_be_outdated(&self, name: &str, failure: &Failure) -> bool {
-        let legacy = || self.0.get(name).is_some_and(|workflow| workflow.handshake_url.is_none());
+    /// Whether a newer secret may help: the webhook is not in this one, or the API key in it was refused.
+    fn may_be_outdated(&self, to: &Destination, failure: &Failure) -> bool {
+        let uses_a_session = match to {
+            Destination::Workflow(name) => {
+                self.workflows.get(name).is_some_and(|workflow| workflow.handshake_url.is_some())
+            }
+            Destination::IncomingWebhook(_) => false,
+        };
         match failure.code {
-            "workflow_unknown" | "handshake_refused" => true,
-            "unauthorized" => legacy(),
+            "workflow_unknown" | "incoming_webhook_unknown" | "handshake_refused" => true,
+            "unauthorized" => !uses_a_session,
             _ => false,
         }
     }
 
-    /// The workflows' names, in no order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.keys().map(String::as_str)
+    /// Whether the secret says where this is.
+    pub fn knows(&self, to: &Destination) -> bool {
+        match to {
+            Destination::Workflow(name) => self.workflows.contains_key(name),
+            Destination::IncomingWebhook(name) => self.incoming.contains_key(name),
+        }
+    }
+
+    /// All that the secret names, in no order.
+    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
+        let workflows = self.workflows.keys().cloned().map(Destination::Workflow);
+        workflows.chain(self.incoming.keys().cloned().map(Destination::IncomingWebhook))
     }
 }
 
-impl fmt::Debug for Workflows {
+impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Workflows({} of them)", self.0.len())
+        write!(f, "Webhooks({} workflows, {} incoming)", self.workflows.len(), self.incoming.len())
     }
 }
 
 impl Workflow {
     fn parse(name: &str, workflow: &Value) -> Result<Self, Problem> {
-        let problem = |field: &str, expected| Problem { field: format!("workflows.{name}.{field}"), expected };
-        let text = |field: &str| workflow.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let url = |field: &str| {
-            text(field)
-                .and_then(|text| Url::parse(text).ok())
-                .filter(is_safe)
-                .ok_or_else(|| problem(field, "an https URL, or an http one on this machine"))
-        };
-        let mut api_key = text("api_key")
-            .and_then(|key| HeaderValue::from_str(key).ok())
-            .ok_or_else(|| problem("api_key", "a non-empty string that a header can hold"))?;
-        api_key.set_sensitive(true);
-
-        let given = |field: &str| workflow.get(field).filter(|value| !value.is_null()).map(|value| value.as_str());
-        let header = match given("api_key_header") {
+        let fields = Fields { of: format!("workflows.{name}"), values: workflow };
+        let api_key = fields.header_value("api_key")?;
+        let header = match fields.given("api_key_header") {
             None | Some(Some("authorization")) => AUTHORIZATION,
             Some(Some("x-api-key")) => API_KEY.clone(),
-            Some(_) => return Err(problem("api_key_header", "\"authorization\" or \"x-api-key\"")),
+            Some(_) => return Err(fields.problem("api_key_header", "\"authorization\" or \"x-api-key\"")),
         };
-        let handshake_url = match given("mode") {
-            None | Some(Some("session")) => Some(url("handshake_url")?),
+        let handshake_url = match fields.given("mode") {
+            None | Some(Some("session")) => Some(fields.url("handshake_url")?),
             Some(Some("legacy")) => None,
-            Some(_) => return Err(problem("mode", "\"session\" or \"legacy\"")),
+            Some(_) => return Err(fields.problem("mode", "\"session\" or \"legacy\"")),
         };
-        Ok(Self { handshake_url, webhook_url: url("webhook_url")?, api_key: (header, api_key) })
+        Ok(Self { handshake_url, webhook_url: fields.url("webhook_url")?, api_key: (header, api_key) })
     }
 }
 
-/// Keys and customers' facts travel encrypted, or do not leave the machine.
-fn is_safe(url: &Url) -> bool {
-    match (url.scheme(), url.host_str()) {
-        ("https", Some(_)) => true,
-        ("http", Some(host)) => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+impl IncomingWebhook {
+    fn parse(name: &str, webhook: &Value) -> Result<Self, Problem> {
+        let fields = Fields { of: format!("incoming_webhooks.{name}"), values: webhook };
+        // Where Returning.AI wants the IV and the tag is not documented: no message is better than one nobody can read.
+        if fields.given("encryption").is_some() {
+            return Err(fields.problem("encryption", "none: encrypted incoming webhooks cannot be served; switch it off"));
         }
-        _ => false,
+        let api_key = match fields.given("api_key") {
+            None => None,
+            Some(_) => Some((API_KEY.clone(), fields.header_value("api_key")?)),
+        };
+        Ok(Self { url: fields.url("url")?, api_key })
+    }
+}
+
+/// One entry of the secret.
+struct Fields<'v> {
+    of: String,
+    values: &'v Value,
+}
+
+impl Fields<'_> {
+    /// `None` when absent or null, `Some(None)` when it is no text.
+    fn given(&self, field: &str) -> Option<Option<&str>> {
+        self.values.get(field).filter(|value| !value.is_null()).map(Value::as_str)
+    }
+
+    fn text(&self, field: &str) -> Option<&str> {
+        self.given(field).flatten().filter(|text| !text.is_empty())
+    }
+
+    fn url(&self, field: &str) -> Result<Url, Problem> {
+        let url = self.text(field).and_then(|text| Url::parse(text).ok()).filter(is_safe_url);
+        url.ok_or_else(|| self.problem(field, SAFE_URL))
+    }
+
+    fn header_value(&self, field: &str) -> Result<HeaderValue, Problem> {
+        let mut value = self
+            .text(field)
+            .and_then(|text| HeaderValue::from_str(text).ok())
+            .ok_or_else(|| self.problem(field, "a non-empty string that a header can hold"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    fn problem(&self, field: &str, expected: &'static str) -> Problem {
+        Problem { field: format!("{}.{field}", self.of), expected }
     }
 }
 

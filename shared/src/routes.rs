@@ -1,12 +1,13 @@
 //! `routes.toml`: which event goes where. JSON Pointers only, no language of our own.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+pub mod credentials;
+mod reader;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::json::{Pointer, Value};
+use crate::provider_api::ProviderApi;
 
 /// The routes, in the order of the file, and what is cut from bodies before they are stored.
 #[derive(Debug)]
@@ -21,26 +22,66 @@ pub struct Route {
     /// Unique; part of the idempotency key, so it must not change while events are pending.
     pub name: String,
     pub provider: String,
-    /// Name of the workflow in the secret `RETURNING_AI_SECRET_ID`.
-    pub workflow: String,
+    pub destination: Destination,
     /// Returning.AI's `eventType`.
     pub event_type: String,
-    /// Where the customer's id may be, first to last.
-    pub customer: Vec<Pointer>,
+    /// Where the customer's id may be found, first to last.
+    pub customer: Vec<CustomerSource>,
+    /// Of each customer only the first event is delivered by this route.
+    pub once_per_customer: bool,
+    /// The name under which the message carries its idempotency key.
+    pub idempotency_field: String,
     pub fields: Vec<Field>,
     events: Vec<EventPattern>,
     /// Any of them must hold; none means no condition.
     when: Vec<Condition>,
 }
 
+/// Where a route delivers to, by its name in the secret `RETURNING_AI_SECRET_ID`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Destination {
+    Workflow(String),
+    IncomingWebhook(String),
+}
+
+/// One way to find out who the customer is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CustomerSource {
+    /// `/pointer`: the body itself says it.
+    Body(Pointer),
+    /// `link:KIND:/pointer`: the customers table says whom `KIND:value` is.
+    Link { kind: String, pointer: Pointer },
+    /// `KIND:/pointer`: the customers table, or else the provider's API.
+    Api { kind: String, pointer: Pointer },
+}
+
 /// One of the route's own fields of the message.
 #[derive(Debug)]
 pub struct Field {
     pub name: String,
-    /// The first that finds something counts.
-    pub pointers: Vec<Pointer>,
-    /// False makes the delivery dead when nothing is found.
+    pub value: FieldValue,
+    /// False keeps a delivery back that does not have it.
     pub optional: bool,
+}
+
+#[derive(Debug)]
+pub enum FieldValue {
+    /// The first that finds something counts.
+    Body(Vec<Pointer>),
+    /// JSON text, the same in every message.
+    Constant(String),
+    /// What the customers table says of the customer.
+    Customer(CustomerAttribute),
+}
+
+/// What the customers table may know of a customer besides the id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CustomerAttribute {
+    Email,
+    FirstName,
+    LastName,
+    /// MT4/MT5 logins, a list.
+    TradingAccounts,
 }
 
 /// What is wrong with a routes file, and where.
@@ -55,6 +96,23 @@ pub struct RoutesError {
     pub problem: String,
 }
 
+/// Whether a route wants an event, and if not, why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fit<'r> {
+    Matches,
+    OtherProvider,
+    OtherType,
+    /// Of each of its conditions, the first part that does not hold.
+    ConditionFails(Vec<FailedPart<'r>>),
+}
+
+/// The text at `pointer` is none of those that are `accepted`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FailedPart<'r> {
+    pub pointer: &'r Pointer,
+    pub accepted: &'r [String],
+}
+
 #[derive(Debug)]
 enum EventPattern {
     Exactly(String),
@@ -64,24 +122,20 @@ enum EventPattern {
 /// Each pointer must find one of its accepted texts.
 type Condition = Vec<(Pointer, Vec<String>)>;
 
+/// Returning.AI has no documented name for it; a route may choose another.
+pub const DEFAULT_IDEMPOTENCY_FIELD: &str = "idempotencyKey";
+
 /// Fields that every message has, and that a route must not set.
 pub const RESERVED_FIELDS: [&str; 6] =
-    ["eventType", "customerId", "occurredAt", "idempotencyKey", "source", "sourceEventType"];
-
-/// A name that holds one of these, whatever its case and separators, is taken for a credential.
-const CREDENTIAL_WORDS: [&str; 9] =
-    ["password", "passwd", "passphrase", "secret", "apikey", "accesskey", "privatekey", "token", "credential"];
+    ["eventType", "customerId", "occurredAt", DEFAULT_IDEMPOTENCY_FIELD, "source", "sourceEventType"];
 
 impl Routes {
-    /// Reads and checks a routes file; `file` is its name for errors.
+    /// Reads and checks a routes file; `file` is its name for errors, `apis` are those that its `customer` may ask.
     ///
     /// # Errors
     /// The first thing wrong, with line and column.
-    pub fn parse(file: &str, text: &str) -> Result<Self, RoutesError> {
-        let reader = Reader { file, text };
-        let document = DeTable::parse(text)
-            .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
-        reader.routes(document.get_ref(), document.span())
+    pub fn parse(file: &str, text: &str, apis: &[ProviderApi]) -> Result<Self, RoutesError> {
+        reader::read(file, text, apis)
     }
 
     /// The routes that want an event, in the order of the file.
@@ -91,11 +145,7 @@ impl Routes {
         event_type: &'r str,
         event: Value<'r>,
     ) -> impl Iterator<Item = &'r Route> {
-        self.routes.iter().filter(move |route| {
-            route.provider == provider
-                && route.events.iter().any(|pattern| pattern.fits(event_type))
-                && (route.when.is_empty() || route.when.iter().any(|condition| holds(condition, event)))
-        })
+        self.routes.iter().filter(move |route| route.wants(provider, event_type, event))
     }
 
     pub fn named(&self, name: &str) -> Option<&Route> {
@@ -106,10 +156,9 @@ impl Routes {
         &self.routes
     }
 
-    /// Every workflow that a route delivers to, once.
-    pub fn workflows(&self) -> Vec<&str> {
-        let names: BTreeSet<&str> = self.routes.iter().map(|route| route.workflow.as_str()).collect();
-        names.into_iter().collect()
+    /// Whatever a route delivers to, once.
+    pub fn destinations(&self) -> BTreeSet<&Destination> {
+        self.routes.iter().map(|route| &route.destination).collect()
     }
 
     /// What is cut from this provider's bodies before they are stored.
@@ -123,6 +172,30 @@ impl Routes {
     }
 }
 
+impl Route {
+    fn wants(&self, provider: &str, event_type: &str, event: Value<'_>) -> bool {
+        self.provider == provider
+            && self.names_type(event_type)
+            && (self.when.is_empty() || self.when.iter().any(|condition| failed_part(condition, event).is_none()))
+    }
+
+    /// As [`Routes::matching`] decides, with the reason.
+    pub fn fit(&self, provider: &str, event_type: &str, event: Value<'_>) -> Fit<'_> {
+        if self.wants(provider, event_type, event) {
+            return Fit::Matches;
+        }
+        match () {
+            () if self.provider != provider => Fit::OtherProvider,
+            () if !self.names_type(event_type) => Fit::OtherType,
+            () => Fit::ConditionFails(self.when.iter().filter_map(|condition| failed_part(condition, event)).collect()),
+        }
+    }
+
+    fn names_type(&self, event_type: &str) -> bool {
+        self.events.iter().any(|pattern| pattern.fits(event_type))
+    }
+}
+
 impl EventPattern {
     fn fits(&self, event_type: &str) -> bool {
         match self {
@@ -132,257 +205,65 @@ impl EventPattern {
     }
 }
 
-fn holds(condition: &Condition, event: Value<'_>) -> bool {
-    condition.iter().all(|(pointer, accepted)| {
-        event.at(pointer).and_then(Value::text).is_some_and(|text| accepted.iter().any(|value| *value == *text))
-    })
+fn failed_part<'c>(condition: &'c Condition, event: Value<'_>) -> Option<FailedPart<'c>> {
+    let holds = |pointer: &Pointer, accepted: &[String]| {
+        let text = event.at(pointer).and_then(Value::text);
+        text.is_some_and(|text| accepted.iter().any(|value| *value == *text))
+    };
+    let (pointer, accepted) = condition.iter().find(|(pointer, accepted)| !holds(pointer, accepted))?;
+    Some(FailedPart { pointer, accepted })
 }
 
-type Item<'i> = Spanned<DeValue<'i>>;
-
-/// Walks the parsed file; every check names the place it is about.
-struct Reader<'i> {
-    file: &'i str,
-    text: &'i str,
-}
-
-impl<'i> Reader<'i> {
-    fn routes(&self, file: &DeTable<'i>, whole: Range<usize>) -> Result<Routes, RoutesError> {
-        self.known_keys(file, &["redact", "route"])?;
-        let mut redact = BTreeMap::new();
-        if let Some(item) = file.get("redact") {
-            for (provider, pointers) in self.table(item, "redact")?.iter() {
-                redact.insert(provider.get_ref().to_string(), self.pointers(pointers, "redact")?);
-            }
-        }
-        let entries = match file.get("route").map(|item| (item, item.get_ref().as_array())) {
-            Some((_, Some(entries))) if !entries.is_empty() => entries,
-            Some((item, None)) => return Err(self.expected(item, "route", "written [[route]]")),
-            _ => return Err(self.error(whole, "at least one [[route]] expected".to_owned())),
-        };
-        let mut routes: Vec<Route> = Vec::new();
-        for entry in entries.iter() {
-            let table = self.table(entry, "route")?;
-            let route = self.route(table, entry.span(), &redact)?;
-            if routes.iter().any(|earlier| earlier.name == route.name) {
-                let span = table.get("name").map_or(entry.span(), Spanned::span);
-                return Err(self.error(span, format!("a route named `{}` stands above already", route.name)));
-            }
-            routes.push(route);
-        }
-        Ok(Routes { routes, redact })
-    }
-
-    fn route(
-        &self,
-        table: &DeTable<'i>,
-        span: Range<usize>,
-        redact: &BTreeMap<String, Vec<Pointer>>,
-    ) -> Result<Route, RoutesError> {
-        self.known_keys(
-            table,
-            &["name", "provider", "events", "when", "workflow", "event_type", "customer", "fields"],
-        )?;
-        let required = |key: &str| {
-            table.get(key).ok_or_else(|| self.error(span.clone(), format!("`{key}` is missing from this route")))
-        };
-        let provider = self.string(required("provider")?, "provider")?;
-        let hidden = redact.get(&provider).map_or(&[][..], Vec::as_slice);
-
-        let name_item = required("name")?;
-        let name = self.string(name_item, "name")?;
-        if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            return Err(self.expected(name_item, "name", "made of letters, digits, `-` and `_`"));
-        }
-        let mut events = Vec::new();
-        for item in self.list(required("events")?, "events")? {
-            events.push(self.event_pattern(item)?);
-        }
-        let when = match table.get("when") {
-            Some(item) => self.conditions(item)?,
-            None => Vec::new(),
-        };
-        let customer_item = required("customer")?;
-        let customer = self.pointers(customer_item, "customer")?;
-        self.may_be_sent("`customer`", &customer, customer_item.span(), hidden)?;
-        let fields = match table.get("fields") {
-            Some(item) => self
-                .table(item, "fields")?
-                .iter()
-                .map(|(key, item)| self.field(key, item, hidden))
-                .collect::<Result<_, _>>()?,
-            None => Vec::new(),
-        };
-        Ok(Route {
-            name,
-            provider,
-            workflow: self.string(required("workflow")?, "workflow")?,
-            event_type: self.string(required("event_type")?, "event_type")?,
-            customer,
-            fields,
-            events,
-            when,
-        })
-    }
-
-    fn event_pattern(&self, item: &Item<'i>) -> Result<EventPattern, RoutesError> {
-        let text = self.string(item, "events")?;
-        match text.strip_suffix('*') {
-            Some(prefix) if !prefix.contains('*') => Ok(EventPattern::Prefix(prefix.to_owned())),
-            None if !text.contains('*') => Ok(EventPattern::Exactly(text)),
-            _ => Err(self.expected(item, "events", "an event type, or the beginning of one and a `*`")),
-        }
-    }
-
-    /// One table, all of which must hold, or a list of such tables, any of which must.
-    fn conditions(&self, item: &Item<'i>) -> Result<Vec<Condition>, RoutesError> {
-        match item.get_ref() {
-            DeValue::Array(_) => self.list(item, "when")?.into_iter().map(|table| self.condition(table)).collect(),
-            _ => Ok(vec![self.condition(item)?]),
-        }
-    }
-
-    /// Not empty: a condition that always holds is one that somebody forgot to write.
-    fn condition(&self, item: &Item<'i>) -> Result<Condition, RoutesError> {
-        let table = self.table(item, "when")?;
-        if table.is_empty() {
-            return Err(self.expected(item, "when", "a table that is not empty"));
-        }
-        table
-            .iter()
-            .map(|(key, accepted)| {
-                let pointer = Pointer::parse(key.get_ref())
-                    .map_err(|error| self.error(key.span(), format!("`when`: {error}")))?;
-                let accepted = self.list(accepted, "when")?;
-                let accepted = accepted.into_iter().map(|item| self.string(item, "when")).collect::<Result<_, _>>()?;
-                Ok((pointer, accepted))
-            })
-            .collect()
-    }
-
-    fn field(
-        &self,
-        key: &Spanned<std::borrow::Cow<'i, str>>,
-        item: &Item<'i>,
-        redacted: &[Pointer],
-    ) -> Result<Field, RoutesError> {
-        let name = key.get_ref().to_string();
-        if RESERVED_FIELDS.contains(&name.as_str()) {
-            return Err(self.error(key.span(), format!("`{name}` is in every message already; choose another name")));
-        }
-        let (source, optional) = match item.get_ref() {
-            DeValue::Table(table) => {
-                self.known_keys(table, &["pointer", "optional"])?;
-                let source = table
-                    .get("pointer")
-                    .ok_or_else(|| self.error(item.span(), format!("field `{name}`: `pointer` is missing")))?;
-                let optional = match table.get("optional") {
-                    Some(flag) => {
-                        flag.get_ref().as_bool().ok_or_else(|| self.expected(flag, "optional", "true or false"))?
-                    }
-                    None => false,
-                };
-                (source, optional)
-            }
-            _ => (item, false),
-        };
-        let pointers = self.pointers(source, &name)?;
-
-        if looks_like_a_credential(&name) {
-            return Err(self.error(key.span(), format!("field `{name}` looks like a credential; it must not be sent")));
-        }
-        self.may_be_sent(&format!("field `{name}`"), &pointers, key.span(), redacted)?;
-        Ok(Field { name, pointers, optional })
-    }
-
-    /// What leaves for Returning.AI is no credential, and is still there after redaction.
-    fn may_be_sent(
-        &self,
-        what: &str,
-        pointers: &[Pointer],
-        span: Range<usize>,
-        redacted: &[Pointer],
-    ) -> Result<(), RoutesError> {
-        if let Some(pointer) = pointers.iter().find(|pointer| leads_to_a_credential(pointer)) {
-            let problem = format!("{what}: `{pointer}` looks like a credential; it must not be sent");
-            return Err(self.error(span, problem));
-        }
-        if let Some(cut) = redacted.iter().find(|cut| pointers.iter().any(|pointer| is_within(pointer, cut))) {
-            return Err(self.error(span, format!("{what} lies in `{cut}`, which [redact] cuts away")));
-        }
-        Ok(())
-    }
-
-    /// One pointer or a list of them.
-    fn pointers(&self, item: &Item<'i>, key: &str) -> Result<Vec<Pointer>, RoutesError> {
-        let items = match item.get_ref() {
-            DeValue::String(_) => vec![item],
-            _ => self.list(item, key)?,
-        };
-        items
-            .into_iter()
-            .map(|item| {
-                let text = self.string(item, key)?;
-                Pointer::parse(&text)
-                    .ok()
-                    .filter(|_| !text.is_empty())
-                    .ok_or_else(|| self.expected(item, key, "a JSON Pointer such as \"/data/user_id\""))
-            })
-            .collect()
-    }
-
-    fn known_keys(&self, table: &DeTable<'i>, known: &[&str]) -> Result<(), RoutesError> {
-        match table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
-            None => Ok(()),
-            Some(key) => Err(self
-                .error(key.span(), format!("`{}` is not known here; known are {}", key.get_ref(), known.join(", ")))),
-        }
-    }
-
-    fn table<'t>(&self, item: &'t Item<'i>, key: &str) -> Result<&'t DeTable<'i>, RoutesError> {
-        item.get_ref().as_table().ok_or_else(|| self.expected(item, key, "a table"))
-    }
-
-    /// A list that is not empty.
-    fn list<'t>(&self, item: &'t Item<'i>, key: &str) -> Result<Vec<&'t Item<'i>>, RoutesError> {
-        let list: Vec<_> = item.get_ref().as_array().map(|array| array.iter().collect()).unwrap_or_default();
-        if list.is_empty() { Err(self.expected(item, key, "a list that is not empty")) } else { Ok(list) }
-    }
-
-    /// A string that is not empty.
-    fn string(&self, item: &Item<'i>, key: &str) -> Result<String, RoutesError> {
-        let text = item.get_ref().as_str().filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| self.expected(item, key, "a string that is not empty"))
-    }
-
-    fn expected(&self, item: &Item<'i>, key: &str, expected: &str) -> RoutesError {
-        self.error(item.span(), format!("`{key}`: {expected} expected"))
-    }
-
-    fn error(&self, span: Range<usize>, problem: String) -> RoutesError {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        RoutesError {
-            file: self.file.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            problem,
+impl Destination {
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Workflow(name) | Self::IncomingWebhook(name) => name,
         }
     }
 }
 
-fn looks_like_a_credential(name: &str) -> bool {
-    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
-    CREDENTIAL_WORDS.iter().any(|word| plain.contains(word))
+/// The name by which an operator pauses it: a workflow's own, an incoming webhook's with a prefix, since the two kinds may
+/// share a name.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workflow(name) => f.write_str(name),
+            Self::IncomingWebhook(name) => write!(f, "incoming-webhook:{name}"),
+        }
+    }
 }
 
-fn leads_to_a_credential(pointer: &Pointer) -> bool {
-    pointer.tokens().any(looks_like_a_credential)
+/// As in the file.
+impl fmt::Display for CustomerSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(pointer) => write!(f, "{pointer}"),
+            Self::Link { kind, pointer } => write!(f, "link:{kind}:{pointer}"),
+            Self::Api { kind, pointer } => write!(f, "{kind}:{pointer}"),
+        }
+    }
 }
 
-/// True when `pointer` names what `cut` names, or something inside it.
-fn is_within(pointer: &Pointer, cut: &Pointer) -> bool {
-    pointer.as_str().strip_prefix(cut.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+impl CustomerSource {
+    pub fn pointer(&self) -> &Pointer {
+        match self {
+            Self::Body(pointer) | Self::Link { pointer, .. } | Self::Api { pointer, .. } => pointer,
+        }
+    }
+}
+
+impl CustomerAttribute {
+    pub const ALL: [Self; 4] = [Self::Email, Self::FirstName, Self::LastName, Self::TradingAccounts];
+
+    /// As in the file and in the customers table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::TradingAccounts => "trading_accounts",
+        }
+    }
 }
 
 #[cfg(test)]

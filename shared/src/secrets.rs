@@ -1,6 +1,7 @@
 //! The one door to Secrets Manager, and the cache in front of it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use futures_util::future::join;
+use reqwest::Url;
 
 use crate::clock::{Clock, UnixMillis};
 
@@ -209,6 +211,21 @@ impl<T> CachedSecret<T> {
 
     fn kept(&self) -> MutexGuard<'_, Kept<T>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a URL in a secret must be.
+pub const SAFE_URL: &str = "an https URL, or an http one on this machine";
+
+/// Keys and customers' facts travel encrypted, or do not leave the machine.
+pub fn is_safe_url(url: &Url) -> bool {
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => true,
+        ("http", Some(host)) => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        _ => false,
     }
 }
 
