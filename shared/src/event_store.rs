@@ -1,6 +1,7 @@
 //! The one door to the events table: each write has the condition that makes it safe.
 
 pub mod listing;
+pub mod once;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};

@@ -10,17 +10,19 @@
 //! | the durable record and its states | [`event`], [`event_store`] |
 //! | the answer, and what goes on after it | [`receiver`], [`after_ack`] |
 //! | what waits, and who tries again | [`pauses`], [`redrive`] |
+//! | whose customer a provider's id is | [`customers`] |
 //! | the message and its way to Returning.AI | [`message`], [`delivery`], [`retry_plan`], [`returning_ai`] |
 //!
-//! Each outside system has one door: DynamoDB is [`event_store`], Secrets Manager is [`secrets`], Returning.AI is
-//! [`returning_ai`], and all three go through the one client of [`http`]. The environment is read by [`config`] alone,
-//! the clock by [`clock`] alone.
+//! Each outside system has one door: DynamoDB is [`event_store`] and [`customers`], a table each, Secrets Manager is
+//! [`secrets`], Returning.AI is [`returning_ai`], and all go through the one client of [`http`]. The environment is read
+//! by [`config`] alone, the clock by [`clock`] alone.
 
 pub mod after_ack;
 pub mod api_gateway;
 pub mod aws;
 pub mod clock;
 pub mod config;
+pub mod customers;
 pub mod delivery;
 pub mod event;
 pub mod event_store;
