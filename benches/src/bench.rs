@@ -18,8 +18,6 @@ use shared::routes::Routes;
 use crate::build::Binaries;
 use crate::measure::measure;
 
-const ROUTES: &str = include_str!("../../routes.toml");
-
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1) {
         Some(argument) if argument == put_item::ARGUMENT => put_item::serve(),
@@ -30,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn bench(functions: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let binaries = Binaries::build(functions)?;
-    let routes = Routes::parse("routes.toml", ROUTES)?;
+    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS)?;
     let mut workflows: Vec<_> = routes.all().iter().map(|route| route.workflow.clone()).collect();
     workflows.sort_unstable();
     workflows.dedup();

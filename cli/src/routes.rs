@@ -56,7 +56,7 @@ impl Routes {
 
 /// The routes of a file, each of a provider that there is.
 pub(crate) fn parse(name: &str, text: &str) -> Result<routes::Routes, Failure> {
-    let routes = routes::Routes::parse(name, text).map_err(|error| unsound(&error, text))?;
+    let routes = routes::Routes::parse(name, text, routes_file::APIS).map_err(|error| unsound(&error, text))?;
     let Some(unknown) = routes.providers().into_iter().find(|provider| Sender::named(provider).is_none()) else {
         return Ok(routes);
     };

@@ -13,6 +13,8 @@ pub struct Config {
     pub table_name: String,
     /// `RETURNING_AI_SECRET_ID`: name or ARN of the workflows.
     pub returning_ai_secret_id: String,
+    /// `CUSTOMERS_TABLE_NAME`: the customers table, for a broker who links customers.
+    pub customers_table_name: Option<String>,
     /// `LOG_LEVEL`; `info` unless set.
     pub log_level: LevelFilter,
 }
@@ -87,6 +89,7 @@ impl Config {
             },
             table_name: required(&lookup, "TABLE_NAME")?,
             returning_ai_secret_id: required(&lookup, "RETURNING_AI_SECRET_ID")?,
+            customers_table_name: lookup("CUSTOMERS_TABLE_NAME"),
             log_level: log_level(lookup("LOG_LEVEL"))?,
         })
     }
@@ -111,6 +114,11 @@ impl ReceiverConfig {
             max_body_bytes: max_body_bytes(lookup("MAX_BODY_BYTES"))?,
         })
     }
+}
+
+/// The name or ARN of a provider's API secret, from the variable that the provider's API has for it; `None` unless set.
+pub fn provider_api_secret_id(variable_name: &'static str) -> Option<String> {
+    variable(variable_name)
 }
 
 /// A variable of the process; one that is set to nothing is not set.

@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 
 use crate::clock::UnixMillis;
 use crate::event_store::StoreError;
+use crate::routes::CustomerAttribute;
 use crate::secrets::sdk_reason;
 
 /// The customers table.
@@ -188,8 +189,7 @@ impl CustomerRef {
     /// # Errors
     /// `kind` or `value` is empty, too long, or has characters that it may not have.
     pub fn new(kind: &str, value: &str) -> Result<Self, CustomerRefError> {
-        let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        if kind.is_empty() || !kind.bytes().all(letter) {
+        if !Self::is_kind(kind) {
             return Err(CustomerRefError::Kind);
         }
         if value.is_empty() || value.chars().any(char::is_control) {
@@ -218,6 +218,11 @@ impl CustomerRef {
         Self::new(OWN_KIND, customer_id)
     }
 
+    pub fn is_kind(text: &str) -> bool {
+        let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        !text.is_empty() && text.bytes().all(letter)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -239,6 +244,28 @@ impl Customer {
             last_name: None,
             trading_accounts: Vec::new(),
             updated_at: now,
+        }
+    }
+
+    /// Whether this much is known of the person.
+    pub fn says(&self, attribute: CustomerAttribute) -> bool {
+        match attribute {
+            CustomerAttribute::Email => self.email.is_some(),
+            CustomerAttribute::FirstName => self.first_name.is_some(),
+            CustomerAttribute::LastName => self.last_name.is_some(),
+            CustomerAttribute::TradingAccounts => !self.trading_accounts.is_empty(),
+        }
+    }
+
+    /// The same, and of `other` what this does not say.
+    pub fn completed_by(self, other: Self) -> Self {
+        let accounts = if self.trading_accounts.is_empty() { other.trading_accounts } else { self.trading_accounts };
+        Self {
+            email: self.email.or(other.email),
+            first_name: self.first_name.or(other.first_name),
+            last_name: self.last_name.or(other.last_name),
+            trading_accounts: accounts,
+            ..self
         }
     }
 }

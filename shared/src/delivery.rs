@@ -1,33 +1,36 @@
-//! One attempt: every pending route's message to its workflow, then the settling write.
+//! One attempt: every pending route's message to where it goes, then the settling write.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
-use crate::event::{AttemptBy, EventRecord, Failure, RouteOutcome};
+use crate::event::{AttemptBy, Done, EventRecord, Failure, RouteOutcome};
+use crate::event_store::once::Claimed;
 use crate::event_store::{EventStore, Settled, StoreError};
 use crate::json::Document;
 use crate::message;
 use crate::pauses::Pauses;
+use crate::resolver::Resolver;
 use crate::retry_plan::{Draw, quick_wait};
 use crate::returning_ai::ReturningAi;
-use crate::routes::Routes;
+use crate::routes::{Destination, Route, Routes};
 
 /// What an attempt needs.
 pub struct Deliverer {
     pub clock: Clock,
     pub store: EventStore,
     pub returning_ai: ReturningAi,
+    pub resolver: Resolver,
     pub routes: Routes,
     pub switches: Switches,
 }
 
-/// Which workflows are paused, as last read from the table.
+/// Which destinations are paused, as last read from the table.
 #[derive(Default)]
 pub struct Switches(Mutex<ReadSwitches>);
 
@@ -42,7 +45,7 @@ struct ReadSwitches {
 pub enum Attempted {
     /// No time was left to begin: the lease runs out, and redrive makes the next attempt.
     NoTime,
-    /// Every workflow that is still to get a message is paused: the event waits as it is.
+    /// Every destination that is still to get a message is paused: the event waits as it is.
     Paused,
     /// The outcome of each route, and what became of the settling write.
     Made { after: Box<EventRecord>, settled: Result<Settled, StoreError> },
@@ -96,20 +99,20 @@ impl Deliverer {
         Attempted::Made { after: Box::new(after), settled }
     }
 
-    /// The pending routes whose workflow is not paused.
+    /// The pending routes whose destination is not paused.
     pub fn open_routes<'e>(&self, event: &'e EventRecord, pauses: &Pauses) -> Vec<&'e str> {
         event
             .pending_routes()
-            .filter(|route| !self.workflow(route).is_some_and(|name| pauses.is_paused(name)))
+            .filter(|route| !self.destination(route).is_some_and(|destination| pauses.is_paused(destination)))
             .collect()
     }
 
-    /// The workflow that a route delivers to; `None` for a route that is no longer there.
-    pub fn workflow(&self, route: &str) -> Option<&str> {
-        self.routes.named(route).map(|route| route.workflow.as_str())
+    /// Where a route delivers to; `None` for a route that is no longer there.
+    pub fn destination(&self, route: &str) -> Option<&Destination> {
+        self.routes.named(route).map(|route| &route.destination)
     }
 
-    /// Which workflows are paused, as far as we know.
+    /// Which destinations are paused, as far as we know.
     pub fn pauses(&self) -> Arc<Pauses> {
         Arc::clone(&self.switches.0.lock().unwrap_or_else(PoisonError::into_inner).pauses)
     }
@@ -121,19 +124,19 @@ impl Deliverer {
         if read_at.is_some_and(|at| now.since(at) < SWITCHES_MAX_AGE) {
             return;
         }
-        match self.store.pauses(&self.routes.workflows()).await {
+        match self.store.pauses(self.routes.destinations()).await {
             Ok(pauses) => {
                 let mut switches = self.switches.0.lock().unwrap_or_else(PoisonError::into_inner);
                 *switches = ReadSwitches { pauses: Arc::new(pauses), read_at: Some(now) };
             }
-            Err(error) => tracing::error!(error = %error, "which workflows are paused cannot be read"),
+            Err(error) => tracing::error!(error = %error, "which destinations are paused cannot be read"),
         }
     }
 
-    /// How long an event has waited, by the workflow that has been paused longest: none dies for another's sake.
+    /// How long an event has waited, by the destination that has been paused longest: none dies for another's sake.
     fn age(&self, event: &EventRecord, pauses: &Pauses, now: UnixMillis) -> Duration {
-        let ages = event.pending_routes().filter_map(|route| self.workflow(route));
-        let ages = ages.map(|workflow| pauses.age(workflow, event.received_at, now));
+        let ages = event.pending_routes().filter_map(|route| self.destination(route));
+        let ages = ages.map(|destination| pauses.age(destination, event.received_at, now));
         ages.min().unwrap_or_else(|| now.since(event.received_at))
     }
 
@@ -169,16 +172,42 @@ impl Deliverer {
 
     async fn try_route(&self, event: &EventRecord, route: &str, deadline: Instant) -> RouteOutcome {
         let route = self.routes.named(route).ok_or_else(|| Failure::passing("route_unknown"))?;
-        let message = {
-            let body = Document::parse(event.body.as_bytes()).map_err(|_| Failure::passing("body_unreadable"))?;
-            Bytes::from(message::compose(event, body.root(), route)?)
+        let composed = timeout_at(deadline, self.message(event, route)).await;
+        let Some(message) = composed.unwrap_or_else(|_| Err(Failure::passing("timeout")))? else {
+            return Ok(Done::Skipped);
         };
         kill_point("composed");
-        self.returning_ai.deliver(&route.workflow, &message, deadline).await
+        let http_status = self.returning_ai.deliver(&route.destination, &message, deadline).await?;
+        Ok(Done::Delivered { http_status })
+    }
+
+    /// What this route is to send; `None` when another event of the customer's has used its `once_per`.
+    async fn message(&self, event: &EventRecord, route: &Route) -> Result<Option<Bytes>, Failure> {
+        let body = Document::parse(event.body.as_bytes()).map_err(|_| Failure::passing("body_unreadable"))?;
+        let customer = self.resolver.resolve(route, body.root()).await?;
+        kill_point("resolved");
+        // Before the claim: what cannot be sent must not stand in the way of an event that can.
+        let message = message::compose(event, body.root(), route, &customer)?;
+        if route.once_per_customer {
+            let claimed = self
+                .store
+                .claim_once(&route.name, &customer.customer_id, &event.pk(), self.clock.now())
+                .await
+                .map_err(|error| {
+                    tracing::warn!(error = %error, "whether the customer had this message before is not known");
+                    Failure::passing("table_unavailable")
+                })?;
+            kill_point("claimed");
+            if claimed == Claimed::Taken {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Bytes::from(message)))
     }
 }
 
 /// Worth a quick try: Returning.AI or the way to it failed. A customer that is unknown now is so in 100 ms, too.
 fn is_passing(outcome: &RouteOutcome) -> bool {
-    matches!(outcome, Err(failure) if !failure.for_good && failure.code != "customer_unknown")
+    let waits_for_the_customer = |code| matches!(code, "customer_unknown" | "customer_incomplete");
+    matches!(outcome, Err(failure) if !failure.for_good && !waits_for_the_customer(failure.code))
 }

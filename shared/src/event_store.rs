@@ -5,6 +5,7 @@ pub mod once;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
@@ -12,14 +13,17 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
+use tokio::time::sleep;
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
 use crate::pauses::{Pause, Pauses};
+use crate::routes::Destination;
 use crate::secrets::sdk_reason;
 
 /// The events table.
@@ -82,8 +86,16 @@ pub const DUE_INDEX: &str = "due-index";
 /// How many keys are read at a time: some 10 kB, and a second's work for redrive.
 const DUE_PAGE: i32 = 256;
 
-/// Switches share the table; no provider is called `workflow`.
-const PAUSE_PK_PREFIX: &str = "workflow#";
+/// How many keys one `BatchGetItem` takes.
+pub const MAX_BATCH: usize = 100;
+
+/// Before what was left out of an answer is asked for again; and how often in a row that may bring nothing.
+const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(100);
+const PARTIAL_TRIES: u32 = 10;
+
+/// Switches share the table; no provider is called `workflow` or `incoming-webhook`.
+const PAUSED_WORKFLOW: &str = "workflow#";
+const PAUSED_INCOMING_WEBHOOK: &str = "incoming-webhook#";
 
 /// DynamoDB's limit for an item is 400 KiB; 20 KiB are left for the other attributes at their longest.
 pub const MAX_STORED_BODY_BYTES: usize = 380 * 1024;
@@ -264,61 +276,75 @@ impl EventStore {
         }
     }
 
-    /// When each of these workflows was paused.
+    /// When each of these destinations was paused.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn pauses(&self, workflows: &[&str]) -> Result<Pauses, StoreError> {
+    pub async fn pauses(&self, destinations: impl IntoIterator<Item = &Destination>) -> Result<Pauses, StoreError> {
         let mut pauses = Pauses::default();
-        // One call takes 100 keys.
-        for some in workflows.chunks(100) {
-            let keys = some.iter().map(|name| HashMap::from([("pk".to_owned(), string(pause_pk(name)))])).collect();
-            let keys = KeysAndAttributes::builder()
-                .set_keys(Some(keys))
-                .build()
-                .map_err(|_| StoreError::Unreadable { pk: "workflow#".to_owned(), attribute: "pk" })?;
-            let output = self
-                .client
-                .batch_get_item()
-                .request_items(&self.table, keys)
-                .send()
-                .await
-                .map_err(|error| self.unavailable(&error))?;
-            // A throttled table answers in part, and what is left out must not look like a workflow that runs.
-            if output.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
-                return Err(StoreError::Unavailable {
-                    table: self.table.clone(),
-                    reason: "answered in part".to_owned(),
-                });
-            }
-            for item in output.responses.unwrap_or_default().into_values().flatten() {
-                let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
-                let workflow = pk.strip_prefix(PAUSE_PK_PREFIX).unwrap_or(pk).to_owned();
-                let read = pauses_of(&item)
-                    .ok_or_else(|| StoreError::Unreadable { pk: pk.to_owned(), attribute: "pauses" })?;
-                pauses.0.insert(workflow, read);
-            }
+        let by_pk: HashMap<String, &Destination> =
+            destinations.into_iter().map(|destination| (pause_pk(destination), destination)).collect();
+        for item in self.items(&by_pk.keys().collect::<Vec<_>>(), |keys| keys).await? {
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
+            let Some(destination) = by_pk.get(pk) else { continue };
+            let read =
+                pauses_of(&item).ok_or_else(|| StoreError::Unreadable { pk: pk.to_owned(), attribute: "pauses" })?;
+            pauses.0.insert((*destination).clone(), read);
         }
         Ok(pauses)
     }
 
-    /// Writes when a workflow was paused, whatever was there: the newest switch counts.
+    /// Writes when a destination was paused, whatever was there: the newest switch counts.
     ///
     /// # Errors
     /// When DynamoDB does not take it.
-    pub async fn write_pauses(&self, workflow: &str, pauses: &[Pause]) -> Result<(), StoreError> {
+    pub async fn write_pauses(&self, destination: &Destination, pauses: &[Pause]) -> Result<(), StoreError> {
         let list = pauses
             .iter()
             .map(|pause| map([("from", Some(number(pause.from.0))), ("to", pause.to.map(|to| number(to.0)))]));
         self.client
             .put_item()
             .table_name(&self.table)
-            .item("pk", string(pause_pk(workflow)))
+            .item("pk", string(pause_pk(destination)))
             .item("pauses", AttributeValue::L(list.collect()))
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;
         Ok(())
+    }
+
+    /// The items of these keys, in no order; `asked` says which attributes, and how consistently.
+    ///
+    /// A throttled table answers in part, and 16 MB at most: what is missing is asked for again, and never left out.
+    async fn items(
+        &self,
+        distinct_pks: &[&String],
+        asked: fn(KeysAndAttributesBuilder) -> KeysAndAttributesBuilder,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::with_capacity(distinct_pks.len());
+        for some in distinct_pks.chunks(MAX_BATCH) {
+            let keys = some.iter().map(|pk| HashMap::from([("pk".to_owned(), string(*pk))])).collect();
+            let keys = asked(KeysAndAttributes::builder().set_keys(Some(keys))).build();
+            let mut left = Some(keys.map_err(|_| StoreError::Unreadable { pk: String::new(), attribute: "pk" })?);
+            let mut tries = 0;
+            while let Some(keys) = left.take() {
+                let call = self.client.batch_get_item().request_items(&self.table, keys).send().await;
+                let output = call.map_err(|error| self.unavailable(&error))?;
+                let found = output.responses.unwrap_or_default().into_values().flatten();
+                let before = items.len();
+                items.extend(found);
+                left = output.unprocessed_keys.and_then(|mut left| left.remove(&self.table));
+                if left.is_some() {
+                    tries = if items.len() > before { 0 } else { tries + 1 };
+                    if tries == PARTIAL_TRIES {
+                        let reason = "answers in part".to_owned();
+                        return Err(StoreError::Unavailable { table: self.table.clone(), reason });
+                    }
+                    sleep(BEFORE_ASKING_AGAIN).await;
+                }
+            }
+        }
+        Ok(items)
     }
 
     /// A page of the index under one hash key, up to and with `until`, soonest first.
@@ -357,8 +383,11 @@ impl DuePage {
     }
 }
 
-fn pause_pk(workflow: &str) -> String {
-    format!("{PAUSE_PK_PREFIX}{workflow}")
+fn pause_pk(destination: &Destination) -> String {
+    match destination {
+        Destination::Workflow(name) => format!("{PAUSED_WORKFLOW}{name}"),
+        Destination::IncomingWebhook(name) => format!("{PAUSED_INCOMING_WEBHOOK}{name}"),
+    }
 }
 
 fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeValue>, StoreError> {

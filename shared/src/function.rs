@@ -15,13 +15,16 @@ use tracing::level_filters::LevelFilter;
 use crate::after_ack::AfterAck;
 use crate::api_gateway::{HttpRequest, HttpResponse};
 use crate::clock::{Clock, UnixMillis};
-use crate::config::{Config, ConfigError, ReceiverConfig};
+use crate::config::{self, Config, ConfigError, ReceiverConfig};
+use crate::customers::Customers;
 use crate::delivery::{Deliverer, Switches};
 use crate::event_store::EventStore;
 use crate::http::{Http, HttpSetupError};
+use crate::provider_api::{ApiAccount, ApiClient, ProviderApi};
 use crate::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::redrive::{self, Counts, Redrive};
-use crate::returning_ai::{ReturningAi, Workflows};
+use crate::resolver::Resolver;
+use crate::returning_ai::{ReturningAi, Webhooks};
 use crate::routes::{Routes, RoutesError};
 use crate::secrets::CachedSecret;
 use crate::signing_keys::KeySet;
@@ -44,22 +47,23 @@ pub enum StartError {
 /// The first event waits for this at most: what could not be fetched by then is fetched when it is needed.
 const PREPARATION_LIMIT: Duration = Duration::from_secs(1);
 
-/// Runs the receiving function of provider `P` until Lambda ends it. `routes` is the text of `routes.toml`.
-pub async fn run<P: Provider>(routes: &str) -> ExitCode {
-    exit_code(P::NAME, serve::<P>(routes).await)
+/// Runs the receiving function of provider `P` until Lambda ends it. `routes` is the text of `routes.toml`, and `apis` are those
+/// that it may ask who a customer is.
+pub async fn run<P: Provider>(routes: &str, apis: &[ProviderApi]) -> ExitCode {
+    exit_code(P::NAME, serve::<P>(routes, apis).await)
 }
 
-/// Runs the function that redrives what is due until Lambda ends it. `routes` is the text of `routes.toml`.
-pub async fn run_redrive(routes: &str) -> ExitCode {
-    exit_code("redrive", serve_redrive(routes).await)
+/// Runs the function that redrives what is due until Lambda ends it; as [`run`].
+pub async fn run_redrive(routes: &str, apis: &[ProviderApi]) -> ExitCode {
+    exit_code("redrive", serve_redrive(routes, apis).await)
 }
 
-async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
+async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), StartError> {
     let began = Instant::now();
     let config = Config::from_env()?;
     let receiver_config = ReceiverConfig::from_env()?;
     telemetry::start(config.log_level);
-    let parts = Parts::new(&config, routes)?;
+    let parts = Parts::new(&config, routes, apis)?;
     let receiver = Arc::new(Receiver::<P> {
         clock: parts.clock,
         signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
@@ -84,10 +88,10 @@ async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
     Runtime::new(answer).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
-async fn serve_redrive(routes: &str) -> Result<(), StartError> {
+async fn serve_redrive(routes: &str, apis: &[ProviderApi]) -> Result<(), StartError> {
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
-    let deliverer = Arc::new(Parts::new(&config, routes)?.deliverer);
+    let deliverer = Arc::new(Parts::new(&config, routes, apis)?.deliverer);
     let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| redrive(Arc::clone(&deliverer), event));
     Runtime::new(redrive).run_concurrent().await.map_err(StartError::Runtime)
 }
@@ -100,18 +104,30 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: &Config, routes: &str) -> Result<Self, StartError> {
+    fn new(config: &Config, routes: &str, apis: &[ProviderApi]) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let routes = Routes::parse("routes.toml", routes)?;
+        let routes = Routes::parse("routes.toml", routes, apis)?;
         let http = Http::new()?;
+        let dynamodb = aws::dynamodb(&config.aws, &http);
         let secrets = aws::secrets_manager(&config.aws, &http);
-        let workflows =
-            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Workflows::parse)
+        let webhooks =
+            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Webhooks::parse)
                 .current_only();
+        let api_client = |api: &ProviderApi| {
+            let id = config::provider_api_secret_id(api.secret_variable)?;
+            let account = CachedSecret::new(secrets.clone(), id, clock, ApiAccount::parse).current_only();
+            Some(ApiClient::new(api, http.clone(), account, clock))
+        };
+        let resolver = Resolver {
+            clock,
+            customers: config.customers_table_name.clone().map(|table| Customers::new(dynamodb.clone(), table)),
+            apis: apis.iter().filter_map(api_client).collect(),
+        };
         let deliverer = Deliverer {
             clock,
-            store: EventStore::new(aws::dynamodb(&config.aws, &http), config.table_name.clone()),
-            returning_ai: ReturningAi::new(http, workflows, clock),
+            store: EventStore::new(dynamodb, config.table_name.clone()),
+            returning_ai: ReturningAi::new(http, webhooks, clock),
+            resolver,
             routes,
             switches: Switches::default(),
         };

@@ -113,12 +113,7 @@ impl Http {
     ///
     /// # Errors
     /// Tells how the exchange broke off.
-    pub async fn exchange(
-        &self,
-        request: Request,
-        limit: Duration,
-        now: UnixMillis,
-    ) -> Result<Answer, ExchangeError> {
+    pub async fn exchange(&self, request: Request, limit: Duration, now: UnixMillis) -> Result<Answer, ExchangeError> {
         match timeout(limit, self.read_answer(request, now)).await {
             Ok(result) => result.map_err(|error| ExchangeError::from(&error)),
             Err(_) => Err(ExchangeError::Timeout),

@@ -1,23 +1,22 @@
 //! The message that a route makes of an event.
 
+use std::borrow::Cow;
+
+use crate::customers::Customer;
 use crate::event::{EventRecord, Failure};
-use crate::json::{Kind, Value, write_string};
-use crate::routes::Route;
+use crate::json::{Kind, Pointer, Value, write_string};
+use crate::resolver::Resolved;
+use crate::routes::{CustomerAttribute, FieldValue, Route, credentials};
 
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
 ///
-/// Values are copied as the provider wrote them, so that amounts keep their digits; null counts as absent.
+/// Values are copied as the provider wrote them, so that amounts keep their digits; null counts as absent. Of an object or an
+/// array, members that are named like credentials stay behind.
 ///
 /// # Errors
-/// `customer_unknown`, which passes once the customer is known; `mapping_failed` for good, with the pointer, when a
-/// required field is absent.
-pub fn compose(event: &EventRecord, body: Value<'_>, route: &Route) -> Result<String, Failure> {
-    let customer = route
-        .customer
-        .iter()
-        .find_map(|pointer| customer_id(body.at(pointer)?))
-        .ok_or_else(|| Failure::passing("customer_unknown"))?;
-
+/// `mapping_failed` for good, with the pointer, when a required field is absent; `customer_incomplete`, which passes once the
+/// customers table says it, when it is the customer who lacks it.
+pub fn compose(event: &EventRecord, body: Value<'_>, route: &Route, customer: &Resolved) -> Result<String, Failure> {
     let mut message = String::with_capacity(512);
     let mut member = |name: &str, value: &mut dyn FnMut(&mut String)| {
         message.push(if message.is_empty() { '{' } else { ',' });
@@ -26,37 +25,65 @@ pub fn compose(event: &EventRecord, body: Value<'_>, route: &Route) -> Result<St
         value(&mut message);
     };
     member("eventType", &mut |out| write_string(out, &route.event_type));
-    member("customerId", &mut |out| out.push_str(&customer));
+    member("customerId", &mut |out| write_string(out, &customer.customer_id));
     member("occurredAt", &mut |out| write_string(out, &event.occurred_at.to_string()));
-    member("idempotencyKey", &mut |out| write_string(out, &event.idempotency_key(&route.name)));
+    member(&route.idempotency_field, &mut |out| write_string(out, &event.idempotency_key(&route.name)));
     member("source", &mut |out| write_string(out, &event.provider));
     member("sourceEventType", &mut |out| write_string(out, event.event_type.as_deref().unwrap_or_default()));
 
     for field in &route.fields {
-        let present = |value: &Value<'_>| !matches!(value.kind(), Kind::Null);
-        let found = field.pointers.iter().filter_map(|pointer| body.at(pointer)).find(present);
-        match found {
-            Some(value) => member(&field.name, &mut |out| out.push_str(value.source())),
-            None if field.optional => {}
-            None => {
-                return Err(Failure {
-                    pointer: field.pointers.first().map(ToString::to_string),
-                    for_good: true,
-                    ..Failure::passing("mapping_failed")
-                });
+        let found = match &field.value {
+            FieldValue::Body(pointers) => value_at(body, pointers),
+            FieldValue::Constant(json) => Some(Cow::Borrowed(json.as_str())),
+            FieldValue::Customer(attribute) => {
+                customer.record.as_ref().and_then(|record| attribute_of(record, *attribute)).map(Cow::Owned)
             }
+        };
+        match found {
+            Some(json) => member(&field.name, &mut |out| out.push_str(&json)),
+            None if field.optional => {}
+            None => return Err(absent(&field.value)),
         }
     }
     message.push('}');
     Ok(message)
 }
 
-/// A customer's id as JSON text: always a string, since ids are compared and not counted.
-fn customer_id(value: Value<'_>) -> Option<String> {
-    match value.kind() {
-        Kind::String if value.text().is_some_and(|text| !text.is_empty()) => Some(value.source().to_owned()),
-        Kind::Number(digits) => Some(format!("\"{digits}\"")),
-        _ => None,
+/// The first value that is there and not null, as it was sent.
+fn value_at<'b>(body: Value<'b>, pointers: &[Pointer]) -> Option<Cow<'b, str>> {
+    let present = |value: &Value<'_>| !matches!(value.kind(), Kind::Null);
+    let found = pointers.iter().filter_map(|pointer| body.at(pointer)).find(present)?;
+    Some(credentials::cut_from(found))
+}
+
+/// As JSON; `None` when the record does not say it.
+fn attribute_of(record: &Customer, attribute: CustomerAttribute) -> Option<String> {
+    let mut json = String::new();
+    match attribute {
+        CustomerAttribute::Email => write_string(&mut json, record.email.as_deref()?),
+        CustomerAttribute::FirstName => write_string(&mut json, record.first_name.as_deref()?),
+        CustomerAttribute::LastName => write_string(&mut json, record.last_name.as_deref()?),
+        CustomerAttribute::TradingAccounts if record.trading_accounts.is_empty() => return None,
+        CustomerAttribute::TradingAccounts => {
+            for login in &record.trading_accounts {
+                json.push(if json.is_empty() { '[' } else { ',' });
+                write_string(&mut json, login);
+            }
+            json.push(']');
+        }
+    }
+    Some(json)
+}
+
+fn absent(value: &FieldValue) -> Failure {
+    match value {
+        FieldValue::Customer(_) => Failure::passing("customer_incomplete"),
+        FieldValue::Body(pointers) => Failure {
+            pointer: pointers.first().map(ToString::to_string),
+            for_good: true,
+            ..Failure::passing("mapping_failed")
+        },
+        FieldValue::Constant(_) => Failure { for_good: true, ..Failure::passing("mapping_failed") },
     }
 }
 

@@ -1,38 +1,39 @@
-//! Workflows that an operator has paused: their events wait, and neither age nor use up attempts.
+//! Destinations that an operator has paused: their events wait, and neither age nor use up attempts.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
+use crate::routes::Destination;
 
-/// By workflow, when it was paused, oldest first. A workflow that never was is not in here.
+/// By destination, when it was paused, oldest first. One that never was is not in here.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Pauses(pub HashMap<String, Vec<Pause>>);
+pub struct Pauses(pub HashMap<Destination, Vec<Pause>>);
 
-/// A span in which a workflow got nothing; one that is not over has no end.
+/// A span in which a destination got nothing; one that is not over has no end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Pause {
     pub from: UnixMillis,
     pub to: Option<UnixMillis>,
 }
 
-/// How many pauses of a workflow are remembered; older ones are past the age of any pending event.
+/// How many pauses of a destination are remembered; older ones are past the age of any pending event.
 pub const MAX_PAUSES: usize = 20;
 
 impl Pauses {
-    pub fn is_paused(&self, workflow: &str) -> bool {
-        self.0.get(workflow).and_then(|pauses| pauses.last()).is_some_and(|pause| pause.to.is_none())
+    pub fn is_paused(&self, destination: &Destination) -> bool {
+        self.0.get(destination).and_then(|pauses| pauses.last()).is_some_and(|pause| pause.to.is_none())
     }
 
-    /// How long something that waits for `workflow` since `since` has really waited.
-    pub fn age(&self, workflow: &str, since: UnixMillis, now: UnixMillis) -> Duration {
-        let pauses = self.0.get(workflow).map_or(&[][..], Vec::as_slice);
+    /// How long something that waits for `destination` since `since` has really waited.
+    pub fn age(&self, destination: &Destination, since: UnixMillis, now: UnixMillis) -> Duration {
+        let pauses = self.0.get(destination).map_or(&[][..], Vec::as_slice);
         let paused = pauses.iter().map(|pause| pause.to.unwrap_or(now).min(now).since(pause.from.max(since)));
         now.since(since).saturating_sub(paused.sum())
     }
 }
 
-/// The pauses of a workflow after it was paused `now`; `None` when it is paused already.
+/// The pauses of a destination after it was paused `now`; `None` when it is paused already.
 pub fn pause(pauses: &[Pause], now: UnixMillis) -> Option<Vec<Pause>> {
     if pauses.last().is_some_and(|pause| pause.to.is_none()) {
         return None;
@@ -43,7 +44,7 @@ pub fn pause(pauses: &[Pause], now: UnixMillis) -> Option<Vec<Pause>> {
     Some(after)
 }
 
-/// The pauses of a workflow after it was resumed `now`; `None` when it is not paused.
+/// The pauses of a destination after it was resumed `now`; `None` when it is not paused.
 pub fn resume(pauses: &[Pause], now: UnixMillis) -> Option<Vec<Pause>> {
     let mut after = pauses.to_vec();
     let last = after.last_mut().filter(|pause| pause.to.is_none())?;
@@ -61,14 +62,18 @@ mod tests {
         UnixMillis(hours * HOUR_MS)
     }
 
+    fn workflow(name: &str) -> Destination {
+        Destination::Workflow(name.to_owned())
+    }
+
     fn paused(spans: &[(u64, Option<u64>)]) -> Pauses {
         let pauses = spans.iter().map(|(from, to)| Pause { from: at(*from), to: to.map(at) }).collect();
-        Pauses(HashMap::from([("kyc".to_owned(), pauses)]))
+        Pauses(HashMap::from([(workflow("kyc"), pauses)]))
     }
 
     #[track_caller]
     fn check(spans: &[(u64, Option<u64>)], since: u64, now: u64, expected_hours: u64) {
-        let age = paused(spans).age("kyc", at(since), at(now));
+        let age = paused(spans).age(&workflow("kyc"), at(since), at(now));
         assert_eq!(age.as_secs(), expected_hours * 3600);
     }
 
@@ -84,10 +89,10 @@ mod tests {
 
     #[test]
     fn a_workflow_is_paused_until_it_is_resumed() {
-        assert!(!paused(&[]).is_paused("kyc"));
-        assert!(paused(&[(1, Some(2)), (3, None)]).is_paused("kyc"));
-        assert!(!paused(&[(1, Some(2))]).is_paused("kyc"));
-        assert!(!paused(&[(3, None)]).is_paused("deposit"));
+        assert!(!paused(&[]).is_paused(&workflow("kyc")));
+        assert!(paused(&[(1, Some(2)), (3, None)]).is_paused(&workflow("kyc")));
+        assert!(!paused(&[(1, Some(2))]).is_paused(&workflow("kyc")));
+        assert!(!paused(&[(3, None)]).is_paused(&workflow("deposit")));
     }
 
     #[test]

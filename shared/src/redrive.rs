@@ -16,6 +16,7 @@ use crate::event::{AttemptBy, EventRecord, EventState, SHARDS, shard_name};
 use crate::event_store::{DuePage, Settled, StoreError, TakenOver};
 use crate::json::Document;
 use crate::pauses::Pauses;
+use crate::routes::Destination;
 
 /// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +39,7 @@ pub struct Counts {
     pub dead: u32,
     /// Were taken by somebody else, or settled meanwhile.
     pub lost: u32,
-    /// Left as they were: their workflows are paused, or fail too often in this run.
+    /// Left as they were: their destinations are paused, or fail too often in this run.
     pub held_back: u32,
     /// Left as they were: there is nothing to deliver, or no such event.
     pub nothing_to_do: u32,
@@ -67,12 +68,11 @@ pub const STOP_BEFORE_END: Duration = Duration::from_secs(10);
 /// The longest an attempt may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(8);
 
-/// After so many failures in a row a workflow is left alone for the rest of the run.
+/// After so many failures in a row a destination is left alone for the rest of the run.
 const FAILURES_IN_A_ROW: u32 = 5;
 
-/// Failures in a row, by workflow. A workflow that answers starts anew.
-#[derive(Default)]
-struct Breaker(HashMap<String, AtomicU32>);
+/// Failures in a row, by destination. One that answers starts anew.
+struct Breaker(HashMap<Destination, AtomicU32>);
 
 /// What became of one event.
 enum Became {
@@ -88,8 +88,8 @@ enum Became {
 impl<'d> Redrive<'d> {
     /// A run that begins no event after `stops_at`.
     pub fn new(deliverer: &'d Deliverer, pauses: &'d Pauses, stops_at: Instant) -> Self {
-        let workflows = deliverer.routes.workflows().into_iter();
-        let breaker = Breaker(workflows.map(|name| (name.to_owned(), AtomicU32::new(0))).collect());
+        let destinations = deliverer.routes.destinations().into_iter().cloned();
+        let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
         let counts = Mutex::default();
         Self { deliverer, stops_at, pauses, breaker, in_time: AtomicBool::new(true), counts }
     }
@@ -207,14 +207,14 @@ impl<'d> Redrive<'d> {
     }
 
     fn is_broken(&self, route: &str) -> bool {
-        let failures = self.deliverer.workflow(route).and_then(|workflow| self.breaker.0.get(workflow));
+        let failures = self.deliverer.destination(route).and_then(|destination| self.breaker.0.get(destination));
         failures.is_some_and(|count| count.load(Ordering::Relaxed) >= FAILURES_IN_A_ROW)
     }
 
-    /// Counts a workflow's failures in a row; what is wrong with the event itself is no failure of the workflow's.
+    /// Counts a destination's failures in a row; what is wrong with the event or its customer is none of the destination's.
     fn note(&self, after: &EventRecord, routes: &[&str]) {
         for route in routes {
-            let Some(failures) = self.deliverer.workflow(route).and_then(|name| self.breaker.0.get(name)) else {
+            let Some(failures) = self.deliverer.destination(route).and_then(|to| self.breaker.0.get(to)) else {
                 continue;
             };
             match after.deliveries.get(*route).and_then(|delivery| delivery.code.as_deref()) {
@@ -245,7 +245,9 @@ impl<'d> Redrive<'d> {
 
 fn is_of_the_event(code: &str) -> bool {
     let code = code.split(' ').next().unwrap_or(code);
-    matches!(code, "customer_unknown" | "mapping_failed" | "refused" | "route_unknown" | "body_unreadable")
+    let of_the_event = ["mapping_failed", "refused", "route_unknown", "body_unreadable", "table_unavailable"];
+    let of_the_customer = code.starts_with("customer") || code.starts_with("provider_api");
+    of_the_customer || of_the_event.contains(&code)
 }
 
 /// One line per attempt, with the fields of a delivery's line.

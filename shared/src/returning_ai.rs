@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
-use crate::event::{Done, Failure, RouteOutcome};
+use crate::event::Failure;
 use crate::http::{Answer, Http};
 use crate::routes::Destination;
 use crate::secrets::{CachedSecret, Problem, SAFE_URL, Versions, is_safe_url};
@@ -75,15 +75,17 @@ impl ReturningAi {
     ///
     /// A workflow's answer of 401 or 403 drops the token; one more handshake and one more try follow at once.
     ///
+    /// Returns the status that it answered.
+    ///
     /// # Errors
     /// The failure says whether it passes.
-    pub async fn deliver(&self, to: &Destination, message: &Bytes, deadline: Instant) -> RouteOutcome {
+    pub async fn deliver(&self, to: &Destination, message: &Bytes, deadline: Instant) -> Result<u16, Failure> {
         timeout_at(deadline, self.deliver_in_time(to, message))
             .await
             .unwrap_or_else(|_| Err(Failure::passing("timeout")))
     }
 
-    async fn deliver_in_time(&self, to: &Destination, message: &Bytes) -> RouteOutcome {
+    async fn deliver_in_time(&self, to: &Destination, message: &Bytes) -> Result<u16, Failure> {
         let unavailable = |_| Failure::passing("workflows_unavailable");
         let webhooks = self.webhooks.value().await.map_err(unavailable)?;
         kill_point("workflows_read");
@@ -107,7 +109,7 @@ impl ReturningAi {
         self.webhooks.refresh_ahead().await;
     }
 
-    async fn deliver_with(&self, webhooks: &Webhooks, to: &Destination, message: &Bytes) -> RouteOutcome {
+    async fn deliver_with(&self, webhooks: &Webhooks, to: &Destination, message: &Bytes) -> Result<u16, Failure> {
         match to {
             Destination::Workflow(name) => {
                 let unknown = || Failure::passing("workflow_unknown");
@@ -127,7 +129,7 @@ impl ReturningAi {
         }
     }
 
-    async fn call_workflow(&self, name: &str, workflow: &Workflow, message: &Bytes) -> RouteOutcome {
+    async fn call_workflow(&self, name: &str, workflow: &Workflow, message: &Bytes) -> Result<u16, Failure> {
         let (header, value) = match &workflow.handshake_url {
             Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url).await?),
             None => workflow.api_key.clone(),
@@ -186,8 +188,8 @@ impl ReturningAi {
 
 impl Answer {
     /// The outcome of a message: success is 2xx and `success` not false.
-    fn outcome(&self) -> RouteOutcome {
-        self.json().map(|_| Done::Delivered { http_status: self.status.as_u16() })
+    fn outcome(&self) -> Result<u16, Failure> {
+        self.json().map(|_| self.status.as_u16())
     }
 
     /// The session that a handshake opened.
@@ -255,7 +257,8 @@ impl Webhooks {
                 expected: "an object of name and incoming webhook",
             })?;
         let workflows = workflows.iter().map(|(name, workflow)| Ok((name.clone(), Workflow::parse(name, workflow)?)));
-        let incoming = incoming.iter().map(|(name, webhook)| Ok((name.clone(), IncomingWebhook::parse(name, webhook)?)));
+        let incoming =
+            incoming.iter().map(|(name, webhook)| Ok((name.clone(), IncomingWebhook::parse(name, webhook)?)));
         Ok(Self {
             workflows: workflows.collect::<Result<_, Problem>>()?,
             incoming: incoming.collect::<Result<_, Problem>>()?,
@@ -321,7 +324,9 @@ impl IncomingWebhook {
         let fields = Fields { of: format!("incoming_webhooks.{name}"), values: webhook };
         // Where Returning.AI wants the IV and the tag is not documented: no message is better than one nobody can read.
         if fields.given("encryption").is_some() {
-            return Err(fields.problem("encryption", "none: encrypted incoming webhooks cannot be served; switch it off"));
+            return Err(
+                fields.problem("encryption", "none: encrypted incoming webhooks cannot be served; switch it off")
+            );
         }
         let api_key = match fields.given("api_key") {
             None => None,

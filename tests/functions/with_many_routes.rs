@@ -8,5 +8,5 @@ const ROUTES: &str = include_str!("with_many_routes.toml");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run::<Rail>(ROUTES).await
+    shared::function::run::<Rail>(ROUTES, routes_file::APIS).await
 }

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use futures_util::future::try_join_all;
 use shared::clock::UnixSeconds;
 use shared::event::{DUE_DEAD, EventState, SHARDS, shard_name};
-use shared::event_store::listing::{Cursor, EventSummary, MAX_BATCH};
+use shared::event_store::MAX_BATCH;
+use shared::event_store::listing::{Cursor, EventSummary};
 use shared::event_store::{EventStore, StoreError};
 
 use crate::events::filter::Filter;

@@ -51,7 +51,7 @@ customer = "/customer"
 "#;
 
 fn routes() -> Routes {
-    Routes::parse("routes.toml", ROUTES).unwrap()
+    Routes::parse("routes.toml", ROUTES, &[]).unwrap()
 }
 
 /// Received three hours ago, 5 s after it occurred.

@@ -24,7 +24,7 @@ customer = "/customer"
 "#;
 
 async fn listed(store: &EventStore, counts: Option<&BTreeMap<String, usize>>, now: UnixMillis) -> String {
-    let routes = Routes::parse("routes.toml", ROUTES).unwrap();
+    let routes = Routes::parse("routes.toml", ROUTES, &[]).unwrap();
     let pauses = store.pauses(&routes.workflows()).await.unwrap();
     let mut out = Vec::new();
     write(&mut out, &lines(&routes, &pauses, counts), &pauses, now).unwrap();
@@ -64,7 +64,7 @@ async fn what_a_pause_was_is_remembered_for_the_age_of_its_events() {
 #[tokio::test]
 async fn pending_messages_are_counted_by_workflow() {
     let (_dynamodb, store) = store().await;
-    let routes = Routes::parse("routes.toml", ROUTES).unwrap();
+    let routes = Routes::parse("routes.toml", ROUTES, &[]).unwrap();
     for n in 0..3 {
         crate::events::tests::put_pending(&store, &format!("evt_{n}"), &["deposit"]).await;
     }

@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use rail::Rail;
 
-const ROUTES: &str = include_str!("../../../routes.toml");
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run::<Rail>(ROUTES).await
+    shared::function::run::<Rail>(routes_file::TEXT, routes_file::APIS).await
 }

@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-const ROUTES: &str = include_str!("../../../routes.toml");
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run_redrive(ROUTES).await
+    shared::function::run_redrive(routes_file::TEXT, routes_file::APIS).await
 }

@@ -4,9 +4,7 @@ use std::process::ExitCode;
 
 use rillis::Rillis;
 
-const ROUTES: &str = include_str!("../../../routes.toml");
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run::<Rillis>(ROUTES).await
+    shared::function::run::<Rillis>(routes_file::TEXT, routes_file::APIS).await
 }

@@ -39,7 +39,11 @@ fn settled_at(before: &EventRecord, outcomes: &[(&str, RouteOutcome)], now: Unix
 }
 
 fn delivered() -> RouteOutcome {
-    Ok(200)
+    Ok(Done::Delivered { http_status: 200 })
+}
+
+fn skipped() -> RouteOutcome {
+    Ok(Done::Skipped)
 }
 
 fn down() -> RouteOutcome {
@@ -126,6 +130,12 @@ fn each_mix_of_two_outcomes_settles_to_its_state() {
 
     let ok = ("delivered", Some(200));
     check(delivered(), delivered(), "delivered", "a=delivered b=delivered", None, ok);
+
+    check(delivered(), skipped(), "delivered", "a=delivered b=skipped", None, ok);
+    check(skipped(), delivered(), "delivered", "a=skipped b=delivered", None, ok);
+    check(skipped(), skipped(), "delivered", "a=skipped b=skipped", None, ("skipped", None));
+    let told = "a=skipped b=pending(server_error 503)";
+    check(skipped(), down(), "pending", told, Some("server_error 503"), ("server_error", Some(503)));
 
     let told = "a=delivered b=pending(server_error 503)";
     check(delivered(), down(), "pending", told, Some("server_error 503"), ("server_error", Some(503)));

@@ -1,11 +1,10 @@
 //! Reading many events, for the operator's hands: by the sparse index what is pending or dead, by a scan everything.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{EventStore, Item, PAUSE_PK_PREFIX, StoreError, deliveries_from, history_from, integer, string};
+use super::{EventStore, Item, StoreError, deliveries_from, history_from, integer, string};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
 
@@ -46,12 +45,6 @@ pub struct ScanPage {
 /// Where a page begins.
 #[derive(Clone, Debug)]
 pub struct Cursor(HashMap<String, AttributeValue>);
-
-/// How many keys one `BatchGetItem` takes.
-pub const MAX_BATCH: usize = 100;
-
-/// Before what was left out of an answer is asked for again.
-const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(100);
 
 /// What an [`EventSummary`] is read from; `state` is a reserved word.
 const SUMMARY: &str = "pk, event_type, received_at, #state, attempts, next_attempt_at, last_error, deliveries, history";
@@ -112,38 +105,13 @@ impl EventStore {
     pub async fn summaries(&self, pks: &[String]) -> Result<Vec<Result<EventSummary, StoreError>>, StoreError> {
         // A key that is asked for twice in one call is refused.
         let distinct: Vec<&String> = pks.iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let mut found = HashMap::new();
-        for some in distinct.chunks(MAX_BATCH) {
-            let keys = some.iter().map(|pk| HashMap::from([("pk".to_owned(), string(*pk))])).collect();
-            let mut asked = Some(
-                KeysAndAttributes::builder()
-                    .set_keys(Some(keys))
-                    .projection_expression(SUMMARY)
-                    .expression_attribute_names("#state", "state")
-                    .consistent_read(true)
-                    .build()
-                    .map_err(|_| StoreError::Unreadable { pk: String::new(), attribute: "pk" })?,
-            );
-            // An answer holds 16 MB, and less when the table is throttled; what is missing is asked for again.
-            while let Some(keys) = asked.take() {
-                let output = self
-                    .client
-                    .batch_get_item()
-                    .request_items(&self.table, keys)
-                    .send()
-                    .await
-                    .map_err(|error| self.unavailable(&error))?;
-                for item in output.responses.unwrap_or_default().into_values().flatten() {
-                    let summary = summary_of(&item);
-                    let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-                    found.insert(pk, summary);
-                }
-                asked = output.unprocessed_keys.and_then(|mut left| left.remove(&self.table));
-                if asked.is_some() {
-                    tokio::time::sleep(BEFORE_ASKING_AGAIN).await;
-                }
-            }
-        }
+        let items = self
+            .items(&distinct, |keys| {
+                keys.projection_expression(SUMMARY).expression_attribute_names("#state", "state").consistent_read(true)
+            })
+            .await?;
+        let pk_of = |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+        let mut found: HashMap<_, _> = items.iter().map(|item| (pk_of(item), summary_of(item))).collect();
         Ok(pks.iter().filter_map(|pk| found.remove(pk)).collect())
     }
 
@@ -158,7 +126,6 @@ impl EventStore {
             .table_name(&self.table)
             .projection_expression(SUMMARY)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":switch", string(PAUSE_PK_PREFIX))
             .set_exclusive_start_key(from.map(|cursor| cursor.0.clone()));
         let mut wanted = Vec::new();
         for (at, state) in states.iter().enumerate() {
@@ -166,7 +133,8 @@ impl EventStore {
             wanted.push(format!(":s{at}"));
         }
         let output = scan
-            .filter_expression(format!("NOT begins_with(pk, :switch) AND #state IN ({})", wanted.join(", ")))
+            // What shares the table with the events has no state.
+            .filter_expression(format!("#state IN ({})", wanted.join(", ")))
             .send()
             .await
             .map_err(|error| self.unavailable(&error))?;

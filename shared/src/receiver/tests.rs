@@ -10,7 +10,8 @@ use crate::delivery::Switches;
 use crate::event_store::EventStore;
 use crate::http::Http;
 use crate::json::Value;
-use crate::returning_ai::{ReturningAi, Workflows};
+use crate::resolver::Resolver;
+use crate::returning_ai::{ReturningAi, Webhooks};
 use crate::routes::Routes;
 use crate::secrets::{COOL_DOWN, CachedSecret};
 use crate::testing::{Asked, Loopback, Reply, settable_clock};
@@ -105,15 +106,16 @@ fn world(clock: Clock) -> World {
 
     let http = Http::new().unwrap();
     let secrets = aws::secrets_manager(&server.aws(), &http);
-    let workflows = CachedSecret::new(secrets.clone(), "returning-ai".to_owned(), clock, Workflows::parse);
+    let webhooks = CachedSecret::new(secrets.clone(), "returning-ai".to_owned(), clock, Webhooks::parse);
     let receiver = Receiver {
         clock,
         signing_keys: CachedSecret::new(secrets, "signing".to_owned(), clock, KeySet::parse),
         deliverer: Deliverer {
             clock,
             store: EventStore::new(aws::dynamodb(&server.aws(), &http), "events".to_owned()),
-            returning_ai: ReturningAi::new(http, workflows, clock),
-            routes: Routes::parse("routes.toml", ROUTES).unwrap(),
+            returning_ai: ReturningAi::new(http, webhooks, clock),
+            resolver: Resolver { clock, customers: None, apis: Vec::new() },
+            routes: Routes::parse("routes.toml", ROUTES, &[]).unwrap(),
             switches: Switches::default(),
         },
         max_body_bytes: 1000,
@@ -216,7 +218,7 @@ async fn a_wanted_event_is_recorded_before_it_is_accepted() {
 async fn an_event_that_no_route_wants_is_recorded_and_ignored() {
     let (clock, _) = settable_clock!();
     let mut world = world(clock);
-    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\"")).unwrap();
+    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\""), &[]).unwrap();
     Arc::get_mut(&mut world.receiver).unwrap().deliverer.routes = routes;
     assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Ignored, None));
     assert_eq!(world.writes("PutItem")[0]["Item"]["state"], json!({ "S": "ignored" }));

@@ -80,8 +80,8 @@ fn world(clock: Clock) -> World {
     let server = Loopback::start(move |_, asked| answers.lock().unwrap().answer(asked));
     let http = Http::new().unwrap();
     let client = aws::secrets_manager(&server.aws(), &http);
-    let workflows = CachedSecret::new(client, "returning-ai".to_owned(), clock, Workflows::parse);
-    let world = World { server, script, returning_ai: ReturningAi::new(http, workflows, clock) };
+    let webhooks = CachedSecret::new(client, "returning-ai".to_owned(), clock, Webhooks::parse);
+    let world = World { server, script, returning_ai: ReturningAi::new(http, webhooks, clock) };
     world.set_workflows(json!({ "kyc": world.workflow(&json!({})) }));
     world
 }
@@ -110,12 +110,16 @@ impl World {
         change(&mut self.script.lock().unwrap());
     }
 
-    async fn deliver_to(&self, workflow: &str) -> RouteOutcome {
+    async fn deliver_by(&self, destination: &Destination) -> Result<u16, Failure> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        self.returning_ai.deliver(workflow, &MESSAGE_BYTES, deadline).await
+        self.returning_ai.deliver(destination, &MESSAGE_BYTES, deadline).await
     }
 
-    async fn deliver(&self) -> RouteOutcome {
+    async fn deliver_to(&self, workflow: &str) -> Result<u16, Failure> {
+        self.deliver_by(&Destination::Workflow(workflow.to_owned())).await
+    }
+
+    async fn deliver(&self) -> Result<u16, Failure> {
         self.deliver_to("kyc").await
     }
 
@@ -136,7 +140,7 @@ fn advance(now: &AtomicU64, span: Duration) {
 }
 
 /// A failure in a line: code, status, `Retry-After` in seconds, and whether it is for good.
-fn told(outcome: RouteOutcome) -> Result<u16, String> {
+fn told(outcome: Result<u16, Failure>) -> Result<u16, String> {
     outcome.map_err(|failure| {
         let pause = failure.retry_after.map(|pause| format!(" after {}", pause.as_secs())).unwrap_or_default();
         format!("{}{pause}{}", failure.summary(), if failure.for_good { " for good" } else { "" })
@@ -514,14 +518,15 @@ mod answers {
     fn fresh(world: &World, clock: Clock) -> ReturningAi {
         let http = Http::new().unwrap();
         let client = aws::secrets_manager(&world.server.aws(), &http);
-        ReturningAi::new(http, CachedSecret::new(client, "returning-ai".to_owned(), clock, Workflows::parse), clock)
+        ReturningAi::new(http, CachedSecret::new(client, "returning-ai".to_owned(), clock, Webhooks::parse), clock)
     }
 
     #[tokio::test]
     async fn a_delivery_ends_by_its_deadline_whatever_hangs() {
         let (clock, now) = settable_clock!();
         let world = world(clock);
-        let at_once = || world.returning_ai.deliver("kyc", &MESSAGE_BYTES, Instant::now());
+        let kyc = Destination::Workflow("kyc".to_owned());
+        let at_once = || world.returning_ai.deliver(&kyc, &MESSAGE_BYTES, Instant::now());
         let timeout = Err("timeout".to_owned());
 
         world.set(|script| script.silent = "/");
@@ -545,9 +550,9 @@ mod answers {
 mod secret_text {
     use super::*;
 
-    fn parse(secret: &str) -> Result<Workflows, String> {
+    fn parse(secret: &str) -> Result<Webhooks, String> {
         let versions = Versions { current: secret.to_owned(), previous: None };
-        Workflows::parse(&versions).map_err(|problem| problem.to_string())
+        Webhooks::parse(&versions).map_err(|problem| problem.to_string())
     }
 
     fn with(field: &str, value: Value) -> String {
@@ -670,7 +675,7 @@ mod secret_text {
             assert!(!error.contains("hunter2"), "{error}");
         }
         let workflows = parse(&with("mode", json!("session"))).unwrap();
-        assert_eq!(format!("{workflows:?}"), "Workflows(1 of them)");
-        assert_eq!(workflows.names().collect::<Vec<_>>(), ["kyc"]);
+        assert_eq!(format!("{workflows:?}"), "Webhooks(1 workflows, 0 incoming)");
+        assert_eq!(workflows.destinations().collect::<Vec<_>>(), [Destination::Workflow("kyc".to_owned())]);
     }
 }

@@ -132,7 +132,9 @@ impl<'i> Reader<'i> {
         match (table.get("workflow"), table.get("incoming_webhook")) {
             (Some(item), None) => Ok(Destination::Workflow(self.string(item, "workflow")?)),
             (None, Some(item)) => Ok(Destination::IncomingWebhook(self.string(item, "incoming_webhook")?)),
-            (None, None) => Err(self.error(span, "`workflow` or `incoming_webhook` is missing from this route".to_owned())),
+            (None, None) => {
+                Err(self.error(span, "`workflow` or `incoming_webhook` is missing from this route".to_owned()))
+            }
             (Some(_), Some(item)) => Err(self.error(
                 item.span(),
                 "this route has a `workflow` already; to deliver to both, write two routes".to_owned(),
@@ -143,7 +145,9 @@ impl<'i> Reader<'i> {
     /// `customerId` is all that there is to say; it is written out so that a reader of the file sees what counts.
     fn once_per(&self, item: &Item<'i>) -> Result<(), RoutesError> {
         let text = item.get_ref().as_str();
-        text.filter(|text| *text == "customerId").map(|_| ()).ok_or_else(|| self.expected(item, "once_per", "\"customerId\""))
+        text.filter(|text| *text == "customerId")
+            .map(|_| ())
+            .ok_or_else(|| self.expected(item, "once_per", "\"customerId\""))
     }
 
     fn idempotency_field(&self, item: &Item<'i>) -> Result<String, RoutesError> {
@@ -168,13 +172,14 @@ impl<'i> Reader<'i> {
         };
         let Some(slash) = text.find('/') else { return Err(no_source()) };
         let (before, pointer) = text.split_at(slash);
-        let pointer = Pointer::parse(pointer).map_err(|error| self.error(item.span(), format!("`customer`: {error}")))?;
+        let pointer =
+            Pointer::parse(pointer).map_err(|error| self.error(item.span(), format!("`customer`: {error}")))?;
         if before.is_empty() {
             return Ok(CustomerSource::Body(pointer));
         }
         let kind = before.strip_suffix(':').ok_or_else(no_source)?;
         let (is_link, kind) = kind.strip_prefix("link:").map_or((false, kind), |kind| (true, kind));
-        if !CustomerRef::is_kind(kind) {
+        if kind == "link" || !CustomerRef::is_kind(kind) {
             return Err(no_source());
         }
         let kind = kind.to_owned();
@@ -250,12 +255,7 @@ impl<'i> Reader<'i> {
     }
 
     /// `{ pointer = .. }`, `{ const = .. }` or `{ customer = .. }`, and whether it may be absent.
-    fn field_table(
-        &self,
-        name: &str,
-        table: &DeTable<'i>,
-        item: &Item<'i>,
-    ) -> Result<(FieldValue, bool), RoutesError> {
+    fn field_table(&self, name: &str, table: &DeTable<'i>, item: &Item<'i>) -> Result<(FieldValue, bool), RoutesError> {
         let value = match (table.get("pointer"), table.get("const"), table.get("customer")) {
             (Some(pointers), None, None) => FieldValue::Body(self.pointers(pointers, name)?),
             (None, Some(constant), None) => {

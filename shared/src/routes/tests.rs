@@ -1,8 +1,19 @@
 use super::*;
 use crate::json::Document;
+use crate::provider_api::Lookup;
+
+/// What `customer` may ask in these tests.
+const APIS: &[ProviderApi] = &[ProviderApi {
+    secret_variable: "SAMPLE_API_SECRET_ID",
+    scope: "",
+    lookups: &[
+        Lookup { kind: "sample-account", path: "/v1/accounts/", answer: "/data/customer_id" },
+        Lookup { kind: "sample-form", path: "/v1/forms/", answer: "/data/customer_id" },
+    ],
+}];
 
 fn parsed(text: &str) -> Routes {
-    Routes::parse("routes.toml", text).unwrap()
+    Routes::parse("routes.toml", text, APIS).unwrap()
 }
 
 /// A route that is sound, on four lines, with `more` behind it.
@@ -11,52 +22,6 @@ fn route(name: &str, more: &str) -> String {
         "[[route]]\nname = \"{name}\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"e\"\n\
          events = [\"PAID\"]\ncustomer = \"/customer\"\n{more}\n"
     )
-}
-
-mod the_shipped_file {
-    use super::*;
-
-    const TEXT: &str = include_str!("../../../routes.toml");
-
-    #[test]
-    fn is_sound() {
-        let routes = parsed(TEXT);
-        assert!(!routes.all().is_empty());
-        assert_eq!(routes.providers(), BTreeSet::from(["rail", "rillis"]));
-    }
-
-    #[test]
-    fn cuts_personal_data_of_rillis_and_nothing_of_rail() {
-        let routes = parsed(TEXT);
-        let cut = |provider: &str| routes.redacted(provider).iter().map(Pointer::as_str).collect::<Vec<_>>();
-        assert_eq!(cut("rillis"), ["/data/onboarding", "/data/identity"]);
-        assert!(cut("rail").is_empty());
-    }
-
-    #[test]
-    fn sends_each_documented_fact_to_its_route() {
-        let routes = parsed(TEXT);
-        for (provider, event_type, body, expected) in [
-            ("rillis", "FLOW_COMPLETED", "{}", &["kyc-approved"][..]),
-            ("rillis", "FLOW_REJECTED", "{}", &["kyc-rejected"]),
-            ("rillis", "ONBOARDING_FORM_INDIVIDUAL_COMPLETED", "{}", &[]),
-            ("rail", "FLOW_COMPLETED", "{}", &[]),
-            ("rail", "TRANSACTION_POSTED", r#"{"event_data":{"category":"DEPOSIT"}}"#, &["deposit-posted"]),
-            (
-                "rail",
-                "TRANSACTION_POSTED",
-                r#"{"event_data":{"transaction":{"category":"DEPOSIT"}}}"#,
-                &["deposit-posted"],
-            ),
-            ("rail", "TRANSACTION_POSTED", r#"{"event_data":{"category":"WITHDRAWAL"}}"#, &[]),
-            ("rail", "ACCOUNT_FROZEN_L2F", "{}", &["account-frozen"]),
-        ] {
-            let document = Document::parse(body.as_bytes()).unwrap();
-            let names: Vec<_> =
-                routes.matching(provider, event_type, document.root()).map(|route| route.name.as_str()).collect();
-            assert_eq!(names, expected, "{provider} {event_type} {body}");
-        }
-    }
 }
 
 mod matching {
@@ -145,6 +110,28 @@ mod matching {
     }
 
     #[test]
+    fn a_route_tells_why_it_does_not_fit() {
+        let routes = with_when(r#"[{ "/a" = ["1"], "/b" = ["2"] }, { "/c" = ["3"] }]"#);
+        let route = &routes.all()[0];
+        let fit = |provider: &str, event_type: &str, body: &str| {
+            let document = Document::parse(body.as_bytes()).unwrap();
+            match route.fit(provider, event_type, document.root()) {
+                Fit::ConditionFails(parts) => parts
+                    .iter()
+                    .map(|part| format!("{} {:?}", part.pointer, part.accepted))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                fit => format!("{fit:?}"),
+            }
+        };
+        assert_eq!(fit("sample", "PAID", r#"{"c":"3"}"#), "Matches");
+        assert_eq!(fit("other", "PAID", r#"{"c":"3"}"#), "OtherProvider");
+        assert_eq!(fit("sample", "BOOKED", r#"{"c":"3"}"#), "OtherType");
+        assert_eq!(fit("sample", "PAID", r#"{"a":"1","b":"x"}"#), r#"/b ["2"] /c ["3"]"#);
+        assert_eq!(fit("sample", "PAID", "{}"), r#"/a ["1"] /c ["3"]"#);
+    }
+
+    #[test]
     fn every_route_that_fits_is_found_in_the_order_of_the_file() {
         let text = [
             route("z", ""),
@@ -172,7 +159,8 @@ mod reading {
             r#"fields = { one = "/a", two = ["/b", "/c/0"], three = { pointer = "/d" }, four = { pointer = ["/e", "/f"], optional = true } }"#,
         ));
         let told = |field: &Field| {
-            let pointers: Vec<_> = field.pointers.iter().map(Pointer::as_str).collect();
+            let FieldValue::Body(pointers) = &field.value else { panic!("{field:?}") };
+            let pointers: Vec<_> = pointers.iter().map(Pointer::as_str).collect();
             format!("{} {} {}", field.name, pointers.join(" "), field.optional)
         };
         let mut fields: Vec<_> = routes.all()[0].fields.iter().map(told).collect();
@@ -181,10 +169,64 @@ mod reading {
     }
 
     #[test]
-    fn a_customer_may_be_in_several_places() {
-        let routes = parsed(&route("r", "").replace(r#""/customer""#, r#"["/a", "/b"]"#));
-        let customer: Vec<_> = routes.all()[0].customer.iter().map(Pointer::as_str).collect();
-        assert_eq!(customer, ["/a", "/b"]);
+    fn a_field_is_a_constant_as_it_is_written() {
+        let fields = r#"fields = { text = { const = "é\n\"" }, whole = { const = -7 }, digits = { const = 1000.00 }, large = { const = 1e3 }, yes = { const = true } }"#;
+        let routes = parsed(&route("r", fields));
+        let told = |field: &Field| match &field.value {
+            FieldValue::Constant(json) => format!("{} {json}", field.name),
+            value => panic!("{value:?}"),
+        };
+        let mut fields: Vec<_> = routes.all()[0].fields.iter().map(told).collect();
+        fields.sort_unstable();
+        assert_eq!(fields, ["digits 1000.00", "large 1e3", r#"text "é\n\"""#, "whole -7", "yes true"]);
+    }
+
+    #[test]
+    fn a_field_may_come_from_the_customers_table() {
+        for attribute in CustomerAttribute::ALL {
+            for (more, optional) in [("", false), (", optional = true", true), (", optional = false", false)] {
+                let field = format!("fields = {{ a = {{ customer = \"{}\"{more} }} }}", attribute.name());
+                let routes = parsed(&route("r", &field));
+                let field = &routes.all()[0].fields[0];
+                assert!(matches!(field.value, FieldValue::Customer(found) if found == attribute), "{field:?}");
+                assert_eq!(field.optional, optional);
+            }
+        }
+    }
+
+    #[test]
+    fn a_customer_is_in_the_body_linked_or_known_to_an_api() {
+        let sources = r#"["/a", "sample-account:/b/c", "link:other-crm:/d~1e", "link:sample-account:/b"]"#;
+        let routes = parsed(&route("r", "").replace(r#""/customer""#, sources));
+        let pointer = |text: &str| Pointer::parse(text).unwrap();
+        let expected = [
+            CustomerSource::Body(pointer("/a")),
+            CustomerSource::Api { kind: "sample-account".to_owned(), pointer: pointer("/b/c") },
+            CustomerSource::Link { kind: "other-crm".to_owned(), pointer: pointer("/d~1e") },
+            CustomerSource::Link { kind: "sample-account".to_owned(), pointer: pointer("/b") },
+        ];
+        let customer = &routes.all()[0].customer;
+        assert_eq!(*customer, expected);
+        let told: Vec<_> = customer.iter().map(ToString::to_string).collect();
+        assert_eq!(format!("{told:?}"), sources, "it prints as it is written");
+    }
+
+    #[test]
+    fn a_route_delivers_to_a_workflow_or_to_an_incoming_webhook() {
+        let text = [route("a", ""), route("b", "").replace("workflow =", "incoming_webhook =")].concat();
+        let routes = parsed(&text);
+        let (workflow, webhook) = (Destination::Workflow("w".to_owned()), Destination::IncomingWebhook("w".to_owned()));
+        assert_eq!((&routes.all()[0].destination, &routes.all()[1].destination), (&workflow, &webhook));
+        assert_eq!(routes.destinations(), BTreeSet::from([&workflow, &webhook]), "one name, and yet two");
+        assert_ne!(workflow.to_string(), webhook.to_string());
+    }
+
+    #[test]
+    fn once_per_customer_and_the_idempotency_field_are_off_and_as_usual_unless_said() {
+        let usual = parsed(&route("r", ""));
+        assert_eq!((usual.all()[0].once_per_customer, &*usual.all()[0].idempotency_field), (false, "idempotencyKey"));
+        let said = parsed(&route("r", "once_per = \"customerId\"\nidempotency_field = \"requestId\""));
+        assert_eq!((said.all()[0].once_per_customer, &*said.all()[0].idempotency_field), (true, "requestId"));
     }
 
     #[test]
@@ -205,7 +247,7 @@ mod errors {
     /// `expected` is the whole text, `routes.toml:` left out.
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let error = Routes::parse("routes.toml", text).map(|_| ()).unwrap_err();
+        let error = Routes::parse("routes.toml", text, APIS).map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), format!("routes.toml:{expected}"), "\n{text}");
     }
 
@@ -240,13 +282,14 @@ mod errors {
 
     #[test]
     fn an_unknown_key_is_named_with_those_that_are_known() {
-        let known = "known are name, provider, events, when, workflow, event_type, customer, fields";
+        let known = "known are name, provider, events, when, workflow, incoming_webhook, event_type, customer, once_per, \
+                     idempotency_field, fields";
         check("[routes]\n", "1:2: `routes` is not known here; known are redact, route");
         check_route("workflow", "work_flow", &format!("4:1: `work_flow` is not known here; {known}"));
         check_route(
             "amount = \"/amount\"",
             "amount = { pointer = \"/amount\", required = false }",
-            "8:44: `required` is not known here; known are pointer, optional",
+            "8:44: `required` is not known here; known are pointer, const, customer, optional",
         );
     }
 
@@ -256,7 +299,6 @@ mod errors {
             ("name = \"r\"\n", "name"),
             ("provider = \"sample\"\n", "provider"),
             ("events = [\"PAID\"]\n", "events"),
-            ("workflow = \"w\"\n", "workflow"),
             ("event_type = \"e\"\n", "event_type"),
             ("customer = \"/customer\"\n", "customer"),
         ] {
@@ -265,14 +307,98 @@ mod errors {
         check_route(
             "amount = \"/amount\"",
             "amount = { optional = true }",
-            "8:21: field `amount`: `pointer` is missing",
+            "8:21: field `amount`: `pointer`, `const` or `customer` is missing",
         );
+    }
+
+    #[test]
+    fn a_route_has_one_destination() {
+        check_route("workflow = \"w\"\n", "", "1:1: `workflow` or `incoming_webhook` is missing from this route");
+        check_route(
+            "workflow = \"w\"\n",
+            "workflow = \"w\"\nincoming_webhook = \"chat\"\n",
+            "5:20: this route has a `workflow` already; to deliver to both, write two routes",
+        );
+    }
+
+    #[test]
+    fn a_field_has_one_source() {
+        for (table, expected) in [
+            (
+                "{ pointer = \"/a\", const = 1 }",
+                "8:21: field `amount`: one of `pointer`, `const` and `customer` expected",
+            ),
+            (
+                "{ const = 1, customer = \"email\" }",
+                "8:21: field `amount`: one of `pointer`, `const` and `customer` expected",
+            ),
+            ("{ const = 1, optional = true }", "8:34: `optional` is not known here; known are const"),
+            ("{ const = [1] }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
+            ("{ const = inf }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
+            ("{ const = 0x1f }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
+            ("{ const = +1.0 }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
+            (
+                "{ customer = \"phone\" }",
+                "8:34: `customer`: \"email\", \"first_name\", \"last_name\" or \"trading_accounts\" expected",
+            ),
+            (
+                "{ customer = 7 }",
+                "8:34: `customer`: \"email\", \"first_name\", \"last_name\" or \"trading_accounts\" expected",
+            ),
+        ] {
+            check_route("\"/amount\"", table, expected);
+        }
+    }
+
+    #[test]
+    fn a_customer_s_source_is_one_of_three() {
+        let expected = "7:12: `customer`: \"/pointer\", \"link:KIND:/pointer\" or \"KIND:/pointer\" expected";
+        for source in
+            ["customer", "link:/a", "link:A:/a", "sample_account:/a", ":/a", "link::/a", "a b:/a", "link:a", "a/b"]
+        {
+            check_route("\"/customer\"", &format!("\"{source}\""), expected);
+        }
+        check_route(
+            "\"/customer\"",
+            "\"sample-card:/a\"",
+            "7:12: `customer`: no API answers `sample-card:`; known are sample-account, sample-form",
+        );
+        check_route(
+            "\"/customer\"",
+            "\"link:crm:/~\"",
+            "7:12: `customer`: in a JSON pointer, ~ stands only in ~0 (for ~) and ~1 (for /); not at byte 1",
+        );
+        check_route(
+            "\"/customer\"",
+            "[\"/a\", \"link:crm:/account/mt_password\"]",
+            "7:12: `customer`: `/account/mt_password` looks like a credential; it must not be sent",
+        );
+    }
+
+    #[test]
+    fn once_per_counts_customers_and_nothing_else() {
+        for value in ["\"customer\"", "\"\"", "true", "[\"customerId\"]"] {
+            check_route("when =", &format!("once_per = {value}\nwhen ="), "9:12: `once_per`: \"customerId\" expected");
+        }
+    }
+
+    #[test]
+    fn the_idempotency_field_is_a_name_of_its_own() {
+        let with = |name: &str| format!("idempotency_field = \"{name}\"\nwhen =");
+        for name in RESERVED_FIELDS.iter().filter(|name| **name != DEFAULT_IDEMPOTENCY_FIELD) {
+            check_route("when =", &with(name), &format!("9:21: `{name}` means something else; choose another name"));
+        }
+        check_route("when =", &with("amount"), "8:12: `amount` is in every message already; choose another name");
+        check_route("when =", &with(""), "9:21: `idempotency_field`: a string that is not empty expected");
     }
 
     #[test]
     fn the_second_route_s_problem_is_found_in_the_second_route() {
         let second = route("b", "").replace("workflow = \"w\"\n", "");
-        check(&format!("{}{second}", route("a", "")), "9:1: `workflow` is missing from this route");
+        check(
+            &format!("{}{second}", route("a", "")),
+            "9:1: `workflow` or `incoming_webhook` is missing from this route",
+        );
     }
 
     #[test]
@@ -333,7 +459,6 @@ mod errors {
             let text = format!("\"{pointer}\"");
             let problem = if pointer.is_empty() { "a string that is not empty expected" } else { expected };
             check_route("\"/amount\"", &text, &format!("8:21: `amount`: {problem}"));
-            check_route("\"/customer\"", &text, &format!("7:12: `customer`: {problem}"));
             check(&format!("[redact]\nsample = [{text}]\n"), &format!("2:11: `redact`: {problem}"));
         }
         check_route("\"/a\"", "\"a\"", "9:10: `when`: a JSON pointer that is not empty starts with a slash");
@@ -395,10 +520,14 @@ mod errors {
             "token",
             "sessionToken",
             "credentials",
+            "MT__PASSWORD",
+            "m.t.p.a.s.s",
+            "pass\u{200b}word",
+            "pwd",
         ] {
             check_route(
                 "amount =",
-                &format!("{name} ="),
+                &format!("'{name}' ="),
                 &format!("8:12: field `{name}` looks like a credential; it must not be sent"),
             );
         }

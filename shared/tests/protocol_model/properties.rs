@@ -119,7 +119,7 @@ impl Model {
         };
         let taken = table::taken_over(&item, &ours);
         let outcomes: Vec<(String, RouteOutcome)> =
-            ours.pending_routes().map(|route| (route.to_owned(), Ok(200))).collect();
+            ours.pending_routes().map(|route| (route.to_owned(), Ok(Done::Delivered { http_status: 200 }))).collect();
         let after = ours.settle(by, &outcomes, now, now, now.since(ours.received_at), self.bounds.draw);
         let ends_well = table::may_settle(&taken.event, &after, None) && {
             let settled = table::settled(&taken, &after, None);

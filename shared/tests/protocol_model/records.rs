@@ -5,9 +5,10 @@ use std::fmt::{Debug, Write as _};
 use std::rc::Rc;
 
 use shared::clock::UnixMillis;
-use shared::event::{AttemptBy, DeliveryState, EventRecord, EventState, Failure, RouteOutcome};
+use shared::event::{AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
 use shared::json::Document;
 use shared::message;
+use shared::resolver::{Resolved, id_at};
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};
 use crate::{Flaw, table};
@@ -98,18 +99,20 @@ impl Model {
         made
     }
 
-    pub(super) fn message(&mut self, event: RecordId, route: usize) -> TextId {
-        if let Some(made) = self.texts_made.get(&(event, route)) {
+    pub(super) fn message(&mut self, event: RecordId, of_route: usize) -> TextId {
+        if let Some(made) = self.texts_made.get(&(event, of_route)) {
             return *made;
         }
         let record = self.records.at(event);
         let body = Document::parse(record.body.as_bytes()).unwrap();
-        let mut text = message::compose(&record, body.root(), self.routes.named(ROUTES[route]).unwrap()).unwrap();
+        let route = self.routes.named(ROUTES[of_route]).unwrap();
+        let customer = Resolved::of(id_at(body.root(), route.customer[0].pointer()).unwrap());
+        let mut text = message::compose(&record, body.root(), route, &customer).unwrap();
         if self.flaw == Some(Flaw::KeyOfTheAttempt) {
             let _ = write!(text, " attempt {}", record.attempts);
         }
         let made = self.texts.number(text);
-        self.texts_made.insert((event, route), made);
+        self.texts_made.insert((event, of_route), made);
         made
     }
 
@@ -150,7 +153,7 @@ impl Model {
                 Call::Accepted if self.flaw == Some(Flaw::ForgetsWhatWasAccepted) => {
                     Some(((*route).to_owned(), Err(failure("timeout", false))))
                 }
-                Call::Accepted => Some(((*route).to_owned(), Ok(200))),
+                Call::Accepted => Some(((*route).to_owned(), Ok(Done::Delivered { http_status: 200 }))),
                 Call::Failed => Some(((*route).to_owned(), Err(failure("timeout", false)))),
                 Call::Refused => Some(((*route).to_owned(), Err(failure("refused", true)))),
             })

@@ -165,7 +165,7 @@ impl Model {
         Self {
             bounds,
             flaw,
-            routes: Routes::parse("routes.toml", ROUTES_TOML).unwrap(),
+            routes: Routes::parse("routes.toml", ROUTES_TOML, &[]).unwrap(),
             records: Pool::new(),
             items: Pool::new(),
             texts: Pool::new(),

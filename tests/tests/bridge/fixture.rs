@@ -27,8 +27,6 @@ pub(crate) const ANSWER_BOUND: Duration = Duration::from_secs(4);
 pub(crate) const RAIL: &str = "rail";
 pub(crate) const RILLIS: &str = "rillis";
 
-pub(crate) const ROUTES: &str = include_str!("../../../routes.toml");
-
 /// The answers of DESIGN: status and body.
 pub(crate) const ACCEPTED: (u16, &str) = (200, r#"{"status":"accepted"}"#);
 pub(crate) const DUPLICATE: (u16, &str) = (200, r#"{"status":"duplicate"}"#);
@@ -72,7 +70,7 @@ impl Bridge {
 
     pub(crate) async fn with(change: impl FnOnce(&mut StackOptions)) -> Self {
         let mut options = StackOptions::new(functions());
-        let routes = Routes::parse("routes.toml", ROUTES).unwrap();
+        let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
         options.workflows = routes.all().iter().map(|route| route.workflow.clone()).collect();
         change(&mut options);
         Self {

@@ -74,7 +74,7 @@ fn nothing_is_spawned_that_could_outlive_its_invocation() {
 
 #[test]
 fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_workspace() {
-    let routes = Routes::parse("routes.toml", ROUTES).unwrap();
+    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
     assert_eq!(routes.providers(), BTreeSet::from(RECEIVERS));
     let workspace: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
@@ -104,7 +104,7 @@ fn every_route_is_shown_by_an_example() {
         .filter_map(|expected| expected.get("delivers")?.as_table())
         .flat_map(|delivers| delivers.keys().cloned())
         .collect();
-    let routes = Routes::parse("routes.toml", ROUTES).unwrap();
+    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
     let named: BTreeSet<_> = routes.all().iter().map(|route| route.name.clone()).collect();
     assert_eq!(shown, named);
 }

@@ -1,0 +1,120 @@
+use std::collections::BTreeSet;
+
+use shared::clock::UnixMillis;
+use shared::event::{EventRecord, EventState};
+use shared::json::{Document, Pointer};
+use shared::message;
+use shared::resolver::Resolved;
+use shared::routes::Routes;
+
+use super::*;
+
+fn routes() -> Routes {
+    Routes::parse("routes.toml", TEXT, APIS).unwrap()
+}
+
+#[test]
+fn the_file_is_sound() {
+    assert!(!routes().all().is_empty());
+    assert_eq!(routes().providers(), BTreeSet::from(["rail", "rillis"]));
+}
+
+#[test]
+fn personal_data_of_rillis_is_cut_and_nothing_of_rail() {
+    let routes = routes();
+    let cut = |provider: &str| routes.redacted(provider).iter().map(Pointer::as_str).collect::<Vec<_>>();
+    assert_eq!(cut("rillis"), ["/data/onboarding", "/data/identity"]);
+    assert!(cut("rail").is_empty());
+}
+
+#[test]
+fn each_documented_fact_goes_to_its_routes() {
+    let routes = routes();
+    for (provider, event_type, body, expected) in [
+        ("rillis", "FLOW_COMPLETED", "{}", &["kyc-approved"][..]),
+        ("rillis", "FLOW_REJECTED", "{}", &["kyc-rejected"]),
+        ("rillis", "ONBOARDING_FORM_INDIVIDUAL_COMPLETED", "{}", &[]),
+        ("rail", "FLOW_COMPLETED", "{}", &[]),
+        (
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"category":"DEPOSIT"}}"#,
+            &["first-deposit", "deposit-posted"],
+        ),
+        (
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction":{"category":"DEPOSIT"}}}"#,
+            &["first-deposit", "deposit-posted"],
+        ),
+        ("rail", "TRANSACTION_POSTED", r#"{"event_data":{"category":"WITHDRAWAL"}}"#, &[]),
+        ("rail", "ACCOUNT_FROZEN_L2F", "{}", &["account-frozen"]),
+    ] {
+        let document = Document::parse(body.as_bytes()).unwrap();
+        let names: Vec<_> =
+            routes.matching(provider, event_type, document.root()).map(|route| route.name.as_str()).collect();
+        assert_eq!(names, expected, "{provider} {event_type} {body}");
+    }
+}
+
+#[test]
+fn the_routes_make_these_messages() {
+    let routes = routes();
+    for (route, provider, event_type, body, expected) in [
+        (
+            "kyc-approved",
+            "rillis",
+            "FLOW_COMPLETED",
+            r#"{"data":{"flow_id":"f1","metadata":{"customerId":"C-1001"},"user_id":"u1","status":"COMPLETED"}}"#,
+            concat!(
+                r#"{"eventType":"kyc.approved","customerId":"C-1001","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rillis:evt_1/kyc-approved","source":"rillis","sourceEventType":"FLOW_COMPLETED","#,
+                r#""flowId":"f1","rillisUserId":"u1","status":"COMPLETED"}"#
+            ),
+        ),
+        (
+            "deposit-posted",
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction_id":"txn_1","account_id":"A-1","amount":1000.00,"asset_type_id":"USD"}}"#,
+            concat!(
+                r#"{"eventType":"deposit.posted","customerId":"C-1001","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rail:evt_1/deposit-posted","source":"rail","sourceEventType":"TRANSACTION_POSTED","#,
+                r#""amount":1000.00,"currency":"USD","tradingAccount":"A-1","transactionId":"txn_1"}"#
+            ),
+        ),
+        (
+            "first-deposit",
+            "rail",
+            "TRANSACTION_POSTED",
+            r#"{"event_data":{"transaction":{"id":"txn_1","amount":"0.10"},"account":{"id":"A-1"}}}"#,
+            concat!(
+                r#"{"eventType":"deposit.first","customerId":"C-1001","occurredAt":"2025-02-05T19:37:51.042Z","#,
+                r#""idempotencyKey":"rail:evt_1/first-deposit","source":"rail","sourceEventType":"TRANSACTION_POSTED","#,
+                r#""amount":"0.10","tradingAccount":"A-1","transactionId":"txn_1"}"#
+            ),
+        ),
+    ] {
+        let event = EventRecord {
+            provider: provider.to_owned(),
+            event_id: "evt_1".to_owned(),
+            event_type: Some(event_type.to_owned()),
+            occurred_at: UnixMillis(1_738_784_271_042),
+            received_at: UnixMillis(1_747_253_577_000),
+            state: EventState::Pending,
+            attempts: 7,
+            next_attempt_at: None,
+            body: body.to_owned(),
+            body_sha256: String::new(),
+            recorded_by: String::new(),
+            last_error: None,
+            history: Vec::new(),
+            deliveries: Default::default(),
+            delivered_at: None,
+        };
+        let document = Document::parse(body.as_bytes()).unwrap();
+        let customer = Resolved::of("C-1001".to_owned());
+        let message = message::compose(&event, document.root(), routes.named(route).unwrap(), &customer);
+        assert_eq!(message.as_deref(), Ok(expected));
+    }
+}
