@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::io::{self, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::rc::Rc;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
@@ -14,7 +14,7 @@ pub(super) struct Lines<R> {
     reader: csv::Reader<Metered<R>>,
     columns: Vec<Column>,
     record: ByteRecord,
-    left: Rc<Cell<usize>>,
+    meter: Rc<Meter>,
     /// Routes that `once` may name.
     once_routes: BTreeSet<String>,
     ended: bool,
@@ -116,11 +116,10 @@ impl<R: Read> Lines<R> {
     /// # Errors
     /// The header is not one, and names the column that is wrong.
     pub(super) fn open(file: R) -> Result<Self, HeaderError> {
-        let left = Rc::new(Cell::new(MAX_LINE_BYTES));
-        let mut reader = ReaderBuilder::new()
-            .flexible(true)
-            .trim(Trim::All)
-            .from_reader(Metered { inner: file, left: Rc::clone(&left) });
+        let meter = Rc::new(Meter::default());
+        let file = Metered { inner: BufReader::new(file), meter: Rc::clone(&meter), within_line: false };
+        let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(file);
+        meter.grant();
         let header = reader.byte_headers().map_err(|error| HeaderError::Read(io_error(error)))?.clone();
         if header.is_empty() {
             return Err(HeaderError::Missing);
@@ -139,7 +138,7 @@ impl<R: Read> Lines<R> {
                 return Err(HeaderError::Required(required.name()));
             }
         }
-        Ok(Self { reader, columns, record: ByteRecord::new(), left, once_routes: BTreeSet::new(), ended: false })
+        Ok(Self { reader, columns, record: ByteRecord::new(), meter, once_routes: BTreeSet::new(), ended: false })
     }
 
     pub(super) fn has_once(&self) -> bool {
@@ -164,19 +163,18 @@ impl<R: Read> Lines<R> {
         if self.ended {
             return Ok(None);
         }
-        self.left.set(MAX_LINE_BYTES);
-        let began = self.reader.position().line();
-        match self.reader.read_byte_record(&mut self.record) {
-            Ok(true) => {}
-            Ok(false) => return Ok(None),
-            Err(_) if self.left.get() == 0 => {
+        self.meter.grant();
+        let read = self.reader.read_byte_record(&mut self.record);
+        let line = self.meter.began.get();
+        match read {
+            Ok(true) => Ok(Some(self.row(now).map_err(|reason| Bad { line, reason }))),
+            Ok(false) => Ok(None),
+            Err(_) if self.meter.left.get() == 0 => {
                 self.ended = true;
-                return Ok(Some(Err(Bad { line: began, reason: Reason::TooLong })));
+                Ok(Some(Err(Bad { line, reason: Reason::TooLong })))
             }
-            Err(error) => return Err(io_error(error)),
+            Err(error) => Err(io_error(error)),
         }
-        let line = self.record.position().map_or(began, csv::Position::line);
-        Ok(Some(self.row(now).map_err(|reason| Bad { line, reason })))
     }
 
     fn row(&self, now: UnixMillis) -> Result<Row, Reason> {
@@ -220,21 +218,55 @@ pub(super) fn customer_id(text: &str) -> Result<&str, Reason> {
     Ok(text)
 }
 
-/// A file of which only so many bytes may be read until more are granted.
+/// A file that is given out line by line, so that it is known which of them a row is made of: the parser counts the blank lines
+/// before a row as the row's. Only so many bytes are given out until more are granted.
 struct Metered<R> {
-    inner: R,
-    left: Rc<Cell<usize>>,
+    inner: BufReader<R>,
+    meter: Rc<Meter>,
+    /// The last piece that was given out did not end its line.
+    within_line: bool,
+}
+
+#[derive(Default)]
+struct Meter {
+    /// Bytes that may still be given out.
+    left: Cell<usize>,
+    /// Lines that were given out.
+    lines: Cell<u64>,
+    /// The first of them since the last grant that is not blank; 0 when there is none.
+    began: Cell<u64>,
+}
+
+impl Meter {
+    /// For one more row.
+    fn grant(&self) {
+        self.left.set(MAX_LINE_BYTES);
+        self.began.set(0);
+    }
 }
 
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
+        let left = self.meter.left.get();
         if left == 0 {
             return Err(io::Error::other("a line is too long"));
         }
-        let wanted = buffer.len().min(left);
-        let read = self.inner.read(&mut buffer[..wanted])?;
-        self.left.set(left - read);
+        let ready = self.inner.fill_buf()?;
+        let ready = &ready[..ready.len().min(left).min(buffer.len())];
+        let end = ready.iter().position(|byte| *byte == b'\n');
+        let piece = &ready[..end.map_or(ready.len(), |end| end + 1)];
+        if !self.within_line && !piece.is_empty() {
+            self.meter.lines.set(self.meter.lines.get() + 1);
+        }
+        let is_blank = piece.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        if self.meter.began.get() == 0 && !is_blank {
+            self.meter.began.set(self.meter.lines.get());
+        }
+        buffer[..piece.len()].copy_from_slice(piece);
+        let read = piece.len();
+        self.within_line = end.is_none() && read > 0;
+        self.inner.consume(read);
+        self.meter.left.set(left - read);
         Ok(read)
     }
 }
@@ -255,3 +287,6 @@ fn readable(name: &[u8]) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

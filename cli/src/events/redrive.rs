@@ -423,6 +423,8 @@ mod tests {
 
     use tokio::sync::Notify;
 
+    use std::cell::Cell;
+
     use super::*;
 
     fn keys(count: usize) -> Vec<String> {
