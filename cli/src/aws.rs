@@ -16,6 +16,7 @@ use clap::Args;
 use local::binaries::workspace_root;
 use local::dev_file::DevFile;
 use shared::config::AwsConfig;
+use shared::customers::Customers;
 use shared::event_store::{EventStore, StoreError};
 use shared::http::Http;
 use shared::secrets::sdk_reason;
@@ -38,9 +39,33 @@ pub(crate) struct Target {
     profile: Option<String>,
 }
 
+/// Without --customers-table: the bridge that `bridge dev` runs here.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct CustomersTarget {
+    /// Work on this customers table in AWS, with the credentials of the SDK's usual chain; without it, on the bridge that
+    /// `bridge dev` runs here
+    #[arg(long, value_name = "NAME")]
+    pub(crate) customers_table: Option<String>,
+    /// AWS region, unless environment or profile say
+    #[arg(long, value_name = "REGION", requires = "customers_table")]
+    region: Option<String>,
+    /// AWS profile, unless the environment says
+    #[arg(long, value_name = "NAME", requires = "customers_table")]
+    profile: Option<String>,
+}
+
 /// A bridge to work on.
 pub(crate) struct Bridge {
     pub(crate) store: EventStore,
+    place: Place,
+}
+
+/// A bridge's customers.
+pub(crate) struct CustomersBridge {
+    pub(crate) customers: Customers,
+    /// Where what happens once is noted.
+    pub(crate) events: Option<EventStore>,
     place: Place,
 }
 
@@ -67,8 +92,7 @@ const THROTTLED_WAIT: Duration = Duration::from_millis(250);
 
 impl Target {
     pub(crate) async fn open(&self) -> Result<Bridge, Failure> {
-        let http = Http::new()
-            .map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
+        let http = http()?;
         match &self.table {
             None => here(&http),
             Some(table) => self.aws(table, &http).await,
@@ -76,34 +100,68 @@ impl Target {
     }
 
     async fn aws(&self, table: &str, http: &Http) -> Result<Bridge, Failure> {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http.clone())
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(4))
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        let config = loader.load().await;
-
-        if config.region().is_none() {
-            return Err(Failure::usage("no AWS region is set", "--region eu-west-1, or AWS_REGION, or the profile's"));
-        }
-        // Asked here, so that the reason can be told: behind a call it would read as a call that failed.
-        let Some(provider) = config.credentials_provider() else {
-            return Err(no_credentials("none are set up"));
-        };
-        provider.provide_credentials().await.map_err(|error| no_credentials(&with_causes(&error)))?;
+        let config = aws_config(self.region.as_deref(), self.profile.as_deref(), http).await?;
         let store = EventStore::new(aws_sdk_dynamodb::Client::new(&config), table.to_owned());
         Ok(Bridge { store, place: Place::Aws { table: table.to_owned(), config: Box::new(config) } })
     }
 }
 
+impl CustomersTarget {
+    /// Opens the customers table, and the events table where it is said or the bridge runs here.
+    pub(crate) async fn open(&self, events_table: Option<&str>) -> Result<CustomersBridge, Failure> {
+        let http = http()?;
+        let Some(table) = &self.customers_table else {
+            let (dev, client) = running_here(&http)?;
+            let events = Some(EventStore::new(client.clone(), dev.events_table.clone()));
+            let customers = Customers::new(client, dev.customers_table.clone());
+            return Ok(CustomersBridge { customers, events, place: Place::Here(dev) });
+        };
+        let config = aws_config(self.region.as_deref(), self.profile.as_deref(), &http).await?;
+        let client = aws_sdk_dynamodb::Client::new(&config);
+        let events = events_table.map(|events| EventStore::new(client.clone(), events.to_owned()));
+        let customers = Customers::new(client, table.clone());
+        Ok(CustomersBridge { customers, events, place: Place::Aws { table: table.clone(), config: Box::new(config) } })
+    }
+}
+
+/// AWS by the SDK's usual chain, asked for region and credentials at once.
+async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http.clone())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let config = loader.load().await;
+
+    if config.region().is_none() {
+        return Err(Failure::usage("no AWS region is set", "--region eu-west-1, or AWS_REGION, or the profile's"));
+    }
+    // Asked here, so that the reason can be told: behind a call it would read as a call that failed.
+    let Some(provider) = config.credentials_provider() else {
+        return Err(no_credentials("none are set up"));
+    };
+    provider.provide_credentials().await.map_err(|error| no_credentials(&with_causes(&error)))?;
+    Ok(config)
+}
+
+fn http() -> Result<Http, Failure> {
+    Http::new().map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))
+}
+
 fn here(http: &Http) -> Result<Bridge, Failure> {
+    let (dev, client) = running_here(http)?;
+    Ok(Bridge { store: EventStore::new(client, dev.events_table.clone()), place: Place::Here(dev) })
+}
+
+/// The bridge of this checkout, and its DynamoDB.
+fn running_here(http: &Http) -> Result<(DevFile, aws_sdk_dynamodb::Client), Failure> {
     let read = DevFile::read(&workspace_root()).map_err(|error| {
         Failure::outside(
             format!(".bridge/dev.json cannot be read: {error}"),
@@ -122,8 +180,8 @@ fn here(http: &Http) -> Result<Bridge, Failure> {
         dynamodb_url: Some(dev.dynamodb_url.clone()),
         secrets_manager_url: Some(dev.secrets_manager_url.clone()),
     };
-    let store = EventStore::new(shared::aws::dynamodb(&config, http), dev.events_table.clone());
-    Ok(Bridge { store, place: Place::Here(dev) })
+    let client = shared::aws::dynamodb(&config, http);
+    Ok((dev, client))
 }
 
 impl Bridge {
@@ -141,8 +199,7 @@ impl Bridge {
                 (name.to_owned(), aws_sdk_lambda::config::Builder::from(&**config))
             }
             Place::Here(dev) => {
-                let http = Http::new()
-                    .map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
+                let http = http()?;
                 let config = aws_sdk_lambda::Config::builder()
                     .behavior_version(BehaviorVersion::latest())
                     .region(Region::new(LOCAL_REGION))
@@ -162,31 +219,53 @@ impl Bridge {
 
     /// What an operator calls it.
     pub(crate) fn name(&self) -> String {
-        match &self.place {
-            Place::Here(dev) => format!("the bridge that runs here ({})", dev.gateway_url),
-            Place::Aws { table, config } => {
+        self.place.name()
+    }
+
+    pub(crate) fn failure(&self, error: &StoreError) -> Failure {
+        self.place
+            .failure(error, "dynamodb:GetItem, BatchGetItem, Query (on the index, too), Scan and PutItem on the table")
+    }
+}
+
+impl CustomersBridge {
+    /// What an operator calls it.
+    pub(crate) fn name(&self) -> String {
+        self.place.name()
+    }
+
+    pub(crate) fn failure(&self, error: &StoreError) -> Failure {
+        let needs = "dynamodb:GetItem, PutItem and BatchWriteItem on the customers table, and for `once` PutItem on the events table";
+        self.place.failure(error, needs)
+    }
+}
+
+impl Place {
+    fn name(&self) -> String {
+        match self {
+            Self::Here(dev) => format!("the bridge that runs here ({})", dev.gateway_url),
+            Self::Aws { table, config } => {
                 let region = config.region().map_or("", Region::as_ref);
                 format!("table {table} in {region}")
             }
         }
     }
 
-    pub(crate) fn failure(&self, error: &StoreError) -> Failure {
+    /// `needs` is what IAM must allow.
+    fn failure(&self, error: &StoreError, needs: &str) -> Failure {
         let StoreError::Unavailable { reason, .. } = error else {
             return Failure::outside(
                 error,
                 "somebody else wrote or changed this item; look at it in the DynamoDB console",
             );
         };
-        match (&self.place, reason.as_str()) {
-            (Place::Here(_), _) => Failure::outside(error, "is `bridge dev` still up? The table is in its hands"),
-            (_, "ResourceNotFoundException") => {
-                Failure::usage(error, "there is no such table or index here: check --table, --region and --profile")
-            }
-            (_, "AccessDeniedException") => Failure::outside(
+        match (self, reason.as_str()) {
+            (Self::Here(_), _) => Failure::outside(error, "is `bridge dev` still up? The table is in its hands"),
+            (_, "ResourceNotFoundException") => Failure::usage(
                 error,
-                "it takes dynamodb:GetItem, BatchGetItem, Query (on the index, too), Scan and PutItem on the table",
+                "there is no such table or index here: check the table's name, --region and --profile",
             ),
+            (_, "AccessDeniedException") => Failure::outside(error, format!("it takes {needs}")),
             (_, "UnrecognizedClientException" | "ExpiredTokenException" | "InvalidSignatureException") => {
                 Failure::outside(error, "AWS does not take the credentials: log in again, or name another --profile")
             }

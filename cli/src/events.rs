@@ -17,6 +17,7 @@ use local::binaries::workspace_root;
 use shared::routes::Routes;
 
 pub(crate) use self::filter::Filter;
+pub(crate) use self::redrive::interrupted;
 pub(crate) use self::selection::Selection;
 pub(crate) use self::times::age;
 

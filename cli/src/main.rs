@@ -1,10 +1,12 @@
 //! `bridge`: the bridge on one machine, and its operator's hands.
 
 mod aws;
+mod customers;
 mod delivery;
 mod dev;
 mod events;
 mod failure;
+mod progress;
 mod routes;
 mod samples;
 mod send;
@@ -44,6 +46,7 @@ enum Verb {
     Routes(routes::Routes),
     Events(events::Events),
     Workflows(workflows::Workflows),
+    Customers(customers::Customers),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Routes(routes) => routes.run(),
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
+        Verb::Customers(customers) => block_on(customers.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

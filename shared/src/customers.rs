@@ -157,20 +157,20 @@ impl Customers {
         let mut tries = 0;
         while !left.is_empty() {
             let call = self.client.batch_write_item().request_items(&self.table, left.clone());
-            let busy = match call.send().await {
+            let busy = match call.send().await.map_err(|error| self.unavailable(&error)) {
                 Ok(output) => {
                     left = output.unprocessed_items.and_then(|mut items| items.remove(&self.table)).unwrap_or_default();
-                    "answered in part".to_owned()
+                    StoreError::Unavailable { table: self.table.clone(), reason: "answered in part".to_owned() }
                 }
-                Err(error) if is_busy(&error) => sdk_reason(&error),
-                Err(error) => return Err(self.unavailable(&error)),
+                Err(error) if error.is_busy() => error,
+                Err(error) => return Err(error),
             };
             if left.is_empty() {
                 break;
             }
             tries += 1;
             if tries == BATCH_TRIES {
-                return Err(StoreError::Unavailable { table: self.table.clone(), reason: busy });
+                return Err(busy);
             }
             let longest = self.first_wait * (1 << (tries - 1).min(MOST_DOUBLINGS));
             tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
@@ -315,12 +315,6 @@ fn customer_of(reference: &CustomerRef, item: &Item) -> Result<Customer, StoreEr
         trading_accounts: logins.ok_or_else(|| unreadable("trading_accounts"))?,
         updated_at: updated_at.map(UnixMillis).ok_or_else(|| unreadable("updated_at"))?,
     })
-}
-
-/// Whether DynamoDB has turned a call away because too much is asked of it at the moment.
-fn is_busy<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-    matches!(code, Some("ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"))
 }
 
 fn string(text: impl Into<String>) -> AttributeValue {

@@ -80,6 +80,19 @@ pub enum StoreError {
     TooLarge { stored_bytes: usize },
 }
 
+impl StoreError {
+    /// Whether DynamoDB has turned the call away because too much is asked of it at the moment: waiting helps.
+    pub fn is_busy(&self) -> bool {
+        let Self::Unavailable { reason, .. } = self else {
+            return false;
+        };
+        matches!(
+            reason.as_str(),
+            "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"
+        )
+    }
+}
+
 /// The sparse index over what is pending or dead: `due`, then `next_attempt_at`; keys only.
 pub const DUE_INDEX: &str = "due-index";
 

@@ -1,6 +1,5 @@
 //! `bridge events redrive`: another try, for one event or for many.
 
-use std::cell::Cell;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -8,7 +7,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::event_store::listing::EventSummary;
@@ -20,6 +19,7 @@ use crate::events::list::Table;
 use crate::events::selection::Selection;
 use crate::events::{RoutesFile, print};
 use crate::failure::Failure;
+use crate::progress::Progress;
 
 /// Try events again now: those named, or all that filters choose
 ///
@@ -64,9 +64,6 @@ const MOST_PER_CALL: u32 = 32;
 
 /// How many of many `--dry-run` shows.
 const SAMPLE: usize = 10;
-
-/// Between two plain lines of progress.
-const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// What the function says of a call, in events; what another version of it does not say is zero.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
@@ -138,7 +135,7 @@ impl Redrive {
             return Ok(());
         }
 
-        let progress = Progress::new(chosen.keys.len());
+        let progress = Progress::of_items(chosen.keys.len());
         let invoke = async |keys: &[String]| {
             let said = function.invoke(serde_json::json!({ "keys": keys }).to_string()).await?;
             serde_json::from_slice(&said).map_err(|_| {
@@ -323,7 +320,7 @@ pub(super) async fn drive(
             Err(failure) => return Driven { ended: Ended::Failed(failure), ..driven },
         }
         driven.done += some.len();
-        progress.tell(&driven);
+        progress.tell(driven.done as u64, &driven.counts);
         if stopping && driven.done < keys.len() {
             return Driven { ended: Ended::Interrupted, ..driven };
         }
@@ -331,7 +328,8 @@ pub(super) async fn drive(
     driven
 }
 
-async fn interrupted() {
+/// Returns when Ctrl-C is pressed.
+pub(crate) async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         // Ctrl-C cannot be caught here; it ends the program as it always did.
         std::future::pending::<()>().await;
@@ -369,42 +367,6 @@ fn quoted(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// A bar on a terminal, else a line now and then.
-pub(super) struct Progress {
-    bar: ProgressBar,
-    total: usize,
-    told_at: Cell<Instant>,
-}
-
-impl Progress {
-    pub(super) fn new(total: usize) -> Self {
-        // Draws on standard error, and not at all when that is no terminal.
-        let bar = ProgressBar::new(total as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} [{elapsed}, {eta} left] {wide_msg}") {
-            bar.set_style(style);
-        }
-        bar.tick();
-        Self { bar, total, told_at: Cell::new(Instant::now()) }
-    }
-
-    fn tell(&self, driven: &Driven) {
-        self.bar.set_message(driven.counts.to_string());
-        self.bar.set_position(driven.done as u64);
-        if self.bar.is_hidden() && self.told_at.get().elapsed() >= TELL_EVERY {
-            self.told_at.set(Instant::now());
-            eprintln!("{} of {}: {}", driven.done, self.total, driven.counts);
-        }
-    }
-
-    fn say(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
-    }
-
-    fn end(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 fn spinner(doing: &'static str) -> ProgressBar {
@@ -461,6 +423,8 @@ mod tests {
 
     use tokio::sync::Notify;
 
+    use std::cell::Cell;
+
     use super::*;
 
     fn keys(count: usize) -> Vec<String> {
@@ -485,7 +449,7 @@ mod tests {
             };
             let keys = keys(calls_expected.iter().sum());
             let began = Instant::now();
-            let driven = drive(invoke, &keys, rate, never, &Progress::new(keys.len())).await;
+            let driven = drive(invoke, &keys, rate, never, &Progress::of_items(keys.len())).await;
             assert_eq!((driven.done, driven.counts.delivered as usize), (keys.len(), keys.len()));
             assert_eq!(*calls.borrow(), calls_expected);
             assert!(began.elapsed().as_millis() >= least_ms, "{:?}", began.elapsed());
@@ -515,7 +479,7 @@ mod tests {
                 _ => {}
             }
         };
-        drive(invoke, &keys(96), 1000, interrupted, &Progress::new(96)).await
+        drive(invoke, &keys(96), 1000, interrupted, &Progress::of_items(96)).await
     }
 
     #[tokio::test]
@@ -539,7 +503,7 @@ mod tests {
             calls.set(calls.get() + 1);
             if calls.get() == 2 { Err(Failure::outside("down", "wait")) } else { Ok(all_delivered(some)) }
         };
-        let driven = drive(invoke, &keys(96), 1000, never, &Progress::new(96)).await;
+        let driven = drive(invoke, &keys(96), 1000, never, &Progress::of_items(96)).await;
         assert_eq!(driven.done, 32);
         assert!(matches!(driven.ended, Ended::Failed(_)), "{driven:?}");
     }

@@ -262,14 +262,19 @@ rail#sha256:0123456789abcdef  (unreadable)  dead     0         –             e
 /// A store on an embedded table.
 pub(crate) async fn store() -> (DynamoDb, EventStore) {
     let dynamodb = DynamoDb::start(None).await.unwrap();
+    let store = EventStore::new(client(&dynamodb), EVENTS_TABLE.to_owned());
+    (dynamodb, store)
+}
+
+/// A client of an embedded DynamoDB.
+pub(crate) fn client(dynamodb: &DynamoDb) -> aws_sdk_dynamodb::Client {
     let config = AwsConfig {
         region: "us-east-1".to_owned(),
         credentials: Credentials::new("local", "local", None, None, "test"),
         dynamodb_url: Some(dynamodb.url()),
         secrets_manager_url: None,
     };
-    let store = EventStore::new(shared::aws::dynamodb(&config, &Http::new().unwrap()), EVENTS_TABLE.to_owned());
-    (dynamodb, store)
+    shared::aws::dynamodb(&config, &Http::new().unwrap())
 }
 
 /// Records an event that these routes want.
