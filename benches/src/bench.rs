@@ -29,10 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn bench(functions: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let binaries = Binaries::build(functions)?;
     let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS)?;
-    let mut workflows: Vec<_> = routes.all().iter().map(|route| route.workflow.clone()).collect();
-    workflows.sort_unstable();
-    workflows.dedup();
-    let stack = Stack::start(StackOptions { workflows, ..StackOptions::new(binaries.functions.clone()) }).await?;
+    let stack =
+        Stack::start(StackOptions { workflows: routes.workflows(), ..StackOptions::new(binaries.functions.clone()) })
+            .await?;
 
     let figures = measure(&stack, &binaries).await?;
     print!("{}", report::Report(figures));

@@ -15,10 +15,12 @@ use aws_types::sdk_config::SdkConfig;
 use clap::Args;
 use local::binaries::workspace_root;
 use local::dev_file::DevFile;
+use shared::clock::Clock;
 use shared::config::AwsConfig;
 use shared::customers::Customers;
 use shared::event_store::{EventStore, StoreError};
 use shared::http::Http;
+use shared::resolver::Resolver;
 use shared::secrets::sdk_reason;
 
 use crate::failure::{Failure, with_causes};
@@ -58,6 +60,7 @@ pub(crate) struct CustomersTarget {
 /// A bridge to work on.
 pub(crate) struct Bridge {
     pub(crate) store: EventStore,
+    dynamodb: aws_sdk_dynamodb::Client,
     place: Place,
 }
 
@@ -101,8 +104,9 @@ impl Target {
 
     async fn aws(&self, table: &str, http: &Http) -> Result<Bridge, Failure> {
         let config = aws_config(self.region.as_deref(), self.profile.as_deref(), http).await?;
-        let store = EventStore::new(aws_sdk_dynamodb::Client::new(&config), table.to_owned());
-        Ok(Bridge { store, place: Place::Aws { table: table.to_owned(), config: Box::new(config) } })
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        let store = EventStore::new(dynamodb.clone(), table.to_owned());
+        Ok(Bridge { store, dynamodb, place: Place::Aws { table: table.to_owned(), config: Box::new(config) } })
     }
 }
 
@@ -156,8 +160,9 @@ fn http() -> Result<Http, Failure> {
 }
 
 fn here(http: &Http) -> Result<Bridge, Failure> {
-    let (dev, client) = running_here(http)?;
-    Ok(Bridge { store: EventStore::new(client, dev.events_table.clone()), place: Place::Here(dev) })
+    let (dev, dynamodb) = running_here(http)?;
+    let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
+    Ok(Bridge { store, dynamodb, place: Place::Here(dev) })
 }
 
 /// The bridge of this checkout, and its DynamoDB.
@@ -215,6 +220,16 @@ impl Bridge {
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
         Ok(Function { client: aws_sdk_lambda::Client::from_conf(config.build()), name })
+    }
+
+    /// Says who a customer is, by the body and the customers table alone; in AWS by the one of this name.
+    pub(crate) fn resolver(&self, customers_table: Option<&str>) -> Resolver {
+        let table = match &self.place {
+            Place::Here(dev) => Some(dev.customers_table.clone()),
+            Place::Aws { .. } => customers_table.map(str::to_owned),
+        };
+        let customers = table.map(|table| Customers::new(self.dynamodb.clone(), table));
+        Resolver { clock: Clock::system(), customers, apis: Vec::new() }
     }
 
     /// What an operator calls it.

@@ -1,7 +1,5 @@
 //! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
 
-use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +12,7 @@ use local::gateway::Exchange;
 use local::lambda_host::LogSink;
 use local::returning_ai::Message;
 use local::stack::{Stack, StackOptions};
+use shared::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::Sender;
@@ -84,17 +83,13 @@ impl Dev {
     async fn run_to_end(self) -> Result<(), Failure> {
         let root = workspace_root();
         let samples = samples::load(&root.join("events"))?;
-        let routes = fs::read_to_string(root.join("routes.toml")).map_err(|error| {
-            Failure::usage(format!("routes.toml cannot be read: {error}"), "run it inside a checkout of the bridge")
-        })?;
-        let routes = crate::routes::parse("routes.toml", &routes)?;
-        let workflows: BTreeSet<_> = routes.all().iter().map(|route| route.workflow.clone()).collect();
+        let routes = crate::routes::read(None)?;
 
         eprintln!("Building the functions ...");
         let functions = build_functions(Profile::Debug)
             .map_err(|error| Failure::outside(with_causes(&error), "the compiler's own words stand above"))?;
         let telling = Arc::new(AtomicBool::new(false));
-        let stack = Stack::start(self.options(functions, workflows, &telling)).await.map_err(|error| {
+        let stack = Stack::start(self.options(functions, &routes, &telling)).await.map_err(|error| {
             Failure::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
         })?;
 
@@ -116,12 +111,13 @@ impl Dev {
         ended
     }
 
-    fn options(&self, functions: PathBuf, workflows: BTreeSet<String>, telling: &Arc<AtomicBool>) -> StackOptions {
+    fn options(&self, functions: PathBuf, routes: &Routes, telling: &Arc<AtomicBool>) -> StackOptions {
         let telling = Arc::clone(telling);
         StackOptions {
             data: self.data.clone(),
             port: self.port,
-            workflows: workflows.into_iter().collect(),
+            workflows: routes.workflows(),
+            incoming_webhooks: routes.incoming_webhooks(),
             log: if self.logs { LogSink::passing_on(|line| eprintln!("{line}")) } else { LogSink::default() },
             observer: Some(Arc::new(move |exchange| {
                 if telling.load(Ordering::Relaxed) {

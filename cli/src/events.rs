@@ -8,13 +8,11 @@ mod show;
 mod times;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use local::binaries::workspace_root;
-use shared::routes::Routes;
+use shared::routes::{Destination, Routes};
 
 pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;
@@ -57,30 +55,26 @@ impl Events {
 
 impl RoutesFile {
     pub(crate) fn read(&self) -> Result<Routes, Failure> {
-        let path = self.routes.clone().unwrap_or_else(|| workspace_root().join("routes.toml"));
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
-        })?;
-        crate::routes::parse(&name, &text)
+        crate::routes::read(self.routes.as_deref())
     }
 
     /// The names of the routes that deliver to a workflow.
     fn delivering_to(&self, workflow: &str) -> Result<BTreeSet<String>, Failure> {
         let routes = self.read()?;
-        known_workflow(&routes, workflow)?;
-        let to_it = routes.all().iter().filter(|route| route.workflow == workflow);
+        let destination = known_destination(&routes, workflow)?;
+        let to_it = routes.all().iter().filter(|route| route.destination == destination);
         Ok(to_it.map(|route| route.name.clone()).collect())
     }
 }
 
-/// Refuses the name of a workflow that no route delivers to.
-pub(crate) fn known_workflow(routes: &Routes, workflow: &str) -> Result<(), Failure> {
-    let known = routes.workflows();
-    if known.contains(&workflow) {
-        return Ok(());
+/// The destination of this name: a workflow's own, or `incoming-webhook:NAME`. Refuses one that no route delivers to.
+pub(crate) fn known_destination(routes: &Routes, name: &str) -> Result<Destination, Failure> {
+    let known = routes.destinations();
+    if let Some(destination) = known.iter().find(|destination| destination.to_string() == name) {
+        return Ok((*destination).clone());
     }
-    Err(Failure::usage(format!("no route delivers to a workflow `{workflow}`"), format!("known: {}", known.join(", "))))
+    let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+    Err(Failure::usage(format!("no route delivers to a workflow `{name}`"), format!("known: {}", known.join(", "))))
 }
 
 /// Gives `write` the standard output. Whoever closes it (`| head`) has seen enough: that is no failure.

@@ -1,7 +1,7 @@
 //! `bridge routes`: is the file sound?
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use local::binaries::workspace_root;
@@ -39,23 +39,27 @@ const EXAMPLES: &str = "Examples:
 impl Routes {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let RoutesVerb::Check(check) = self.verb;
-        let path = check.routes.unwrap_or_else(|| workspace_root().join("routes.toml"));
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let text = fs::read_to_string(&path).map_err(|error| {
-            Failure::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
-        })?;
-
-        let routes = parse(&name, &text)?;
+        let routes = read(check.routes.as_deref())?;
         for route in routes.all() {
-            println!("{:<28} {} → {} ({})", route.name, route.provider, route.workflow, route.event_type);
+            println!("{:<28} {} → {} ({})", route.name, route.provider, route.destination, route.event_type);
         }
-        println!("{name}: {} routes, sound", routes.all().len());
+        println!("{} routes, sound", routes.all().len());
         Ok(())
     }
 }
 
+/// The routes of this file, or of this checkout's.
+pub(crate) fn read(path: Option<&Path>) -> Result<routes::Routes, Failure> {
+    let path = path.map_or_else(|| workspace_root().join("routes.toml"), Path::to_owned);
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let text = fs::read_to_string(&path).map_err(|error| {
+        Failure::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
+    })?;
+    parse(&name, &text)
+}
+
 /// The routes of a file, each of a provider that there is.
-pub(crate) fn parse(name: &str, text: &str) -> Result<routes::Routes, Failure> {
+fn parse(name: &str, text: &str) -> Result<routes::Routes, Failure> {
     let routes = routes::Routes::parse(name, text, routes_file::APIS).map_err(|error| unsound(&error, text))?;
     let Some(unknown) = routes.providers().into_iter().find(|provider| Sender::named(provider).is_none()) else {
         return Ok(routes);

@@ -1,4 +1,4 @@
-//! `bridge workflows`: stop delivering to one workflow for a while, without losing or ageing its events.
+//! `bridge workflows`: stop delivering to one workflow or incoming webhook for a while, without losing or ageing its events.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -9,13 +9,13 @@ use shared::clock::{Clock, UnixMillis};
 use shared::event::DeliveryState;
 use shared::event_store::{EventStore, StoreError};
 use shared::pauses::{self, Pauses};
-use shared::routes::Routes;
+use shared::routes::{Destination, Routes};
 
-use crate::aws::{Bridge, Target};
-use crate::events::{Filter, RoutesFile, Selection, age, known_workflow, print};
+use crate::aws::Target;
+use crate::events::{Filter, RoutesFile, Selection, age, known_destination, print};
 use crate::failure::Failure;
 
-/// The workflows that routes deliver to: list them, pause and resume one
+/// The workflows and incoming webhooks that routes deliver to: list them, pause and resume one
 #[derive(Args)]
 pub(crate) struct Workflows {
     #[command(subcommand)]
@@ -29,7 +29,7 @@ enum WorkflowsVerb {
     Resume(Resume),
 }
 
-/// List every workflow that the routes file names, and whether it is paused
+/// List every workflow and incoming webhook that the routes file names, and whether it is paused
 #[derive(Args)]
 #[command(after_help = LIST_EXAMPLES, after_long_help = LIST_EXAMPLES)]
 struct List {
@@ -51,7 +51,7 @@ struct List {
 #[derive(Args)]
 #[command(after_help = PAUSE_EXAMPLES, after_long_help = PAUSE_EXAMPLES)]
 struct Pause {
-    /// The workflow, as routes.toml has it
+    /// The workflow, as routes.toml has it; an incoming webhook as incoming-webhook:NAME
     name: String,
     #[command(flatten)]
     routes: RoutesFile,
@@ -63,7 +63,7 @@ struct Pause {
 #[derive(Args)]
 #[command(after_help = RESUME_EXAMPLES, after_long_help = RESUME_EXAMPLES)]
 struct Resume {
-    /// The workflow, as routes.toml has it
+    /// The workflow, as routes.toml has it; an incoming webhook as incoming-webhook:NAME
     name: String,
     #[command(flatten)]
     routes: RoutesFile,
@@ -92,8 +92,11 @@ const NOTICED_WITHIN: &str = "functions notice within 30 s";
 /// A workflow on one line of `--json`.
 #[derive(Serialize)]
 struct Line<'w> {
-    workflow: &'w str,
+    /// Or `incoming-webhook:NAME`.
+    workflow: String,
     paused: bool,
+    #[serde(skip)]
+    paused_at: Option<UnixMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused_since: Option<String>,
     routes: Vec<&'w str>,
@@ -107,14 +110,16 @@ impl Workflows {
         match self.verb {
             WorkflowsVerb::List(list) => list.run(now).await,
             WorkflowsVerb::Pause(pause) => {
-                let bridge = open(&pause.target, &pause.routes, &pause.name).await?;
-                let said = switch_off(&bridge.store, &pause.name, now).await;
+                let destination = known_destination(&pause.routes.read()?, &pause.name)?;
+                let bridge = pause.target.open().await?;
+                let said = switch_off(&bridge.store, &destination, now).await;
                 println!("{}", said.map_err(|error| bridge.failure(&error))?);
                 Ok(())
             }
             WorkflowsVerb::Resume(resume) => {
-                let bridge = open(&resume.target, &resume.routes, &resume.name).await?;
-                let said = switch_on(&bridge.store, &resume.name, now).await;
+                let destination = known_destination(&resume.routes.read()?, &resume.name)?;
+                let bridge = resume.target.open().await?;
+                let said = switch_on(&bridge.store, &destination, now).await;
                 println!("{}", said.map_err(|error| bridge.failure(&error))?);
                 Ok(())
             }
@@ -122,16 +127,11 @@ impl Workflows {
     }
 }
 
-async fn open(target: &Target, routes: &RoutesFile, workflow: &str) -> Result<Bridge, Failure> {
-    known_workflow(&routes.read()?, workflow)?;
-    target.open().await
-}
-
 impl List {
     async fn run(self, now: UnixMillis) -> Result<(), Failure> {
         let routes = self.routes.read()?;
         let bridge = self.target.open().await?;
-        let pauses = bridge.store.pauses(&routes.workflows()).await.map_err(|error| bridge.failure(&error))?;
+        let pauses = bridge.store.pauses(routes.destinations()).await.map_err(|error| bridge.failure(&error))?;
         let counts = if self.count {
             Some(pending_messages(&bridge.store, &routes).await.map_err(|error| bridge.failure(&error))?)
         } else {
@@ -140,33 +140,38 @@ impl List {
         let lines = lines(&routes, &pauses, counts.as_ref());
         print(|out| match self.json {
             true => write_json(out, &lines),
-            false => write(out, &lines, &pauses, now),
+            false => write(out, &lines, now),
         })?;
         Ok(())
     }
 }
 
-fn lines<'w>(routes: &'w Routes, pauses: &Pauses, counts: Option<&BTreeMap<String, usize>>) -> Vec<Line<'w>> {
+fn lines<'w>(routes: &'w Routes, pauses: &Pauses, counts: Option<&BTreeMap<Destination, usize>>) -> Vec<Line<'w>> {
+    let to = |it: &Destination| {
+        let routes = routes.all().iter().filter(|route| route.destination == *it);
+        routes.map(|route| route.name.as_str()).collect()
+    };
     routes
-        .workflows()
+        .destinations()
         .into_iter()
-        .map(|workflow| Line {
-            workflow,
-            paused: pauses.is_paused(workflow),
-            paused_since: paused_since(pauses, workflow).map(|at| at.to_string()),
-            routes: routes.all().iter().filter(|it| it.workflow == workflow).map(|it| it.name.as_str()).collect(),
-            pending: counts.map(|counts| counts.get(workflow).copied().unwrap_or_default()),
+        .map(|destination| Line {
+            workflow: destination.to_string(),
+            paused: pauses.is_paused(destination),
+            paused_at: paused_since(pauses, destination),
+            paused_since: paused_since(pauses, destination).map(|at| at.to_string()),
+            routes: to(destination),
+            pending: counts.map(|counts| counts.get(destination).copied().unwrap_or_default()),
         })
         .collect()
 }
 
-fn write(out: &mut dyn Write, lines: &[Line<'_>], pauses: &Pauses, now: UnixMillis) -> io::Result<()> {
+fn write(out: &mut dyn Write, lines: &[Line<'_>], now: UnixMillis) -> io::Result<()> {
     let width = lines.iter().map(|line| line.workflow.chars().count()).max().unwrap_or_default().max("WORKFLOW".len());
     let counted = lines.iter().any(|line| line.pending.is_some());
     let pending = |text: &str| if counted { format!("  {text:>7}") } else { String::new() };
     writeln!(out, "{:<width$}{}  STATE", "WORKFLOW", pending("PENDING"))?;
     for line in lines {
-        let state = match paused_since(pauses, line.workflow) {
+        let state = match line.paused_at {
             Some(at) => format!("paused since {at}, for {}", age(at, now)),
             None => "delivering".to_owned(),
         };
@@ -184,38 +189,38 @@ fn write_json(out: &mut dyn Write, lines: &[Line<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-fn paused_since(pauses: &Pauses, workflow: &str) -> Option<UnixMillis> {
-    pauses.0.get(workflow)?.last().filter(|pause| pause.to.is_none()).map(|pause| pause.from)
+fn paused_since(pauses: &Pauses, destination: &Destination) -> Option<UnixMillis> {
+    pauses.0.get(destination)?.last().filter(|pause| pause.to.is_none()).map(|pause| pause.from)
 }
 
-/// Pauses a workflow, and says what that means.
-async fn switch_off(store: &EventStore, workflow: &str, now: UnixMillis) -> Result<String, StoreError> {
-    let before = store.pauses(&[workflow]).await?;
-    let spans = before.0.get(workflow).map_or(&[][..], Vec::as_slice);
+/// Pauses a destination, and says what that means.
+async fn switch_off(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
+    let before = store.pauses([destination]).await?;
+    let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
     let Some(after) = pauses::pause(spans, now) else {
-        let since = paused_since(&before, workflow).unwrap_or(now);
-        return Ok(format!("{workflow} is paused already, since {since}."));
+        let since = paused_since(&before, destination).unwrap_or(now);
+        return Ok(format!("{destination} is paused already, since {since}."));
     };
-    store.write_pauses(workflow, &after).await?;
+    store.write_pauses(destination, &after).await?;
     Ok(format!(
-        "{workflow} is paused: {NOTICED_WITHIN}. Its events wait; `bridge workflows resume {workflow}` ends it."
+        "{destination} is paused: {NOTICED_WITHIN}. Its events wait; `bridge workflows resume {destination}` ends it."
     ))
 }
 
-/// Resumes a workflow, and says what that means.
-async fn switch_on(store: &EventStore, workflow: &str, now: UnixMillis) -> Result<String, StoreError> {
-    let before = store.pauses(&[workflow]).await?;
-    let spans = before.0.get(workflow).map_or(&[][..], Vec::as_slice);
+/// Resumes a destination, and says what that means.
+async fn switch_on(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
+    let before = store.pauses([destination]).await?;
+    let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
     let Some(after) = pauses::resume(spans, now) else {
-        return Ok(format!("{workflow} is not paused."));
+        return Ok(format!("{destination} is not paused."));
     };
-    let paused = paused_since(&before, workflow).map(|at| age(at, now)).unwrap_or_default();
-    store.write_pauses(workflow, &after).await?;
-    Ok(format!("{workflow} delivers again, after {paused}: {NOTICED_WITHIN}, and redrive sends what has waited."))
+    let paused = paused_since(&before, destination).map(|at| age(at, now)).unwrap_or_default();
+    store.write_pauses(destination, &after).await?;
+    Ok(format!("{destination} delivers again, after {paused}: {NOTICED_WITHIN}, and redrive sends what has waited."))
 }
 
-/// How many messages wait for each workflow.
-async fn pending_messages(store: &EventStore, routes: &Routes) -> Result<BTreeMap<String, usize>, StoreError> {
+/// How many messages wait for each destination.
+async fn pending_messages(store: &EventStore, routes: &Routes) -> Result<BTreeMap<Destination, usize>, StoreError> {
     let filter = Filter::pending();
     let mut selection = Selection::new(store, &filter);
     let mut counts = BTreeMap::new();
@@ -227,7 +232,7 @@ async fn pending_messages(store: &EventStore, routes: &Routes) -> Result<BTreeMa
         let deliveries = events.iter().flat_map(|event| &event.deliveries);
         for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DeliveryState::Pending) {
             if let Some(route) = routes.named(route) {
-                *counts.entry(route.workflow.clone()).or_default() += 1;
+                *counts.entry(route.destination.clone()).or_default() += 1;
             }
         }
     }

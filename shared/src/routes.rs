@@ -161,6 +161,17 @@ impl Routes {
         self.routes.iter().map(|route| &route.destination).collect()
     }
 
+    /// The names of the workflows that a route delivers to, each once.
+    pub fn workflows(&self) -> Vec<String> {
+        self.destinations().into_iter().filter_map(Destination::workflow).map(str::to_owned).collect()
+    }
+
+    /// The names of the incoming webhooks that a route delivers to, each once.
+    pub fn incoming_webhooks(&self) -> Vec<String> {
+        let others = self.destinations().into_iter().filter(|destination| destination.workflow().is_none());
+        others.map(|destination| destination.name().to_owned()).collect()
+    }
+
     /// What is cut from this provider's bodies before they are stored.
     pub fn redacted(&self, provider: &str) -> &[Pointer] {
         self.redact.get(provider).map_or(&[], Vec::as_slice)
@@ -215,6 +226,13 @@ fn failed_part<'c>(condition: &'c Condition, event: Value<'_>) -> Option<FailedP
 }
 
 impl Destination {
+    fn workflow(&self) -> Option<&str> {
+        match self {
+            Self::Workflow(name) => Some(name),
+            Self::IncomingWebhook(_) => None,
+        }
+    }
+
     pub fn name(&self) -> &str {
         match self {
             Self::Workflow(name) | Self::IncomingWebhook(name) => name,

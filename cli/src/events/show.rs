@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
+use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::{Clock, UnixMillis};
-use shared::event::{AttemptBy, DeliveryState, EventRecord, EventState};
+use shared::event::{self, AttemptBy, DeliveryState, EventRecord, EventState};
 use shared::event_store::listing::EventSummary;
 use shared::json::{Document, Kind, Value, write_string};
 use shared::message;
 use shared::pauses::Pauses;
+use shared::resolver::{Resolved, Resolver};
 use shared::routes::Routes;
 
 use crate::aws::Target;
@@ -36,6 +38,9 @@ pub(crate) struct Show {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    /// With --table: the customers table, to say whom a message would be about
+    #[arg(long, value_name = "NAME", requires = "table")]
+    customers_table: Option<String>,
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
@@ -51,15 +56,19 @@ const EXAMPLES: &str = "Examples:
 pub(super) struct Report<'e> {
     pub(super) event: &'e EventRecord,
     pub(super) routes: &'e Routes,
+    pub(super) customers: &'e Customers,
     pub(super) pauses: &'e Pauses,
     pub(super) now: UnixMillis,
 }
+
+/// By the name of the route, the customer of the message that it would make.
+pub(super) type Customers = BTreeMap<String, Result<Resolved, event::Failure>>;
 
 /// What one route would send now.
 struct Composed<'e> {
     route: &'e str,
     /// `None` when today's routes have no such route.
-    workflow: Option<&'e str>,
+    to: Option<String>,
     /// Why it was not delivered before; `None` when it was not tried, or was ignored.
     failed: Option<&'e str>,
     /// The message, or why there would be none.
@@ -103,7 +112,7 @@ struct Tried<'e> {
 #[derive(Serialize)]
 struct WouldSend<'e> {
     route: &'e str,
-    workflow: Option<&'e str>,
+    to: Option<String>,
     failed: Option<&'e str>,
     message: Option<Box<RawValue>>,
     problem: Option<String>,
@@ -120,14 +129,28 @@ impl Show {
                 "a key is provider#id, quoted in the shell; `bridge events list` has those that wait or are dead",
             ));
         };
-        let pauses = bridge.store.pauses(&routes.workflows()).await.map_err(|error| bridge.failure(&error))?;
-        let report = Report { event: &event, routes: &routes, pauses: &pauses, now: Clock::system().now() };
+        let pauses = bridge.store.pauses(routes.destinations()).await.map_err(|error| bridge.failure(&error))?;
+        let resolver = bridge.resolver(self.customers_table.as_deref());
+        let customers = customers(&resolver, &routes, &event).await;
+        let now = Clock::system().now();
+        let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now };
         print(|out| match self.json {
             true => report.write_json(out, self.body),
             false => report.write(out, self.body),
         })?;
         Ok(())
     }
+}
+
+/// As the body and the customers table say, without asking a provider.
+pub(super) async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Customers {
+    let Ok(document) = Document::parse(event.body.as_bytes()) else { return BTreeMap::new() };
+    let of_provider = routes.all().iter().filter(|route| route.provider == event.provider);
+    let resolved = of_provider.map(|route| async {
+        let customer = resolver.resolve(route, document.root()).await;
+        (route.name.clone(), customer)
+    });
+    join_all(resolved).await.into_iter().collect()
 }
 
 impl Report<'_> {
@@ -221,10 +244,10 @@ impl Report<'_> {
         EventSummary::from(self.event).is_in_hand(self.now)
     }
 
-    /// Whether every workflow that is still to hear of it is paused.
+    /// Whether every destination that is still to hear of it is paused.
     fn is_all_paused(&self) -> bool {
-        let mut workflows = self.event.pending_routes().filter_map(|route| self.routes.named(route)).peekable();
-        workflows.peek().is_some() && workflows.all(|route| self.pauses.is_paused(&route.workflow))
+        let mut routes = self.event.pending_routes().filter_map(|route| self.routes.named(route)).peekable();
+        routes.peek().is_some() && routes.all(|route| self.pauses.is_paused(&route.destination))
     }
 
     fn write_deliveries(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -235,18 +258,22 @@ impl Report<'_> {
         }
         let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
         let routes = width(&mut event.deliveries.keys().map(|route| route.chars().count()));
-        let workflow = |route: &str| self.routes.named(route).map_or("(no such route today)", |route| &route.workflow);
-        let workflows = width(&mut event.deliveries.keys().map(|route| workflow(route).chars().count()));
+        let named = |route: &str| match self.routes.named(route) {
+            Some(route) => route.destination.to_string(),
+            None => "(no such route today)".to_owned(),
+        };
+        let destinations = width(&mut event.deliveries.keys().map(|route| named(route).chars().count()));
         for (route, delivery) in &event.deliveries {
-            let to = workflow(route);
-            let mut line = format!("  {route:<routes$} → {to:<workflows$}  {:<9}", delivery.state.name());
+            let to = named(route);
+            let mut line = format!("  {route:<routes$} → {to:<destinations$}  {:<9}", delivery.state.name());
             if let Some(at) = delivery.at {
                 line = format!("{line}  {at}");
             }
             if let Some(code) = &delivery.code {
                 line = format!("{line}  {code}");
             }
-            if is_open(delivery.state) && self.pauses.is_paused(to) {
+            let destination = self.routes.named(route).map(|route| &route.destination);
+            if is_open(delivery.state) && destination.is_some_and(|destination| self.pauses.is_paused(destination)) {
                 line = format!("{line}  (paused)");
             }
             writeln!(out, "{}", line.trim_end())?;
@@ -261,9 +288,12 @@ impl Report<'_> {
         let compose = |route: &str| {
             let document = document.as_ref().map_err(|_| "the stored body does not read".to_owned())?;
             let route = self.routes.named(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
-            message::compose(event, document.root(), route).map_err(|failure| failure.summary())
+            let customer =
+                self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
+            let customer = customer.as_ref().map_err(event::Failure::summary)?;
+            message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
         };
-        let workflow = |route: &str| self.routes.named(route).map(|route| route.workflow.as_str());
+        let to = |route: &str| self.routes.named(route).map(|route| route.destination.to_string());
         if event.state == EventState::Ignored {
             let Ok(document) = &document else { return Vec::new() };
             let event_type = event.event_type.as_deref().unwrap_or_default();
@@ -272,7 +302,7 @@ impl Report<'_> {
             let routes = self.routes.all().iter().map(|route| route.name.as_str());
             return routes
                 .filter(|route| wanting.contains(route))
-                .map(|route| Composed { route, workflow: workflow(route), failed: None, message: compose(route) })
+                .map(|route| Composed { route, to: to(route), failed: None, message: compose(route) })
                 .collect();
         }
         event
@@ -281,7 +311,7 @@ impl Report<'_> {
             .filter(|(_, delivery)| is_open(delivery.state))
             .map(|(route, delivery)| Composed {
                 route,
-                workflow: workflow(route),
+                to: to(route),
                 failed: delivery.code.as_deref(),
                 message: compose(route),
             })
@@ -330,7 +360,7 @@ impl Report<'_> {
 
 impl Composed<'_> {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let to = self.workflow.map(|workflow| format!(" to {workflow}")).unwrap_or_default();
+        let to = self.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
         let failed = self.failed.map(|code| format!(", which failed: {code}")).unwrap_or_default();
         writeln!(out, "\nWould be sent now by {}{to}{failed}", self.route)?;
         match &self.message {
@@ -342,13 +372,13 @@ impl Composed<'_> {
 
 impl<'e> From<Composed<'e>> for WouldSend<'e> {
     fn from(composed: Composed<'e>) -> Self {
-        let Composed { route, workflow, failed, message } = composed;
+        let Composed { route, to, failed, message } = composed;
         let (message, problem) = match message.map(RawValue::from_string) {
             Ok(Ok(message)) => (Some(message), None),
             Ok(Err(_)) => (None, Some("the message is not JSON".to_owned())),
             Err(problem) => (None, Some(problem)),
         };
-        Self { route, workflow, failed, message, problem }
+        Self { route, to, failed, message, problem }
     }
 }
 

@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use local::dynamodb::{DynamoDb, EVENTS_TABLE};
-use shared::clock::UnixMillis;
+use shared::clock::{Clock, UnixMillis};
 use shared::config::AwsConfig;
-use shared::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, Failure, RouteOutcome};
+use shared::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
 use shared::event_store::listing::EventSummary;
 use shared::event_store::{EventStore, Recorded, Settled};
 use shared::http::Http;
 use shared::pauses::{Pause, Pauses};
+use shared::resolver::Resolver;
 use shared::retry_plan::Draw;
-use shared::routes::Routes;
+use shared::routes::{Destination, Routes};
 
 use super::filter::{Filter, Filters};
 use super::list::{Table, write_json};
 use super::selection::Selection;
-use super::show::Report;
+use super::show::{Customers, Report};
 use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
@@ -98,18 +99,34 @@ fn attempted(event: &EventRecord, by: AttemptBy, after: Duration, outcomes: [Rou
     event.settle(by, &outcomes, began, ended, after, Draw(1.0))
 }
 
+fn delivered() -> RouteOutcome {
+    Ok(Done::Delivered { http_status: 200 })
+}
+
+fn workflow(name: &str) -> Destination {
+    Destination::Workflow(name.to_owned())
+}
+
+/// Who the body says that the customers are.
+fn customers(event: &EventRecord, routes: &Routes) -> Customers {
+    let resolver = Resolver { clock: Clock::system(), customers: None, apis: Vec::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(show::customers(&resolver, routes, event))
+}
+
 fn shown(event: &EventRecord, pauses: &Pauses, body: bool) -> String {
     let routes = routes();
+    let customers = customers(event, &routes);
     let mut out = Vec::new();
-    Report { event, routes: &routes, pauses, now: NOW }.write(&mut out, body).unwrap();
+    Report { event, routes: &routes, customers: &customers, pauses, now: NOW }.write(&mut out, body).unwrap();
     String::from_utf8(out).unwrap()
 }
 
 #[test]
 fn the_timeline_of_a_pending_event_tells_what_happened_and_what_is_to_come() {
-    let first = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_millis(8), [down(), Ok(200)]);
+    let first = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_millis(8), [down(), delivered()]);
     let taken = first.take_over(first.received_at.plus(Duration::from_secs(70)));
-    let mut event = attempted(&taken, AttemptBy::Redrive, Duration::from_secs(70), [down(), Ok(200)]);
+    let mut event = attempted(&taken, AttemptBy::Redrive, Duration::from_secs(70), [down(), delivered()]);
     event.next_attempt_at = Some(NOW.seconds().plus(42));
 
     assert_eq!(shown(&event, &Pauses::default(), false), GOLDEN_PENDING.trim_start_matches('\n'));
@@ -149,7 +166,7 @@ Would be sent now by deposit to deposits, which failed: server_error 503
 
 #[test]
 fn the_timeline_of_a_dead_event_ends_with_its_death_and_a_message_that_cannot_be_made_says_why() {
-    let mut event = attempted(&recorded("evt_2"), AttemptBy::Manual, Duration::from_secs(1), [refused(), Ok(200)]);
+    let mut event = attempted(&recorded("evt_2"), AttemptBy::Manual, Duration::from_secs(1), [refused(), delivered()]);
     event.body = r#"{"customer":"C-1001"}"#.to_owned();
     let text = shown(&event, &Pauses::default(), true);
 
@@ -174,7 +191,10 @@ fn the_body_is_shown_only_when_it_is_asked_for() {
     let json = |body| {
         let (routes, pauses) = (routes(), Pauses::default());
         let mut out = Vec::new();
-        Report { event: &event, routes: &routes, pauses: &pauses, now: NOW }.write_json(&mut out, body).unwrap();
+        let customers = customers(&event, &routes);
+        Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now: NOW }
+            .write_json(&mut out, body)
+            .unwrap();
         String::from_utf8(out).unwrap()
     };
     assert!(!json(false).contains("a secret"));
@@ -185,7 +205,10 @@ fn the_body_is_shown_only_when_it_is_asked_for() {
 fn a_message_in_json_keeps_its_digits() {
     let (event, routes, pauses) = (recorded("evt_1"), routes(), Pauses::default());
     let mut out = Vec::new();
-    Report { event: &event, routes: &routes, pauses: &pauses, now: NOW }.write_json(&mut out, false).unwrap();
+    let customers = customers(&event, &routes);
+    Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now: NOW }
+        .write_json(&mut out, false)
+        .unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains(r#""amount":1000.00}"#), "{text}");
     let facts: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -203,7 +226,7 @@ fn check_last_line(event: &EventRecord, pauses: &Pauses, expected: &str) {
 
 #[test]
 fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pause() {
-    let paused = |workflow: &str| (workflow.to_owned(), vec![Pause { from: UnixMillis(NOW.0 - 1), to: None }]);
+    let paused = |name: &str| (workflow(name), vec![Pause { from: UnixMillis(NOW.0 - 1), to: None }]);
     let both = Pauses([paused("deposits"), paused("welcome")].into());
     let one = Pauses([paused("welcome")].into());
     let mut event = recorded("evt_1");
@@ -236,7 +259,7 @@ fn what_a_terminal_would_act_on_is_not_printed() {
 #[test]
 fn the_list_is_a_table_whose_columns_hold_their_longest_cells() {
     let mut waiting =
-        EventSummary::from(&attempted(&recorded("evt_1"), AttemptBy::First, Duration::ZERO, [down(), Ok(200)]));
+        EventSummary::from(&attempted(&recorded("evt_1"), AttemptBy::First, Duration::ZERO, [down(), delivered()]));
     waiting.next_attempt_at = Some(NOW.seconds().plus(185));
     let mut in_hand = EventSummary::from(&recorded("evt_2"));
     in_hand.next_attempt_at = Some(NOW.seconds().plus(30));
@@ -337,13 +360,13 @@ async fn pending_events_are_listed_by_their_next_attempt_over_all_shards_and_pag
 #[tokio::test]
 async fn states_without_an_index_are_found_by_a_scan_and_switches_are_no_events() {
     let (dynamodb, store) = store().await;
-    store.write_pauses("welcome", &[Pause { from: NOW, to: None }]).await.unwrap();
+    store.write_pauses(&workflow("welcome"), &[Pause { from: NOW, to: None }]).await.unwrap();
     put(&store, &recorded("waiting")).await;
-    let dead = attempted(&recorded("dead"), AttemptBy::First, Duration::ZERO, [refused(), Ok(200)]);
+    let dead = attempted(&recorded("dead"), AttemptBy::First, Duration::ZERO, [refused(), delivered()]);
     put(&store, &recorded("dead")).await;
     assert_eq!(store.settle(&dead).await, Ok(Settled::Written));
     put(&store, &recorded("done")).await;
-    let done = attempted(&recorded("done"), AttemptBy::First, Duration::ZERO, [Ok(200), Ok(200)]);
+    let done = attempted(&recorded("done"), AttemptBy::First, Duration::ZERO, [delivered(), delivered()]);
     assert_eq!(store.settle(&done).await, Ok(Settled::Written));
     put(&store, &received("ignored", "CLOSED")).await;
 
@@ -388,7 +411,7 @@ async fn an_item_that_does_not_read_is_left_out_and_told_and_the_others_are_list
 async fn what_is_listed_in_json_has_a_line_an_event() {
     let (_dynamodb, store) = store().await;
     put(&store, &recorded("evt_1")).await;
-    let dead = attempted(&recorded("evt_1"), AttemptBy::First, Duration::ZERO, [refused(), Ok(200)]);
+    let dead = attempted(&recorded("evt_1"), AttemptBy::First, Duration::ZERO, [refused(), delivered()]);
     store.settle(&dead).await.unwrap();
 
     let mut out = Vec::new();
@@ -407,7 +430,7 @@ async fn what_is_listed_in_json_has_a_line_an_event() {
 async fn an_event_is_shown_as_the_table_has_it() {
     let (_dynamodb, store) = store().await;
     put(&store, &recorded("evt_1")).await;
-    let after = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_millis(8), [down(), Ok(200)]);
+    let after = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_millis(8), [down(), delivered()]);
     store.settle(&after).await.unwrap();
     let read = store.read("rail#evt_1").await.unwrap().unwrap();
     assert_eq!(read.deliveries["first-deposit"].state, DeliveryState::Delivered);

@@ -129,17 +129,18 @@ async fn several_deliveries_that_wait_for_a_session_make_one_handshake() {
     });
     let http = Http::new().unwrap();
     let client = shared::aws::secrets_manager(&config.unwrap().aws, &http);
-    let workflows = CachedSecret::new(
+    let webhooks = CachedSecret::new(
         client,
         RETURNING_AI_SECRET.to_owned(),
         Clock::system(),
-        shared::returning_ai::Workflows::parse,
+        shared::returning_ai::Webhooks::parse,
     );
-    let client = Arc::new(shared::returning_ai::ReturningAi::new(http, workflows, Clock::system()));
+    let client = Arc::new(shared::returning_ai::ReturningAi::new(http, webhooks, Clock::system()));
     let deadline = Instant::now() + Duration::from_secs(20);
     let message = Bytes::from_static(b"{}");
 
-    let deliver_eight = || join_all((0..8).map(|_| client.deliver("kyc", &message, deadline)));
+    let kyc = Destination::Workflow("kyc".to_owned());
+    let deliver_eight = || join_all((0..8).map(|_| client.deliver(&kyc, &message, deadline)));
     assert_eq!(within(deliver_eight()).await, vec![Ok(200); 8]);
     assert_eq!(returning_ai.handshakes("kyc"), 1);
 

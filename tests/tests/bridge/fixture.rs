@@ -71,7 +71,8 @@ impl Bridge {
     pub(crate) async fn with(change: impl FnOnce(&mut StackOptions)) -> Self {
         let mut options = StackOptions::new(functions());
         let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
-        options.workflows = routes.all().iter().map(|route| route.workflow.clone()).collect();
+        options.workflows = routes.workflows();
+        options.incoming_webhooks = routes.incoming_webhooks();
         change(&mut options);
         Self {
             stack: Stack::start(options).await.unwrap(),

@@ -10,7 +10,6 @@ use serde_json::json;
 use shared::routes::Routes;
 
 use crate::bridge::examples::{expectations, folder};
-use crate::bridge::fixture::ROUTES;
 
 #[test]
 fn the_providers_functions_do_not_know_each_other() {
