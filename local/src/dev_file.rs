@@ -20,6 +20,7 @@ pub struct DevFile {
     pub dynamodb_url: String,
     pub secrets_manager_url: String,
     pub returning_ai_url: String,
+    pub rail_api_url: String,
     pub events_table: String,
     pub customers_table: String,
     /// What the Invoke API calls the function that redrives.
@@ -43,6 +44,7 @@ impl DevFile {
             dynamodb_url: stack.dynamodb.url(),
             secrets_manager_url: stack.secrets_manager.url(),
             returning_ai_url: stack.returning_ai.url(),
+            rail_api_url: stack.rail_api.url(),
             events_table: EVENTS_TABLE.to_owned(),
             customers_table: CUSTOMERS_TABLE.to_owned(),
             redrive_function: REDRIVE.to_owned(),

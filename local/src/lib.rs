@@ -1,5 +1,5 @@
 //! The bridge on one machine: the real function binaries behind a Lambda host and an API Gateway, with an embedded
-//! DynamoDB and stand-ins for Secrets Manager and Returning.AI.
+//! DynamoDB and stand-ins for Secrets Manager, Rail's API and Returning.AI.
 //!
 //! `bridge dev`, the end-to-end tests and the benches run on it. Everything listens on loopback, and every outside
 //! system can be made to fail by script ([`faults`]).
@@ -14,6 +14,7 @@ pub mod gateway;
 pub mod http_client;
 pub mod invoke_api;
 pub mod lambda_host;
+pub mod rail_api;
 pub mod records;
 pub mod returning_ai;
 pub mod secrets_manager;

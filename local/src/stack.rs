@@ -1,4 +1,4 @@
-//! The whole bridge: DynamoDB, Secrets Manager, Returning.AI, the functions and the gateway, wired to each other.
+//! The whole bridge: DynamoDB, Secrets Manager, Rail's API, Returning.AI, the functions and the gateway, wired to each other.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE};
 use crate::gateway::{Gateway, Observer, Route};
 use crate::http_client::{HttpClient, SendError};
 use crate::lambda_host::{FunctionSpec, HostError, LambdaHost, LogSink};
+use crate::rail_api::RailApi;
 use crate::returning_ai::{IncomingWebhook, ReturningAi, Workflow};
 use crate::secrets_manager::{SecretsManager, SecretsManagerError};
 
@@ -34,6 +35,7 @@ pub const RILLIS_SAMPLE_KEY: &str = "whsec_sample_rillis_key_do_not_use";
 pub const RAIL_SIGNING_SECRET: &str = "bridge/rail/signing";
 pub const RILLIS_SIGNING_SECRET: &str = "bridge/rillis/signing";
 pub const RETURNING_AI_SECRET: &str = "bridge/returning-ai";
+pub const RAIL_API_SECRET: &str = "bridge/rail/api";
 
 /// What to start, and how.
 #[derive(Clone)]
@@ -86,6 +88,7 @@ pub struct Stack {
     pub dynamodb: DynamoDb,
     pub secrets_manager: SecretsManager,
     pub returning_ai: ReturningAi,
+    pub rail_api: RailApi,
     client: HttpClient,
     options: StackOptions,
 }
@@ -99,6 +102,8 @@ pub enum StackError {
     SecretsManager(#[from] SecretsManagerError),
     #[error("Returning.AI's stand-in did not start")]
     ReturningAi(#[source] io::Error),
+    #[error("the stand-in of Rail's API did not start")]
+    RailApi(#[source] io::Error),
     #[error("function {name} cannot be hosted")]
     Function {
         name: &'static str,
@@ -129,14 +134,16 @@ impl Stack {
             incoming.map(|name| IncomingWebhook::with_sample_key(name)).collect(),
         )
         .map_err(StackError::ReturningAi)?;
+        let rail_api = RailApi::start().map_err(StackError::RailApi)?;
         for (name, value) in sample_signing_secrets() {
             // A key that was rotated in an earlier run stays.
             if !secrets_manager.holds(name) {
                 secrets_manager.put(name, &value)?;
             }
         }
-        // Its URLs have another port in each run.
+        // Their URLs have another port in each run.
         secrets_manager.put(RETURNING_AI_SECRET, &returning_ai.secret())?;
+        secrets_manager.put(RAIL_API_SECRET, &rail_api.secret())?;
 
         let mut functions = Vec::new();
         let mut routes = Vec::new();
@@ -152,7 +159,8 @@ impl Stack {
         let port = options.port;
         let gateway = Gateway::start(port, routes, functions.clone(), options.observer.clone())
             .map_err(|source| StackError::Gateway { port, source })?;
-        Ok(Self { gateway, functions, dynamodb, secrets_manager, returning_ai, client: HttpClient::default(), options })
+        let client = HttpClient::default();
+        Ok(Self { gateway, functions, dynamodb, secrets_manager, returning_ai, rail_api, client, options })
     }
 
     /// The gateway's, without a slash at the end.
@@ -242,6 +250,10 @@ fn spec(options: &StackOptions, dynamodb: &DynamoDb, secrets_manager: &SecretsMa
     .to_vec();
     if name != REDRIVE {
         env.push(("SIGNING_SECRET_ID".to_owned(), format!("bridge/{name}/signing")));
+    }
+    // Rail's events, and whatever redrive takes over, may name an account whose customer only Rail knows.
+    if name != "rillis" {
+        env.push(("RAIL_API_SECRET_ID".to_owned(), RAIL_API_SECRET.to_owned()));
     }
     env.extend(options.extra_env.iter().cloned());
     FunctionSpec {

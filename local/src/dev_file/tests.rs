@@ -7,6 +7,7 @@ fn bridge(pid: u32) -> DevFile {
         dynamodb_url: url(9001),
         secrets_manager_url: url(9002),
         returning_ai_url: url(9003),
+        rail_api_url: url(9004),
         events_table: "events".to_owned(),
         customers_table: "customers".to_owned(),
         redrive_function: "redrive".to_owned(),

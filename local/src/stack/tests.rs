@@ -30,11 +30,21 @@ async fn every_part_is_wired_to_the_others() {
             assert_eq!(serde_json::from_slice::<Value>(&invoked.response).unwrap(), expected, "{name}");
         }
     }
+    for (name, expected) in [("rail", RAIL_API_SECRET), (REDRIVE, RAIL_API_SECRET), ("rillis", "")] {
+        let event = Bytes::from(json!({ "env": "RAIL_API_SECRET_ID" }).to_string());
+        let invoked = within(stack.function(name).unwrap().invoke(event)).await.unwrap();
+        assert_eq!(
+            serde_json::from_slice::<Value>(&invoked.response).unwrap().as_str().unwrap_or_default(),
+            expected,
+            "{name}"
+        );
+    }
     within(stack.settled()).await;
     let keys = |name: &str| stack.secrets_manager.current(name).unwrap()["keys"].clone();
     assert_eq!(keys(RAIL_SIGNING_SECRET), json!({ "sample-subscription": RAIL_SAMPLE_KEY }));
     assert_eq!(keys(RILLIS_SIGNING_SECRET), json!({ "current": RILLIS_SAMPLE_KEY }));
     assert_eq!(stack.secrets_manager.current(RETURNING_AI_SECRET), Some(stack.returning_ai.secret()));
+    assert_eq!(stack.secrets_manager.current(RAIL_API_SECRET), Some(stack.rail_api.secret()));
     assert!(stack.log().contains("up"));
     within(stack.shutdown()).await;
 }
