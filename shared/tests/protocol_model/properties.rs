@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use shared::clock::UnixMillis;
 use shared::event::{
-    AttemptBy, DUE_DEAD, DeliveryState, EventRecord, EventState, MAX_HISTORY, RouteOutcome, SHARDS, shard_name,
+    AttemptBy, DUE_DEAD, DeliveryState, Done, EventRecord, EventState, MAX_HISTORY, RouteOutcome, SHARDS, shard_name,
 };
 
 use super::{BEGIN, ItemId, Model, ROUTES, World, Write};

@@ -11,6 +11,7 @@ use local::stack::RETURNING_AI_SECRET;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::http::Http;
+use shared::routes::Destination;
 use shared::secrets::CachedSecret;
 use tokio::time::Instant;
 
