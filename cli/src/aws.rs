@@ -115,10 +115,7 @@ impl CustomersTarget {
     pub(crate) async fn open(&self, events_table: Option<&str>) -> Result<CustomersBridge, Failure> {
         let http = http()?;
         let Some(table) = &self.customers_table else {
-            let (dev, client) = running_here(&http)?;
-            let events = Some(EventStore::new(client.clone(), dev.events_table.clone()));
-            let customers = Customers::new(client, dev.customers_table.clone());
-            return Ok(CustomersBridge { customers, events, place: Place::Here(dev) });
+            return Ok(CustomersBridge::here(running_here()?, &http));
         };
         let config = aws_config(self.region.as_deref(), self.profile.as_deref(), &http).await?;
         let client = aws_sdk_dynamodb::Client::new(&config);
@@ -155,38 +152,38 @@ async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) ->
     Ok(config)
 }
 
-fn http() -> Result<Http, Failure> {
+pub(crate) fn http() -> Result<Http, Failure> {
     Http::new().map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))
 }
 
 fn here(http: &Http) -> Result<Bridge, Failure> {
-    let (dev, dynamodb) = running_here(http)?;
+    let dev = running_here()?;
+    let dynamodb = dynamodb_of(&dev, http);
     let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
     Ok(Bridge { store, dynamodb, place: Place::Here(dev) })
 }
 
-/// The bridge of this checkout, and its DynamoDB.
-fn running_here(http: &Http) -> Result<(DevFile, aws_sdk_dynamodb::Client), Failure> {
+/// The bridge of this checkout.
+fn running_here() -> Result<DevFile, Failure> {
     let read = DevFile::read(&workspace_root()).map_err(|error| {
         Failure::outside(
             format!(".bridge/dev.json cannot be read: {error}"),
             "remove it, and start `bridge dev` once more",
         )
     })?;
-    let Some(dev) = read else {
-        return Err(Failure::outside(
-            "no bridge runs here",
-            "`bridge dev` starts one; --table NAME works on a table in AWS",
-        ));
-    };
+    read.ok_or_else(|| {
+        Failure::outside("no bridge runs here", "`bridge dev` starts one; --table NAME works on a table in AWS")
+    })
+}
+
+fn dynamodb_of(dev: &DevFile, http: &Http) -> aws_sdk_dynamodb::Client {
     let config = AwsConfig {
         region: LOCAL_REGION.to_owned(),
         credentials: local_credentials(),
         dynamodb_url: Some(dev.dynamodb_url.clone()),
         secrets_manager_url: Some(dev.secrets_manager_url.clone()),
     };
-    let client = shared::aws::dynamodb(&config, http);
-    Ok((dev, client))
+    shared::aws::dynamodb(&config, http)
 }
 
 impl Bridge {
@@ -244,6 +241,14 @@ impl Bridge {
 }
 
 impl CustomersBridge {
+    /// The tables of a bridge that runs on this machine.
+    pub(crate) fn here(dev: DevFile, http: &Http) -> Self {
+        let client = dynamodb_of(&dev, http);
+        let events = Some(EventStore::new(client.clone(), dev.events_table.clone()));
+        let customers = Customers::new(client, dev.customers_table.clone());
+        Self { customers, events, place: Place::Here(dev) }
+    }
+
     /// What an operator calls it.
     pub(crate) fn name(&self) -> String {
         self.place.name()

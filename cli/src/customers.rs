@@ -10,6 +10,8 @@ use serde::Serialize;
 use shared::clock::Clock;
 use shared::customers::{Customer, CustomerRef};
 
+pub(crate) use self::import::import_samples;
+
 use crate::aws::CustomersTarget;
 use crate::events::{print, printable};
 use crate::failure::Failure;

@@ -12,9 +12,12 @@ use local::gateway::Exchange;
 use local::lambda_host::LogSink;
 use local::returning_ai::Message;
 use local::stack::{Stack, StackOptions};
+use serde_json::Value;
 use shared::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::aws::{CustomersBridge, http};
+use crate::customers::import_samples;
 use crate::delivery::Sender;
 use crate::failure::{Failure, with_causes};
 use crate::samples::{self, Sample};
@@ -92,6 +95,9 @@ impl Dev {
         let stack = Stack::start(self.options(functions, &routes, &telling)).await.map_err(|error| {
             Failure::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
         })?;
+
+        let here = CustomersBridge::here(DevFile::of(&stack), &http()?);
+        import_samples(&root.join("events/customers.csv"), &routes, &here).await?;
 
         let ended = if self.chaos {
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
@@ -185,6 +191,7 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
         .unwrap_or_else(|| status.to_string());
     let item = sample.pk().and_then(|pk| stack.dynamodb.item(&pk));
     let state = item.as_ref().and_then(|item| item.get("state")?.as_str()).unwrap_or("not recorded").to_owned();
+    let skipped = item.as_ref().map(skipped_routes).unwrap_or_default();
     let messages: Vec<Message> = stack.returning_ai.all_messages().split_off(before);
 
     let mut differences = Vec::new();
@@ -198,7 +205,17 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
     if state != sample.expected.state {
         differences.push(format!("state is {state}, not {}", sample.expected.state));
     }
+    if skipped != sample.expected.skips {
+        differences.push(format!("skipped on {skipped:?}, not on {:?}", sample.expected.skips));
+    }
     Ok(Played { answer, ack, state, got: messages.iter().map(summary).collect(), differences })
+}
+
+/// The routes whose `once_per` another event has used.
+fn skipped_routes(item: &Value) -> Vec<String> {
+    let deliveries = item.get("deliveries").and_then(Value::as_object).into_iter().flatten();
+    let skipped = deliveries.filter(|(_, delivery)| delivery.get("state").and_then(Value::as_str) == Some("skipped"));
+    skipped.map(|(route, _)| route.clone()).collect()
 }
 
 fn summary(message: &Message) -> String {

@@ -25,6 +25,9 @@ pub(crate) struct Sample {
 pub(crate) struct Expected {
     pub(crate) answer: String,
     pub(crate) state: String,
+    /// Routes that want it and have had another event of its customer's.
+    #[serde(default)]
+    pub(crate) skips: Vec<String>,
     /// Route → members of its message, and the `workflow` it goes to.
     #[serde(default)]
     pub(crate) delivers: BTreeMap<String, BTreeMap<String, String>>,

@@ -190,6 +190,8 @@ impl DynamoDb {
     /// The engine cannot read its own table.
     pub fn items(&self) -> Vec<Value> {
         let mut items = self.items_of(EVENTS_TABLE);
+        // Switches and claims share the table, and have no state.
+        items.retain(|item| item.get("state").is_some());
         items.sort_by(|a, b| a["pk"].as_str().cmp(&b["pk"].as_str()));
         items
     }

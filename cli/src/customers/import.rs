@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use shared::clock::{Clock, UnixMillis};
 use shared::customers::{Customer, CustomerRef, Customers, MAX_BATCH};
 use shared::event_store::once::Claimed;
 use shared::event_store::{EventStore, StoreError};
-use shared::routes::{Route, Routes};
+use shared::routes::Routes;
 use tokio::task::JoinSet;
 
 use super::lines::{Bad, HeaderError, Lines, Row, column_names};
@@ -223,12 +223,23 @@ fn conclude(counts: &Counts, ended: Ended, bridge: Option<&CustomersBridge>) -> 
 
 /// Names of the routes that `once` may name.
 pub(super) fn once_routes(routes: &Routes) -> BTreeSet<String> {
-    routes.all().iter().filter(|route| is_once(route)).map(|route| route.name.clone()).collect()
+    routes.all().iter().filter(|route| route.once_per_customer).map(|route| route.name.clone()).collect()
 }
 
-/// Whether a route delivers only the first event of a customer.
-fn is_once(_route: &Route) -> bool {
-    true
+/// The customers of a file of this checkout, all of whose lines must be good.
+pub(crate) async fn import_samples(path: &Path, routes: &Routes, bridge: &CustomersBridge) -> Result<(), Failure> {
+    let unusable = |what: &dyn fmt::Display| {
+        Failure::usage(format!("{}: {what}", path.display()), "run it inside a checkout of the bridge")
+    };
+    let file = File::open(path).map_err(|error| unusable(&error))?;
+    let mut lines = Lines::open(file).map_err(|error| unusable(&error))?.with_once_routes(once_routes(routes));
+    let tables = Tables { customers: bridge.customers.clone(), events: bridge.events.clone() };
+    let now = Clock::system().now();
+    let never = async || std::future::pending().await;
+    let progress = Progress::of_bytes(0);
+    let (counts, ended) = import(&mut lines, Some(&tables), now, never, |_| {}, &progress).await;
+    progress.end();
+    conclude(&counts, ended, Some(bridge))
 }
 
 /// Reads all lines and writes the good ones, batch by batch, until a batch fails or `interrupted` returns. Then the batches that

@@ -105,6 +105,7 @@ fn tally(calls: &[Message], items: &[Value], interruptions: &[Interruption], str
 
 fn event() -> Outgoing {
     let expected = Expected {
+        skips: Vec::new(),
         answer: "accepted".to_owned(),
         state: "delivered".to_owned(),
         delivers: BTreeMap::from([("account-open".to_owned(), BTreeMap::new())]),
