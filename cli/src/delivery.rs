@@ -12,10 +12,10 @@ use rillis::Rillis;
 use sha2::Sha256;
 use shared::api_gateway::Headers;
 use shared::clock::{Clock, UnixMillis};
-use shared::json::Document;
+use shared::json::{Document, Value};
 use shared::secrets::Versions;
 use shared::signing_keys::KeySet;
-use shared::verification::{self, Delivery, Form, Provider, Refusal, hex};
+use shared::verification::{self, Delivery, Envelope, Form, Provider, Refusal, hex};
 
 use crate::failure::Failure;
 
@@ -52,10 +52,20 @@ pub(crate) struct Accepted {
 }
 
 impl Sender {
+    pub(crate) const ALL: [Self; 2] = [Self::Rail, Self::Rillis];
+
     pub(crate) fn contract(self) -> Contract {
         match self {
             Self::Rail => Contract::of::<Rail>(RAIL_SAMPLE_KEY),
             Self::Rillis => Contract::of::<Rillis>(RILLIS_SAMPLE_KEY),
+        }
+    }
+
+    /// What the provider's envelope says, of a body that nobody has signed.
+    pub(crate) fn envelope(self, event: Value<'_>) -> Envelope {
+        match self {
+            Self::Rail => Rail::envelope(event),
+            Self::Rillis => Rillis::envelope(event),
         }
     }
 

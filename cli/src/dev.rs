@@ -208,7 +208,13 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
     if skipped != sample.expected.skips {
         differences.push(format!("skipped on {skipped:?}, not on {:?}", sample.expected.skips));
     }
-    Ok(Played { answer, ack, state, got: messages.iter().map(summary).collect(), differences })
+    let mut got: Vec<String> = messages.iter().map(summary).collect();
+    got.extend(skipped.iter().map(|route| format!("{route} has had one")));
+    if let Some(error) = item.as_ref().filter(|_| state == "pending").and_then(|item| item.get("last_error")?.as_str())
+    {
+        got.push(format!("waits: {error}"));
+    }
+    Ok(Played { answer, ack, state, got, differences })
 }
 
 /// The routes whose `once_per` another event has used.

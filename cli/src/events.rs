@@ -17,6 +17,7 @@ use shared::routes::{Destination, Routes};
 pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;
 pub(crate) use self::selection::Selection;
+pub(crate) use self::show::write_members;
 pub(crate) use self::times::age;
 
 use crate::failure::Failure;

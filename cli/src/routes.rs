@@ -1,4 +1,6 @@
-//! `bridge routes`: is the file sound?
+//! `bridge routes`: is the file sound, and what would it make of a body?
+
+mod preview;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ pub(crate) struct Routes {
 #[derive(Subcommand)]
 enum RoutesVerb {
     Check(Check),
+    Preview(preview::Preview),
 }
 
 /// Check a routes file: it parses, and every route can be followed
@@ -38,8 +41,16 @@ const EXAMPLES: &str = "Examples:
 
 impl Routes {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let RoutesVerb::Check(check) = self.verb;
-        let routes = read(check.routes.as_deref())?;
+        match self.verb {
+            RoutesVerb::Check(check) => check.run(),
+            RoutesVerb::Preview(preview) => preview.run(),
+        }
+    }
+}
+
+impl Check {
+    fn run(self) -> Result<(), Failure> {
+        let routes = read(self.routes.as_deref())?;
         for route in routes.all() {
             println!("{:<28} {} → {} ({})", route.name, route.provider, route.destination, route.event_type);
         }

@@ -208,6 +208,5 @@ impl Deliverer {
 
 /// Worth a quick try: Returning.AI or the way to it failed. A customer that is unknown now is so in 100 ms, too.
 fn is_passing(outcome: &RouteOutcome) -> bool {
-    let waits_for_the_customer = |code| matches!(code, "customer_unknown" | "customer_incomplete");
-    matches!(outcome, Err(failure) if !failure.for_good && !waits_for_the_customer(failure.code))
+    matches!(outcome, Err(failure) if !failure.for_good && !failure.waits_for_the_customer())
 }

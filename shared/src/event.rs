@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::retry_plan::{self, Draw, LEASE_S};
+use crate::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
 
 /// An event as the table keeps it. `attempts` is the fencing token: whoever settles must have made the latest attempt.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -192,6 +192,11 @@ impl Failure {
         Self { code, status: None, pointer: None, retry_after: None, for_good: false }
     }
 
+    /// Nothing of ours or of Returning.AI's failed: somebody has to say who the customer is, or more about them.
+    pub fn waits_for_the_customer(&self) -> bool {
+        matches!(self.code, "customer_unknown" | "customer_incomplete")
+    }
+
     /// `code`, then the HTTP status or the pointer where there is one.
     pub fn summary(&self) -> String {
         match (&self.pointer, self.status) {
@@ -311,8 +316,13 @@ impl EventRecord {
         after.history.drain(..surplus);
 
         if after.pending_routes().next().is_some() {
-            let pause = outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()?.retry_after).max();
-            let planned = retry_plan::next_attempt_at(now, age, self.attempts, pause, draw);
+            let failures = || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
+            let pause = failures().filter_map(|failure| failure.retry_after).max();
+            let longest = match failures().any(Failure::waits_for_the_customer) {
+                true => LONGEST_WAIT_FOR_A_CUSTOMER,
+                false => LONGEST_WAIT,
+            };
+            let planned = retry_plan::next_attempt_at(now, age, self.attempts, longest, pause, draw);
             // Never the second in which the lease ends: state, attempts and this time tell whoever read the event before
             // this write that it is not as it was. With the same time it could be taken over, and what was delivered undone.
             after.next_attempt_at = planned.map(|at| if self.next_attempt_at == Some(at) { at.plus(1) } else { at });

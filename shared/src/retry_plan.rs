@@ -13,6 +13,9 @@ pub const MAX_AGE: Duration = Duration::from_secs(72 * 60 * 60);
 /// No wait is longer, whatever Returning.AI asks for.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// No wait for a customer to be linked is longer: the link may come any minute, and looking for it costs a read and two writes.
+pub const LONGEST_WAIT_FOR_A_CUSTOMER: Duration = Duration::from_secs(15 * 60);
+
 /// Waits between the quick tries of the first attempt, each an upper bound: most failures are over within a second.
 pub const QUICK_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
@@ -50,11 +53,13 @@ pub fn quick_wait(made: usize, retry_after: Option<Duration>, draw: Draw) -> Opt
     retry_after.is_none_or(|pause| pause <= longest).then(|| draw.of(longest).max(retry_after.unwrap_or_default()))
 }
 
-/// When to try an event again that has failed `attempts` times; `None` once its `age` is too high.
+/// When to try an event again that has failed `attempts` times; `None` once its `age` is too high. What Returning.AI asked for
+/// is granted beyond `longest`.
 pub fn next_attempt_at(
     now: UnixMillis,
     age: Duration,
     attempts: u32,
+    longest: Duration,
     retry_after: Option<Duration>,
     draw: Draw,
 ) -> Option<UnixSeconds> {
@@ -62,7 +67,7 @@ pub fn next_attempt_at(
         return None;
     }
     let index = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX).min(WAITS.len() - 1);
-    let wait = draw.of(WAITS[index]).max(retry_after.unwrap_or_default().min(LONGEST_WAIT));
+    let wait = draw.of(WAITS[index].min(longest)).max(retry_after.unwrap_or_default().min(LONGEST_WAIT));
     // Rounded up: an attempt planned within this second is due in the next.
     Some(now.plus(wait).seconds().plus(1))
 }
@@ -78,9 +83,26 @@ mod tests {
     /// The wait that is planned, in whole seconds, when the draw is the highest.
     #[track_caller]
     fn check(attempts: u32, retry_after_s: Option<u64>, expected_s: u64) {
-        let at =
-            next_attempt_at(NOW, Duration::ZERO, attempts, retry_after_s.map(Duration::from_secs), Draw(1.0)).unwrap();
-        assert_eq!(at.0 - NOW.seconds().0 - 1, expected_s, "after attempt {attempts}");
+        let at = next_attempt_at(
+            NOW,
+            Duration::ZERO,
+            attempts,
+            LONGEST_WAIT,
+            retry_after_s.map(Duration::from_secs),
+            Draw(1.0),
+        );
+        assert_eq!(at.unwrap().0 - NOW.seconds().0 - 1, expected_s, "after attempt {attempts}");
+    }
+
+    #[test]
+    fn a_wait_may_be_bounded_and_retry_after_is_honoured_all_the_same() {
+        let wait = |attempts, retry_after| {
+            let longest = LONGEST_WAIT_FOR_A_CUSTOMER;
+            let at = next_attempt_at(NOW, Duration::ZERO, attempts, longest, retry_after, Draw(1.0)).unwrap();
+            at.0 - NOW.seconds().0 - 1
+        };
+        assert_eq!([1, 2, 4, 5, 9, 300].map(|attempts| wait(attempts, None)), [60, 120, 900, 900, 900, 900]);
+        assert_eq!(wait(9, Some(Duration::from_secs(2 * HOUR))), 2 * HOUR);
     }
 
     #[test]
@@ -104,16 +126,16 @@ mod tests {
 
     #[test]
     fn jitter_takes_any_part_of_a_wait_and_the_attempt_is_never_due_at_once() {
-        let at = next_attempt_at(NOW, Duration::ZERO, 1, None, Draw(0.0)).unwrap();
+        let at = next_attempt_at(NOW, Duration::ZERO, 1, LONGEST_WAIT, None, Draw(0.0)).unwrap();
         assert_eq!(at.0, NOW.seconds().0 + 1);
-        let at = next_attempt_at(NOW, Duration::ZERO, 1, None, Draw(0.5)).unwrap();
+        let at = next_attempt_at(NOW, Duration::ZERO, 1, LONGEST_WAIT, None, Draw(0.5)).unwrap();
         assert_eq!(at.0, NOW.seconds().0 + 31);
     }
 
     #[test]
     fn after_three_days_there_is_no_next_attempt() {
-        assert_eq!(next_attempt_at(NOW, MAX_AGE, 9, None, Draw(0.5)), None);
-        assert!(next_attempt_at(NOW, MAX_AGE - Duration::from_millis(1), 9, None, Draw(0.5)).is_some());
+        assert_eq!(next_attempt_at(NOW, MAX_AGE, 9, LONGEST_WAIT, None, Draw(0.5)), None);
+        assert!(next_attempt_at(NOW, MAX_AGE - Duration::from_millis(1), 9, LONGEST_WAIT, None, Draw(0.5)).is_some());
     }
 
     #[test]

@@ -387,7 +387,7 @@ fn is_open(state: DeliveryState) -> bool {
 }
 
 /// A JSON object, a member a line, every value as it stands.
-fn write_members(out: &mut dyn Write, json: &str) -> io::Result<()> {
+pub(crate) fn write_members(out: &mut dyn Write, json: &str) -> io::Result<()> {
     let Ok(document) = Document::parse(json.as_bytes()) else {
         return writeln!(out, "  {json}");
     };

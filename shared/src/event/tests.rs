@@ -363,3 +363,16 @@ fn the_time_of_a_pause_does_not_bring_an_event_s_end_nearer() {
     assert_eq!(state(80), EventState::Dead);
     assert_eq!(state(8), EventState::Pending);
 }
+
+#[test]
+fn an_event_that_waits_for_its_customer_is_looked_at_every_quarter_of_an_hour() {
+    let unknown = || Err(Failure::passing("customer_unknown"));
+    let wait = |attempts, a: RouteOutcome, b: RouteOutcome| {
+        let event = settled(&EventRecord { attempts, ..pending() }, &[("a", a), ("b", b)]);
+        event.next_attempt_at.unwrap().0 - NOW_S - 1
+    };
+    assert_eq!(wait(1, unknown(), delivered()), 60);
+    assert_eq!(wait(40, unknown(), delivered()), 900);
+    assert_eq!(wait(40, down(), Err(Failure::passing("customer_incomplete"))), 900);
+    assert_eq!(wait(40, down(), delivered()), 12 * 3600);
+}

@@ -10,7 +10,7 @@ use crate::bridge::fixture::*;
 #[tokio::test]
 async fn an_event_that_a_route_wants_is_accepted_and_delivered() {
     let bridge = Bridge::start().await;
-    for (provider, workflow) in [(RAIL, "deposit"), (RILLIS, "kyc")] {
+    for (provider, workflow) in [(RAIL, "withdrawal"), (RILLIS, "kyc")] {
         let answer = bridge.post(provider, wanted(provider, "e1")).await;
         bridge.settled().await;
         assert_eq!(answer.told(), ACCEPTED);
@@ -36,7 +36,7 @@ async fn an_event_that_no_route_wants_is_ignored_and_kept() {
 async fn an_event_that_came_before_is_a_duplicate_whatever_became_of_it() {
     let bridge = Bridge::start().await;
     let events = [
-        ("delivered", deposit("e1"), ACCEPTED),
+        ("delivered", withdrawal("e1"), ACCEPTED),
         ("ignored", r#"{"event_id":"e2","event_type":"ACCOUNT_DORMANT"}"#.to_owned(), IGNORED),
         ("dead", r#"{"event_id":"e3"}"#.to_owned(), ACCEPTED),
     ];
@@ -131,7 +131,7 @@ async fn what_is_signed_but_no_json_object_is_a_bad_request() {
 async fn a_body_above_one_mebibyte_is_too_large_and_one_of_it_is_not() {
     let bridge = Bridge::start().await;
     let padded = |bytes: usize| {
-        let event = deposit("e1");
+        let event = withdrawal("e1");
         event.clone() + &" ".repeat(bytes - event.len())
     };
     let too_large = bridge.post(RAIL, padded((1 << 20) + 1)).await;

@@ -41,10 +41,10 @@ async fn a_first_delivery_costs_one_write_before_the_answer_and_one_after_delive
 async fn a_duplicate_costs_one_call_and_so_does_what_is_ignored_or_dead() {
     let bridge = Bridge::start().await;
     let dynamodb = &bridge.stack.dynamodb;
-    bridge.post(RAIL, deposit("e1")).await;
+    bridge.post(RAIL, withdrawal("e1")).await;
     bridge.settled().await;
     let unwanted = r#"{"event_id":"e2","event_type":"ACCOUNT_DORMANT"}"#.to_owned();
-    for body in [deposit("e1"), unwanted, r#"{"event_id":"e3"}"#.to_owned()] {
+    for body in [withdrawal("e1"), unwanted, r#"{"event_id":"e3"}"#.to_owned()] {
         dynamodb.reset_calls();
         bridge.post(RAIL, body).await;
         bridge.settled().await;
@@ -56,12 +56,12 @@ async fn a_duplicate_costs_one_call_and_so_does_what_is_ignored_or_dead() {
 async fn a_refused_delivery_costs_no_call() {
     let bridge = Bridge::with(one_process).await;
     let refused = [
-        Delivery::signed(RAIL, deposit("e1")).without("x-rail-signature"),
-        Delivery::signed_at(RAIL, 1, deposit("e1")),
-        Delivery::signed_by(RAIL, "another key", deposit("e1")),
+        Delivery::signed(RAIL, withdrawal("e1")).without("x-rail-signature"),
+        Delivery::signed_at(RAIL, 1, withdrawal("e1")),
+        Delivery::signed_by(RAIL, "another key", withdrawal("e1")),
         Delivery::signed(RAIL, "[]"),
     ];
-    bridge.post(RAIL, deposit("warm")).await;
+    bridge.post(RAIL, withdrawal("warm")).await;
     bridge.settled().await;
     bridge.stack.dynamodb.reset_calls();
     bridge.stack.secrets_manager.reset_calls();
@@ -73,7 +73,7 @@ async fn a_refused_delivery_costs_no_call() {
     bridge.settled().await;
     assert_eq!(bridge.stack.dynamodb.calls(), NONE);
     assert_eq!(bridge.stack.secrets_manager.calls(), NONE);
-    assert_eq!(bridge.stack.returning_ai.handshakes("deposit"), 0);
+    assert_eq!(bridge.stack.returning_ai.handshakes("withdrawal"), 0);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_warm_delivery_reads_no_secret_and_makes_no_handshake() {
     bridge.settled().await;
     // Two functions: both versions of the signing keys, and the workflows as they are now.
     assert_eq!(bridge.stack.secrets_manager.count("GetSecretValue"), 6);
-    assert_eq!(["deposit", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [1, 1]);
+    assert_eq!(["withdrawal", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [1, 1]);
 
     bridge.stack.secrets_manager.reset_calls();
     bridge.stack.returning_ai.reset_records();
@@ -97,23 +97,23 @@ async fn a_warm_delivery_reads_no_secret_and_makes_no_handshake() {
     }
     assert_eq!(bridge.messages().len(), 10);
     assert_eq!(bridge.stack.secrets_manager.calls(), NONE);
-    assert_eq!(["deposit", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [0, 0]);
+    assert_eq!(["withdrawal", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [0, 0]);
 }
 
 #[tokio::test]
 async fn a_token_that_serves_once_or_is_expired_costs_one_handshake_per_delivery() {
     for workflow in [
-        Workflow { expires_in_s: 30, ..Workflow::session("deposit") },
-        Workflow { token_use: TokenUse::Once, ..Workflow::session("deposit") },
+        Workflow { expires_in_s: 30, ..Workflow::session("withdrawal") },
+        Workflow { token_use: TokenUse::Once, ..Workflow::session("withdrawal") },
     ] {
         let bridge = Bridge::start().await;
         bridge.stack.returning_ai.set_workflow(workflow.clone());
         for n in 0..4 {
-            bridge.post(RAIL, deposit(&format!("e{n}"))).await;
+            bridge.post(RAIL, withdrawal(&format!("e{n}"))).await;
             bridge.settled().await;
         }
         assert_eq!(bridge.messages().len(), 4);
-        assert_eq!(bridge.stack.returning_ai.handshakes("deposit"), 4, "{workflow:?}");
+        assert_eq!(bridge.stack.returning_ai.handshakes("withdrawal"), 4, "{workflow:?}");
     }
 }
 

@@ -56,12 +56,12 @@ async fn of_concurrent_copies_every_matching_route_delivers_exactly_one_message(
 #[tokio::test]
 async fn the_same_id_with_another_body_is_a_duplicate_that_changes_nothing_and_is_warned_about() {
     let bridge = Bridge::start().await;
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     bridge.settled().await;
     let before = bridge.item("rail#e1");
-    let changed = deposit("e1").replace("1000.00", "9999.00");
+    let changed = withdrawal("e1").replace("1000.00", "9999.00");
     assert_eq!(bridge.post(RAIL, changed).await.told(), DUPLICATE);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), DUPLICATE);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), DUPLICATE);
     bridge.settled().await;
 
     assert_eq!(bridge.item("rail#e1"), before);
@@ -78,8 +78,8 @@ async fn a_duplicate_while_the_first_is_being_delivered_delivers_nothing() {
     let returning_ai = &bridge.stack.returning_ai;
     let slow = local::returning_ai::Fault::SlowBody(std::time::Duration::from_secs(2));
     returning_ai.inject(None, slow, local::faults::When::Next(2));
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), DUPLICATE);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), DUPLICATE);
     bridge.settled().await;
     assert_eq!(returning_ai.attempts().len(), 1);
     assert_eq!(bridge.item("rail#e1")["state"], "delivered");

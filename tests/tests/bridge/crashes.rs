@@ -29,7 +29,7 @@ fn check_lease(item: &Value, routes: &[&str]) {
 #[tokio::test]
 async fn a_process_killed_right_after_its_answer_leaves_a_lease_that_runs_out() {
     let bridge = Bridge::start().await;
-    for (provider, route) in [(RAIL, "deposit-posted"), (RILLIS, "kyc-approved")] {
+    for (provider, route) in [(RAIL, "withdrawal-completed"), (RILLIS, "kyc-approved")] {
         bridge.function(provider).set_kill_after_ack(true);
         for n in 0..5 {
             let event_id = format!("e{n}");
@@ -43,11 +43,11 @@ async fn a_process_killed_right_after_its_answer_leaves_a_lease_that_runs_out() 
 
 #[tokio::test]
 async fn a_process_killed_while_returning_ai_hangs_leaves_a_lease_that_runs_out() {
-    for at in [At::Handshake("deposit".to_owned()), At::Webhook("deposit".to_owned())] {
+    for at in [At::Handshake("withdrawal".to_owned()), At::Webhook("withdrawal".to_owned())] {
         let bridge = Bridge::start().await;
         let returning_ai = &bridge.stack.returning_ai;
         returning_ai.inject(Some(at.clone()), Fault::Hang, When::UntilCleared);
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
         match at {
             At::Handshake(workflow) => returning_ai.wait_for_handshakes(&workflow, 1, BOUND).await.unwrap(),
             _ => returning_ai.wait_for(|attempts| !attempts.is_empty(), BOUND).await.unwrap(),
@@ -55,7 +55,7 @@ async fn a_process_killed_while_returning_ai_hangs_leaves_a_lease_that_runs_out(
         let [pid] = bridge.function(RAIL).pids()[..] else { panic!("one process") };
         assert!(bridge.function(RAIL).kill(pid));
         bridge.settled().await;
-        check_lease(&bridge.item("rail#e1"), &["deposit-posted"]);
+        check_lease(&bridge.item("rail#e1"), &["withdrawal-completed"]);
     }
 }
 
@@ -64,12 +64,12 @@ async fn a_process_killed_before_it_settles_leaves_a_lease_that_runs_out() {
     let bridge = Bridge::start().await;
     let dynamodb = &bridge.stack.dynamodb;
     dynamodb.inject(Some("UpdateItem"), AwsFault::Hang, When::UntilCleared);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     dynamodb.wait_for_calls(|calls| calls.iter().any(|call| call == "UpdateItem"), BOUND).await.unwrap();
     let [pid] = bridge.function(RAIL).pids()[..] else { panic!("one process") };
     assert!(bridge.function(RAIL).kill(pid));
     bridge.settled().await;
-    check_lease(&bridge.item("rail#e1"), &["deposit-posted"]);
+    check_lease(&bridge.item("rail#e1"), &["withdrawal-completed"]);
     assert_eq!(bridge.messages().len(), 1);
 }
 
@@ -79,9 +79,9 @@ async fn a_settling_write_that_fails_leaves_a_lease_that_runs_out_and_is_told() 
     join_all(faults.into_iter().map(|fault| async move {
         let bridge = Bridge::start().await;
         bridge.stack.dynamodb.inject(Some("UpdateItem"), fault.clone(), When::UntilCleared);
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED, "{fault:?}");
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED, "{fault:?}");
         bridge.settled().await;
-        check_lease(&bridge.item("rail#e1"), &["deposit-posted"]);
+        check_lease(&bridge.item("rail#e1"), &["withdrawal-completed"]);
         assert_eq!(bridge.messages().len(), 1, "{fault:?}");
         let line = bridge.last_line().await;
         assert_eq!((&line["settled"], &line["level"]), (&json!("not_settled"), &json!("WARN")), "{fault:?}");
@@ -138,9 +138,9 @@ async fn connections_that_die_while_the_function_is_frozen_cost_no_attempt() {
 #[tokio::test]
 async fn no_attempt_begins_when_too_little_time_is_left_to_settle_it() {
     let bridge = Bridge::with(|options| options.timeout = Duration::from_secs(3)).await;
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     bridge.settled().await;
-    check_lease(&bridge.item("rail#e1"), &["deposit-posted"]);
+    check_lease(&bridge.item("rail#e1"), &["withdrawal-completed"]);
     assert_eq!(bridge.last_line().await["settled"], "no_time");
     assert!(bridge.stack.returning_ai.attempts().is_empty());
 }

@@ -32,7 +32,7 @@ struct Case {
     wait_s: RangeInclusive<u64>,
 }
 
-const WORKFLOW: &str = "deposit";
+const WORKFLOW: &str = "withdrawal";
 /// The plan's first wait with any jitter, rounded up to a whole second.
 const FIRST_WAIT_S: RangeInclusive<u64> = 0..=61;
 /// What is asked for, and up to two seconds of rounding.
@@ -146,14 +146,14 @@ async fn check(case: Case) {
     let bridge = Bridge::with(|options| options.timeout = Duration::from_secs(9)).await;
     let returning_ai = &bridge.stack.returning_ai;
     returning_ai.inject(Some(case.at.clone()), case.fault.clone(), case.when);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED, "{name}");
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED, "{name}");
     bridge.settled().await;
 
     let item = bridge.item("rail#e1");
     assert_eq!(item["state"], case.state, "{name}: {item}");
     assert_eq!(item.get("last_error").and_then(Value::as_str), case.last_error, "{name}");
     assert_eq!(item["attempts"], 1, "{name}");
-    let delivery = &item["deliveries"]["deposit-posted"];
+    let delivery = &item["deliveries"]["withdrawal-completed"];
     assert_eq!(delivery["state"], case.state, "{name}");
     assert_eq!(delivery.get("code").and_then(Value::as_str), case.last_error, "{name}");
     let attempt = &item["history"][0];
@@ -179,7 +179,7 @@ async fn check(case: Case) {
     assert_eq!((tries.len(), bridge.messages().len()), (case.tries, case.accepted), "{name}");
     assert_eq!(returning_ai.handshakes(WORKFLOW), case.handshakes, "{name}");
     assert_eq!(returning_ai.violations(), [], "{name}");
-    assert!(tries.iter().all(|message| message.body["idempotencyKey"] == "rail:e1/deposit-posted"), "{name}");
+    assert!(tries.iter().all(|message| message.body["idempotencyKey"] == "rail:e1/withdrawal-completed"), "{name}");
     assert!(tries.windows(2).all(|pair| pair[0].raw == pair[1].raw), "{name}");
 
     let line = bridge.last_line().await;
@@ -193,7 +193,7 @@ async fn check(case: Case) {
 async fn a_workflow_that_hangs_is_tried_three_times_within_the_function_s_time() {
     let bridge = Bridge::start().await;
     bridge.stack.returning_ai.inject(Some(webhook()), Fault::Hang, When::UntilCleared);
-    bridge.post(RAIL, deposit("e1")).await;
+    bridge.post(RAIL, withdrawal("e1")).await;
     let began = Instant::now();
     bridge.settled().await;
     println!("given up after {:?}", began.elapsed());
@@ -212,7 +212,7 @@ async fn a_workflow_in_legacy_mode_takes_the_api_key_on_the_main_call() {
         let mut secret = returning_ai.secret();
         secret["workflows"][WORKFLOW]["api_key_header"] = json!(header);
         bridge.stack.secrets_manager.put(RETURNING_AI_SECRET, &secret).unwrap();
-        bridge.post(RAIL, deposit("e1")).await;
+        bridge.post(RAIL, withdrawal("e1")).await;
         bridge.settled().await;
         assert_eq!(bridge.messages().len(), 1, "{header}");
         assert_eq!(returning_ai.attempts()[0].token, None, "{header}");
@@ -224,7 +224,7 @@ async fn a_workflow_in_legacy_mode_takes_the_api_key_on_the_main_call() {
 #[tokio::test]
 async fn a_workflow_s_session_token_is_never_sent_to_another() {
     let bridge = Bridge::start().await;
-    bridge.post(RAIL, deposit("e1")).await;
+    bridge.post(RAIL, withdrawal("e1")).await;
     let other = r#"{"event_id":"e2","event_type":"ACCOUNT_OPEN","event_data":{"customer_id":"C-1"}}"#;
     bridge.post(RAIL, other).await;
     bridge.settled().await;
@@ -242,18 +242,18 @@ async fn workflows_that_cannot_be_read_keep_the_event_and_tell_which_field_is_wr
     let good =
         json!({ "webhook_url": "https://x.example/w", "handshake_url": "https://x.example/h", "api_key": "k-4711" });
     let changes = [
-        ("webhook_url", json!(null), "workflows.deposit.webhook_url: an https URL"),
-        ("webhook_url", json!("http://x.example/k-4711"), "workflows.deposit.webhook_url: an https URL"),
-        ("handshake_url", json!("k-4711"), "workflows.deposit.handshake_url: an https URL"),
-        ("api_key", json!(""), "workflows.deposit.api_key: a non-empty string"),
-        ("api_key", json!("k-4711\n"), "workflows.deposit.api_key: a non-empty string"),
-        ("api_key_header", json!("k-4711"), "workflows.deposit.api_key_header: \"authorization\""),
-        ("mode", json!("k-4711"), "workflows.deposit.mode: \"session\""),
+        ("webhook_url", json!(null), "workflows.withdrawal.webhook_url: an https URL"),
+        ("webhook_url", json!("http://x.example/k-4711"), "workflows.withdrawal.webhook_url: an https URL"),
+        ("handshake_url", json!("k-4711"), "workflows.withdrawal.handshake_url: an https URL"),
+        ("api_key", json!(""), "workflows.withdrawal.api_key: a non-empty string"),
+        ("api_key", json!("k-4711\n"), "workflows.withdrawal.api_key: a non-empty string"),
+        ("api_key_header", json!("k-4711"), "workflows.withdrawal.api_key_header: \"authorization\""),
+        ("mode", json!("k-4711"), "workflows.withdrawal.mode: \"session\""),
     ];
     for (field, value, told) in changes {
         let mut workflow = good.clone();
         workflow[field] = value;
-        cases.push((Some(json!({ "workflows": { "deposit": workflow } })), told));
+        cases.push((Some(json!({ "workflows": { "withdrawal": workflow } })), told));
     }
     join_all(cases.into_iter().map(|(secret, told)| async move {
         let bridge = Bridge::start().await;
@@ -261,7 +261,7 @@ async fn workflows_that_cannot_be_read_keep_the_event_and_tell_which_field_is_wr
         if let Some(secret) = &secret {
             bridge.stack.secrets_manager.put(RETURNING_AI_SECRET, secret).unwrap();
         }
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED, "{told}");
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED, "{told}");
         bridge.settled().await;
         let item = bridge.item("rail#e1");
         assert_eq!((&item["state"], &item["last_error"]), (&json!("pending"), &json!("workflows_unavailable")));
@@ -270,7 +270,7 @@ async fn workflows_that_cannot_be_read_keep_the_event_and_tell_which_field_is_wr
         assert!(!bridge.stack.log().contains("k-4711"), "{lines:?}");
 
         bridge.stack.secrets_manager.put(RETURNING_AI_SECRET, &bridge.stack.returning_ai.secret()).unwrap();
-        bridge.post(RAIL, deposit("e2")).await;
+        bridge.post(RAIL, withdrawal("e2")).await;
         bridge.settled().await;
         assert_eq!(bridge.item("rail#e2")["state"], "delivered", "{told}");
     }))
@@ -283,13 +283,13 @@ async fn a_workflow_that_is_not_in_the_secret_or_not_there_keeps_the_event() {
     let nobody = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     let absent = json!({ "workflows": {} });
-    let not_there = json!({ "workflows": { "deposit": {
+    let not_there = json!({ "workflows": { "withdrawal": {
         "webhook_url": nobody, "handshake_url": nobody, "api_key": "sample",
     } } });
     for (secret, error) in [(absent, "workflow_unknown"), (not_there, "connection_failed")] {
         let bridge = Bridge::start().await;
         bridge.stack.secrets_manager.put(RETURNING_AI_SECRET, &secret).unwrap();
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
         bridge.settled().await;
         let item = bridge.item("rail#e1");
         assert_eq!((&item["state"], &item["last_error"]), (&json!("pending"), &json!(error)));
@@ -300,7 +300,7 @@ async fn a_workflow_that_is_not_in_the_secret_or_not_there_keeps_the_event() {
 async fn an_api_key_that_was_changed_is_read_again_when_the_handshake_is_refused() {
     let bridge = Bridge::start().await;
     let returning_ai = &bridge.stack.returning_ai;
-    bridge.post(RAIL, deposit("e1")).await;
+    bridge.post(RAIL, withdrawal("e1")).await;
     bridge.settled().await;
     let read_at = Instant::now();
     returning_ai.set_workflow(Workflow { api_key: "a new key".to_owned(), ..Workflow::session(WORKFLOW) });
@@ -308,7 +308,7 @@ async fn an_api_key_that_was_changed_is_read_again_when_the_handshake_is_refused
     bridge.stack.secrets_manager.put(RETURNING_AI_SECRET, &returning_ai.secret()).unwrap();
     // Secrets are read at most once in ten seconds.
     sleep_until(read_at + Duration::from_secs(10)).await;
-    bridge.post(RAIL, deposit("e2")).await;
+    bridge.post(RAIL, withdrawal("e2")).await;
     bridge.settled().await;
     assert_eq!(bridge.item("rail#e2")["state"], "delivered");
     assert_eq!(bridge.function(RAIL).cold_starts().len(), 1);
@@ -391,7 +391,7 @@ async fn the_stored_body_holds_nothing_of_a_customer_s_form_or_document() {
 async fn an_item_holds_what_the_design_says() {
     let bridge = Bridge::start().await;
     let before_ms = now_ms();
-    bridge.post(RAIL, deposit("e1")).await;
+    bridge.post(RAIL, withdrawal("e1")).await;
     bridge.settled().await;
     let item = bridge.item("rail#e1");
     let at = |name: &str| item[name].as_u64().unwrap();
@@ -402,7 +402,7 @@ async fn an_item_holds_what_the_design_says() {
     assert_eq!(at("expires_at"), at("received_at") / 1000 + 90 * 24 * 60 * 60);
     assert_eq!(item["body_sha256"].as_str().unwrap().len(), 64);
     let stored = STANDARD.decode(item["body"].as_str().unwrap()).unwrap();
-    assert_eq!(stored, deposit("e1").as_bytes());
+    assert_eq!(stored, withdrawal("e1").as_bytes());
     assert_eq!(item["history"].as_array().unwrap().len(), 1);
     assert_eq!(item["history"][0]["http_status"], 200);
 }

@@ -13,6 +13,7 @@ async fn every_example_ends_as_expected() {
     let expected = expectations();
     assert!(expected.len() >= 60, "{} examples", expected.len());
     let bridge = Bridge::start().await;
+    bridge.import_sample_customers().await;
     for (file, expected) in &expected {
         let body = std::fs::read(folder().join(file)).unwrap();
         let provider = if file.starts_with("rail/") { RAIL } else { RILLIS };
@@ -25,6 +26,11 @@ async fn every_example_ends_as_expected() {
         let event_id = body[if provider == RAIL { "event_id" } else { "id" }].as_str().unwrap();
         let item = bridge.item(&format!("{provider}#{event_id}"));
         assert_eq!(item["state"].as_str(), expected["state"].as_str(), "{file}: {item}");
+        let skips = expected.get("skips").and_then(|routes| routes.as_array()).cloned().unwrap_or_default();
+        let skips: Vec<_> = skips.iter().filter_map(|route| route.as_str()).collect();
+        let deliveries = item["deliveries"].as_object().unwrap();
+        let skipped = deliveries.iter().filter(|(_, delivery)| delivery["state"] == "skipped");
+        assert_eq!(skipped.map(|(route, _)| route.as_str()).collect::<Vec<_>>(), skips, "{file}");
         let delivers = expected.get("delivers").and_then(|routes| routes.as_table()).cloned().unwrap_or_default();
         check_messages(&bridge, file, &format!("{provider}:{event_id}/"), &delivers);
     }

@@ -7,16 +7,25 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use aws_credential_types::Credentials;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use local::binaries::{Profile, build_functions};
+use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::{HttpRequest, http_api_event, http_response};
 use local::http_client::HttpClient;
 use local::lambda_host::{FunctionSpec, LambdaHost};
 use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY, Stack, StackOptions};
 use serde_json::Value;
 use sha2::Sha256;
+use shared::clock::Clock;
+use shared::config::AwsConfig;
+use shared::customers::{Customer, CustomerRef, Customers};
+use shared::event_store::EventStore;
+use shared::http::Http;
 use shared::routes::Routes;
+
+use crate::bridge::examples::folder;
 
 /// Whatever is waited for takes milliseconds; this long only on a machine that hardly runs.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -139,6 +148,28 @@ impl Bridge {
         let mut spec = self.stack.function_spec(name);
         change(&mut spec);
         LambdaHost::start(spec).unwrap()
+    }
+
+    /// What `events/customers.csv` says, as `bridge customers import` writes it. Its cells hold no commas and no quotes.
+    pub(crate) async fn import_sample_customers(&self) {
+        let config = AwsConfig {
+            region: "us-east-1".to_owned(),
+            credentials: Credentials::new("local", "local", None, None, "test"),
+            dynamodb_url: Some(self.stack.dynamodb.url()),
+            secrets_manager_url: None,
+        };
+        let client = shared::aws::dynamodb(&config, &Http::new().unwrap());
+        let customers = Customers::new(client.clone(), CUSTOMERS_TABLE.to_owned());
+        let events = EventStore::new(client, EVENTS_TABLE.to_owned());
+        let lines = std::fs::read_to_string(folder().join("customers.csv")).unwrap();
+        for line in lines.lines().skip(1) {
+            let [reference, id, .., once] = line.split(',').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let now = Clock::system().now();
+            customers.put(&CustomerRef::parse(reference).unwrap(), &Customer::new(id, now)).await.unwrap();
+            if !once.is_empty() {
+                events.claim_once(once, id, "import", now).await.unwrap();
+            }
+        }
     }
 
     /// One run of redrive; its counts.
@@ -283,7 +314,14 @@ pub(crate) fn signature(key: &str, signed_at: &str, text: &[u8]) -> String {
     mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A deposit that the repository's routes deliver to the workflow `deposit`.
+/// A withdrawal that the repository's routes deliver to the workflow `withdrawal`, and nowhere else.
+pub(crate) fn withdrawal(event_id: &str) -> String {
+    format!(
+        r#"{{"event_id":"{event_id}","event_date":"2023-11-20T14:32:18.123456Z","event_type":"WITHDRAWAL_COMPLETED","event_data":{{"withdrawal_id":"wdl_1","account_id":"ACCOUNT_1","customer_id":"C-1001","amount":1000.00,"asset_type_id":"FIAT_MAINNET_USD","status":"COMPLETED"}}}}"#
+    )
+}
+
+/// A deposit, which the repository's routes deliver twice: as every deposit, and as its customer's first one.
 pub(crate) fn deposit(event_id: &str) -> String {
     format!(
         r#"{{"event_id":"{event_id}","event_date":"2023-11-20T14:32:18.123456Z","event_type":"TRANSACTION_POSTED","event_data":{{"transaction_id":"txn_1","account_id":"ACCOUNT_1","customer_id":"C-1001","amount":1000.00,"asset_type_id":"FIAT_MAINNET_USD","category":"DEPOSIT","status":"POSTED"}}}}"#
@@ -300,7 +338,7 @@ pub(crate) fn flow_completed(event_id: &str) -> String {
 /// An event of the provider that the repository's routes deliver.
 pub(crate) fn wanted(provider: &str, event_id: &str) -> String {
     match provider {
-        RAIL => deposit(event_id),
+        RAIL => withdrawal(event_id),
         RILLIS => flow_completed(event_id),
         other => panic!("no provider {other}"),
     }

@@ -37,7 +37,7 @@ async fn every_payload_format_is_read_with_its_body_in_base64_or_not() {
 async fn a_stage_or_a_custom_domain_s_mapping_may_precede_the_path() {
     let bridge = Bridge::start().await;
     for (n, path) in ["/prod/webhooks/rail", "/v1/bridge/webhooks/rail"].into_iter().enumerate() {
-        let delivery = Delivery::signed(RAIL, deposit(&n.to_string()));
+        let delivery = Delivery::signed(RAIL, withdrawal(&n.to_string()));
         let request = HttpRequest::post(path, delivery.headers, delivery.body);
         assert_eq!(bridge.invoke(RAIL, &http_api_event(&request)).await, owned(ACCEPTED), "{path}");
     }
@@ -46,7 +46,7 @@ async fn a_stage_or_a_custom_domain_s_mapping_may_precede_the_path() {
 #[tokio::test]
 async fn header_names_are_read_without_regard_to_case() {
     let bridge = Bridge::start().await;
-    let mut delivery = Delivery::signed(RAIL, deposit("e1"));
+    let mut delivery = Delivery::signed(RAIL, withdrawal("e1"));
     for (name, _) in &mut delivery.headers {
         *name = name.to_uppercase();
     }
@@ -75,7 +75,7 @@ async fn a_signature_or_time_that_comes_twice_is_refused_in_every_format() {
 #[tokio::test]
 async fn whatever_a_stranger_makes_of_the_event_is_answered_by_the_same_process() {
     let bridge = Bridge::with(one_process).await;
-    let delivery = Delivery::signed(RAIL, deposit("e1"));
+    let delivery = Delivery::signed(RAIL, withdrawal("e1"));
     let plain = request(&delivery);
     let mut events = Vec::new();
     for (_, event) in FORMATS {

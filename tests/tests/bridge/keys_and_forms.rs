@@ -32,7 +32,7 @@ async fn rail_may_sign_the_bytes_or_what_javascript_makes_of_them() {
         assert_eq!(answer.told(), ACCEPTED, "{form}");
         assert_eq!(bridge.last_line().await["signed_form"], form);
         // What is forwarded is what was signed, digit by digit.
-        let message = bridge.stack.returning_ai.messages("deposit").pop().unwrap();
+        let message = bridge.stack.returning_ai.messages("withdrawal").pop().unwrap();
         let raw = String::from_utf8(message.raw.to_vec()).unwrap();
         assert!(raw.contains(&format!("\"amount\":{amount}")), "{raw}");
     }
@@ -73,10 +73,10 @@ async fn each_of_many_keys_counts() {
     bridge.stack.secrets_manager.remove(RAIL_SIGNING_SECRET).unwrap();
     bridge.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!({ "keys": labelled })).unwrap();
     for key in &keys {
-        let delivery = Delivery::signed_by(RAIL, key, deposit(key));
+        let delivery = Delivery::signed_by(RAIL, key, withdrawal(key));
         assert_eq!(bridge.send(&delivery).await.told(), ACCEPTED, "{key}");
     }
-    let unknown = Delivery::signed_by(RAIL, "whsec_38", deposit("e1"));
+    let unknown = Delivery::signed_by(RAIL, "whsec_38", withdrawal("e1"));
     assert_eq!(bridge.send(&unknown).await.told(), UNAUTHORIZED);
 }
 
@@ -115,7 +115,7 @@ async fn the_signature_of_a_rotated_key_counts_at_once_and_that_of_the_previous_
 async fn keys_that_cannot_be_read_again_go_on_serving_and_a_mismatch_is_no_refusal_then() {
     let [hanging, malformed] = [Bridge::with(one_process).await, Bridge::with(one_process).await];
     for bridge in [&hanging, &malformed] {
-        assert_eq!(bridge.post(RAIL, deposit("before")).await.told(), ACCEPTED);
+        assert_eq!(bridge.post(RAIL, withdrawal("before")).await.told(), ACCEPTED);
         bridge.settled().await;
     }
     let read_at = Instant::now();
@@ -123,11 +123,11 @@ async fn keys_that_cannot_be_read_again_go_on_serving_and_a_mismatch_is_no_refus
     malformed.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!("not JSON")).unwrap();
     sleep_until(read_at + COOL_DOWN).await;
     for bridge in [&hanging, &malformed] {
-        let answer = bridge.send(&Delivery::signed_by(RAIL, "perhaps a new key", deposit("e1"))).await;
+        let answer = bridge.send(&Delivery::signed_by(RAIL, "perhaps a new key", withdrawal("e1"))).await;
         println!("503 after {:?}", answer.took);
         assert_eq!(answer.told(), UNAVAILABLE);
         assert!(answer.took < ANSWER_BOUND, "{:?}", answer.took);
-        assert_eq!(bridge.post(RAIL, deposit("after")).await.told(), ACCEPTED);
+        assert_eq!(bridge.post(RAIL, withdrawal("after")).await.told(), ACCEPTED);
     }
 }
 
@@ -135,15 +135,15 @@ async fn keys_that_cannot_be_read_again_go_on_serving_and_a_mismatch_is_no_refus
 async fn a_new_process_takes_both_versions_of_a_rotated_secret() {
     let bridge = Bridge::start().await;
     bridge.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!({ "keys": { "a": "newer" } })).unwrap();
-    assert_eq!(bridge.send(&Delivery::signed_by(RAIL, "newer", deposit("e1"))).await.told(), ACCEPTED);
-    assert_eq!(bridge.send(&Delivery::signed_by(RAIL, RAIL_SAMPLE_KEY, deposit("e2"))).await.told(), ACCEPTED);
+    assert_eq!(bridge.send(&Delivery::signed_by(RAIL, "newer", withdrawal("e1"))).await.told(), ACCEPTED);
+    assert_eq!(bridge.send(&Delivery::signed_by(RAIL, RAIL_SAMPLE_KEY, withdrawal("e2"))).await.told(), ACCEPTED);
 }
 
 #[tokio::test]
 async fn a_provider_s_key_is_of_no_use_at_the_other_provider() {
     let bridge = Bridge::start().await;
     let crossed = [
-        Delivery::signed_by(RAIL, RILLIS_SAMPLE_KEY, deposit("e1")),
+        Delivery::signed_by(RAIL, RILLIS_SAMPLE_KEY, withdrawal("e1")),
         Delivery::signed_by(RILLIS, RAIL_SAMPLE_KEY, flow_completed("e1")),
         Delivery { provider: RILLIS, ..Delivery::signed(RAIL, flow_completed("e1")) },
     ];

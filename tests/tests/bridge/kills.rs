@@ -79,7 +79,7 @@ fn points_in(folder: &Path, points: &mut BTreeSet<String>) {
 #[tokio::test]
 async fn an_event_whose_receiver_is_killed_at_any_step_is_delivered_by_redrive() {
     let bridge = Bridge::start().await;
-    for (provider, workflow) in [(RAIL, "deposit"), (RILLIS, "kyc")] {
+    for (provider, workflow) in [(RAIL, "withdrawal"), (RILLIS, "kyc")] {
         for step in &RECEIVER {
             let event_id = format!("receiver-{}", step.point);
             let name = format!("{provider} at {}", step.point);

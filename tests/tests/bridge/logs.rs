@@ -18,10 +18,10 @@ const MARK: &str = "4711MARK";
 #[tokio::test]
 async fn each_delivery_has_one_line_that_is_readable_alone() {
     let bridge = Bridge::with(one_process).await;
-    let wrong = Delivery::signed_by(RAIL, "another key", deposit("e1"));
+    let wrong = Delivery::signed_by(RAIL, "another key", withdrawal("e1"));
     let answers = [
-        bridge.post(RAIL, deposit("e1")).await,
-        bridge.post(RAIL, deposit("e1")).await,
+        bridge.post(RAIL, withdrawal("e1")).await,
+        bridge.post(RAIL, withdrawal("e1")).await,
         bridge.post(RAIL, r#"{"event_id":"e2","event_type":"ACCOUNT_DORMANT"}"#).await,
         bridge.send(&wrong).await,
         bridge.send(&wrong.clone().without("x-rail-signature")).await,
@@ -91,7 +91,7 @@ async fn drive_every_path(level: &str) {
         signatures.push(delivery.signature().to_owned());
         delivery
     };
-    for workflow in ["deposit", "kyc"] {
+    for workflow in ["withdrawal", "kyc"] {
         let api_key = format!("rai-{MARK}");
         returning_ai.set_workflow(Workflow { api_key, ..Workflow::session(workflow) });
     }
@@ -111,7 +111,7 @@ async fn drive_every_path(level: &str) {
     secrets.put(RILLIS_SIGNING_SECRET, &json!({ "keys": { "current": rillis_key } })).unwrap();
     let bad_url = format!("http://{MARK}.example/{MARK}");
     let workflow = json!({ "webhook_url": bad_url, "handshake_url": bad_url, "api_key": MARK, "mode": MARK });
-    secrets.put(RETURNING_AI_SECRET, &json!({ "workflows": { "deposit": workflow } })).unwrap();
+    secrets.put(RETURNING_AI_SECRET, &json!({ "workflows": { "withdrawal": workflow } })).unwrap();
     assert_eq!(bridge.send(&signed(RAIL, &rail_body("workflows unreadable"))).await.told(), ACCEPTED);
     secrets.put(RETURNING_AI_SECRET, &returning_ai.secret()).unwrap();
 
@@ -176,10 +176,10 @@ async fn drive_every_path(level: &str) {
     .into_iter()
     .enumerate()
     {
-        for at in [At::Webhook("deposit".to_owned()), At::Handshake("deposit".to_owned())] {
+        for at in [At::Webhook("withdrawal".to_owned()), At::Handshake("withdrawal".to_owned())] {
             let body = rail_body(&format!("fault {n} at {at:?}").replace('"', "'"));
             if matches!(at, At::Handshake(_)) {
-                returning_ai.revoke_tokens("deposit");
+                returning_ai.revoke_tokens("withdrawal");
             }
             returning_ai.inject(Some(at), fault.clone(), When::UntilCleared);
             assert_eq!(bridge.send(&signed(RAIL, &body)).await.told(), ACCEPTED);
@@ -218,7 +218,7 @@ async fn drive_every_path(level: &str) {
 }
 
 fn rail_body(event_id: &str) -> String {
-    deposit(event_id)
+    withdrawal(event_id)
         .replace("C-1001", &format!("customer {MARK}-1"))
         .replace("ACCOUNT_1", &format!("account {MARK}"))
         .replace("txn_1", MARK)

@@ -25,7 +25,7 @@ const SKEW_S: i64 = 600;
 const TIME: Duration = Duration::from_secs(30);
 
 fn deposits() -> Option<At> {
-    Some(At::Webhook("deposit".to_owned()))
+    Some(At::Webhook("withdrawal".to_owned()))
 }
 
 fn now_ms() -> u64 {
@@ -38,7 +38,7 @@ fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl FnOnce(&mu
     let pk = format!("{provider}#{event_id}");
     let body = wanted(provider, event_id);
     let (event_type, route) = match provider {
-        RAIL => ("TRANSACTION_POSTED", "deposit-posted"),
+        RAIL => ("TRANSACTION_POSTED", "withdrawal-completed"),
         _ => ("FLOW_COMPLETED", "kyc-approved"),
     };
     let sha256: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -140,7 +140,7 @@ async fn who_is_late_does_not_overwrite_the_state_of_who_took_over() {
         let bridge = Bridge::with(|options| options.timeout = Duration::from_secs(9)).await;
         let returning_ai = &bridge.stack.returning_ai;
         returning_ai.inject(deposits(), case.first, When::Next(1));
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
         returning_ai.wait_for(|attempts| !attempts.is_empty(), BOUND).await.unwrap();
 
         // By its clock the lease has ended long ago.
@@ -167,7 +167,7 @@ async fn a_receiver_whose_clock_is_ten_minutes_behind_loses_nothing() {
     let behind = ahead_by(&bridge, RAIL, -SKEW_S, TIME);
     behind.set_kill_after_ack(true);
     let signed_at = now_s().saturating_add_signed(-SKEW_S);
-    let delivery = Delivery::signed_at(RAIL, signed_at, deposit("e1"));
+    let delivery = Delivery::signed_at(RAIL, signed_at, withdrawal("e1"));
     assert_eq!(bridge.deliver_to(&behind, &delivery).await.unwrap().0, 200);
     within(behind.idle()).await;
     // Its lease has ended before it began.
@@ -182,7 +182,7 @@ async fn a_receiver_whose_clock_is_ten_minutes_ahead_is_taken_over_when_its_leas
     let ahead = ahead_by(&bridge, RAIL, SKEW_S, TIME);
     ahead.set_kill_after_ack(true);
     let signed_at = now_s().saturating_add_signed(SKEW_S);
-    let delivery = Delivery::signed_at(RAIL, signed_at, deposit("e1"));
+    let delivery = Delivery::signed_at(RAIL, signed_at, withdrawal("e1"));
     assert_eq!(bridge.deliver_to(&ahead, &delivery).await.unwrap().0, 200);
     within(ahead.idle()).await;
     check_counts(&bridge.redrive(json!({})).await, &[]);
@@ -252,7 +252,7 @@ async fn a_delivered_event_whose_settling_write_failed_is_sent_again_under_the_s
         let bridge = Bridge::start().await;
         let dynamodb = &bridge.stack.dynamodb;
         dynamodb.inject(Some("UpdateItem"), fault.clone(), When::UntilCleared);
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
         bridge.settled().await;
         check_state(&bridge, "rail#e1", "pending", 1);
 
@@ -309,10 +309,10 @@ async fn an_event_past_its_time_to_live_that_is_still_there_is_a_duplicate() {
 async fn the_same_id_with_another_body_does_not_change_what_redrive_sends() {
     let bridge = Bridge::start().await;
     bridge.function(RAIL).set_kill_after_ack(true);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     bridge.settled().await;
     bridge.function(RAIL).set_kill_after_ack(false);
-    assert_eq!(bridge.post(RAIL, deposit("e1").replace("1000.00", "1.00")).await.told(), DUPLICATE);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1").replace("1000.00", "1.00")).await.told(), DUPLICATE);
     bridge.make_due().await;
     check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("delivered", 1)]);
     check_one_message_in_all(&bridge, 1);
@@ -417,7 +417,7 @@ async fn after_three_days_an_event_that_fails_once_more_is_dead_and_a_person_can
 async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_rest_is_let_be() {
     let bridge = Bridge::start().await;
     bridge.stack.returning_ai.inject(deposits(), Fault::Status(422), When::Next(1));
-    assert_eq!(bridge.post(RAIL, deposit("refused")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("refused")).await.told(), ACCEPTED);
     bridge.settled().await;
     check_state(&bridge, "rail#refused", "dead", 1);
     left(&bridge, RAIL, "ignored", |item| {
@@ -437,7 +437,7 @@ async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_res
         item.remove("due");
         item.remove("next_attempt_at");
     });
-    assert_eq!(bridge.post(RAIL, deposit("delivered")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("delivered")).await.told(), ACCEPTED);
     assert_eq!(bridge.post(RAIL, r#"{"event_id":"unreadable"}"#).await.told(), ACCEPTED);
     bridge.settled().await;
 
@@ -460,8 +460,8 @@ async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_res
 async fn what_waits_for_a_paused_workflow_burns_no_attempt_and_is_delivered_once_it_is_resumed() {
     let bridge = Bridge::start().await;
     let paused_at = now_ms();
-    pause(&bridge, "deposit", paused_at, None);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    pause(&bridge, "withdrawal", paused_at, None);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     assert_eq!(bridge.post(RILLIS, flow_completed("e1")).await.told(), ACCEPTED);
     bridge.settled().await;
     check_state(&bridge, "rillis#e1", "delivered", 1);
@@ -472,12 +472,12 @@ async fn what_waits_for_a_paused_workflow_burns_no_attempt_and_is_delivered_once
     }
     check_counts(&bridge.redrive(json!({ "keys": ["rail#e1"] })).await, &[("found", 1), ("held_back", 1)]);
     assert_eq!(bridge.item("rail#e1"), before);
-    assert!(bridge.stack.returning_ai.messages("deposit").is_empty());
+    assert!(bridge.stack.returning_ai.messages("withdrawal").is_empty());
 
-    pause(&bridge, "deposit", paused_at, Some(now_ms()));
+    pause(&bridge, "withdrawal", paused_at, Some(now_ms()));
     check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("delivered", 1)]);
     check_state(&bridge, "rail#e1", "delivered", 2);
-    assert_eq!(bridge.stack.returning_ai.messages("deposit").len(), 1);
+    assert_eq!(bridge.stack.returning_ai.messages("withdrawal").len(), 1);
 }
 
 #[tokio::test]
@@ -485,7 +485,7 @@ async fn what_waited_for_a_paused_workflow_has_not_aged() {
     for (paused_for_h, state) in [(0, "dead"), (6, "dead"), (78, "pending")] {
         let bridge = Bridge::start().await;
         let received_ms = now_ms() - 80 * HOUR_MS;
-        pause(&bridge, "deposit", received_ms + HOUR_MS, Some(received_ms + (1 + paused_for_h) * HOUR_MS));
+        pause(&bridge, "withdrawal", received_ms + HOUR_MS, Some(received_ms + (1 + paused_for_h) * HOUR_MS));
         let old = |item: &mut Value| item["received_at"] = json!({ "N": received_ms.to_string() });
         let pk = left(&bridge, RAIL, "e1", old);
         bridge.stack.returning_ai.inject(deposits(), Fault::Status(500), When::Next(1));
@@ -502,7 +502,7 @@ async fn what_waited_for_a_paused_workflow_has_not_aged() {
 async fn an_event_remembers_its_newest_twenty_attempts() {
     let bridge = Bridge::start().await;
     bridge.stack.returning_ai.inject(deposits(), Fault::Status(500), When::UntilCleared);
-    assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     for _ in 0..25 {
         assert_eq!(bridge.make_due().await, 1);
         check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("retried", 1)]);

@@ -75,7 +75,7 @@ async fn a_table_that_fails_once_is_not_noticed() {
         |(fault, _)| async move {
             let bridge = Bridge::start().await;
             bridge.stack.dynamodb.inject(Some("PutItem"), fault.clone(), When::Next(1));
-            let answer = bridge.post(RAIL, deposit("e1")).await;
+            let answer = bridge.post(RAIL, withdrawal("e1")).await;
             bridge.settled().await;
             assert_eq!(answer.told(), ACCEPTED, "{fault:?}");
             assert!(answer.took < ANSWER_BOUND, "{fault:?}: {:?}", answer.took);
@@ -92,15 +92,15 @@ async fn a_signing_secret_that_cannot_be_had_is_answered_503_in_time_and_never_4
         let bridge = Bridge::with(one_process).await;
         let case = format!("the signing secret: {fault:?}");
         bridge.stack.secrets_manager.inject(None, fault, When::UntilCleared);
-        check(&bridge.post(RAIL, deposit("e1")).await, &case);
-        let wrong = Delivery::signed_by(RAIL, "another key", deposit("e1"));
+        check(&bridge.post(RAIL, withdrawal("e1")).await, &case);
+        let wrong = Delivery::signed_by(RAIL, "another key", withdrawal("e1"));
         check(&bridge.send(&wrong).await, &format!("another key, {case}"));
         let refused = bridge.send(&wrong.with("x-rail-timestamp", "1")).await;
         assert_eq!(refused.told(), UNAUTHORIZED, "the headers alone are reason enough: {case}");
         assert!(bridge.stack.dynamodb.items().is_empty(), "{case}");
 
         bridge.stack.secrets_manager.clear_faults();
-        let again = bridge.post(RAIL, deposit("e1")).await;
+        let again = bridge.post(RAIL, withdrawal("e1")).await;
         bridge.settled().await;
         assert_eq!(again.told(), ACCEPTED, "{case}");
         assert_eq!(bridge.item("rail#e1")["state"], "delivered", "{case}");
@@ -128,7 +128,7 @@ async fn a_signing_secret_that_is_absent_or_malformed_is_answered_503_until_it_i
         if let Some(value) = &value {
             secrets.put(RAIL_SIGNING_SECRET, value).unwrap();
         }
-        check(&bridge.post(RAIL, deposit("e1")).await, &format!("the signing secret is {value:?}"));
+        check(&bridge.post(RAIL, withdrawal("e1")).await, &format!("the signing secret is {value:?}"));
         bridge.settled().await;
         let line = bridge.last_line().await;
         let told = line["error"].as_str().unwrap();
@@ -136,7 +136,7 @@ async fn a_signing_secret_that_is_absent_or_malformed_is_answered_503_until_it_i
         assert!(!told.contains("whsec_1"), "{told}");
 
         secrets.put(RAIL_SIGNING_SECRET, &json!({ "keys": { "sub_1": RAIL_SAMPLE_KEY } })).unwrap();
-        assert_eq!(bridge.post(RAIL, deposit("e1")).await.told(), ACCEPTED, "{value:?}");
+        assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED, "{value:?}");
     }))
     .await;
 }

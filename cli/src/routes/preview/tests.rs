@@ -1,0 +1,158 @@
+use super::*;
+
+const ROUTES: &str = r#"
+[redact]
+rail = ["/event_data/form"]
+
+[[route]]
+name = "first"
+provider = "rail"
+events = ["POSTED"]
+when = { "/event_data/kind" = ["DEPOSIT"] }
+workflow = "welcome"
+event_type = "deposit.first"
+once_per = "customerId"
+customer = ["/event_data/customer_id", "rail-account:/event_data/account_id", "link:crm:/event_data/account_id"]
+fields = { amount = "/event_data/amount", mail = { customer = "email" } }
+
+[[route]]
+name = "every"
+provider = "rail"
+events = ["POST*"]
+incoming_webhook = "chat"
+event_type = "deposit.posted"
+customer = "/event_data/account_id"
+fields = { form = { pointer = "/event_data/formular", optional = true } }
+
+[[route]]
+name = "payouts"
+provider = "rail"
+events = ["POSTED"]
+when = [{ "/event_data/kind" = ["PAYOUT", "REFUND"] }, { "/event_data/payout" = ["YES"] }]
+workflow = "welcome"
+event_type = "payout"
+customer = "/event_data/account_id"
+
+[[route]]
+name = "kyc"
+provider = "rillis"
+events = ["*"]
+workflow = "kyc"
+event_type = "kyc"
+customer = "/data/user_id"
+"#;
+
+#[track_caller]
+fn check(body: &str, expected: &str) {
+    let routes = Routes::parse("routes.toml", ROUTES, routes_file::APIS).unwrap();
+    let document = Document::parse(body.as_bytes()).unwrap();
+    let (sender, envelope) = whose(&document, None).unwrap();
+    let event = event(sender, envelope, &document, &routes);
+    let redacted = Document::parse(event.body.as_bytes()).unwrap();
+    let all: Vec<_> =
+        routes.all().iter().map(|route| previewed(route, &event, document.root(), redacted.root())).collect();
+    let mut out = Vec::new();
+    write(&mut out, &event, &all).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), expected.trim_start_matches('\n'));
+}
+
+#[test]
+fn the_messages_are_printed_with_what_would_be_asked_and_why_the_others_are_silent() {
+    check(
+        r#"{"event_id":"evt_1","event_date":"2023-11-20T14:32:18.123Z","event_type":"POSTED",
+            "event_data":{"kind":"DEPOSIT","account_id":"A-1","amount":1000.00,"form":{"name":"x"}}}"#,
+        r#"
+rail POSTED evt_1
+
+first → welcome
+  once per customer: skipped if another event was first
+  customer /event_data/customer_id: nothing there
+  customer rail-account:/event_data/account_id: rail-account:A-1 is looked up in the customers table, then GET /v1/accounts/deposits/A-1
+  customer link:crm:/event_data/account_id: crm:A-1 is looked up in the customers table
+  { "eventType": "deposit.first",
+    "customerId": "(the customer of rail-account:A-1)",
+    "occurredAt": "2023-11-20T14:32:18.123Z",
+    "idempotencyKey": "rail:evt_1/first",
+    "source": "rail",
+    "sourceEventType": "POSTED",
+    "amount": 1000.00,
+    "mail": "(email)" }
+
+every → incoming-webhook:chat
+  customer /event_data/account_id: A-1
+  { "eventType": "deposit.posted",
+    "customerId": "A-1",
+    "occurredAt": "2023-11-20T14:32:18.123Z",
+    "idempotencyKey": "rail:evt_1/every",
+    "source": "rail",
+    "sourceEventType": "POSTED" }
+
+Silent:
+  payouts  /event_data/kind is none of PAYOUT, REFUND; and /event_data/payout is none of YES
+  kyc      for events of rillis
+"#,
+    );
+}
+
+#[test]
+fn a_message_that_cannot_be_made_tells_why() {
+    check(
+        r#"{"event_id":"evt_1","event_date":"2023-11-20T14:32:18Z","event_type":"POSTED","event_data":{"kind":"DEPOSIT","account_id":"A-1"}}"#,
+        r#"
+rail POSTED evt_1
+
+first → welcome
+  once per customer: skipped if another event was first
+  customer /event_data/customer_id: nothing there
+  customer rail-account:/event_data/account_id: rail-account:A-1 is looked up in the customers table, then GET /v1/accounts/deposits/A-1
+  customer link:crm:/event_data/account_id: crm:A-1 is looked up in the customers table
+  no message: mapping_failed /event_data/amount
+
+every → incoming-webhook:chat
+  customer /event_data/account_id: A-1
+  { "eventType": "deposit.posted",
+    "customerId": "A-1",
+    "occurredAt": "2023-11-20T14:32:18.000Z",
+    "idempotencyKey": "rail:evt_1/every",
+    "source": "rail",
+    "sourceEventType": "POSTED" }
+
+Silent:
+  payouts  /event_data/kind is none of PAYOUT, REFUND; and /event_data/payout is none of YES
+  kyc      for events of rillis
+"#,
+    );
+}
+
+#[test]
+fn a_body_that_nobody_wants_says_so_and_prints_nothing_a_terminal_would_act_on() {
+    check(
+        r#"{"event_id":"evt_1\u001b[2J","event_date":"2023-11-20T14:32:18Z","event_type":"CLOSED"}"#,
+        "
+rail CLOSED evt_1\u{fffd}[2J
+
+No route wants it: it would be recorded as ignored.
+
+Silent:
+  first    not for CLOSED
+  every    not for CLOSED
+  payouts  not for CLOSED
+  kyc      for events of rillis
+",
+    );
+}
+
+#[test]
+fn whose_body_it_is_is_seen_from_the_envelope_or_has_to_be_said() {
+    let whose = |body: &str, said| {
+        let document = Document::parse(body.as_bytes()).unwrap();
+        whose(&document, said).map(|(sender, _)| sender.name()).map_err(|failure| failure.to_string())
+    };
+    assert_eq!(whose(r#"{"id":"1","type":"FLOW_COMPLETED","timestamp":1}"#, None), Ok("rillis"));
+    assert_eq!(whose(r#"{"event_type":"POSTED"}"#, None), Ok("rail"));
+    assert_eq!(whose("{}", Some(Sender::Rail)), Ok("rail"));
+    for body in ["{}", r#"{"event_type":"POSTED","type":"FLOW_COMPLETED"}"#] {
+        let error = whose(body, None).unwrap_err();
+        assert!(error.contains("whose body this is cannot be seen"), "{error}");
+    }
+}
