@@ -141,7 +141,8 @@ impl Import {
         let on_bad = |bad: &Bad| match self.json {
             true => {
                 let line = serde_json::json!({ "line": bad.line, "problem": bad.reason.to_string() });
-                println!("{line}");
+                // Whoever closes the output wants no more of it; the import goes on.
+                let _ = print(|out| writeln!(out, "{line}"));
             }
             false if shown < MOST_SHOWN => {
                 shown += 1;
@@ -214,7 +215,7 @@ fn conclude(counts: &Counts, ended: Ended, bridge: Option<&CustomersBridge>) -> 
         }
         (Ended::Failed(error), None) => Err(Failure::outside(error, AGAIN)),
         (Ended::All, _) if counts.bad > 0 => Err(Failure::refused(
-            format!("bad lines: {}; the others are good", counts.bad),
+            format!("bad lines: {} of {}", counts.bad, counts.lines),
             "mend them and import the file again, whole or only those lines",
         )),
         (Ended::All, _) => Ok(()),
