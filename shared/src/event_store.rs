@@ -20,7 +20,7 @@ use flate2::write::ZlibEncoder;
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
 use crate::pauses::{Pause, Pauses};
-use crate::secrets::sdk_reason;
+use crate::secrets::{NO_ANSWER, sdk_reason};
 
 /// The events table.
 #[derive(Clone, Debug)]
@@ -77,15 +77,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether DynamoDB has turned the call away because too much is asked of it at the moment: waiting helps.
+    /// Whether DynamoDB is too busy at the moment, or slow, or has an error of its own: the same call may do after a wait.
     pub fn is_busy(&self) -> bool {
         let Self::Unavailable { reason, .. } = self else {
             return false;
         };
-        matches!(
-            reason.as_str(),
-            "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"
-        )
+        let turned_away = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
+        let troubled = ["InternalServerError", "ServiceUnavailable", NO_ANSWER];
+        turned_away.iter().chain(&troubled).any(|busy| busy == reason)
     }
 }
 

@@ -212,12 +212,15 @@ impl<T> CachedSecret<T> {
     }
 }
 
+/// What [`sdk_reason`] says of a call that took too long.
+pub const NO_ANSWER: &str = "no answer in time";
+
 /// How a call to AWS failed, in a word or AWS's own code; never its message, which may quote what was sent.
 pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => service.err().code().unwrap_or("refused without a code").to_owned(),
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+        SdkError::TimeoutError(_) => NO_ANSWER.to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => NO_ANSWER.to_owned(),
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
         _ => "the call could not be made".to_owned(),
