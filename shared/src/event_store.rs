@@ -20,7 +20,7 @@ use flate2::write::ZlibEncoder;
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
 use crate::pauses::{Pause, Pauses};
-use crate::secrets::{NO_ANSWER, sdk_reason};
+use crate::secrets::sdk_reason;
 
 /// The events table.
 #[derive(Clone, Debug)]
@@ -83,7 +83,7 @@ impl StoreError {
             return false;
         };
         let turned_away = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
-        let troubled = ["InternalServerError", "ServiceUnavailable", NO_ANSWER];
+        let troubled = ["InternalServerError", "ServiceUnavailable", crate::secrets::NO_ANSWER];
         turned_away.iter().chain(&troubled).any(|busy| busy == reason)
     }
 }

@@ -75,6 +75,9 @@ pub const COOL_DOWN: Duration = Duration::from_secs(10);
 /// From this age on a secret is re-read after an answer was given, so that no delivery has to wait for it.
 const REFRESH_AHEAD_AGE: Duration = Duration::from_secs(240);
 
+/// What [`sdk_reason`] says of a call that took too long.
+pub const NO_ANSWER: &str = "no answer in time";
+
 impl<T> CachedSecret<T> {
     pub fn new(client: Client, id: String, clock: Clock, parse: fn(&Versions) -> Result<T, Problem>) -> Self {
         Self {
@@ -211,9 +214,6 @@ impl<T> CachedSecret<T> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// What [`sdk_reason`] says of a call that took too long.
-pub const NO_ANSWER: &str = "no answer in time";
 
 /// How a call to AWS failed, in a word or AWS's own code; never its message, which may quote what was sent.
 pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
