@@ -143,7 +143,7 @@ impl Customers {
     }
 
     /// [`put`](Self::put) for up to [`MAX_BATCH`] distinct references in one call. What DynamoDB leaves out, or turns away
-    /// because it is busy, is sent again after a wait, for about 20 s altogether.
+    /// because it is [busy](StoreError::is_busy), is sent again after a wait, 12 times altogether: for about 20 s of waits.
     ///
     /// # Errors
     /// When DynamoDB does not take all of it; some of it may be written then. Writing it once more does no harm.

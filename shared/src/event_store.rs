@@ -81,15 +81,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether DynamoDB has turned the call away because too much is asked of it at the moment: waiting helps.
+    /// Whether DynamoDB is too busy at the moment, or slow, or has an error of its own: the same call may do after a wait.
     pub fn is_busy(&self) -> bool {
         let Self::Unavailable { reason, .. } = self else {
             return false;
         };
-        matches!(
-            reason.as_str(),
-            "ProvisionedThroughputExceededException" | "ThrottlingException" | "RequestLimitExceeded"
-        )
+        let turned_away = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
+        let troubled = ["InternalServerError", "ServiceUnavailable", crate::secrets::NO_ANSWER];
+        turned_away.iter().chain(&troubled).any(|busy| busy == reason)
     }
 }
 

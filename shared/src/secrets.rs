@@ -77,6 +77,9 @@ pub const COOL_DOWN: Duration = Duration::from_secs(10);
 /// From this age on a secret is re-read after an answer was given, so that no delivery has to wait for it.
 const REFRESH_AHEAD_AGE: Duration = Duration::from_secs(240);
 
+/// What [`sdk_reason`] says of a call that took too long.
+pub const NO_ANSWER: &str = "no answer in time";
+
 impl<T> CachedSecret<T> {
     pub fn new(client: Client, id: String, clock: Clock, parse: fn(&Versions) -> Result<T, Problem>) -> Self {
         Self {
@@ -233,8 +236,8 @@ pub fn is_safe_url(url: &Url) -> bool {
 pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => service.err().code().unwrap_or("refused without a code").to_owned(),
-        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no answer in time".to_owned(),
+        SdkError::TimeoutError(_) => NO_ANSWER.to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => NO_ANSWER.to_owned(),
         SdkError::DispatchFailure(_) => "no connection".to_owned(),
         SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
         _ => "the call could not be made".to_owned(),

@@ -75,6 +75,10 @@ const MOST_SHOWN: u64 = 50;
 /// Ctrl-C is looked for every so many lines, and whenever a batch waits for another.
 const LINES_BETWEEN_LOOKS: u64 = 256;
 
+/// Said when Ctrl-C is pressed.
+const FINISHING: &str =
+    "Finishing the batches in hand. Ctrl-C once more leaves them; either way the import may be run again.";
+
 /// Whose claims these are: no event's key.
 const OWNER: &str = "import";
 
@@ -141,7 +145,8 @@ impl Import {
         let on_bad = |bad: &Bad| match self.json {
             true => {
                 let line = serde_json::json!({ "line": bad.line, "problem": bad.reason.to_string() });
-                println!("{line}");
+                // Whoever closes the output wants no more of it; the import goes on.
+                let _ = print(|out| writeln!(out, "{line}"));
             }
             false if shown < MOST_SHOWN => {
                 shown += 1;
@@ -214,7 +219,7 @@ fn conclude(counts: &Counts, ended: Ended, bridge: Option<&CustomersBridge>) -> 
         }
         (Ended::Failed(error), None) => Err(Failure::outside(error, AGAIN)),
         (Ended::All, _) if counts.bad > 0 => Err(Failure::refused(
-            format!("bad lines: {}; the others are good", counts.bad),
+            format!("bad lines: {} of {}", counts.bad, counts.lines),
             "mend them and import the file again, whole or only those lines",
         )),
         (Ended::All, _) => Ok(()),
@@ -297,22 +302,30 @@ pub(super) async fn import<R: Read>(
             Err(error) => break Ended::Unreadable(error),
         }
     };
-    if matches!(ended, Ended::Interrupted) {
-        progress.say(
-            "Finishing the batches in hand. Ctrl-C once more leaves them; either way the import may be run again.",
-        );
+    let mut pressed = matches!(ended, Ended::Interrupted);
+    if pressed {
+        progress.say(FINISHING);
         stop.set(interrupted());
     }
-    let finished = tokio::select! {
-        biased;
-        finished = writing.finish() => finished,
-        () = &mut stop => return (writing.counts, Ended::Interrupted),
-    };
-    let ended = match (ended, finished) {
-        (Ended::All, Err(error)) => Ended::Failed(error),
-        (ended, _) => ended,
-    };
-    (writing.counts, ended)
+    let mut finished = Ok(());
+    while !writing.tasks.is_empty() {
+        tokio::select! {
+            biased;
+            one = writing.end_one() => finished = finished.and(one),
+            () = &mut stop => {
+                if pressed {
+                    return (writing.counts, Ended::Interrupted);
+                }
+                pressed = true;
+                progress.say(FINISHING);
+                stop.set(interrupted());
+            }
+        }
+    }
+    match (ended, finished) {
+        (Ended::All, Err(error)) => (writing.counts, Ended::Failed(error)),
+        (ended, _) => (writing.counts, ended),
+    }
 }
 
 /// The batches that are on their way.
@@ -338,15 +351,7 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// Waits for all; of several failures the first.
-    async fn finish(&mut self) -> Result<(), StoreError> {
-        let mut finished = Ok(());
-        while !self.tasks.is_empty() {
-            finished = finished.and(self.end_one().await);
-        }
-        finished
-    }
-
+    /// Waits for one of them.
     async fn end_one(&mut self) -> Result<(), StoreError> {
         let Some(ended) = self.tasks.join_next().await else {
             return Ok(());

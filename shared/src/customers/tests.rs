@@ -146,6 +146,19 @@ async fn a_batch_that_is_never_taken_ends_in_a_bounded_number_of_calls() {
     assert_eq!(server.asked().len(), BATCH_TRIES as usize);
 }
 
+#[test]
+fn a_table_that_is_busy_slow_or_in_trouble_is_asked_again_and_no_other() {
+    let is_busy =
+        |reason: &str| StoreError::Unavailable { table: "customers".to_owned(), reason: reason.to_owned() }.is_busy();
+    for reason in ["ThrottlingException", "RequestLimitExceeded", "InternalServerError", "no answer in time"] {
+        assert!(is_busy(reason), "{reason}");
+    }
+    for reason in ["AccessDeniedException", "ValidationException", "ResourceNotFoundException", "no connection"] {
+        assert!(!is_busy(reason), "{reason}");
+    }
+    assert!(!StoreError::TooLarge { stored_bytes: 1 }.is_busy());
+}
+
 #[tokio::test]
 async fn a_refusal_is_told_by_its_code_and_not_sent_again() {
     let server = Loopback::start(|_, _| exception("AccessDeniedException"));

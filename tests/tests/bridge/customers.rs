@@ -38,7 +38,14 @@ impl World {
     }
 
     async fn claim(&self, owner: &str) -> Claimed {
-        self.events.claim_once("first-deposit", "C-1001", owner, NOW).await.unwrap()
+        // On a machine that hardly runs, 64 calls at once are more than a second's work: whoever is not answered asks again.
+        for _ in 0..20 {
+            match self.events.claim_once("first-deposit", "C-1001", owner, NOW).await {
+                Err(error) if error.is_busy() => {}
+                claimed => return claimed.unwrap(),
+            }
+        }
+        panic!("{owner} was never answered");
     }
 }
 
