@@ -52,8 +52,6 @@ pub(crate) struct Accepted {
 }
 
 impl Sender {
-    pub(crate) const ALL: [Self; 2] = [Self::Rail, Self::Rillis];
-
     pub(crate) fn contract(self) -> Contract {
         match self {
             Self::Rail => Contract::of::<Rail>(RAIL_SAMPLE_KEY),

@@ -101,6 +101,9 @@ pub enum DynamoDbError {
     Request(#[from] serde_json::Error),
 }
 
+/// Keys of what is in the events table and is no event: switches and claims.
+const SHARE_THE_TABLE: [&str; 3] = ["workflow#", "incoming-webhook#", "once#"];
+
 impl DynamoDb {
     /// Starts it with both tables made, in `folder`'s `dynamodb.sqlite` (kept from run to run) or in memory.
     ///
@@ -190,8 +193,10 @@ impl DynamoDb {
     /// The engine cannot read its own table.
     pub fn items(&self) -> Vec<Value> {
         let mut items = self.items_of(EVENTS_TABLE);
-        // Switches and claims share the table, and have no state.
-        items.retain(|item| item.get("state").is_some());
+        items.retain(|item| {
+            let pk = item["pk"].as_str().unwrap_or_default();
+            !SHARE_THE_TABLE.iter().any(|prefix| pk.starts_with(prefix))
+        });
         items.sort_by(|a, b| a["pk"].as_str().cmp(&b["pk"].as_str()));
         items
     }

@@ -8,6 +8,7 @@ mod bridge {
     pub(crate) mod calls;
     pub(crate) mod copies;
     pub(crate) mod crashes;
+    pub(crate) mod customer_routes;
     pub(crate) mod customers;
     pub(crate) mod deliveries;
     pub(crate) mod examples;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
@@ -93,7 +93,8 @@ fn whose(document: &Document<'_>, said: Option<Sender>) -> Result<(Sender, Envel
     if let Some(sender) = said {
         return Ok(of(sender));
     }
-    let mut fitting = Sender::ALL.into_iter().map(of).filter(|(_, envelope)| envelope.event_type.is_some());
+    let mut fitting =
+        Sender::value_variants().iter().copied().map(of).filter(|(_, envelope)| envelope.event_type.is_some());
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only),
         _ => Err(Failure::usage("whose body this is cannot be seen from its envelope", "say it: --provider rail")),

@@ -1,19 +1,21 @@
 //! Whom a message is about, and of whom only the first counts: customers, Rail's API and `once_per`, over the real functions.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::{At, Fault, Rule};
 use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::customers::{Customer, CustomerRef};
 
 use crate::bridge::fixture::*;
 
 /// A deposit that names its account and no customer.
 fn deposit_to(account: &str, event_id: &str) -> String {
-    deposit(event_id).replace(r#""account_id":"ACCOUNT_1","customer_id":"C-1001""#, &format!(r#""account_id":"{account}""#))
+    deposit(event_id)
+        .replace(r#""account_id":"ACCOUNT_1","customer_id":"C-1001""#, &format!(r#""account_id":"{account}""#))
 }
 
 fn deposit_of(customer: &str, event_id: &str) -> String {
@@ -70,7 +72,8 @@ async fn of_64_concurrent_deposits_of_one_customer_exactly_one_is_the_first() {
     let first = keys(&bridge, "first-deposit");
     assert_eq!(first.len(), 1, "{first:?}");
     assert_eq!(keys(&bridge, "deposit").len(), 64);
-    let skipped = (0..64).filter(|n| states(&bridge, &format!("e{n}")) == ["delivered", "skipped", "delivered"]).count();
+    let skipped =
+        (0..64).filter(|n| states(&bridge, &format!("e{n}")) == ["delivered", "skipped", "delivered"]).count();
     let won = (0..64).filter(|n| states(&bridge, &format!("e{n}")) == ["delivered", "delivered", "delivered"]).count();
     assert_eq!((won, skipped), (1, 63));
 }
@@ -89,8 +92,7 @@ async fn finish(bridge: &Bridge) {
 #[tokio::test]
 async fn of_64_deposits_whose_functions_are_killed_exactly_one_is_the_first_and_is_delivered() {
     let bridge = Bridge::start().await;
-    let deliveries: Vec<_> =
-        (0..64).map(|n| Delivery::signed(RAIL, deposit_of("C-65", &format!("e{n}")))).collect();
+    let deliveries: Vec<_> = (0..64).map(|n| Delivery::signed(RAIL, deposit_of("C-65", &format!("e{n}")))).collect();
     let function = bridge.function(RAIL);
     let all = join_all(deliveries.iter().map(|delivery| bridge.deliver_to(function, delivery)));
     let killing = async {
@@ -185,7 +187,7 @@ async fn an_account_s_customer_is_asked_of_rail_once_and_remembered() {
         bridge.settled().await;
     }
     assert!(bridge.messages().iter().all(|message| message["customerId"] == "C-1001"));
-    assert_eq!((bridge.stack.rail_api.count(At::Accounts), bridge.stack.rail_api.count(At::Token)), (1, 1));
+    assert_eq!((bridge.stack.rail_api.count(At::Account), bridge.stack.rail_api.count(At::Token)), (1, 1));
     assert_eq!(bridge.stack.rail_api.violations(), []);
     let remembered = bridge.stack.dynamodb.item_of("customers", "ref", "rail-account:CUSTOMER_USD_001").unwrap();
     assert_eq!(remembered["customer_id"], "C-1001");
@@ -193,7 +195,7 @@ async fn an_account_s_customer_is_asked_of_rail_once_and_remembered() {
 
 #[tokio::test]
 async fn while_rail_s_api_fails_nothing_is_lost_and_no_ack_is_delayed() {
-    let at = Some(At::Accounts);
+    let at = Some(At::Account);
     for (fault, when, code) in [
         (Fault::Hang, When::UntilCleared, "provider_api_unreachable"),
         (Fault::Reset, When::UntilCleared, "provider_api_unreachable"),
@@ -212,7 +214,11 @@ async fn while_rail_s_api_fails_nothing_is_lost_and_no_ack_is_delayed() {
         bridge.stack.rail_api.inject(at, fault.clone(), when);
         let answer = bridge.post(RAIL, deposit_to("CUSTOMER_USD_001", "e1")).await;
         assert_eq!(answer.told(), ACCEPTED, "{fault:?}");
-        assert_eq!(bridge.stack.rail_api.count(At::Accounts) * usize::from(fault == Fault::Hang), 0, "asked before the ack");
+        assert_eq!(
+            bridge.stack.rail_api.count(At::Account) * usize::from(fault == Fault::Hang),
+            0,
+            "asked before the ack"
+        );
         bridge.settled().await;
         let item = bridge.item("rail#e1");
         assert_eq!((&item["state"], &item["last_error"]), (&json!("pending"), &json!(code)), "{fault:?}");
@@ -263,7 +269,7 @@ async fn while_the_customers_table_cannot_be_read_the_event_waits_and_is_sent_to
     assert_eq!(bridge.post(RAIL, deposit_to("CUSTOMER_USD_001", "e1")).await.told(), ACCEPTED);
     bridge.settled().await;
     assert_eq!(bridge.item("rail#e1")["last_error"], "customers_unavailable");
-    assert_eq!(bridge.stack.rail_api.count(At::Accounts), 0);
+    assert_eq!(bridge.stack.rail_api.count(At::Account), 0);
     bridge.stack.dynamodb.clear_faults();
     finish(&bridge).await;
     assert_eq!(states(&bridge, "e1"), ["delivered", "delivered", "delivered"]);
@@ -276,7 +282,12 @@ async fn two_destinations_of_one_event_each_have_their_own_message() {
         options.incoming_webhooks = vec!["vip".to_owned()];
     })
     .await;
-    bridge.link_with("customer:C-1001", "C-1001", "sample@example.com", &["5001", "7001"]).await;
+    let known = Customer {
+        email: Some("sample@example.com".to_owned()),
+        trading_accounts: vec!["5001".to_owned(), "7001".to_owned()],
+        ..Customer::new("C-1001", Clock::system().now())
+    };
+    bridge.tables().0.put(&CustomerRef::of_customer("C-1001").unwrap(), &known).await.unwrap();
     let function = many_routes(&bridge);
     let body = r#"{"event_id":"e1","event_date":"2023-11-20T14:32:18Z","event_type":"VIP","event_data":{"customer_id":"C-1001","account":{"login":7,"mt_password":"x"}}}"#;
     let answer = bridge.deliver_to(&function, &Delivery::signed(RAIL, body)).await;

@@ -150,8 +150,8 @@ impl Bridge {
         LambdaHost::start(spec).unwrap()
     }
 
-    /// What `events/customers.csv` says, as `bridge customers import` writes it. Its cells hold no commas and no quotes.
-    pub(crate) async fn import_sample_customers(&self) {
+    /// The doors to both tables, as an operator opens them.
+    pub(crate) fn tables(&self) -> (Customers, EventStore) {
         let config = AwsConfig {
             region: "us-east-1".to_owned(),
             credentials: Credentials::new("local", "local", None, None, "test"),
@@ -159,8 +159,18 @@ impl Bridge {
             secrets_manager_url: None,
         };
         let client = shared::aws::dynamodb(&config, &Http::new().unwrap());
-        let customers = Customers::new(client.clone(), CUSTOMERS_TABLE.to_owned());
-        let events = EventStore::new(client, EVENTS_TABLE.to_owned());
+        (Customers::new(client.clone(), CUSTOMERS_TABLE.to_owned()), EventStore::new(client, EVENTS_TABLE.to_owned()))
+    }
+
+    /// Says whose customer this is.
+    pub(crate) async fn link(&self, reference: &str, customer_id: &str) {
+        let customer = Customer::new(customer_id, Clock::system().now());
+        self.tables().0.put(&CustomerRef::parse(reference).unwrap(), &customer).await.unwrap();
+    }
+
+    /// What `events/customers.csv` says, as `bridge customers import` writes it. Its cells hold no commas and no quotes.
+    pub(crate) async fn import_sample_customers(&self) {
+        let (customers, events) = self.tables();
         let lines = std::fs::read_to_string(folder().join("customers.csv")).unwrap();
         for line in lines.lines().skip(1) {
             let [reference, id, .., once] = line.split(',').collect::<Vec<_>>()[..] else { panic!("{line}") };

@@ -30,10 +30,11 @@ const fn step(point: &'static str) -> Step {
 }
 
 /// In the invocation that records the event.
-const RECEIVER: [Step; 9] = [
+const RECEIVER: [Step; 10] = [
     Step { acknowledged: false, ..step("recorded") },
     step("acknowledged"),
     step("pauses_read"),
+    step("resolved"),
     step("composed"),
     step("workflows_read"),
     step("handshaken"),
@@ -44,10 +45,11 @@ const RECEIVER: [Step; 9] = [
 ];
 
 /// In the run that takes the event over.
-const REDRIVE: [Step; 8] = [
+const REDRIVE: [Step; 9] = [
     step("queried"),
     step("read"),
     Step { attempts: 2, ..step("taken_over") },
+    Step { attempts: 2, ..step("resolved") },
     Step { attempts: 2, ..step("composed") },
     Step { attempts: 2, ..step("workflows_read") },
     Step { attempts: 2, ..step("handshaken") },
@@ -59,7 +61,9 @@ const REDRIVE: [Step; 8] = [
 fn the_steps_are_those_in_the_source() {
     let mut in_source = BTreeSet::new();
     points_in(&workspace_root().join("shared/src"), &mut in_source);
-    let killed_at: BTreeSet<_> = RECEIVER.iter().chain(&REDRIVE).map(|step| step.point.to_owned()).collect();
+    let mut killed_at: BTreeSet<_> = RECEIVER.iter().chain(&REDRIVE).map(|step| step.point.to_owned()).collect();
+    // Only a route with `once_per` claims; `customer_routes` kills it there.
+    killed_at.insert("claimed".to_owned());
     assert_eq!(killed_at, in_source);
 }
 
