@@ -395,7 +395,7 @@ async fn an_item_holds_what_the_design_says() {
     bridge.settled().await;
     let item = bridge.item("rail#e1");
     let at = |name: &str| item[name].as_u64().unwrap();
-    assert_eq!((&item["provider"], &item["event_type"]), (&json!("rail"), &json!("TRANSACTION_POSTED")));
+    assert_eq!((&item["provider"], &item["event_type"]), (&json!("rail"), &json!("WITHDRAWAL_COMPLETED")));
     assert_eq!(at("occurred_at"), 1_700_490_738_123);
     assert!((before_ms..=now_ms()).contains(&at("received_at")));
     assert!((before_ms..=now_ms()).contains(&at("delivered_at")));

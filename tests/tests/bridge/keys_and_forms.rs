@@ -32,7 +32,7 @@ async fn rail_may_sign_the_bytes_or_what_javascript_makes_of_them() {
         assert_eq!(answer.told(), ACCEPTED, "{form}");
         assert_eq!(bridge.last_line().await["signed_form"], form);
         // What is forwarded is what was signed, digit by digit.
-        let message = bridge.stack.returning_ai.messages("withdrawal").pop().unwrap();
+        let message = bridge.stack.returning_ai.messages("deposit").pop().unwrap();
         let raw = String::from_utf8(message.raw.to_vec()).unwrap();
         assert!(raw.contains(&format!("\"amount\":{amount}")), "{raw}");
     }
@@ -43,11 +43,11 @@ async fn rillis_may_sign_any_of_three_spellings() {
     let bridge = Bridge::start().await;
     let body = |id: &str| {
         format!(
-            r#"{{ "type": "FLOW_COMPLETED", "id": "{id}", "timestamp": 1738784271042, "data": {{ "user_id": "u1", "b10": 2.50, "9": 1, "10": [ 3, {{ "z": 1, "a": 2 }} ] }} }}"#
+            r#"{{ "type": "FLOW_COMPLETED", "id": "{id}", "timestamp": 1738784271042, "data": {{ "metadata": {{ "customerId": "C-1" }}, "b10": 2.50, "9": 1, "10": [ 3, {{ "z": 1, "a": 2 }} ] }} }}"#
         )
     };
-    let rebuilt = r#"{"data":{"9":1,"10":[3,{"a":2,"z":1}],"b10":2.5,"user_id":"u1"},"id":"e1","timestamp":1738784271042,"type":"FLOW_COMPLETED"}"#;
-    let built = r#"{"data":{"10":[3,{"a":2,"z":1}],"9":1,"b10":2.5,"user_id":"u1"},"id":"e2","timestamp":1738784271042,"type":"FLOW_COMPLETED"}"#;
+    let rebuilt = r#"{"data":{"9":1,"10":[3,{"a":2,"z":1}],"b10":2.5,"metadata":{"customerId":"C-1"}},"id":"e1","timestamp":1738784271042,"type":"FLOW_COMPLETED"}"#;
+    let built = r#"{"data":{"10":[3,{"a":2,"z":1}],"9":1,"b10":2.5,"metadata":{"customerId":"C-1"}},"id":"e2","timestamp":1738784271042,"type":"FLOW_COMPLETED"}"#;
     let cases = [
         ("rebuilt", Delivery::signed_over(RILLIS, rebuilt, body("e1"))),
         ("built", Delivery::signed_over(RILLIS, built, body("e2"))),

@@ -51,7 +51,7 @@ async fn each_delivery_has_one_line_that_is_readable_alone() {
     }
     let first = &lines[0];
     assert_eq!(first["event.id"], "e1");
-    assert_eq!(first["event.type"], "TRANSACTION_POSTED");
+    assert_eq!(first["event.type"], "WITHDRAWAL_COMPLETED");
     assert_eq!((&first["signed_form"], &first["state"]), (&json!("raw"), &json!("delivered")));
 }
 

@@ -24,7 +24,7 @@ const SKEW_S: i64 = 600;
 /// What an invocation has, by its own clock.
 const TIME: Duration = Duration::from_secs(30);
 
-fn deposits() -> Option<At> {
+fn withdrawals() -> Option<At> {
     Some(At::Webhook("withdrawal".to_owned()))
 }
 
@@ -38,7 +38,7 @@ fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl FnOnce(&mu
     let pk = format!("{provider}#{event_id}");
     let body = wanted(provider, event_id);
     let (event_type, route) = match provider {
-        RAIL => ("TRANSACTION_POSTED", "withdrawal-completed"),
+        RAIL => ("WITHDRAWAL_COMPLETED", "withdrawal-completed"),
         _ => ("FLOW_COMPLETED", "kyc-approved"),
     };
     let sha256: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -139,14 +139,14 @@ async fn who_is_late_does_not_overwrite_the_state_of_who_took_over() {
         let name = format!("{:?}, then {:?}", case.first, case.redrive);
         let bridge = Bridge::with(|options| options.timeout = Duration::from_secs(9)).await;
         let returning_ai = &bridge.stack.returning_ai;
-        returning_ai.inject(deposits(), case.first, When::Next(1));
+        returning_ai.inject(withdrawals(), case.first, When::Next(1));
         assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
         returning_ai.wait_for(|attempts| !attempts.is_empty(), BOUND).await.unwrap();
 
         // By its clock the lease has ended long ago.
         let hasty = ahead_by(&bridge, "redrive", SKEW_S, TIME);
         if let Some(fault) = case.redrive {
-            returning_ai.inject(deposits(), fault, When::Next(1));
+            returning_ai.inject(withdrawals(), fault, When::Next(1));
         }
         redrive_by(&hasty).await;
         let newer = check_state(&bridge, "rail#e1", case.state, 2);
@@ -199,7 +199,7 @@ async fn redrives_whose_clocks_are_twenty_minutes_apart_settle_one_after_the_oth
     let [behind, ahead] = [-SKEW_S, SKEW_S].map(|skew| ahead_by(&bridge, "redrive", skew, TIME));
     let long_ago = now_s() - 2000;
     let pk = left(&bridge, RAIL, "e1", |item| item["next_attempt_at"] = json!({ "N": long_ago.to_string() }));
-    bridge.stack.returning_ai.inject(deposits(), Fault::SlowBody(Duration::from_secs(2)), When::Next(1));
+    bridge.stack.returning_ai.inject(withdrawals(), Fault::SlowBody(Duration::from_secs(2)), When::Next(1));
     let slow = async { redrive_by(&behind).await };
     let hasty = async {
         bridge.stack.returning_ai.wait_for(|attempts| !attempts.is_empty(), BOUND).await.unwrap();
@@ -232,7 +232,7 @@ async fn redrive_stops_taking_new_ones_before_its_time_is_up_and_finishes_those_
     let bridge = Bridge::with(|options| options.timeout = Duration::from_secs(12)).await;
     let pks: Vec<_> =
         (0..40).map(|n| left(&bridge, RAIL, &format!("e{n}"), |item| item["due"] = json!({ "S": "p3" }))).collect();
-    bridge.stack.returning_ai.inject(deposits(), Fault::SlowBody(Duration::from_secs(4)), When::UntilCleared);
+    bridge.stack.returning_ai.inject(withdrawals(), Fault::SlowBody(Duration::from_secs(4)), When::UntilCleared);
     let counts = bridge.redrive(json!({})).await;
     assert_eq!(counts["complete"], false);
     check_counts(&counts, &[("found", 32), ("delivered", 32)]);
@@ -260,7 +260,7 @@ async fn a_delivered_event_whose_settling_write_failed_is_sent_again_under_the_s
         dynamodb.clear_faults();
         bridge.make_due().await;
         let returning_ai = &bridge.stack.returning_ai;
-        returning_ai.inject(deposits(), Fault::SlowBody(Duration::from_secs(1)), When::Next(1));
+        returning_ai.inject(withdrawals(), Fault::SlowBody(Duration::from_secs(1)), When::Next(1));
         let breaking = async {
             returning_ai.wait_for(|attempts| attempts.len() == 2, BOUND).await.unwrap();
             dynamodb.inject(Some("UpdateItem"), fault.clone(), When::UntilCleared);
@@ -296,7 +296,7 @@ async fn an_event_past_its_time_to_live_that_is_still_there_is_a_duplicate() {
             }
         });
         let before = bridge.item(&pk);
-        let answer = bridge.post(RAIL, deposit(state)).await;
+        let answer = bridge.post(RAIL, withdrawal(state)).await;
         bridge.settled().await;
         assert_eq!(answer.told(), DUPLICATE, "{state}");
         assert_eq!(bridge.last_line().await.get("conflicting"), None, "{state}");
@@ -342,7 +342,7 @@ async fn two_redrives_at_once_never_deliver_the_same_attempt_twice() {
 async fn redrive_waits_as_long_as_returning_ai_asks() {
     let bridge = Bridge::start().await;
     let fault = Fault::RetryAfter { status: 429, after: "600".to_owned() };
-    bridge.stack.returning_ai.inject(deposits(), fault, When::Next(1));
+    bridge.stack.returning_ai.inject(withdrawals(), fault, When::Next(1));
     let pk = left(&bridge, RAIL, "e1", |_| {});
     check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("retried", 1)]);
     let item = check_state(&bridge, &pk, "pending", 2);
@@ -359,7 +359,7 @@ async fn a_workflow_that_is_down_costs_few_attempts_and_holds_up_no_other() {
     // All in one shard, which is worked on all at once; and spread.
     join_all([Some("p5"), None].map(|shard| async move {
         let bridge = Bridge::start().await;
-        bridge.stack.returning_ai.inject(deposits(), Fault::Status(503), When::UntilCleared);
+        bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(503), When::UntilCleared);
         let in_shard = |item: &mut Value| {
             if let Some(shard) = shard {
                 item["due"] = json!({ "S": shard });
@@ -393,7 +393,7 @@ async fn after_three_days_an_event_that_fails_once_more_is_dead_and_a_person_can
     let bridge = Bridge::start().await;
     let old = |item: &mut Value| item["received_at"] = json!({ "N": (now_ms() - 73 * HOUR_MS).to_string() });
     let pk = left(&bridge, RAIL, "fails", old);
-    bridge.stack.returning_ai.inject(deposits(), Fault::Status(500), When::Next(1));
+    bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(500), When::Next(1));
     check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("dead", 1)]);
     let item = check_state(&bridge, &pk, "dead", 2);
     assert_eq!((&item["due"], &item["last_error"]), (&json!("dead"), &json!("server_error 500")));
@@ -416,7 +416,7 @@ async fn after_three_days_an_event_that_fails_once_more_is_dead_and_a_person_can
 #[tokio::test]
 async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_rest_is_let_be() {
     let bridge = Bridge::start().await;
-    bridge.stack.returning_ai.inject(deposits(), Fault::Status(422), When::Next(1));
+    bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(422), When::Next(1));
     assert_eq!(bridge.post(RAIL, withdrawal("refused")).await.told(), ACCEPTED);
     bridge.settled().await;
     check_state(&bridge, "rail#refused", "dead", 1);
@@ -488,7 +488,7 @@ async fn what_waited_for_a_paused_workflow_has_not_aged() {
         pause(&bridge, "withdrawal", received_ms + HOUR_MS, Some(received_ms + (1 + paused_for_h) * HOUR_MS));
         let old = |item: &mut Value| item["received_at"] = json!({ "N": received_ms.to_string() });
         let pk = left(&bridge, RAIL, "e1", old);
-        bridge.stack.returning_ai.inject(deposits(), Fault::Status(500), When::Next(1));
+        bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(500), When::Next(1));
         bridge.redrive(json!({})).await;
         check_state(&bridge, &pk, state, 2);
         if state == "pending" {
@@ -501,7 +501,7 @@ async fn what_waited_for_a_paused_workflow_has_not_aged() {
 #[tokio::test]
 async fn an_event_remembers_its_newest_twenty_attempts() {
     let bridge = Bridge::start().await;
-    bridge.stack.returning_ai.inject(deposits(), Fault::Status(500), When::UntilCleared);
+    bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(500), When::UntilCleared);
     assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
     for _ in 0..25 {
         assert_eq!(bridge.make_due().await, 1);
