@@ -76,54 +76,64 @@ impl Target {
     }
 
     async fn aws(&self, table: &str, http: &Http) -> Result<Bridge, Failure> {
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http.clone())
-            .timeout_config(timeouts)
-            .retry_config(RetryConfig::standard().with_max_attempts(4))
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        let config = loader.load().await;
-
-        if config.region().is_none() {
-            return Err(Failure::usage("no AWS region is set", "--region eu-west-1, or AWS_REGION, or the profile's"));
-        }
-        // Asked here, so that the reason can be told: behind a call it would read as a call that failed.
-        let Some(provider) = config.credentials_provider() else {
-            return Err(no_credentials("none are set up"));
-        };
-        provider.provide_credentials().await.map_err(|error| no_credentials(&with_causes(&error)))?;
+        let config = sdk_config(self.region.as_deref(), self.profile.as_deref(), http).await?;
         let store = EventStore::new(aws_sdk_dynamodb::Client::new(&config), table.to_owned());
         Ok(Bridge { store, place: Place::Aws { table: table.to_owned(), config: Box::new(config) } })
     }
 }
 
+/// What every client of an AWS service is made with: the SDK's usual chain of credentials.
+pub(crate) async fn sdk_config(region: Option<&str>, profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http.clone())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+    if let Some(region) = region {
+        loader = loader.region(Region::new(region.to_owned()));
+    }
+    if let Some(profile) = profile {
+        loader = loader.profile_name(profile);
+    }
+    let config = loader.load().await;
+
+    if config.region().is_none() {
+        return Err(Failure::usage("no AWS region is set", "--region eu-west-1, or AWS_REGION, or the profile's"));
+    }
+    // Asked here, so that the reason can be told: behind a call it would read as a call that failed.
+    let Some(provider) = config.credentials_provider() else {
+        return Err(no_credentials("none are set up"));
+    };
+    provider.provide_credentials().await.map_err(|error| no_credentials(&with_causes(&error)))?;
+    Ok(config)
+}
+
 fn here(http: &Http) -> Result<Bridge, Failure> {
+    let dev = dev_file("--table NAME works on a table in AWS")?;
+    let store = EventStore::new(shared::aws::dynamodb(&local_config(&dev), http), dev.events_table.clone());
+    Ok(Bridge { store, place: Place::Here(dev) })
+}
+
+/// The bridge that runs here; `otherwise` is what the verb can work on instead.
+pub(crate) fn dev_file(otherwise: &str) -> Result<DevFile, Failure> {
     let read = DevFile::read(&workspace_root()).map_err(|error| {
         Failure::outside(
             format!(".bridge/dev.json cannot be read: {error}"),
             "remove it, and start `bridge dev` once more",
         )
     })?;
-    let Some(dev) = read else {
-        return Err(Failure::outside(
-            "no bridge runs here",
-            "`bridge dev` starts one; --table NAME works on a table in AWS",
-        ));
-    };
-    let config = AwsConfig {
+    read.ok_or_else(|| Failure::outside("no bridge runs here", format!("`bridge dev` starts one; {otherwise}")))
+}
+
+/// What the clients of the local stand-ins are made with.
+pub(crate) fn local_config(dev: &DevFile) -> AwsConfig {
+    AwsConfig {
         region: LOCAL_REGION.to_owned(),
         credentials: local_credentials(),
         dynamodb_url: Some(dev.dynamodb_url.clone()),
         secrets_manager_url: Some(dev.secrets_manager_url.clone()),
-    };
-    let store = EventStore::new(shared::aws::dynamodb(&config, http), dev.events_table.clone());
-    Ok(Bridge { store, place: Place::Here(dev) })
+    }
 }
 
 impl Bridge {

@@ -18,7 +18,7 @@ use shared::routes::Routes;
 
 pub(crate) use self::filter::Filter;
 pub(crate) use self::selection::Selection;
-pub(crate) use self::times::age;
+pub(crate) use self::times::{age, span};
 
 use crate::failure::Failure;
 

@@ -3,6 +3,7 @@
 mod aws;
 mod delivery;
 mod dev;
+mod doctor;
 mod events;
 mod failure;
 mod routes;
@@ -32,6 +33,7 @@ const EXAMPLES: &str = "Examples:
   bridge send rail events/rail/account_open.json --fresh        a new event for it
   bridge verify rail --headers headers.txt --body body.json     why was this delivery refused?
   bridge events list                                            what waits, and what is dead?
+  bridge doctor                                                 is everything set up as it must be?
 
 Exit codes: 0 done, 1 bug, 2 usage, 3 refused, 4 an outside system failed";
 
@@ -44,6 +46,7 @@ enum Verb {
     Routes(routes::Routes),
     Events(events::Events),
     Workflows(workflows::Workflows),
+    Doctor(doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Routes(routes) => routes.run(),
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
+        Verb::Doctor(doctor) => block_on(doctor.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

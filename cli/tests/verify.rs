@@ -1,5 +1,7 @@
 //! `bridge verify` as a program: its exit codes, and that no output of it holds a key or a signature that was computed.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in test functions; these are called by them")]
+
 use std::path::Path;
 use std::process::Command;
 
