@@ -371,11 +371,14 @@ fn of_queue(queue: &Asked<Queue>, facts: &Facts) -> Vec<Line> {
     let age = |ms: u64| span(std::time::Duration::from_millis(ms));
     let seen = queue.redrive_seen.map(|at| facts.now.since(at));
     let seen_lately = seen.is_some_and(|ago| ago.as_secs() <= place.patience_s());
-    let count = |n: usize, more: bool| {
-        format!("{n}{} {}", if more { " or more" } else { "" }, if n == 1 && !more { "event" } else { "events" })
-    };
-    let overdue =
-        format!("{} overdue, by up to {}", count(queue.overdue, queue.more_overdue), age(queue.overdue_s * 1000));
+    let or_more = |more: bool| if more { " or more" } else { "" };
+    let overdue = format!(
+        "{}{} {} overdue, by up to {}",
+        queue.overdue,
+        or_more(queue.more_overdue),
+        if queue.overdue == 1 { "event" } else { "events" },
+        age(queue.overdue_s * 1000)
+    );
     let last = seen.map_or_else(String::new, |ago| format!("; it last took an event up {} ago", span(ago)));
     let flags = table_flag(place);
     let mut lines = vec![match (queue.overdue, seen_lately) {
@@ -404,7 +407,7 @@ fn of_queue(queue: &Asked<Queue>, facts: &Facts) -> Vec<Line> {
         0 => Line::ok("dead events", "none"),
         dead => Line::warn(
             "dead events",
-            format!("{}: dead, until a person looks", count(dead, queue.more_dead)),
+            format!("{dead}{} {} a person", or_more(queue.more_dead), if dead == 1 { "needs" } else { "need" }),
             format!(
                 "`bridge events list --state dead{flags}`, then `bridge events redrive --state dead --dry-run{flags}`"
             ),

@@ -192,10 +192,12 @@ impl Site {
             Ok(_) => self.queue(&store, routes, &paused, now).await,
         };
 
-        let seen = webhooks.iter().map(|(webhook, ahead)| (webhook.url.as_str(), ahead));
-        let seen = seen.chain(handshakes.iter().map(|(workflow, (_, ahead))| (workflow.as_str(), ahead)));
-        let clocks =
-            seen.filter_map(|(of, ahead)| Some(OtherClock { of: of.to_owned(), ahead_s: (*ahead)? })).collect();
+        let told = |of: String, ahead_s: Option<i64>| Some(OtherClock { of, ahead_s: ahead_s? });
+        let of_webhooks =
+            webhooks.iter().map(|(webhook, ahead)| told(format!("the webhook of {}", webhook.provider), *ahead));
+        let of_workflows =
+            handshakes.iter().map(|(name, (_, ahead))| told(format!("Returning.AI (workflow {name})"), *ahead));
+        let clocks = of_webhooks.chain(of_workflows).flatten().collect();
         Facts {
             now,
             clocks,
