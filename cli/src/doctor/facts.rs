@@ -58,6 +58,8 @@ pub(super) struct Wanted {
     pub(super) workflows: BTreeSet<String>,
     pub(super) incoming_webhooks: BTreeSet<String>,
     pub(super) providers: BTreeSet<String>,
+    /// The workflow that each route delivers to, by the name of the route.
+    pub(super) workflow_of: BTreeMap<String, String>,
 }
 
 /// A provider's URL, and what it answered to a delivery without a signature.
@@ -142,12 +144,13 @@ pub(super) struct Queue {
 impl Wanted {
     /// What the routes deliver to. The one place that knows of destinations.
     pub(super) fn by(routes: &Routes) -> Self {
-        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
-        Self {
-            workflows: owned(routes.workflows()),
-            incoming_webhooks: BTreeSet::new(),
-            providers: routes.all().iter().map(|route| route.provider.clone()).collect(),
+        let mut wanted = Self::default();
+        for route in routes.all() {
+            wanted.providers.insert(route.provider.clone());
+            wanted.workflows.insert(route.workflow.clone());
+            wanted.workflow_of.insert(route.name.clone(), route.workflow.clone());
         }
+        wanted
     }
 }
 

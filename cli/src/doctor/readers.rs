@@ -12,7 +12,6 @@ use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
 use shared::event_store::{EventStore, StoreError};
 use shared::http::Http;
-use shared::pauses::Pauses;
 use shared::routes::Routes;
 use shared::secrets::sdk_reason;
 
@@ -184,12 +183,16 @@ impl Site {
         )
         .await;
 
-        let pauses = store.pauses(&routes.workflows()).await;
+        let names: Vec<&str> = wanted.workflows.iter().map(String::as_str).collect();
+        let pauses = store.pauses(&names).await;
         let now = clock.now();
-        let paused: BTreeSet<String> = pauses.as_ref().map(|pauses| paused(pauses, routes)).unwrap_or_default();
+        let paused: BTreeSet<String> = match &pauses {
+            Ok(pauses) => wanted.workflows.iter().filter(|workflow| pauses.is_paused(workflow)).cloned().collect(),
+            Err(_) => BTreeSet::new(),
+        };
         let queue = match &pauses {
             Err(error) => Err(error.clone()),
-            Ok(_) => self.queue(&store, routes, &paused, now).await,
+            Ok(_) => self.queue(&store, &wanted, &paused, now).await,
         };
 
         let told = |of: String, ahead_s: Option<i64>| Some(OtherClock { of, ahead_s: ahead_s? });
@@ -330,7 +333,7 @@ impl Site {
     async fn queue(
         &self,
         store: &EventStore,
-        routes: &Routes,
+        wanted: &Wanted,
         paused: &BTreeSet<String>,
         now: UnixMillis,
     ) -> Result<Queue, StoreError> {
@@ -349,7 +352,7 @@ impl Site {
         }
         // Whatever waits for a paused workflow alone is left where it is on purpose.
         let pks: Vec<String> = overdue.keys().cloned().collect();
-        let is_open = |route: &str| routes.named(route).is_none_or(|route| !paused.contains(&route.workflow));
+        let is_open = |route: &str| wanted.workflow_of.get(route).is_none_or(|workflow| !paused.contains(workflow));
         for event in store.summaries(&pks).await?.into_iter().flatten() {
             let pending = event.deliveries.iter().filter(|(_, delivery)| delivery.state == DeliveryState::Pending);
             let waits = pending.clone().next().is_none() || pending.clone().any(|(route, _)| is_open(route));
@@ -421,11 +424,6 @@ fn is_safe(url: &str) -> bool {
 fn keys(schema: Option<&[KeySchemaElement]>) -> Vec<String> {
     let keys = schema.unwrap_or_default().iter();
     keys.map(|key| format!("{} {}", key.attribute_name, key.key_type.as_str())).collect()
-}
-
-fn paused(pauses: &Pauses, routes: &Routes) -> BTreeSet<String> {
-    let names = routes.workflows().into_iter();
-    names.filter(|workflow| pauses.is_paused(workflow)).map(str::to_owned).collect()
 }
 
 /// `Date` has whole seconds, so that half a second is added to it.

@@ -138,7 +138,7 @@ pub(super) fn doubts_about_key(key: &str, is_deployed: bool) -> Vec<(Verdict, &'
     let ends_in_newline = key.ends_with(['\n', '\r']);
     let bare = key.trim();
     let quoted = |mark: char| bare.len() > 1 && bare.starts_with(mark) && bare.ends_with(mark);
-    let is_text = |bytes: Vec<u8>| bytes.len() >= 12 && bytes.trim_ascii().iter().all(|byte| byte.is_ascii_graphic());
+    let is_text = |bytes: Vec<u8>| bytes.len() >= 12 && bytes.trim_ascii().iter().all(u8::is_ascii_graphic);
     with(ends_in_newline, Verdict::Fail, "ends in a newline, which is taken for a part of the key");
     with(
         !ends_in_newline && bare != key,

@@ -46,6 +46,7 @@ fn sound() -> Facts {
             workflows: set(&["deposits", "kyc"]),
             incoming_webhooks: set(&["vip-chat"]),
             providers: set(&["rail", "rillis"]),
+            workflow_of: BTreeMap::new(),
         },
         webhooks: vec![webhook("rail"), webhook("rillis")],
         events: Ok(events),
@@ -256,7 +257,7 @@ fn a_table_that_is_missing_or_not_ready_is_found() {
     check(
         |facts| {
             facts.customers =
-                Some(Ok(Table { status: "ACTIVE".to_owned(), keys: vec!["pk HASH".to_owned()], ..Table::default() }))
+                Some(Ok(Table { status: "ACTIVE".to_owned(), keys: vec!["pk HASH".to_owned()], ..Table::default() }));
         },
         &["fail customers table: the keys of bridge-customers are pk HASH; ref HASH expected"],
     );
