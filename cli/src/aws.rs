@@ -76,14 +76,14 @@ impl Target {
     }
 
     async fn aws(&self, table: &str, http: &Http) -> Result<Bridge, Failure> {
-        let config = sdk_config(self.region.as_deref(), self.profile.as_deref(), http).await?;
+        let config = aws_config(self.region.as_deref(), self.profile.as_deref(), http).await?;
         let store = EventStore::new(aws_sdk_dynamodb::Client::new(&config), table.to_owned());
         Ok(Bridge { store, place: Place::Aws { table: table.to_owned(), config: Box::new(config) } })
     }
 }
 
-/// What every client of an AWS service is made with: the SDK's usual chain of credentials.
-pub(crate) async fn sdk_config(region: Option<&str>, profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
+/// AWS by the SDK's usual chain, asked for region and credentials at once.
+pub(crate) async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())

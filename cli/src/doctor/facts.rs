@@ -58,8 +58,8 @@ pub(super) struct Wanted {
     pub(super) workflows: BTreeSet<String>,
     pub(super) incoming_webhooks: BTreeSet<String>,
     pub(super) providers: BTreeSet<String>,
-    /// The workflow that each route delivers to, by the name of the route.
-    pub(super) workflow_of: BTreeMap<String, String>,
+    /// The name of what each route delivers to, by the name of the route.
+    pub(super) destination_of: BTreeMap<String, String>,
 }
 
 /// A provider's URL, and what it answered to a delivery without a signature.
@@ -142,13 +142,18 @@ pub(super) struct Queue {
 }
 
 impl Wanted {
+    /// Everything that can be paused.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = &str> {
+        self.workflows.iter().chain(&self.incoming_webhooks).map(String::as_str)
+    }
+
     /// What the routes deliver to. The one place that knows of destinations.
     pub(super) fn by(routes: &Routes) -> Self {
         let mut wanted = Self::default();
         for route in routes.all() {
             wanted.providers.insert(route.provider.clone());
             wanted.workflows.insert(route.workflow.clone());
-            wanted.workflow_of.insert(route.name.clone(), route.workflow.clone());
+            wanted.destination_of.insert(route.name.clone(), route.workflow.clone());
         }
         wanted
     }

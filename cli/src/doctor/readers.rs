@@ -18,7 +18,7 @@ use shared::secrets::sdk_reason;
 use super::facts::{
     Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Secret, Stack, Table, Wanted, Webhook,
 };
-use crate::aws::{dev_file, local_config, sdk_config};
+use crate::aws::{aws_config, dev_file, local_config};
 use crate::delivery::Sender;
 use crate::failure::{Failure, with_causes};
 
@@ -87,7 +87,7 @@ impl Site {
         profile: Option<&str>,
         http: Http,
     ) -> Result<Self, Failure> {
-        let config = sdk_config(region, profile, &http).await?;
+        let config = aws_config(region, profile, &http).await?;
         let answer = aws_sdk_cloudformation::Client::new(&config).describe_stacks().stack_name(name).send().await;
         let found = answer.map_err(|error| {
             let reason = sdk_reason(&error);
@@ -183,17 +183,13 @@ impl Site {
         )
         .await;
 
-        let names: Vec<&str> = wanted.workflows.iter().map(String::as_str).collect();
-        let pauses = store.pauses(&names).await;
+        let paused = paused(&store, &wanted).await;
         let now = clock.now();
-        let paused: BTreeSet<String> = match &pauses {
-            Ok(pauses) => wanted.workflows.iter().filter(|workflow| pauses.is_paused(workflow)).cloned().collect(),
-            Err(_) => BTreeSet::new(),
-        };
-        let queue = match &pauses {
+        let queue = match &paused {
             Err(error) => Err(error.clone()),
-            Ok(_) => self.queue(&store, &wanted, &paused, now).await,
+            Ok(paused) => self.queue(&store, &wanted, paused, now).await,
         };
+        let paused = paused.unwrap_or_default();
 
         let told = |of: String, ahead_s: Option<i64>| Some(OtherClock { of, ahead_s: ahead_s? });
         let of_webhooks =
@@ -352,7 +348,7 @@ impl Site {
         }
         // Whatever waits for a paused workflow alone is left where it is on purpose.
         let pks: Vec<String> = overdue.keys().cloned().collect();
-        let is_open = |route: &str| wanted.workflow_of.get(route).is_none_or(|workflow| !paused.contains(workflow));
+        let is_open = |route: &str| wanted.destination_of.get(route).is_none_or(|name| !paused.contains(name));
         for event in store.summaries(&pks).await?.into_iter().flatten() {
             let pending = event.deliveries.iter().filter(|(_, delivery)| delivery.state == DeliveryState::Pending);
             let waits = pending.clone().next().is_none() || pending.clone().any(|(route, _)| is_open(route));
@@ -424,6 +420,13 @@ fn is_safe(url: &str) -> bool {
 fn keys(schema: Option<&[KeySchemaElement]>) -> Vec<String> {
     let keys = schema.unwrap_or_default().iter();
     keys.map(|key| format!("{} {}", key.attribute_name, key.key_type.as_str())).collect()
+}
+
+/// Those of the routes' destinations that are paused.
+async fn paused(store: &EventStore, wanted: &Wanted) -> Result<BTreeSet<String>, StoreError> {
+    let names: Vec<&str> = wanted.destinations().collect();
+    let pauses = store.pauses(&names).await?;
+    Ok(names.into_iter().filter(|name| pauses.is_paused(name)).map(str::to_owned).collect())
 }
 
 /// `Date` has whole seconds, so that half a second is added to it.

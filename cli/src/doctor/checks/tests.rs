@@ -46,7 +46,7 @@ fn sound() -> Facts {
             workflows: set(&["deposits", "kyc"]),
             incoming_webhooks: set(&["vip-chat"]),
             providers: set(&["rail", "rillis"]),
-            workflow_of: BTreeMap::new(),
+            destination_of: BTreeMap::new(),
         },
         webhooks: vec![webhook("rail"), webhook("rillis")],
         events: Ok(events),
@@ -163,6 +163,23 @@ fn of_a_sound_stack_every_line_is_ok() {
             "ok    dead events: none",
         ]
     );
+}
+
+#[test]
+fn every_check_has_its_row_in_the_docs() {
+    let docs = std::fs::read_to_string(local::binaries::workspace_root().join("docs/doctor.md")).unwrap();
+    let names = ["rail", "rillis", "kyc", "deposits", "vip-chat"];
+    let mut facts = sound();
+    facts.paused.insert("kyc".to_owned());
+    facts.wanted.incoming_webhooks.clear();
+    for line in lines(&facts) {
+        let check = names.iter().fold(line.check.clone(), |check, name| match check.strip_suffix(name) {
+            Some(kind) if kind.starts_with("webhook") || kind.starts_with("signing") => format!("{kind}PROVIDER"),
+            Some(kind) => format!("{kind}NAME"),
+            None => check,
+        });
+        assert!(docs.contains(&format!("`{check}`")), "`{check}` is not in docs/doctor.md");
+    }
 }
 
 #[test]
