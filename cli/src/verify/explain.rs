@@ -212,7 +212,7 @@ fn about_signature(signature: &str, name: &str) -> Vec<Finding> {
     if is_hex && !hash.is_empty() {
         let text = format!("header `{name}` has the length of {hash}; HMAC-SHA256 has 64 hexadecimal digits");
         findings.push(Finding::guess("signature_other_hash", text));
-    } else if claimed(signature).is_empty() {
+    } else if claimed(signature).is_none() {
         let text = format!("header `{name}` is neither 64 hexadecimal digits nor anything that holds 32 bytes");
         findings.push(Finding::sure("signature_malformed", text));
     }
@@ -227,10 +227,9 @@ fn what_fits(
     contract: &Contract,
     keys: &[TriedKey],
 ) -> Vec<Finding> {
-    let claimed = claimed(signature);
-    if claimed.is_empty() || keys.is_empty() {
+    let Some((claimed, of_signature)) = claimed(signature) else {
         return Vec::new();
-    }
+    };
     let keys: Vec<KeyForm> = keys.iter().flat_map(KeyForm::all).collect();
     let layouts = layouts(signed_at, capture.headers);
     let accepted = contract.forms.iter().filter_map(|form| Some((form.name, spelled(form, capture.body).ok()?)));
@@ -243,10 +242,10 @@ fn what_fits(
     let mut tried = 0_usize;
     for departures in 0..=MAX_DEPARTURES {
         let mut seen = HashSet::new();
-        let accepted = accepted.iter().map(|(name, text)| (Some(*name), text.as_slice().into(), &[][..]));
+        let as_accepted = accepted.iter().map(|(name, text)| (Some(*name), text.as_slice().into(), &[][..]));
         let others = spellings.iter().filter(|spelling| (1..=departures).contains(&spelling.departures.len()));
         let others = others.map(|spelling: &Spelling<'_>| (None, spelling.bytes(), &spelling.departures[..]));
-        for (form, text, of_body) in accepted.chain(others) {
+        for (form, text, of_body) in as_accepted.chain(others) {
             let mut hasher = DefaultHasher::new();
             text.hash(&mut hasher);
             if !seen.insert(hasher.finish()) {
@@ -269,13 +268,18 @@ fn what_fits(
                         Part::Body => mac.chain_update(&text),
                         Part::Text(text) => mac.chain_update(text),
                     });
-                    let Some((_, of_signature)) =
-                        claimed.iter().find(|(bytes, _)| mac.clone().verify_slice(bytes).is_ok())
-                    else {
+                    if mac.verify_slice(&claimed).is_err() {
                         continue;
-                    };
+                    }
                     let all = of_signature.iter().chain(&layout.departures).chain(&key.departures);
-                    return fitting(form, &key.label, of_body, all);
+                    let mut findings = fitting(form, &key.label, of_body, all);
+                    if form.is_none() {
+                        let nearest = accepted.iter().rev().max_by_key(|(_, other)| common_prefix(&text, other));
+                        findings.extend(nearest.map(|(name, other)| first_difference(&text, name, other)));
+                        let text = "the body was parsed and printed again, or edited, between the signer and here";
+                        findings.push(Finding::guess("body_changed", text));
+                    }
+                    return findings;
                 }
             }
         }
@@ -295,13 +299,8 @@ fn fitting<'d>(
 ) -> Vec<Finding> {
     let mut findings: Vec<Finding> = others.map(|it| Finding::sure(it.code, it.words.clone())).collect();
     for (at, departure) in of_body.iter().enumerate() {
-        let (and, rest) = (if at > 0 { ", and " } else { "" }, &departure.words);
-        let rest = if at > 0 { format!("{and}{rest}") } else { format!("the signature is over the body {rest}") };
-        findings.push(Finding::sure(departure.code, rest));
-    }
-    if of_body.iter().any(|departure| departure.code.starts_with("body_")) {
-        let text = "the body was parsed and printed again, or edited, between the signer and here";
-        findings.push(Finding::guess("body_changed", text));
+        let before = if at == 0 { "the signature is over the body" } else { "and" };
+        findings.push(Finding::sure(departure.code, format!("{before} {}", departure.words)));
     }
     if let (Some(form), true) = (form, findings.is_empty()) {
         let text = format!("the signature itself is right: form {form}, key {label}");
@@ -310,32 +309,47 @@ fn fitting<'d>(
     findings
 }
 
-/// The 32 bytes that a signature may stand for, however it is written.
-fn claimed(signature: &str) -> Vec<([u8; 32], Vec<Departure>)> {
-    let departure = |code, words: String| vec![Departure { code, words }];
-    if let Some(bytes) = signature_bytes(signature) {
-        return vec![(bytes, Vec::new())];
-    }
-    let (mut departures, rest) = match without_prefix(signature) {
-        Some((prefix, rest)) => (
-            departure(
-                "signature_prefix",
-                format!("the signature is prefixed with `{prefix}`, which is not to be there"),
-            ),
-            rest,
-        ),
-        None => (Vec::new(), signature),
+/// Where what was signed leaves the accepted form that it is nearest to: whoever prints it can look there.
+fn first_difference(signed: &[u8], form: &str, accepted: &[u8]) -> Finding {
+    let at = common_prefix(signed, accepted);
+    let from = |text: &[u8]| {
+        let rest = String::from_utf8_lossy(text.get(at..).unwrap_or_default());
+        let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+        let some: String = rest.chars().take(12).map(shown).collect();
+        if some.is_empty() { "the end".to_owned() } else { format!("`{some}`") }
     };
+    let text = format!(
+        "from the form {form}, which is accepted, it first differs at byte {at}: {} was signed instead of {}",
+        from(signed),
+        from(accepted)
+    );
+    Finding::sure("first_difference", text)
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// The 32 bytes that a signature may stand for, however it is written.
+fn claimed(signature: &str) -> Option<([u8; 32], Vec<Departure>)> {
+    if let Some(bytes) = signature_bytes(signature) {
+        return Some((bytes, Vec::new()));
+    }
+    let mut departures = Vec::new();
+    let mut rest = signature;
+    if let Some((prefix, after)) = without_prefix(signature) {
+        let words = format!("the signature is prefixed with `{prefix}`, which is not to be there");
+        departures.push(Departure { code: "signature_prefix", words });
+        rest = after;
+    }
     if let Some(bytes) = signature_bytes(rest) {
-        return vec![(bytes, departures)];
+        return Some((bytes, departures));
     }
     let decoded = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|way| way.decode(rest).ok());
-    if let Some(bytes) = decoded.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok()) {
-        departures
-            .extend(departure("signature_base64", "the signature is in base64; hexadecimal is wanted".to_owned()));
-        return vec![(bytes, departures)];
-    }
-    Vec::new()
+    let bytes = <[u8; 32]>::try_from(decoded?).ok()?;
+    let words = "the signature is in base64; hexadecimal is wanted".to_owned();
+    departures.push(Departure { code: "signature_base64", words });
+    Some((bytes, departures))
 }
 
 /// A prefix that others' webhooks have, and what follows it.
@@ -369,7 +383,10 @@ enum Part {
 
 fn layouts(signed_at: &str, headers: &Headers) -> Vec<Layout> {
     let departure = |code, words: &str| Departure { code, words: words.to_owned() };
-    let mut stamps = vec![(signed_at.to_owned(), None)];
+    let mut stamps = Vec::new();
+    if !signed_at.is_empty() {
+        stamps.push((signed_at.to_owned(), None));
+    }
     if let Ok(number) = signed_at.parse::<u64>() {
         let seconds = departure(
             "signed_in_seconds",
