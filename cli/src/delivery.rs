@@ -1,5 +1,6 @@
 //! A delivery as a provider would send it: read from files, signed, or checked.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub(crate) struct Contract {
     pub(crate) signature_header: &'static str,
     pub(crate) timestamp_header: &'static str,
     pub(crate) forms: &'static [Form],
-    sample_key: &'static str,
+    pub(crate) sample_key: &'static str,
 }
 
 /// Where a signing key comes from.
@@ -83,12 +84,20 @@ impl Sender {
         self,
         headers: &Headers,
         body: &[u8],
-        key: &str,
+        keys: &[&str],
         now: UnixMillis,
     ) -> Result<Accepted, Refusal> {
         match self {
-            Self::Rail => verify::<Rail>(headers, body, key, now),
-            Self::Rillis => verify::<Rillis>(headers, body, key, now),
+            Self::Rail => verify::<Rail>(headers, body, keys, now),
+            Self::Rillis => verify::<Rillis>(headers, body, keys, now),
+        }
+    }
+
+    /// The provider that this one could be taken for.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Rail => Self::Rillis,
+            Self::Rillis => Self::Rail,
         }
     }
 
@@ -134,8 +143,9 @@ impl KeySource {
     }
 }
 
-fn verify<P: Provider>(headers: &Headers, body: &[u8], key: &str, now: UnixMillis) -> Result<Accepted, Refusal> {
-    let secret = serde_json::json!({ "keys": { "given": key } }).to_string();
+fn verify<P: Provider>(headers: &Headers, body: &[u8], keys: &[&str], now: UnixMillis) -> Result<Accepted, Refusal> {
+    let keys: BTreeMap<String, &str> = keys.iter().enumerate().map(|(at, key)| (at.to_string(), *key)).collect();
+    let secret = serde_json::json!({ "keys": keys }).to_string();
     let keys = KeySet::parse(&Versions { current: secret, previous: None })
         .expect("a secret that was just put together is sound");
     let verified = verification::verify::<P>(Delivery { headers, body }, &keys, now)?;

@@ -4,6 +4,7 @@ mod aws;
 mod customers;
 mod delivery;
 mod dev;
+mod doctor;
 mod events;
 mod failure;
 mod progress;
@@ -34,6 +35,7 @@ const EXAMPLES: &str = "Examples:
   bridge send rail events/rail/account_open.json --fresh        a new event for it
   bridge verify rail --headers headers.txt --body body.json     why was this delivery refused?
   bridge events list                                            what waits, and what is dead?
+  bridge doctor                                                 is everything set up as it must be?
 
 Exit codes: 0 done, 1 bug, 2 usage, 3 refused, 4 an outside system failed";
 
@@ -47,6 +49,7 @@ enum Verb {
     Events(events::Events),
     Workflows(workflows::Workflows),
     Customers(customers::Customers),
+    Doctor(doctor::Doctor),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
         Verb::Customers(customers) => block_on(customers.run()),
+        Verb::Doctor(doctor) => block_on(doctor.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,18 +1,26 @@
 //! `bridge verify`: what the bridge would say to a captured delivery, and why.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::Value;
 use shared::api_gateway::Headers;
 use shared::clock::{Clock, UnixMillis};
 use shared::verification::Refusal;
 
-use crate::delivery::{KeySource, Sender, read_file, signed_message, spelled};
+use crate::delivery::{Sender, read_file, signed_message, spelled};
 use crate::failure::Failure;
 
-/// Check a captured delivery: accepted, or the refusal code and what was signed
+mod explain;
+
+use self::explain::{Capture, KeyOf, TriedKey, explain};
+
+/// Check a captured delivery: accepted, or why not
+///
+/// A refused one is explained: what its headers lack, how far its time is off, and, found by trying, which other spelling of
+/// the body, form of a key or layout the signature fits. What is only likely is said to be a guess.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Verify {
     provider: Sender,
     /// File with one `name: value` a line, as curl and proxies print them
@@ -21,26 +29,39 @@ pub(crate) struct Verify {
     /// File with the body, byte for byte as received
     #[arg(long, value_name = "FILE")]
     body: PathBuf,
-    /// Verify as if it were this second (Unix time); a capture is stale after five minutes
-    #[arg(long, value_name = "SECONDS")]
-    at: Option<u64>,
+    /// Verify as of then (Unix seconds, or 2025-05-14T20:12:57Z); a capture is stale after five minutes
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<UnixMillis>,
     #[command(flatten)]
-    key: KeySource,
+    keys: KeyFiles,
+}
+
+/// Where the keys are; they are never printed.
+#[derive(Args)]
+struct KeyFiles {
+    /// File with a signing key, or with the JSON of the provider's secret; may be given several times. Without it, the sample
+    /// key of `bridge dev`
+    #[arg(long, value_name = "FILE")]
+    key_file: Vec<PathBuf>,
+    /// The same with keys of the other provider, to see whether one of them fits
+    #[arg(long, value_name = "FILE")]
+    other_key_file: Vec<PathBuf>,
 }
 
 const EXAMPLES: &str = "Examples:
   bridge verify rail --headers headers.txt --body body.json
-  bridge verify rillis --headers headers.txt --body body.json --key-file rillis.key
-  bridge verify rail --headers headers.txt --body body.json --at 1747253577";
+  bridge verify rillis --headers headers.txt --body body.json --key-file rillis.key --other-key-file rail.key
+  bridge verify rail --headers headers.txt --body body.json --at 2025-05-14T20:12:57Z";
 
 impl Verify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let headers = headers_of(&read_file(&self.headers)?);
         let body = read_file(&self.body)?;
-        let key = self.key.read(self.provider)?;
-        let now = self.at.map_or_else(|| Clock::system().now(), |seconds| UnixMillis(seconds.saturating_mul(1000)));
+        let keys = self.keys.read(self.provider)?;
+        let now = self.at.unwrap_or_else(|| Clock::system().now());
 
-        match self.provider.verify(&headers, &body, &key, now) {
+        let own: Vec<&str> = keys.iter().filter(|key| key.of == KeyOf::Sender).map(|key| key.key.as_str()).collect();
+        match self.provider.verify(&headers, &body, &own, now) {
             Ok(accepted) => {
                 println!("accepted");
                 println!("signed form: {}", accepted.form);
@@ -51,6 +72,11 @@ impl Verify {
             }
             Err(refusal) => {
                 println!("refused: {}", refusal.code());
+                let capture =
+                    Capture { sender: self.provider, headers: &headers, body: &body, now, as_of: self.at.is_some() };
+                for finding in explain(&capture, &keys) {
+                    println!("  {finding}");
+                }
                 if refusal == Refusal::SignatureMismatch {
                     self.print_signed_messages(&headers, &body);
                 }
@@ -76,14 +102,68 @@ impl Verify {
     }
 }
 
+impl KeyFiles {
+    /// All keys that are worth a try, those that the provider should sign with first.
+    fn read(&self, sender: Sender) -> Result<Vec<TriedKey>, Failure> {
+        let mut keys = Vec::new();
+        for (files, of) in [(&self.key_file, KeyOf::Sender), (&self.other_key_file, KeyOf::OtherProvider)] {
+            for file in files {
+                keys.extend(keys_in(file, of)?);
+            }
+        }
+        for (of, sender) in [(KeyOf::Sender, sender), (KeyOf::OtherProvider, sender.other())] {
+            let given = keys.iter().any(|key| key.of == of);
+            keys.push(TriedKey {
+                label: format!("the sample key of {}", sender.name()),
+                key: sender.contract().sample_key.to_owned(),
+                of: if given { KeyOf::Sample } else { of },
+            });
+        }
+        Ok(keys)
+    }
+}
+
+/// The key that a file is, or all keys of the secret that it holds.
+fn keys_in(file: &Path, of: KeyOf) -> Result<Vec<TriedKey>, Failure> {
+    let text = String::from_utf8(read_file(file)?)
+        .map_err(|_| Failure::usage(format!("{} is not text", file.display()), "a signing key is one line of text"))?;
+    let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+    let secret = serde_json::from_str::<Value>(&text).ok();
+    let keys: Vec<TriedKey> = match secret.as_ref().and_then(|secret| secret.get("keys")?.as_object()) {
+        Some(keys) => keys
+            .iter()
+            .filter_map(|(label, key)| Some((label, key.as_str().filter(|key| !key.is_empty())?)))
+            .map(|(label, key)| TriedKey { label: format!("{label} in {name}"), key: key.to_owned(), of })
+            .collect(),
+        // Without the newline that editors put at a file's end.
+        None => {
+            let key = text.trim_end_matches(['\r', '\n']).to_owned();
+            if key.is_empty() { Vec::new() } else { vec![TriedKey { label: name.into_owned(), key, of }] }
+        }
+    };
+    if keys.is_empty() {
+        let hint = "put the signing key into it, or the secret: {\"keys\": {\"<label>\": \"<key>\"}}";
+        return Err(Failure::usage(format!("{} holds no key", file.display()), hint));
+    }
+    Ok(keys)
+}
+
+fn time(text: &str) -> Result<UnixMillis, String> {
+    let seconds = text.parse::<u64>().ok().map(|seconds| UnixMillis(seconds.saturating_mul(1000)));
+    let at = seconds.or_else(|| UnixMillis::from_rfc3339(text));
+    at.ok_or_else(|| "Unix seconds or a time such as 2025-05-14T20:12:57Z expected".to_owned())
+}
+
 fn hint(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::HeaderMissing(_) => "capture all headers; a proxy on the way may have dropped some",
         Refusal::HeaderMalformed { .. } => "the header must be there once, as the provider writes it",
         Refusal::OutsideTolerance { .. } => {
-            "for an old capture give --at with the second it was received; else set the clock"
+            "for an old capture give --at with the time it was received; else set the clock"
         }
-        Refusal::SignatureMismatch => "another key (--key-file), or a body that was changed on the way",
+        Refusal::SignatureMismatch => {
+            "the lines above say what was found; more keys with --key-file and --other-key-file"
+        }
         Refusal::BodyNotAnObject => "the signature is right; ask the provider what it sent",
     }
 }
@@ -107,5 +187,31 @@ mod tests {
             headers_of(b"> POST /webhooks/rail HTTP/1.1\r\n> X-Rail-Timestamp: 1747253577\r\nx-a:b:c\r\n\r\n");
         assert_eq!(headers.all("x-rail-timestamp").collect::<Vec<_>>(), ["1747253577"]);
         assert_eq!(headers.all("x-a").collect::<Vec<_>>(), ["b:c"]);
+    }
+
+    #[test]
+    fn a_time_is_unix_seconds_or_a_date() {
+        assert_eq!(time("1747253577"), Ok(UnixMillis(1_747_253_577_000)));
+        assert_eq!(time("2025-05-14T20:12:57Z"), Ok(UnixMillis(1_747_253_577_000)));
+        assert_eq!(time("yesterday").unwrap_err(), "Unix seconds or a time such as 2025-05-14T20:12:57Z expected");
+    }
+
+    #[test]
+    fn a_key_file_is_a_key_or_a_secret_with_several() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rail.key");
+        let check = |text: &str, expected: &[(&str, &str)]| {
+            std::fs::write(&file, text).unwrap();
+            let keys = keys_in(&file, KeyOf::Sender).unwrap();
+            assert_eq!(keys.iter().map(|key| (key.label.as_str(), key.key.as_str())).collect::<Vec<_>>(), expected);
+        };
+        check("sample_1\n", &[("rail.key", "sample_1")]);
+        let two = [("sub_1 in rail.key", "sample_1"), ("sub_2 in rail.key", "sample_2\n")];
+        check(r#"{"keys": {"sub_1": "sample_1", "sub_2": "sample_2\n"}}"#, &two);
+        for nothing in ["\n", r#"{"keys": {}}"#, r#"{"keys": {"sub_1": 7}}"#] {
+            std::fs::write(&file, nothing).unwrap();
+            let failure = keys_in(&file, KeyOf::Sender).unwrap_err().to_string();
+            assert!(failure.contains("rail.key holds no key\nhint: put the signing key into it"), "{failure}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
+use futures_util::FutureExt;
 use local::dynamodb::{DynamoDb, EVENTS_TABLE};
 use shared::clock::{Clock, UnixMillis};
 use shared::config::AwsConfig;
@@ -110,8 +111,8 @@ fn workflow(name: &str) -> Destination {
 /// Who the body says that the customers are.
 fn customers(event: &EventRecord, routes: &Routes) -> Customers {
     let resolver = Resolver { clock: Clock::system(), customers: None, apis: Vec::new() };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(show::customers(&resolver, routes, event))
+    // Without a table nothing is waited for.
+    show::customers(&resolver, routes, event).now_or_never().unwrap()
 }
 
 fn shown(event: &EventRecord, pauses: &Pauses, body: bool) -> String {

@@ -1,0 +1,97 @@
+//! `bridge doctor`: is a stack set up so that events get through? Each line `ok`, or what to do.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use shared::clock::Clock;
+use shared::http::Http;
+
+use crate::events::{RoutesFile, print};
+use crate::failure::{Failure, with_causes};
+
+mod checks;
+mod facts;
+mod readers;
+mod secrets;
+
+use self::checks::{Line, Verdict};
+use self::readers::Site;
+
+/// Look a stack over: tables, secrets, routes, handshakes, clocks, schedule, what waits
+///
+/// Reads only, but for two things: each webhook gets a delivery without a signature, which it must refuse, and each workflow a
+/// handshake. No message is sent. No key, token or URL of a workflow is printed.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(crate) struct Doctor {
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    routes: RoutesFile,
+    /// The CloudFormation stack to look at; without it, the bridge that `bridge dev` runs here
+    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    stack: Option<String>,
+    /// AWS region, unless environment or profile say
+    #[arg(long, value_name = "REGION", requires = "stack", help_heading = "Where")]
+    region: Option<String>,
+    /// AWS profile, unless the environment says
+    #[arg(long, value_name = "NAME", requires = "stack", help_heading = "Where")]
+    profile: Option<String>,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge doctor                                      the bridge that runs here
+  bridge doctor --stack bridge --profile prod        one in AWS
+  bridge doctor --stack bridge --json | jq 'select(.verdict != \"ok\")'
+
+Exits 0 when nothing failed, 3 when something did, 4 when the stack cannot be reached";
+
+impl Doctor {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let routes = self.routes.read()?;
+        let http = Http::new()
+            .map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
+        let site = match &self.stack {
+            Some(name) => Site::deployed(name, self.region.as_deref(), self.profile.as_deref(), http).await?,
+            None => Site::here(http)?,
+        };
+        let lines = checks::lines(&site.facts(&routes, Clock::system()).await);
+        print(|out| write(out, &lines, self.json))?;
+        verdict(&lines)
+    }
+}
+
+fn write(out: &mut dyn Write, lines: &[Line], json: bool) -> io::Result<()> {
+    for line in lines {
+        match json {
+            true => {
+                serde_json::to_writer(&mut *out, line)?;
+                writeln!(out)?;
+            }
+            false => writeln!(out, "{line}")?,
+        }
+    }
+    if json {
+        return Ok(());
+    }
+    let [ok, warn, fail] = [Verdict::Ok, Verdict::Warn, Verdict::Fail].map(|verdict| count(lines, verdict));
+    writeln!(out, "\n{} checks: {ok} ok, {warn} warn, {fail} fail", lines.len())
+}
+
+fn verdict(lines: &[Line]) -> Result<(), Failure> {
+    match count(lines, Verdict::Fail) {
+        0 => Ok(()),
+        failed => Err(Failure::refused(
+            format!("{failed} of {} checks failed", lines.len()),
+            "do what stands under the lines that fail, the first one first, then run this again",
+        )),
+    }
+}
+
+fn count(lines: &[Line], verdict: Verdict) -> usize {
+    lines.iter().filter(|line| line.verdict == verdict).count()
+}
+
+#[cfg(test)]
+mod tests;

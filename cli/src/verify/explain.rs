@@ -1,0 +1,516 @@
+//! Why a captured delivery is refused: what its headers lack, how far off its time is, and what its signature is over
+//! instead, found by trying.
+//!
+//! Pure: a capture, keys and a time go in, findings come out. A signature that fits is proof; everything else that is said
+//! is marked as a guess. No finding holds a key, nor a signature that was computed.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use shared::api_gateway::Headers;
+use shared::clock::{UnixMillis, UnixSeconds};
+use shared::verification::{TOLERANCE_S, hex, signature_bytes};
+
+use crate::delivery::{Contract, Sender, spelled};
+
+mod spellings;
+
+use self::spellings::Spelling;
+
+/// What was captured, and when it is to be judged.
+pub(crate) struct Capture<'c> {
+    pub(crate) sender: Sender,
+    pub(crate) headers: &'c Headers,
+    pub(crate) body: &'c [u8],
+    pub(crate) now: UnixMillis,
+    /// Whether `now` was given, and is not the time of day.
+    pub(crate) as_of: bool,
+}
+
+/// A key to try. Shown by its label alone.
+pub(crate) struct TriedKey {
+    /// Where it comes from: `rail.key`, `sub_1 in keys.json`.
+    pub(crate) label: String,
+    pub(crate) key: String,
+    pub(crate) of: KeyOf,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum KeyOf {
+    /// One that the bridge is thought to have for this provider.
+    Sender,
+    OtherProvider,
+    /// Of `bridge dev`, when other keys were given.
+    Sample,
+}
+
+/// One thing that was found out.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Finding {
+    /// Stable within this program: for tests.
+    pub(crate) code: &'static str,
+    pub(crate) text: String,
+    pub(crate) is_guess: bool,
+}
+
+/// One way in which what was signed differs from what the bridge expects.
+#[derive(Clone, Debug)]
+struct Departure {
+    code: &'static str,
+    words: String,
+}
+
+/// At most so much goes through SHA-256, about a second's worth.
+const MAX_HASHED_BYTES: usize = 256 << 20;
+
+/// Who signs in another way mostly differs in one thing, rarely in three.
+const MAX_DEPARTURES: usize = 3;
+
+pub(crate) fn explain(capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
+    let contract = capture.sender.contract();
+    let mut findings = about_headers(capture, &contract);
+    let signature = capture.headers.all(contract.signature_header).next().unwrap_or_default();
+    let signed_at = capture.headers.all(contract.timestamp_header).next().unwrap_or_default();
+    findings.extend(about_time(signed_at, capture, contract.timestamp_header));
+    if signature.is_empty() {
+        return findings;
+    }
+    findings.extend(about_signature(signature, contract.signature_header));
+    findings.extend(what_fits(signature, signed_at, capture, &contract, keys));
+    findings
+}
+
+impl Finding {
+    fn sure(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), is_guess: false }
+    }
+
+    fn guess(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), is_guess: true }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_guess { "a guess: " } else { "" };
+        write!(f, "{kind}{}", self.text)
+    }
+}
+
+impl fmt::Debug for TriedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TriedKey({})", self.label)
+    }
+}
+
+fn about_headers(capture: &Capture<'_>, contract: &Contract) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let headers = [contract.signature_header, contract.timestamp_header];
+    for name in headers {
+        let values: Vec<&str> = capture.headers.all(name).collect();
+        match values[..] {
+            [] => {
+                findings.push(Finding::sure("header_missing", format!("header `{name}` is missing")));
+                let underscored = name.replace('-', "_");
+                let renamed = [underscored.clone(), format!("http_{underscored}"), format!("x-amzn-remapped-{name}")];
+                if let Some(other) = renamed.iter().find(|other| capture.headers.all(other).next().is_some()) {
+                    let text = format!("`{other}` may be it, renamed by a proxy");
+                    findings.push(Finding::guess("header_renamed", text));
+                }
+            }
+            [""] => {
+                findings.push(Finding::sure("header_empty", format!("header `{name}` is empty")));
+            }
+            [value] if value.contains(',') && !value.contains('=') && value.split(',').count() == 2 => {
+                let text = format!("header `{name}` holds a comma: two of that name may have been joined on the way");
+                findings.push(Finding::guess("header_joined", text));
+            }
+            [_] => {}
+            [first, ref others @ ..] => {
+                let same = if others.iter().all(|other| *other == first) { "the same value" } else { "unlike values" };
+                let text = format!("header `{name}` occurs {} times, with {same}", values.len());
+                findings.push(Finding::sure("header_twice", text));
+            }
+        }
+    }
+    let has_none = |headers: [&str; 2]| headers.iter().all(|name| capture.headers.all(name).next().is_none());
+    let other = capture.sender.other();
+    let others = [other.contract().signature_header, other.contract().timestamp_header];
+    if has_none(headers) && !has_none(others) {
+        let name = other.name();
+        let text = format!("its headers are those of {name}: a delivery of {name} that came to the wrong URL");
+        findings.push(Finding::guess("headers_of_other_provider", text));
+    }
+    findings
+}
+
+fn about_time(signed_at: &str, capture: &Capture<'_>, name: &str) -> Vec<Finding> {
+    let now = capture.now.seconds();
+    let is_near = |at: UnixSeconds| at.0.abs_diff(now.0) < 10 * 365 * 86_400;
+    let number = signed_at.parse::<u64>().ok().filter(|_| signed_at.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(number) = number else {
+        let date = UnixMillis::from_rfc3339(signed_at);
+        return match (signed_at, date) {
+            ("", _) => Vec::new(),
+            (_, Some(_)) => {
+                vec![Finding::sure(
+                    "timestamp_is_a_date",
+                    format!("header `{name}` is a date; a count of seconds is wanted"),
+                )]
+            }
+            _ => vec![Finding::sure("timestamp_malformed", format!("header `{name}` is not a count of seconds"))],
+        };
+    };
+    if !is_near(UnixSeconds(number)) {
+        for (per_second, unit) in [(1_000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds")]
+        {
+            if is_near(UnixSeconds(number / per_second)) {
+                let text = format!("header `{name}` reads as a count of {unit}; seconds are wanted");
+                return vec![Finding::guess("timestamp_unit", text)];
+            }
+        }
+    }
+    let skew_s = number.abs_diff(now.0);
+    if skew_s <= TOLERANCE_S {
+        return Vec::new();
+    }
+    let side = if number < now.0 { "before" } else { "after" };
+    let now = if capture.as_of { "the time of --at" } else { "now" };
+    let text = format!("signed {skew_s} s {side} {now}; {TOLERANCE_S} s are allowed");
+    let mut findings = vec![Finding::sure("clock", text)];
+    if side == "after" && !capture.as_of {
+        let text = "whoever signed has a clock that is fast, or this machine's is slow";
+        findings.push(Finding::guess("clock_of_whom", text));
+    }
+    findings
+}
+
+/// What can be told from the look of the signature.
+fn about_signature(signature: &str, name: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if signature_bytes(signature).is_some() {
+        if signature.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let text = format!("header `{name}` is in upper case, which is as good as lower case");
+            findings.push(Finding::sure("signature_upper_case", text));
+        }
+        return findings;
+    }
+    let bare = without_prefix(signature).map_or(signature, |(_, rest)| rest);
+    let is_hex = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let hash = match bare.len() {
+        32 => "an MD5",
+        40 => "an HMAC-SHA1",
+        96 => "an HMAC-SHA384",
+        128 => "an HMAC-SHA512",
+        _ => "",
+    };
+    if is_hex && !hash.is_empty() {
+        let text = format!("header `{name}` has the length of {hash}; HMAC-SHA256 has 64 hexadecimal digits");
+        findings.push(Finding::guess("signature_other_hash", text));
+    } else if claimed(signature).is_none() {
+        let text = format!("header `{name}` is neither 64 hexadecimal digits nor anything that holds 32 bytes");
+        findings.push(Finding::sure("signature_malformed", text));
+    }
+    findings
+}
+
+/// Tries keys, spellings, timestamps and layouts, what differs least first, until the signature fits.
+fn what_fits(
+    signature: &str,
+    signed_at: &str,
+    capture: &Capture<'_>,
+    contract: &Contract,
+    keys: &[TriedKey],
+) -> Vec<Finding> {
+    let Some((claimed, of_signature)) = claimed(signature) else {
+        return Vec::new();
+    };
+    let keys: Vec<KeyForm> = keys.iter().flat_map(KeyForm::all).collect();
+    let layouts = layouts(signed_at, capture.headers);
+    let accepted = contract.forms.iter().filter_map(|form| Some((form.name, spelled(form, capture.body).ok()?)));
+    let accepted: Vec<(&str, Vec<u8>)> = accepted.collect();
+    let mut spellings = spellings::of(capture.body);
+    // What differs least first: of two with the same bytes the simpler one is told.
+    spellings.sort_by_key(|spelling| spelling.departures.len());
+
+    let mut hashed = 0;
+    let mut tried = 0_usize;
+    for departures in 0..=MAX_DEPARTURES {
+        let mut seen = HashSet::new();
+        let as_accepted = accepted.iter().map(|(name, text)| (Some(*name), text.as_slice().into(), &[][..]));
+        let others = spellings.iter().filter(|spelling| (1..=departures).contains(&spelling.departures.len()));
+        let others = others.map(|spelling: &Spelling<'_>| (None, spelling.bytes(), &spelling.departures[..]));
+        for (form, text, of_body) in as_accepted.chain(others) {
+            let mut hasher = DefaultHasher::new();
+            text.hash(&mut hasher);
+            if !seen.insert(hasher.finish()) {
+                continue;
+            }
+            for layout in &layouts {
+                for key in &keys {
+                    if of_body.len() + layout.departures.len() + key.departures.len() != departures {
+                        continue;
+                    }
+                    if hashed > MAX_HASHED_BYTES {
+                        let text = format!(
+                            "nothing of what was tried gives this signature; the body is too long to try everything ({tried} ways)"
+                        );
+                        return vec![Finding::sure("nothing_fits", text)];
+                    }
+                    hashed += text.len() + 256;
+                    tried += 1;
+                    let mac = layout.parts.iter().fold(key.keyed.clone(), |mac, part| match part {
+                        Part::Body => mac.chain_update(&text),
+                        Part::Text(text) => mac.chain_update(text),
+                    });
+                    if mac.verify_slice(&claimed).is_err() {
+                        continue;
+                    }
+                    let all = of_signature.iter().chain(&layout.departures).chain(&key.departures);
+                    let mut findings = fitting(form, &key.label, of_body, all);
+                    if form.is_none() {
+                        let nearest = accepted.iter().rev().max_by_key(|(_, other)| common_prefix(&text, other));
+                        findings.extend(nearest.map(|(name, other)| first_difference(&text, name, other)));
+                        let text = "the body was parsed and printed again, or edited, between the signer and here";
+                        findings.push(Finding::guess("body_changed", text));
+                    }
+                    return findings;
+                }
+            }
+        }
+    }
+    vec![
+        Finding::sure("nothing_fits", format!("none of the {tried} ways that were tried gives this signature")),
+        Finding::guess("other_key_or_body", "signed with a key that is not here, or something of the body was changed"),
+    ]
+}
+
+/// What is said of a signature that fits.
+fn fitting<'d>(
+    form: Option<&str>,
+    label: &str,
+    of_body: &[Departure],
+    others: impl Iterator<Item = &'d Departure>,
+) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = others.map(|it| Finding::sure(it.code, it.words.clone())).collect();
+    for (at, departure) in of_body.iter().enumerate() {
+        let before = if at == 0 { "the signature is over the body" } else { "and" };
+        findings.push(Finding::sure(departure.code, format!("{before} {}", departure.words)));
+    }
+    if let (Some(form), true) = (form, findings.is_empty()) {
+        let text = format!("the signature itself is right: form {form}, key {label}");
+        findings.push(Finding::sure("signature_right", text));
+    }
+    findings
+}
+
+/// Where what was signed leaves the accepted form that it is nearest to: whoever prints it can look there.
+fn first_difference(signed: &[u8], form: &str, accepted: &[u8]) -> Finding {
+    let at = common_prefix(signed, accepted);
+    let from = |text: &[u8]| {
+        let rest = String::from_utf8_lossy(text.get(at..).unwrap_or_default());
+        let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+        let some: String = rest.chars().take(12).map(shown).collect();
+        if some.is_empty() { "the end".to_owned() } else { format!("`{some}`") }
+    };
+    let text = format!(
+        "from the form {form}, which is accepted, it first differs at byte {at}: {} was signed instead of {}",
+        from(signed),
+        from(accepted)
+    );
+    Finding::sure("first_difference", text)
+}
+
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
+}
+
+/// The 32 bytes that a signature may stand for, however it is written.
+fn claimed(signature: &str) -> Option<([u8; 32], Vec<Departure>)> {
+    if let Some(bytes) = signature_bytes(signature) {
+        return Some((bytes, Vec::new()));
+    }
+    let mut departures = Vec::new();
+    let mut rest = signature;
+    if let Some((prefix, after)) = without_prefix(signature) {
+        let words = format!("the signature is prefixed with `{prefix}`, which is not to be there");
+        departures.push(Departure { code: "signature_prefix", words });
+        rest = after;
+    }
+    if let Some(bytes) = signature_bytes(rest) {
+        return Some((bytes, departures));
+    }
+    let decoded = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|way| way.decode(rest).ok());
+    let bytes = <[u8; 32]>::try_from(decoded?).ok()?;
+    let words = "the signature is in base64; hexadecimal is wanted".to_owned();
+    departures.push(Departure { code: "signature_base64", words });
+    Some((bytes, departures))
+}
+
+/// A prefix that others' webhooks have, and what follows it.
+fn without_prefix(signature: &str) -> Option<(&str, &str)> {
+    let quoted = signature.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    if let Some(rest) = quoted {
+        return Some(("\"", rest));
+    }
+    // `t=1747253577,v1=...`, as Stripe writes.
+    let at = signature.rfind("v1=").map(|at| at + 3);
+    let at = at.or_else(|| {
+        ["sha256=", "SHA256=", "sha256:", "hmac-sha256=", "v1,", "v0=", "0x"]
+            .iter()
+            .find_map(|prefix| signature.starts_with(prefix).then_some(prefix.len()))
+    })?;
+    // The stamp before Stripe's is nobody's secret, but does not belong into the sentence.
+    let prefix = signature[..at].rsplit(',').find(|part| !part.is_empty()).unwrap_or_default();
+    Some((prefix, &signature[at..]))
+}
+
+/// What the HMAC is over, around the body.
+struct Layout {
+    parts: Vec<Part>,
+    departures: Vec<Departure>,
+}
+
+enum Part {
+    Body,
+    Text(String),
+}
+
+fn layouts(signed_at: &str, headers: &Headers) -> Vec<Layout> {
+    let departure = |code, words: &str| Departure { code, words: words.to_owned() };
+    let mut stamps = Vec::new();
+    if !signed_at.is_empty() {
+        stamps.push((signed_at.to_owned(), None));
+    }
+    if let Ok(number) = signed_at.parse::<u64>() {
+        let seconds = departure(
+            "signed_in_seconds",
+            "the signature is over the timestamp in seconds; the header has milliseconds",
+        );
+        stamps.push(((number / 1000).to_string(), Some(seconds)));
+        let millis = departure(
+            "signed_in_milliseconds",
+            "the signature is over the timestamp in milliseconds; the header has seconds",
+        );
+        stamps.push((format!("{number}000"), Some(millis)));
+    }
+    if let Some(date) = UnixMillis::from_rfc3339(signed_at) {
+        let seconds =
+            departure("signed_in_seconds", "the signature is over the timestamp in seconds; the header has a date");
+        stamps.push((date.seconds().0.to_string(), Some(seconds)));
+    }
+
+    let mut layouts = Vec::new();
+    for (stamp, of_stamp) in &stamps {
+        let mut with = |parts: Vec<Part>, of_layout: Option<Departure>| {
+            let departures = of_stamp.iter().cloned().chain(of_layout).collect();
+            layouts.push(Layout { parts, departures });
+        };
+        let text = |text: &str| Part::Text(text.to_owned());
+        with(vec![text(stamp), text("."), Part::Body], None);
+        let separators = [
+            ("", "nothing"),
+            (":", "`:`"),
+            (",", "`,`"),
+            ("\n", "a line feed"),
+            ("|", "`|`"),
+            (" ", "a space"),
+            ("-", "`-`"),
+        ];
+        for (separator, named) in separators {
+            let words = format!("between timestamp and body {named} was signed; a full stop is wanted");
+            with(vec![text(stamp), text(separator), Part::Body], Some(departure("separator", &words)));
+        }
+        for (separator, named) in [(".", "a full stop")].into_iter().chain(separators) {
+            let words = format!("the body was signed before the timestamp, with {named} between them");
+            with(vec![Part::Body, text(separator), text(stamp)], Some(departure("body_first", &words)));
+        }
+        let slack = departure("version_first", "`v0:{timestamp}:{body}` was signed; `{timestamp}.{body}` is wanted");
+        with(vec![text("v0:"), text(stamp), text(":"), Part::Body], Some(slack));
+        for name in ["webhook-id", "svix-id"] {
+            if let Some(id) = headers.all(name).next() {
+                let words =
+                    format!("`{{{name}}}.{{timestamp}}.{{body}}` was signed; `{{timestamp}}.{{body}}` is wanted");
+                let parts = vec![text(id), text("."), text(stamp), text("."), Part::Body];
+                with(parts, Some(departure("id_first", &words)));
+            }
+        }
+    }
+    let alone = departure("no_timestamp", "the body alone was signed; the timestamp and a full stop belong before it");
+    layouts.push(Layout { parts: vec![Part::Body], departures: vec![alone] });
+    layouts
+}
+
+/// A key, or what somebody took for it.
+struct KeyForm {
+    label: String,
+    keyed: Hmac<Sha256>,
+    departures: Vec<Departure>,
+}
+
+impl KeyForm {
+    fn all(key: &TriedKey) -> Vec<Self> {
+        let TriedKey { label, key, of } = key;
+        let of_key = match of {
+            KeyOf::Sender => None,
+            KeyOf::OtherProvider => {
+                Some(("key_of_other_provider", format!("{label}, a key of the other provider, fits")))
+            }
+            KeyOf::Sample => {
+                Some(("key_is_the_sample", format!("{label} fits: whoever signed has no key of a real provider")))
+            }
+        };
+        let bare = key.strip_prefix("whsec_");
+        let decode = |text: &str| STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok();
+        let text = |text: String| Some(text.into_bytes());
+        let quoted = |mark: char| key.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
+        let unquoted = quoted('"').or_else(|| quoted('\'')).map(str::to_owned);
+        let trimmed = Some(key.trim()).filter(|trimmed| trimmed.len() < key.len()).map(str::to_owned);
+        let forms = [
+            ("key_newline", "with a newline at its end", text(format!("{key}\n"))),
+            ("key_newline", "with CR LF at its end", text(format!("{key}\r\n"))),
+            ("key_trimmed", "without the white space around it", trimmed.map(String::into_bytes)),
+            ("key_quoted", "in double quotes", text(format!("\"{key}\""))),
+            ("key_quoted", "in single quotes", text(format!("'{key}'"))),
+            ("key_unquoted", "without the quotes around it", unquoted.map(String::into_bytes)),
+            ("key_prefix_cut", "without its prefix `whsec_`", bare.map(|bare| bare.as_bytes().to_vec())),
+            ("key_prefix_added", "with `whsec_` before it", text(format!("whsec_{key}"))),
+            ("key_decoded_after_prefix", "without its prefix `whsec_` and decoded from base64", bare.and_then(decode)),
+            ("key_decoded", "decoded from base64", decode(key)),
+            ("key_encoded", "encoded in base64", text(STANDARD.encode(key))),
+            ("key_encoded", "with a newline at its end, encoded in base64", text(STANDARD.encode(format!("{key}\n")))),
+            ("key_hex_decoded", "decoded from hexadecimal", unhex(key)),
+            ("key_hex_decoded", "without its prefix `whsec_` and decoded from hexadecimal", bare.and_then(unhex)),
+            ("key_hex_encoded", "encoded in hexadecimal", text(hex(key.as_bytes()))),
+            ("key_case", "in lower case", text(key.to_lowercase())),
+            ("key_case", "in upper case", text(key.to_uppercase())),
+        ];
+        let as_it_is = [("", "", Some(key.clone().into_bytes()))];
+        let forms = as_it_is.into_iter().chain(forms).filter_map(|(code, words, bytes)| {
+            let bytes = bytes.filter(|bytes| !bytes.is_empty() && (code.is_empty() || bytes != key.as_bytes()))?;
+            let form = Departure { code, words: format!("{label} fits {words}, and not as it is") };
+            let departures = of_key
+                .iter()
+                .map(|(code, words)| Departure { code, words: words.clone() })
+                .chain((!code.is_empty()).then_some(form))
+                .collect();
+            Some(Self { label: label.clone(), keyed: Hmac::new_from_slice(&bytes).ok()?, departures })
+        });
+        forms.collect()
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.is_ascii() {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests;
