@@ -305,6 +305,9 @@ impl Workflow {
     fn parse(name: &str, workflow: &Value) -> Result<Self, Problem> {
         let problem = |field: &str, expected| Problem { field: format!("workflows.{name}.{field}"), expected };
         let text = |field: &str| workflow.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        for field in ["handshake_url", "webhook_url", "api_key"] {
+            Problem::refuse_placeholder(&format!("workflows.{name}.{field}"), text(field).unwrap_or_default())?;
+        }
         let url = |field: &str| {
             text(field)
                 .and_then(|text| Url::parse(text).ok())
