@@ -5,10 +5,12 @@
 mod bridge {
     pub(crate) mod answers;
     pub(crate) mod any_input;
+    pub(crate) mod arm64;
     pub(crate) mod calls;
     pub(crate) mod copies;
     pub(crate) mod crashes;
     pub(crate) mod deliveries;
+    pub(crate) mod documents;
     pub(crate) mod examples;
     pub(crate) mod fixture;
     pub(crate) mod gateway_events;
@@ -18,5 +20,6 @@ mod bridge {
     pub(crate) mod logs;
     pub(crate) mod redrive;
     pub(crate) mod soak;
+    pub(crate) mod template;
     pub(crate) mod unavailable;
 }
