@@ -47,8 +47,11 @@ const METRICS: [&str; 21] = [
 /// Set for the parts that are about to read them.
 const NOT_READ_YET: [&str; 2] = ["CUSTOMERS_TABLE_NAME", "RAIL_API_SECRET_ID"];
 
-/// What each function may do, on what.
-const ALLOWED: [(&str, &[(&str, &[&str])]); 3] = [
+/// A resource of the template, and actions on it.
+type Grant = (&'static str, &'static [&'static str]);
+
+/// What each function may do.
+const ALLOWED: [(&str, &[Grant]); 3] = [
     (
         "Rail",
         &[
@@ -91,14 +94,8 @@ const ALLOWED: [(&str, &[(&str, &[&str])]); 3] = [
 const EVENTS: [&str; 4] = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
 const CUSTOMERS: [&str; 2] = ["dynamodb:GetItem", "dynamodb:PutItem"];
 const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
-const KEY: [&str; 6] = [
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-    "kms:ReEncryptFrom",
-    "kms:ReEncryptTo",
-];
+const KEY: [&str; 6] =
+    ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"];
 /// X-Ray has no resources: IAM takes these two on `*` only.
 const TRACES: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
 
@@ -216,7 +213,10 @@ fn every_statement_names_its_actions_and_resources() {
             assert!(verb.chars().all(char::is_alphanumeric), "{action}");
         }
         for resource in resources {
-            assert!(!resource.contains('*') || *actions == BTreeSet::from(TRACES.map(str::to_owned)), "{actions:?} on {resource}");
+            assert!(
+                !resource.contains('*') || *actions == BTreeSet::from(TRACES.map(str::to_owned)),
+                "{actions:?} on {resource}"
+            );
         }
     }
     // What is allowed otherwise than by these statements would not be seen here.
@@ -527,7 +527,8 @@ fn on_the_dashboard(template: &Template) -> BTreeSet<String> {
             if metric[0] == "Bridge" {
                 names.insert(metric[1].as_str().unwrap().to_owned());
             } else if let Some(search) = metric[0]["expression"].as_str() {
-                let (_, after) = search.split_once("{Bridge,").and_then(|(_, s)| s.split_once("MetricName=\"")).unwrap();
+                let (_, after) =
+                    search.split_once("{Bridge,").and_then(|(_, s)| s.split_once("MetricName=\"")).unwrap();
                 names.insert(after.split('"').next().unwrap().to_owned());
             }
         }
