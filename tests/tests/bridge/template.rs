@@ -347,7 +347,7 @@ fn logs_are_kept_for_a_time_and_name_nobody() {
 #[test]
 fn every_metric_is_on_the_dashboard_and_every_metric_that_is_asked_for_is_one_of_the_code() {
     let template = Template::read();
-    let counted: BTreeSet<_> = METRICS.iter().map(|name| (*name).to_owned()).collect();
+    let counted = counted();
     assert_eq!(on_the_dashboard(&template), counted);
     for (id, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
         for metric in alarm_metrics(alarm) {
@@ -519,6 +519,10 @@ fn statements_of(document: &Value, roles: &BTreeSet<String>) -> Vec<Statement> {
             }
         })
         .collect()
+}
+
+fn counted() -> BTreeSet<String> {
+    METRICS.map(str::to_owned).into()
 }
 
 /// The names of the bridge's own metrics that an alarm looks at.
