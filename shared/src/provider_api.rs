@@ -176,6 +176,9 @@ impl ApiAccount {
         let secret: Value =
             serde_json::from_str(&versions.current).map_err(|_| problem("the secret", "a JSON object"))?;
         let text = |field: &str| secret.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        for field in ["base_url", "token_url", "client_id", "client_secret"] {
+            Problem::refuse_placeholder(field, text(field).unwrap_or_default())?;
+        }
         let url = |field: &str| {
             let url = text(field).and_then(|text| Url::parse(text).ok()).filter(is_safe_url);
             url.ok_or_else(|| problem(field, SAFE_URL))

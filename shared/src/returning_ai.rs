@@ -353,17 +353,23 @@ impl Fields<'_> {
     }
 
     fn url(&self, field: &str) -> Result<Url, Problem> {
+        self.refuse_placeholder(field)?;
         let url = self.text(field).and_then(|text| Url::parse(text).ok()).filter(is_safe_url);
         url.ok_or_else(|| self.problem(field, SAFE_URL))
     }
 
     fn header_value(&self, field: &str) -> Result<HeaderValue, Problem> {
+        self.refuse_placeholder(field)?;
         let mut value = self
             .text(field)
             .and_then(|text| HeaderValue::from_str(text).ok())
             .ok_or_else(|| self.problem(field, "a non-empty string that a header can hold"))?;
         value.set_sensitive(true);
         Ok(value)
+    }
+
+    fn refuse_placeholder(&self, field: &str) -> Result<(), Problem> {
+        Problem::refuse_placeholder(&format!("{}.{field}", self.of), self.text(field).unwrap_or_default())
     }
 
     fn problem(&self, field: &str, expected: &'static str) -> Problem {

@@ -46,6 +46,22 @@ pub struct Problem {
     pub expected: &'static str,
 }
 
+/// How the texts begin that a secret is made with, before anybody has put its values in (`template.yaml`).
+pub const PLACEHOLDER: &str = "REPLACE-ME";
+
+impl Problem {
+    /// Nothing, unless `text` is still what the secret was made with.
+    ///
+    /// # Errors
+    /// It is; names the `field`.
+    pub fn refuse_placeholder(field: &str, text: &str) -> Result<(), Self> {
+        match text.starts_with(PLACEHOLDER) {
+            true => Err(Self { field: field.to_owned(), expected: "the real value in place of REPLACE-ME" }),
+            false => Ok(()),
+        }
+    }
+}
+
 /// One secret, parsed and kept.
 ///
 /// Read again when it is older than [`MAX_AGE`]; while that fails, what is kept goes on serving. However many ask at once,

@@ -84,9 +84,12 @@ fn keys_of(secret: &str) -> Result<Vec<String>, Problem> {
         .filter(|keys| !keys.is_empty())
         .ok_or_else(|| problem("keys", "an object of at least one label and key"))?;
     keys.iter()
-        .map(|(label, key)| match key.as_str() {
-            Some(key) if !key.is_empty() => Ok(key.to_owned()),
-            _ => Err(problem(&format!("keys.{label}"), "a non-empty string")),
+        .map(|(label, key)| {
+            let field = format!("keys.{label}");
+            let key =
+                key.as_str().filter(|key| !key.is_empty()).ok_or_else(|| problem(&field, "a non-empty string"))?;
+            Problem::refuse_placeholder(&field, key)?;
+            Ok(key.to_owned())
         })
         .collect()
 }
@@ -113,6 +116,13 @@ mod tests {
         assert_eq!(problem(r#"{"keys":{"sub_1":""}}"#), "keys.sub_1: a non-empty string expected");
     }
 
+    #[test]
+    fn a_placeholder_is_no_key_wherever_it_stands() {
+        let expected = "keys.sub_2: the real value in place of REPLACE-ME expected";
+        assert_eq!(problem(r#"{"keys":{"sub_1":"sample","sub_2":"REPLACE-ME"}}"#), expected);
+        assert_eq!(problem(r#"{"keys":{"sub_2":"REPLACE-ME with the key"}}"#), expected);
+    }
+
     /// `printf '1747253577.{}' | openssl dgst -sha256 -hmac sample`
     const SIGNATURE: &str = "e45227ccf95dbb7cc4507ecdb997c38ad457bc936c8a1fa38d14a1e3bd75f288";
 
@@ -134,6 +144,7 @@ mod tests {
 
     #[test]
     fn a_previous_version_that_does_not_read_is_left_out() {
-        check(r#"{"keys":{"b":"sample"}}"#, Some("REPLACE ME"), Some(KeyVersion::Current));
+        check(r#"{"keys":{"b":"sample"}}"#, Some("not json"), Some(KeyVersion::Current));
+        check(r#"{"keys":{"b":"sample"}}"#, Some(r#"{"keys":{"b":"REPLACE-ME"}}"#), Some(KeyVersion::Current));
     }
 }

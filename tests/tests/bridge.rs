@@ -5,12 +5,14 @@
 mod bridge {
     pub(crate) mod answers;
     pub(crate) mod any_input;
+    pub(crate) mod arm64;
     pub(crate) mod calls;
     pub(crate) mod copies;
     pub(crate) mod crashes;
     pub(crate) mod customer_routes;
     pub(crate) mod customers;
     pub(crate) mod deliveries;
+    pub(crate) mod documents;
     pub(crate) mod examples;
     pub(crate) mod fixture;
     pub(crate) mod gateway_events;
@@ -20,5 +22,6 @@ mod bridge {
     pub(crate) mod logs;
     pub(crate) mod redrive;
     pub(crate) mod soak;
+    pub(crate) mod template;
     pub(crate) mod unavailable;
 }

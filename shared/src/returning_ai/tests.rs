@@ -597,6 +597,14 @@ mod secret_text {
     }
 
     #[test]
+    fn that_nobody_has_filled_in_names_the_field() {
+        for field in ["handshake_url", "webhook_url", "api_key"] {
+            let expected = format!("workflows.kyc.{field}: the real value in place of REPLACE-ME expected");
+            check(&with(field, json!("REPLACE-ME")), Err(&expected));
+        }
+    }
+
+    #[test]
     fn urls_are_https_or_stay_on_this_machine() {
         for url in [
             "https://example.com/hooks/1",

@@ -129,15 +129,21 @@ fn the_tables_have_the_keys_that_the_functions_write() {
     assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "expires_at");
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The Rust files below `package/src`, each with its text.
 #[track_caller]
 fn sources(package: &Path) -> Vec<(PathBuf, String)> {
+    rust_files(&package.join("src"))
+}
+
+/// The Rust files below `folder`, each with its text.
+#[track_caller]
+pub(crate) fn rust_files(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
-    let mut folders = vec![package.join("src")];
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
@@ -149,7 +155,7 @@ fn sources(package: &Path) -> Vec<(PathBuf, String)> {
             }
         }
     }
-    assert!(!files.is_empty(), "{}", package.display());
+    assert!(!files.is_empty(), "{}", folder.display());
     files
 }
 

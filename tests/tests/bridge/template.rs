@@ -1,0 +1,551 @@
+//! `template.yaml` and the code say the same.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
+use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE, webhook_path};
+use serde_json::{Value, json};
+use shared::config::{Config, ReceiverConfig};
+use shared::retry_plan::LEASE_S;
+use shared::returning_ai::Webhooks;
+use shared::secrets::Versions;
+use shared::signing_keys::KeySet;
+
+use crate::bridge::fixture::*;
+use crate::bridge::invariants::root;
+use crate::bridge::template::cloudformation::{Template, holders};
+
+pub(crate) mod cloudformation;
+
+/// What the functions count.
+const METRICS: [&str; 21] = [
+    "AcceptedByPreviousKey",
+    "AckLatency",
+    "AgeAtDelivery",
+    "ColdStart",
+    "ConflictingDuplicate",
+    "Dead",
+    "DeadEvents",
+    "Delivered",
+    "DeliveryLatency",
+    "Duplicate",
+    "Failed",
+    "Ignored",
+    "OldestPendingAge",
+    "PendingEvents",
+    "Received",
+    "RedriveIncomplete",
+    "Refused",
+    "Skipped",
+    "Unavailable",
+    "UnknownEventType",
+    "Verified",
+];
+
+/// Set for the parts that are about to read them.
+const NOT_READ_YET: [&str; 2] = ["CUSTOMERS_TABLE_NAME", "RAIL_API_SECRET_ID"];
+
+/// A resource of the template, and actions on it.
+type Grant = (&'static str, &'static [&'static str]);
+
+/// What each function may do.
+const ALLOWED: [(&str, &[Grant]); 3] = [
+    (
+        "Rail",
+        &[
+            ("RailSigningSecret", &["secretsmanager:GetSecretValue"]),
+            ("ReturningAiSecret", &["secretsmanager:GetSecretValue"]),
+            ("RailApiSecret", &["secretsmanager:GetSecretValue"]),
+            ("EventsTable.Arn", &EVENTS),
+            ("CustomersTable.Arn", &CUSTOMERS),
+            ("RailLogGroup.Arn", &LOGS),
+            ("KmsKeyArn", &KEY),
+            ("*", &TRACES),
+        ],
+    ),
+    (
+        "Rillis",
+        &[
+            ("RillisSigningSecret", &["secretsmanager:GetSecretValue"]),
+            ("ReturningAiSecret", &["secretsmanager:GetSecretValue"]),
+            ("EventsTable.Arn", &EVENTS),
+            ("CustomersTable.Arn", &["dynamodb:GetItem"]),
+            ("RillisLogGroup.Arn", &LOGS),
+            ("KmsKeyArn", &KEY),
+            ("*", &TRACES),
+        ],
+    ),
+    (
+        "Redrive",
+        &[
+            ("ReturningAiSecret", &["secretsmanager:GetSecretValue"]),
+            ("RailApiSecret", &["secretsmanager:GetSecretValue"]),
+            ("EventsTable.Arn", &EVENTS),
+            ("${EventsTable.Arn}/index/due-index", &["dynamodb:Query"]),
+            ("CustomersTable.Arn", &CUSTOMERS),
+            ("RedriveLogGroup.Arn", &LOGS),
+            ("KmsKeyArn", &KEY),
+            ("*", &TRACES),
+        ],
+    ),
+];
+const EVENTS: [&str; 4] = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
+const CUSTOMERS: [&str; 2] = ["dynamodb:GetItem", "dynamodb:PutItem"];
+const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
+const KEY: [&str; 6] =
+    ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"];
+/// X-Ray has no resources: IAM takes these two on `*` only.
+const TRACES: [&str; 2] = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"];
+
+#[test]
+fn every_function_is_built_from_its_package_and_no_other_program_is() {
+    let template = Template::read();
+    let functions = template.of_type("AWS::Serverless::Function");
+    let built: BTreeSet<_> = functions
+        .values()
+        .map(|function| {
+            let binary = function["Metadata"]["BuildProperties"]["Binary"].as_str().unwrap();
+            let folder = function["Properties"]["CodeUri"].as_str().unwrap();
+            assert_eq!(function["Metadata"]["BuildMethod"], "rust-cargolambda");
+            let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+            let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+            assert_eq!(manifest["package"]["name"].as_str(), Some(binary));
+            assert!(root().join(folder).join("src/main.rs").is_file(), "{folder} has no program");
+            binary
+        })
+        .collect();
+    assert_eq!(built, BTreeSet::from(FUNCTIONS));
+    assert_eq!(template.globals()["Runtime"], "provided.al2023");
+    assert_eq!(template.by_default(&template.globals()["Tracing"]), "Active");
+    assert_eq!(template.parameter("Architecture")["AllowedValues"], json!(["arm64", "x86_64"]));
+}
+
+#[test]
+fn a_function_ends_before_its_lease_does_and_answers_before_the_api_gives_up() {
+    let template = Template::read();
+    let timeout = template.globals()["Timeout"].as_u64().unwrap();
+    assert!(timeout < LEASE_S, "{timeout} s; the lease is {LEASE_S} s");
+    for (id, function) in template.of_type("AWS::Serverless::Function") {
+        assert_eq!(function["Properties"].get("Timeout"), None, "{id}");
+        for webhook in holders(function, "TimeoutInMillis") {
+            assert!(u128::from(webhook["TimeoutInMillis"].as_u64().unwrap()) > ANSWER_BOUND.as_millis());
+        }
+    }
+}
+
+#[test]
+fn every_variable_that_a_function_reads_is_set_and_no_other_is() {
+    let template = Template::read();
+    for function in FUNCTIONS {
+        let set = variables(&template, function);
+        let asked = RefCell::new(BTreeSet::new());
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            match set.get(name) {
+                Some(value) => Some(template.by_default(value)),
+                None => of_lambda(name),
+            }
+        };
+        Config::from_lookup(lookup).unwrap();
+        if function != REDRIVE {
+            ReceiverConfig::from_lookup(lookup).unwrap();
+        }
+        let mut read = asked.into_inner();
+        read.retain(|name| !name.starts_with("AWS_"));
+        if function == RILLIS {
+            // It has no business with Rail's API, and no right to read that secret.
+            read.remove("RAIL_API_SECRET_ID");
+        }
+        let mut given: BTreeSet<_> = set.into_keys().collect();
+        given.retain(|name| !NOT_READ_YET.contains(&name.as_str()) || read.contains(name));
+        assert_eq!(given, read, "{function}");
+    }
+}
+
+#[test]
+fn every_value_that_a_parameter_allows_is_one_that_the_code_reads() {
+    let template = Template::read();
+    let read = |name: &str, value: String| {
+        let lookup = |asked: &str| match asked {
+            _ if asked == name => Some(value.clone()),
+            "TABLE_NAME" | "RETURNING_AI_SECRET_ID" | "SIGNING_SECRET_ID" => Some("sample".to_owned()),
+            _ => of_lambda(asked),
+        };
+        Config::from_lookup(lookup).unwrap();
+        ReceiverConfig::from_lookup(lookup).unwrap();
+    };
+    for level in template.parameter("LogLevel")["AllowedValues"].as_array().unwrap() {
+        read("LOG_LEVEL", level.as_str().unwrap().to_owned());
+    }
+    for bound in ["MinValue", "MaxValue"] {
+        read("MAX_BODY_BYTES", template.parameter("MaxBodyBytes")[bound].to_string());
+    }
+}
+
+#[test]
+fn each_receiver_has_its_path_and_redrive_its_schedule() {
+    let template = Template::read();
+    for function in RECEIVERS {
+        let webhook = &template.properties(&logical_id(function, "Function"))["Events"]["Webhook"]["Properties"];
+        assert_eq!(webhook["Path"], webhook_path(function));
+        assert_eq!(webhook["Method"], "POST");
+        assert_eq!(webhook["PayloadFormatVersion"], "2.0");
+    }
+    let schedule = template.properties("RedriveSchedule");
+    assert_eq!(schedule["ScheduleExpression"], "rate(1 minute)");
+    let target = &schedule["Target"];
+    assert_eq!(target["Arn"], json!({ "Fn::GetAtt": "RedriveFunction.Arn" }));
+    assert_eq!(target["Input"], "{}");
+    assert_eq!(target["DeadLetterConfig"]["Arn"], json!({ "Fn::GetAtt": "RedriveDeadLetters.Arn" }));
+}
+
+#[test]
+fn every_statement_names_its_actions_and_resources() {
+    let template = Template::read();
+    let statements = policies(&template);
+    assert!(statements.len() >= 15, "{statements:?}");
+    for Statement { actions, resources, .. } in &statements {
+        for action in actions {
+            let (service, verb) = action.split_once(':').unwrap();
+            assert!(service.chars().all(char::is_alphanumeric), "{action}");
+            assert!(verb.chars().all(char::is_alphanumeric), "{action}");
+        }
+        for resource in resources {
+            assert!(
+                !resource.contains('*') || *actions == BTreeSet::from(TRACES.map(str::to_owned)),
+                "{actions:?} on {resource}"
+            );
+        }
+    }
+    // What is allowed otherwise than by these statements would not be seen here.
+    for kind in ["AWS::IAM::Role", "AWS::Serverless::Function"] {
+        for (id, resource) in template.of_type(kind) {
+            assert_eq!(resource["Properties"].get("ManagedPolicyArns"), None, "{id}");
+            assert!(kind == "AWS::IAM::Role" || resource["Properties"].get("Policies").is_none(), "{id}");
+        }
+    }
+}
+
+#[test]
+fn each_function_may_do_what_it_needs_and_nothing_else() {
+    let template = Template::read();
+    let statements = policies(&template);
+    for (function, expected) in ALLOWED {
+        let role = format!("{function}Role");
+        assert_eq!(
+            template.properties(&format!("{function}Function"))["Role"],
+            json!({ "Fn::GetAtt": format!("{role}.Arn") })
+        );
+        let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for statement in statements.iter().filter(|statement| statement.roles.contains(&role)) {
+            for resource in &statement.resources {
+                let actions = statement.actions.iter().map(String::as_str);
+                allowed.entry(resource).or_default().extend(actions);
+            }
+        }
+        let expected =
+            expected.iter().map(|(resource, actions)| (*resource, actions.iter().copied().collect::<BTreeSet<_>>()));
+        assert_eq!(allowed, expected.collect::<BTreeMap<_, _>>(), "{function}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_that_a_function_makes_is_one_that_it_may_make() {
+    let bridge = Bridge::start().await;
+    let failing = r#"{"event_id":"e3","event_type":"TRANSACTION_POSTED","event_data":{}}"#.to_owned();
+    for function in FUNCTIONS {
+        bridge.stack.dynamodb.reset_calls();
+        bridge.stack.secrets_manager.reset_calls();
+        match function {
+            RAIL => {
+                bridge.post(RAIL, deposit("e1")).await;
+                bridge.post(RAIL, deposit("e1")).await;
+                bridge.post(RAIL, failing.clone()).await;
+            }
+            RILLIS => {
+                bridge.post(RILLIS, flow_completed("e2")).await;
+            }
+            _ => {
+                bridge.make_due().await;
+                bridge.redrive(json!({})).await;
+                bridge.redrive(json!({ "keys": ["rail#e1", "rail#e3"] })).await;
+            }
+        }
+        bridge.settled().await;
+        let calls = bridge.stack.dynamodb.calls().into_iter().map(|call| format!("dynamodb:{call}"));
+        let secrets = bridge.stack.secrets_manager.calls().into_iter().map(|call| format!("secretsmanager:{call}"));
+        let made: BTreeSet<String> = calls.chain(secrets).collect();
+        assert!(made.len() >= 3 && made.is_subset(&allowed_actions(function)), "{function}: {made:?}");
+    }
+}
+
+#[test]
+fn the_tables_are_those_of_the_code_and_stay_when_the_stack_goes() {
+    let template = Template::read();
+    for (id, definition) in
+        [("EventsTable", events_table_definition("")), ("CustomersTable", customers_table_definition(""))]
+    {
+        let table = template.properties(id);
+        for (name, defined) in definition.as_object().unwrap() {
+            assert!(name == "TableName" || &table[name] == defined, "{id}: {name}: {}", table[name]);
+        }
+        assert_eq!(table.get("GlobalSecondaryIndexes"), definition.get("GlobalSecondaryIndexes"), "{id}");
+        assert_eq!(table["TimeToLiveSpecification"], time_to_live_definition("")["TimeToLiveSpecification"], "{id}");
+        assert_eq!(table["PointInTimeRecoverySpecification"], json!({ "PointInTimeRecoveryEnabled": true }), "{id}");
+        assert_eq!(table.get("TableName"), None, "{id}: a new stack could not have a name that stayed");
+    }
+    for kind in ["AWS::DynamoDB::Table", "AWS::SecretsManager::Secret"] {
+        for (id, resource) in template.of_type(kind) {
+            for policy in ["DeletionPolicy", "UpdateReplacePolicy"] {
+                assert_eq!(resource[policy], "Retain", "{id}: {policy}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_functions_refuse_the_secrets_as_they_are_made_and_name_the_field() {
+    let template = Template::read();
+    let made = |id: &str| {
+        let current = template.properties(id)["SecretString"].as_str().unwrap().to_owned();
+        Versions { current, previous: None }
+    };
+    let keys = |id| KeySet::parse(&made(id)).map(|_| ()).unwrap_err().field;
+    assert_eq!(keys("RailSigningSecret"), "keys.subscription-id");
+    assert_eq!(keys("RillisSigningSecret"), "keys.current");
+    let workflows = Webhooks::parse(&made("ReturningAiSecret")).map(|_| ()).unwrap_err();
+    assert_eq!(workflows.field, "workflows.workflow-name.handshake_url");
+    let api: Value = serde_json::from_str(&made("RailApiSecret").current).unwrap();
+    for field in ["base_url", "token_url", "client_id", "client_secret"] {
+        assert_eq!(api[field], "REPLACE-ME", "{field}");
+    }
+}
+
+#[test]
+fn logs_are_kept_for_a_time_and_name_nobody() {
+    let template = Template::read();
+    for (id, group) in template.of_type("AWS::Logs::LogGroup") {
+        assert_eq!(group["Properties"]["RetentionInDays"], json!({ "Ref": "LogRetentionDays" }), "{id}");
+    }
+    for function in FUNCTIONS {
+        let logging = &template.properties(&logical_id(function, "Function"))["LoggingConfig"];
+        assert_eq!(logging["LogGroup"], json!({ "Ref": logical_id(function, "LogGroup") }));
+        assert_eq!(logging["LogFormat"], "JSON");
+        // Lambda takes a line without a level for `info`; metrics have none, and are never to be dropped.
+        assert_eq!(logging["ApplicationLogLevel"], "TRACE");
+    }
+    let access = template.properties("Api")["AccessLogSettings"]["Format"].as_str().unwrap();
+    let line: BTreeMap<String, String> = serde_json::from_str(access).unwrap();
+    let known = ["requestTime", "requestId", "routeKey", "status", "responseLatency", "integrationLatency"];
+    let known = known.into_iter().chain(["integrationStatus", "integration.requestId", "responseLength"]);
+    let known: BTreeSet<_> = known.chain(["error.responseType"]).map(|name| format!("$context.{name}")).collect();
+    assert_eq!(line.into_values().collect::<BTreeSet<_>>(), known);
+}
+
+#[test]
+fn every_metric_is_on_the_dashboard_and_every_metric_that_is_asked_for_is_one_of_the_code() {
+    let template = Template::read();
+    let counted = counted();
+    assert_eq!(on_the_dashboard(&template), counted);
+    for (id, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
+        for metric in alarm_metrics(alarm) {
+            assert!(counted.contains(&metric), "{id} is about {metric}, which nobody counts");
+        }
+    }
+}
+
+#[test]
+fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_its_topic() {
+    let template = Template::read();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    let named: BTreeSet<_> = alarms
+        .values()
+        .map(|alarm| {
+            let name = alarm["Properties"]["AlarmName"]["Fn::Sub"].as_str().unwrap();
+            name.strip_prefix("${AWS::StackName}-").unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(named.len(), alarms.len());
+
+    let runbook = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
+    let alarm_section = runbook.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap();
+    let paragraphs: BTreeSet<_> = alarm_section
+        .split("\n### ")
+        .skip(1)
+        .map(|paragraph| {
+            let (title, text) = paragraph.split_once('\n').unwrap();
+            assert!(text.trim().len() > 100, "{title} says nothing");
+            title.to_owned()
+        })
+        .collect();
+    assert_eq!(paragraphs, named);
+
+    let dashboard = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    for (id, alarm) in &alarms {
+        assert!(dashboard.contains(&format!("\"${{{id}.Arn}}\"")), "{id} is not on the dashboard");
+        let told = json!({ "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }] });
+        assert_eq!(alarm["Properties"]["AlarmActions"], told, "{id}");
+        let missing = if *id == "RedriveNotRunningAlarm" { "breaching" } else { "notBreaching" };
+        assert_eq!(alarm["Properties"]["TreatMissingData"], missing, "{id}");
+    }
+}
+
+#[test]
+fn the_saved_queries_ask_for_fields_that_the_log_has() {
+    const LANGUAGE: [&str; 13] =
+        ["fields", "filter", "stats", "sort", "count", "min", "max", "bin", "1h", "by", "as", "asc", "desc"];
+    let logging = fs::read_to_string(root().join("docs/logging.md")).unwrap();
+    for (id, query) in Template::read().of_type("AWS::Logs::QueryDefinition") {
+        let text = query["Properties"]["QueryString"].as_str().unwrap();
+        // What is quoted is a value, not a field.
+        let text: String = text.split('"').step_by(2).collect();
+        let words: Vec<_> = text.split(|c: char| !(c.is_alphanumeric() || "._@".contains(c))).collect();
+        let named_here: BTreeSet<_> = words.windows(2).filter(|pair| pair[0] == "as").map(|pair| pair[1]).collect();
+        let mut asked = 0;
+        for word in words {
+            let plain = word.is_empty() || word == "@timestamp" || LANGUAGE.contains(&word);
+            if !plain && !named_here.contains(word) {
+                assert!(logging.contains(&format!("`{word}`")), "{id} asks for {word}");
+                asked += 1;
+            }
+        }
+        assert!(asked >= 3, "{id}");
+    }
+}
+
+#[test]
+fn the_outputs_say_what_to_register_and_what_the_command_line_takes() {
+    let template = Template::read();
+    let outputs = template.outputs();
+    for name in [
+        "RailWebhookUrl",
+        "RillisWebhookUrl",
+        "EventsTableName",
+        "CustomersTableName",
+        "RailSigningSecretId",
+        "RillisSigningSecretId",
+        "ReturningAiSecretId",
+        "RailApiSecretId",
+        "RailFunctionName",
+        "RillisFunctionName",
+        "RedriveFunctionName",
+        "RedriveScheduleName",
+        "DashboardUrl",
+    ] {
+        assert!(outputs.contains_key(name), "no {name}");
+    }
+    for provider in RECEIVERS {
+        let url = outputs[&logical_id(provider, "WebhookUrl")]["Value"].to_string();
+        assert_eq!(url.matches(&webhook_path(provider)).count(), 2, "with and without a domain: {url}");
+    }
+}
+
+/// All that a function may do, on whatever.
+pub(crate) fn allowed_actions(function: &str) -> BTreeSet<String> {
+    let (_, allowed) = ALLOWED.iter().find(|(name, _)| name.to_lowercase() == function).unwrap();
+    allowed.iter().flat_map(|(_, actions)| actions.iter().map(|action| (*action).to_owned())).collect()
+}
+
+/// The environment variables of a function, each with its value.
+fn variables(template: &Template, function: &str) -> BTreeMap<String, Value> {
+    let own = template.properties(&logical_id(function, "Function"));
+    let of = |properties: &Value| properties["Environment"]["Variables"].as_object().cloned().unwrap_or_default();
+    of(template.globals()).into_iter().chain(of(own)).collect()
+}
+
+/// What Lambda sets for every function.
+fn of_lambda(name: &str) -> Option<String> {
+    let set = ["AWS_LAMBDA_RUNTIME_API", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    set.contains(&name).then(|| "sample".to_owned())
+}
+
+/// `rail` and `Function` are `RailFunction`.
+fn logical_id(function: &str, part: &str) -> String {
+    let (first, rest) = function.split_at(1);
+    format!("{}{rest}{part}", first.to_uppercase())
+}
+
+/// One statement of a policy, and the roles that have it.
+#[derive(Debug)]
+struct Statement {
+    roles: BTreeSet<String>,
+    actions: BTreeSet<String>,
+    /// Each as what is referred to: `EventsTable.Arn`.
+    resources: BTreeSet<String>,
+}
+
+/// All statements of roles and policies.
+fn policies(template: &Template) -> Vec<Statement> {
+    let mut statements = Vec::new();
+    for (id, role) in template.of_type("AWS::IAM::Role") {
+        for policy in role["Properties"]["Policies"].as_array().unwrap() {
+            statements.extend(statements_of(&policy["PolicyDocument"], &BTreeSet::from([id.to_owned()])));
+        }
+    }
+    for (_, policy) in template.of_type("AWS::IAM::Policy") {
+        let roles = policy["Properties"]["Roles"].as_array().unwrap();
+        let roles = roles.iter().map(|role| role["Ref"].as_str().unwrap().to_owned()).collect();
+        statements.extend(statements_of(&policy["Properties"]["PolicyDocument"], &roles));
+    }
+    statements
+}
+
+fn statements_of(document: &Value, roles: &BTreeSet<String>) -> Vec<Statement> {
+    let many = |value: &Value| match value {
+        Value::Array(items) => items.clone(),
+        one => vec![one.clone()],
+    };
+    let referred = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        reference => {
+            let (_, to) = reference.as_object().unwrap().iter().next().unwrap();
+            to.as_str().unwrap_or_else(|| panic!("{reference} is no plain reference")).to_owned()
+        }
+    };
+    let statements = document["Statement"].as_array().unwrap();
+    statements
+        .iter()
+        .map(|statement| {
+            assert_eq!(statement["Effect"], "Allow");
+            for inverse in ["NotAction", "NotResource"] {
+                assert_eq!(statement.get(inverse), None);
+            }
+            Statement {
+                roles: roles.clone(),
+                actions: many(&statement["Action"]).iter().map(|a| a.as_str().unwrap().to_owned()).collect(),
+                resources: many(&statement["Resource"]).iter().map(referred).collect(),
+            }
+        })
+        .collect()
+}
+
+fn counted() -> BTreeSet<String> {
+    METRICS.map(str::to_owned).into()
+}
+
+/// The names of the bridge's own metrics that an alarm looks at.
+fn alarm_metrics(alarm: &Value) -> Vec<String> {
+    let ours = holders(alarm, "MetricName").into_iter().filter(|metric| metric["Namespace"] == "Bridge");
+    ours.map(|metric| metric["MetricName"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The names of the bridge's own metrics on the dashboard, also within searches.
+fn on_the_dashboard(template: &Template) -> BTreeSet<String> {
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    let mut names = BTreeSet::new();
+    for widget in holders(&body, "metrics") {
+        for metric in widget["metrics"].as_array().unwrap() {
+            if metric[0] == "Bridge" {
+                names.insert(metric[1].as_str().unwrap().to_owned());
+            } else if let Some(search) = metric[0]["expression"].as_str() {
+                let (_, after) =
+                    search.split_once("{Bridge,").and_then(|(_, s)| s.split_once("MetricName=\"")).unwrap();
+                names.insert(after.split('"').next().unwrap().to_owned());
+            }
+        }
+    }
+    names
+}
