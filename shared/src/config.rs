@@ -1,6 +1,7 @@
 //! The only reader of the environment: what a function is told when it starts.
 
 use std::env;
+use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 use tracing::level_filters::LevelFilter;
@@ -9,6 +10,8 @@ use tracing::level_filters::LevelFilter;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub aws: AwsConfig,
+    /// `AWS_LAMBDA_FUNCTION_NAME`; the program's own name unless set.
+    pub function_name: String,
     /// `TABLE_NAME`: the events table.
     pub table_name: String,
     /// `RETURNING_AI_SECRET_ID`: name or ARN of the workflows.
@@ -85,6 +88,7 @@ impl Config {
                 dynamodb_url: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
                 secrets_manager_url: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             },
+            function_name: lookup("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(program_name),
             table_name: required(&lookup, "TABLE_NAME")?,
             returning_ai_secret_id: required(&lookup, "RETURNING_AI_SECRET_ID")?,
             log_level: log_level(lookup("LOG_LEVEL"))?,
@@ -116,6 +120,11 @@ impl ReceiverConfig {
 /// A variable of the process; one that is set to nothing is not set.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn program_name() -> String {
+    let program = env::args_os().next().map(PathBuf::from);
+    program.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())).unwrap_or_default()
 }
 
 fn required(lookup: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<String, ConfigError> {

@@ -19,6 +19,7 @@ use crate::config::{Config, ConfigError, ReceiverConfig};
 use crate::delivery::{Deliverer, Switches};
 use crate::event_store::EventStore;
 use crate::http::{Http, HttpSetupError};
+use crate::metrics::Meter;
 use crate::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::redrive::{self, Counts, Redrive};
 use crate::returning_ai::{ReturningAi, Workflows};
@@ -65,6 +66,7 @@ async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
         signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
         deliverer: parts.deliverer,
         max_body_bytes: receiver_config.max_body_bytes,
+        meter: Meter::new(config.function_name, parts.clock),
         provider: PhantomData,
     });
 
@@ -87,9 +89,14 @@ async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
 async fn serve_redrive(routes: &str) -> Result<(), StartError> {
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
-    let deliverer = Arc::new(Parts::new(&config, routes)?.deliverer);
-    let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| redrive(Arc::clone(&deliverer), event));
-    Runtime::new(redrive).run_concurrent().await.map_err(StartError::Runtime)
+    let parts = Parts::new(&config, routes)?;
+    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock)));
+    let after_ack = AfterAck::default();
+    let layer = after_ack.clone();
+    let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| {
+        redrive(Arc::clone(&redriver), after_ack.clone(), event)
+    });
+    Runtime::new(redrive).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
 /// What receiving and redriving functions have in common.
@@ -137,11 +144,19 @@ async fn answer<P: Provider>(
     Ok(answer)
 }
 
-async fn redrive(deliverer: Arc<Deliverer>, event: LambdaEvent<redrive::Request>) -> Result<Counts, Infallible> {
+async fn redrive(
+    redriver: Arc<(Deliverer, Meter)>,
+    after_ack: AfterAck,
+    event: LambdaEvent<redrive::Request>,
+) -> Result<Counts, Infallible> {
+    let (deliverer, _) = &*redriver;
     deliverer.refresh_pauses().await;
     let left = UnixMillis(event.context.deadline).since(deliverer.clock.now());
     let stops_at = Instant::now() + left.saturating_sub(redrive::STOP_BEFORE_END);
-    Ok(Redrive::new(&deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await)
+    let (counts, measured) = Redrive::new(deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await;
+    let meter = Arc::clone(&redriver);
+    after_ack.leave(&event.context.request_id, async move { meter.1.write(measured) });
+    Ok(counts)
 }
 
 fn exit_code(function: &str, ended: Result<(), StartError>) -> ExitCode {

@@ -117,6 +117,7 @@ fn world(clock: Clock) -> World {
             switches: Switches::default(),
         },
         max_body_bytes: 1000,
+        meter: Meter { to: |_| {}, ..Meter::new("sample".to_owned(), clock) },
         provider: PhantomData,
     };
     World { server, outside, receiver: Arc::new(receiver) }
@@ -159,7 +160,10 @@ impl World {
 
 /// The answer, and the refusal's code or the trouble behind it.
 fn told(receipt: &Receipt) -> (Answer, Option<&str>) {
-    (receipt.answer, receipt.refusal.map(Refusal::code).or(receipt.trouble.as_deref()))
+    (
+        receipt.answer,
+        receipt.refusal.map(Refusal::code).or(receipt.trouble.as_ref().map(|trouble| trouble.text.as_str())),
+    )
 }
 
 #[tokio::test]
