@@ -27,7 +27,7 @@ use crate::routes::{Routes, RoutesError};
 use crate::secrets::CachedSecret;
 use crate::signing_keys::KeySet;
 use crate::verification::Provider;
-use crate::{aws, telemetry};
+use crate::{aws, metrics, telemetry};
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ async fn serve<P: Provider>(routes: &str) -> Result<(), StartError> {
         signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
         deliverer: parts.deliverer,
         max_body_bytes: receiver_config.max_body_bytes,
-        meter: Meter::new(config.function_name, parts.clock),
+        meter: Meter::new(config.function_name, parts.clock, metrics::to_stdout),
         provider: PhantomData,
     });
 
@@ -90,7 +90,7 @@ async fn serve_redrive(routes: &str) -> Result<(), StartError> {
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
     let parts = Parts::new(&config, routes)?;
-    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock)));
+    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock, metrics::to_stdout)));
     let after_ack = AfterAck::default();
     let layer = after_ack.clone();
     let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| {

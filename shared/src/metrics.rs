@@ -133,7 +133,7 @@ pub struct Meter {
     clock: Clock,
     cold: AtomicBool,
     /// Where the lines go.
-    pub to: fn(&str),
+    to: fn(&str),
 }
 
 impl Unit {
@@ -157,14 +157,12 @@ impl Dimension {
 }
 
 impl Meter {
-    /// Of the process that runs as `function_name`: to standard output, whatever `LOG_LEVEL` says.
-    pub fn new(function_name: String, clock: Clock) -> Self {
-        // Nobody is left to be told that standard output is gone.
-        let to = |text: &str| drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    /// Of the process that runs as `function_name`; the lines go `to` where CloudWatch reads them.
+    pub fn new(function_name: String, clock: Clock, to: fn(&str)) -> Self {
         Self { function_name, clock, cold: AtomicBool::new(true), to }
     }
 
-    /// Writes the lines of an invocation.
+    /// Writes the lines of an invocation, whatever `LOG_LEVEL` says.
     pub fn write(&self, measured: Measured) {
         (self.to)(&self.text(measured));
     }
@@ -175,6 +173,12 @@ impl Meter {
         }
         lines::text(&measured, &self.function_name, self.clock.now(), telemetry::invocation().as_ref())
     }
+}
+
+/// Where Lambda takes lines from.
+pub fn to_stdout(text: &str) {
+    // Nobody is left to be told that standard output is gone.
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }
 
 impl Measured {

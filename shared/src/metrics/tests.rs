@@ -338,7 +338,7 @@ fn a_further_code_and_a_further_hundred_durations_take_a_further_line_and_nothin
 
 #[test]
 fn only_the_first_invocation_of_a_process_is_a_cold_start() {
-    let meter = Meter::new("rail".to_owned(), Clock::from_fn(|| RECEIVED_AT));
+    let meter = Meter::new("rail".to_owned(), Clock::from_fn(|| RECEIVED_AT), |_| {});
     let starts = [(); 3].map(|()| meter.text(Measured::default()).contains(r#""ColdStart":1"#));
     assert_eq!(starts, [true, false, false]);
 }

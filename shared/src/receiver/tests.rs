@@ -117,7 +117,7 @@ fn world(clock: Clock) -> World {
             switches: Switches::default(),
         },
         max_body_bytes: 1000,
-        meter: Meter { to: |_| {}, ..Meter::new("sample".to_owned(), clock) },
+        meter: Meter::new("sample".to_owned(), clock, |_| {}),
         provider: PhantomData,
     };
     World { server, outside, receiver: Arc::new(receiver) }
