@@ -16,6 +16,7 @@ mod bridge {
     pub(crate) mod keys_and_forms;
     pub(crate) mod kills;
     pub(crate) mod logs;
+    pub(crate) mod metrics;
     pub(crate) mod redrive;
     pub(crate) mod soak;
     pub(crate) mod unavailable;
