@@ -23,13 +23,13 @@ const ROUTES: &str = include_str!("../../routes.toml");
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1) {
         Some(argument) if argument == put_item::ARGUMENT => put_item::serve(),
-        functions => bench(functions.map(PathBuf::from)),
+        functions => bench(functions.map(PathBuf::from), std::env::args().nth(2).map(PathBuf::from)),
     }
 }
 
 #[tokio::main]
-async fn bench(functions: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
-    let binaries = Binaries::build(functions)?;
+async fn bench(functions: Option<PathBuf>, baseline: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let binaries = Binaries::build(functions, baseline)?;
     let routes = Routes::parse("routes.toml", ROUTES)?;
     let mut workflows: Vec<_> = routes.all().iter().map(|route| route.workflow.clone()).collect();
     workflows.sort_unstable();
