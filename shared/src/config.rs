@@ -222,6 +222,10 @@ mod tests {
         assert_eq!(receiver.max_body_bytes, 1_048_576);
         assert_eq!(config.log_level, LevelFilter::INFO);
         assert_eq!(config.aws.dynamodb_url, None);
+        // This very program's: tests are run as `shared-{hash}`.
+        assert!(config.function_name.starts_with("shared-"), "{}", config.function_name);
+        let (on_lambda, _) = read(&[("AWS_LAMBDA_FUNCTION_NAME", "bridge-prod")]).unwrap();
+        assert_eq!(on_lambda.function_name, "bridge-prod");
     }
 
     #[test]

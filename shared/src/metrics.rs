@@ -1,6 +1,6 @@
 //! What the functions count and measure (`docs/metrics.md`), and who counts it.
 //!
-//! CloudWatch takes the figures from lines on standard output in its embedded metric format ([`Meter::write`]); nothing is
+//! CloudWatch takes the figures from lines on standard output in its embedded metric format ([`Meter::write`]). Nothing is
 //! sent anywhere, and nothing is formatted before the provider has its answer.
 
 use std::borrow::Cow;
@@ -90,23 +90,30 @@ table! {
     REFUSED: "Refused", Count, Receivers, BY_CODE, "of these, answered 400, 401, 404, 405 or 413";
     UNAVAILABLE: "Unavailable", Count, Receivers, BY_CODE, "of these, answered 503: the provider has to send again";
     DUPLICATE: "Duplicate", Count, Receivers, None, "of these, events that were recorded before";
-    CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None, "of the duplicates, those with another body than the first";
+    CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None,
+        "of the duplicates, those with another body than the first";
     IGNORED: "Ignored", Count, Receivers, None, "of these, new events that no route wants";
-    UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None, "new events whose type no route's `events` names, or whose envelope does not read";
-    ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None, "acknowledged events that only the secret's previous version verifies";
+    UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None,
+        "new events whose type no route's `events` names, or whose envelope does not read";
+    ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None,
+        "acknowledged events that only the secret's previous version verifies";
     VERIFIED: "Verified", Count, Receivers, BY_FORM, "deliveries whose signature fits";
     ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, "from the event's arrival in the function to the answer";
     COLD_START: "ColdStart", Count, All, None, "invocations that were the first of their process";
     DELIVERED: "Delivered", Count, All, None, "deliveries to a route's destination that succeeded and were settled so";
-    SKIPPED: "Skipped", Count, All, None, "deliveries that were left out because the route's `once_per` was used by another event";
-    DEAD: "Dead", Count, All, None, "deliveries given up for good, and events dead on arrival because their envelope does not read";
+    SKIPPED: "Skipped", Count, All, None,
+        "deliveries that were left out because the route's `once_per` was used by another event";
+    DEAD: "Dead", Count, All, None,
+        "deliveries given up for good, and events dead on arrival because their envelope does not read";
     FAILED: "Failed", Count, All, BY_CODE, "attempts at a route that failed, whether another one follows or not";
     DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, "one attempt at an event, over all its routes";
     AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, "from receipt to delivered, for each route";
-    PENDING_EVENTS: "PendingEvents", Count, Redrive, None, "events with a delivery still to be made, as the run found them";
+    PENDING_EVENTS: "PendingEvents", Count, Redrive, None,
+        "events with a delivery still to be made, as the run found them";
     OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, "time since the receipt of the oldest of these";
     DEAD_EVENTS: "DeadEvents", Count, Redrive, None, "events that need a person, as the run found them";
-    REDRIVE_INCOMPLETE: "RedriveIncomplete", Count, Redrive, None, "runs that left due events: time ran out, or the table did not do what was asked";
+    REDRIVE_INCOMPLETE: "RedriveIncomplete", Count, Redrive, None,
+        "runs that left due events: time ran out, or the table did not do what was asked";
 }
 
 /// What one invocation counted and measured.

@@ -163,6 +163,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Some(Attempted::Made { settled: Ok(Settled::Superseded), .. }) => Some("superseded"),
         Some(Attempted::Made { settled: Err(_), .. }) => Some("not_settled"),
     };
+    let trouble = receipt.trouble.as_ref().map(|trouble| trouble.text.as_str());
     macro_rules! line {
         ($level:ident, $message:expr) => {
             tracing::$level!(
@@ -175,7 +176,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
                 previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
                 conflicting = receipt.conflicting.then_some(true),
                 state = after.map(|event| event.state.name()),
-                error = after.and_then(|event| event.last_error.as_deref()).or(receipt.trouble.as_ref().map(|trouble| trouble.text.as_str())),
+                error = after.and_then(|event| event.last_error.as_deref()).or(trouble),
                 settled,
                 latency_ms = receipt.ack.as_micros() as f64 / 1000.0,
                 delivery_ms = after.and_then(|event| event.history.last()).map(|attempt| attempt.ms),
