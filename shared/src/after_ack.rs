@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use lambda_runtime::LambdaInvocation;
 use tower::{Layer, Service};
 
-use crate::telemetry;
+use crate::telemetry::InvocationIds;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -70,9 +70,9 @@ where
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let request_id = invocation.context.request_id.clone();
         let after_ack = self.after_ack.clone();
-        let context = invocation.context.clone();
+        let ids = InvocationIds::of(&invocation.context);
         let answered = self.inner.call(invocation);
-        Box::pin(telemetry::of_invocation(&context, async move {
+        Box::pin(ids.with(async move {
             let posted = answered.await;
             // Also when posting failed: the event is recorded, so it is ours to deliver.
             if let Some(work) = after_ack.take(&request_id) {

@@ -29,8 +29,12 @@ pub struct Metric {
     /// What it is told apart by, besides the sum for the function.
     pub dimension: Option<Dimension>,
     pub meaning: &'static str,
-    sealed: (),
+    sealed: Sealed,
 }
+
+/// Only in this module.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Sealed;
 
 /// CloudWatch's units, as far as they are used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,7 +77,7 @@ macro_rules! table {
                 by: By::$by,
                 dimension: $dimension,
                 meaning: $meaning,
-                sealed: (),
+                sealed: Sealed,
             };
         )*
 
@@ -172,6 +176,13 @@ impl Meter {
     /// Writes the lines of an invocation, whatever `LOG_LEVEL` says.
     pub fn write(&self, measured: Measured) {
         (self.to)(&self.text(measured));
+    }
+
+    /// The same, in one go with the line that `log` logs.
+    pub fn write_behind(&self, log: impl FnOnce(), measured: Measured) {
+        if let Some(unwritten) = telemetry::in_one_go(self.text(measured), log) {
+            (self.to)(&unwritten);
+        }
     }
 
     fn text(&self, mut measured: Measured) -> String {

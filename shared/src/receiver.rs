@@ -159,10 +159,10 @@ impl<P: Provider> Receiver<P> {
             }
             _ => None,
         };
-        telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref());
         let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
         let type_is_known = event_type.is_some_and(|event_type| self.deliverer.routes.names(P::NAME, event_type));
-        self.meter.write(Measured::of_delivery(&receipt, attempted.as_ref(), type_is_known));
+        let measured = Measured::of_delivery(&receipt, attempted.as_ref(), type_is_known);
+        self.meter.write_behind(|| telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref()), measured);
         if receipt.event.is_some() {
             join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
         }

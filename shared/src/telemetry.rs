@@ -1,5 +1,6 @@
 //! Logging: JSON lines on standard output, one for each delivery (`docs/logging.md`).
 
+use std::cell::Cell;
 use std::fmt::{self, Debug, Write};
 
 use lambda_runtime::Context;
@@ -43,10 +44,16 @@ tokio::task_local! {
     static INVOCATION: InvocationIds;
 }
 
-/// Runs the work of an invocation, so that its lines bear its ids.
-pub fn of_invocation<F: Future>(context: &Context, work: F) -> impl Future<Output = F::Output> + use<F> {
-    let trace_id = context.xray_trace_id.as_deref().and_then(trace_root).map(str::to_owned);
-    INVOCATION.scope(InvocationIds { request_id: context.request_id.clone(), trace_id }, work)
+thread_local! {
+    static BEHIND: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Writes `lines` behind the line that `log` logs, in one go: a write costs more than the text of it. Returns them when the
+/// level leaves that line out.
+pub fn in_one_go(lines: String, log: impl FnOnce()) -> Option<String> {
+    BEHIND.set(lines);
+    log();
+    Some(BEHIND.take()).filter(|unwritten| !unwritten.is_empty())
 }
 
 /// The invocation whose work asks; `None` outside of any.
@@ -55,6 +62,16 @@ pub fn invocation() -> Option<InvocationIds> {
 }
 
 impl InvocationIds {
+    pub fn of(context: &Context) -> Self {
+        let trace_id = context.xray_trace_id.as_deref().and_then(trace_root).map(str::to_owned);
+        Self { request_id: context.request_id.clone(), trace_id }
+    }
+
+    /// Runs the work of this invocation, so that its lines bear the ids.
+    pub fn with<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        INVOCATION.scope(self, work)
+    }
+
     /// As members of a JSON object that has others before them.
     pub fn write_members(&self, out: &mut String) {
         out.push_str(r#","requestId":"#);
@@ -89,6 +106,7 @@ where
         let _ = INVOCATION.try_with(|ids| ids.write_members(&mut line));
         event.record(&mut Members(&mut line));
         line.push_str("}\n");
+        line.push_str(&BEHIND.take());
         writer.write_str(&line)
     }
 }

@@ -29,13 +29,18 @@ impl MakeWriter<'_> for Kept {
     }
 }
 
+/// What `log` writes while lines of `level` are.
+fn written(level: LevelFilter, log: impl FnOnce()) -> String {
+    let kept = Kept::default();
+    let lines = tracing_subscriber::fmt().event_format(LambdaJson).with_max_level(level).with_writer(kept.clone());
+    tracing::subscriber::with_default(lines.finish(), log);
+    String::from_utf8(kept.0.lock().unwrap().clone()).unwrap()
+}
+
 /// The one line that `log` writes, without its timestamp.
 #[track_caller]
 fn line(log: impl FnOnce()) -> Json {
-    let kept = Kept::default();
-    let lines = tracing_subscriber::fmt().event_format(LambdaJson).with_writer(kept.clone()).finish();
-    tracing::subscriber::with_default(lines, log);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let text = written(LevelFilter::INFO, log);
     assert_eq!(text.matches('\n').count(), 1, "{text}");
     let mut line: Json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
     let timestamp = line.as_object_mut().unwrap().remove("timestamp").unwrap();
@@ -76,8 +81,9 @@ fn a_line_has_lambda_s_names_and_is_json_whatever_is_in_its_fields() {
 #[tokio::test]
 async fn the_lines_of_an_invocation_bear_its_ids_and_no_other_s() {
     let trace = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1;Note=anything";
-    let one = of_invocation(&context("one", Some(trace)), async { line(|| tracing::info!("a sentence")) });
-    let other = of_invocation(&context("other", None), async { line(|| tracing::info!("a sentence")) });
+    let logging = async || line(|| tracing::info!("a sentence"));
+    let one = InvocationIds::of(&context("one", Some(trace))).with(logging());
+    let other = InvocationIds::of(&context("other", None)).with(logging());
     let (one, other) = futures_util::future::join(one, other).await;
     let expected = json!({
         "level": "INFO", "message": "a sentence",
@@ -86,6 +92,18 @@ async fn the_lines_of_an_invocation_bear_its_ids_and_no_other_s() {
     assert_eq!(one, expected);
     assert_eq!(other, json!({ "level": "INFO", "message": "a sentence", "requestId": "other" }));
     assert_eq!(line(|| tracing::info!("a sentence")), json!({ "level": "INFO", "message": "a sentence" }));
+}
+
+#[test]
+fn what_goes_behind_a_line_is_written_with_it_or_given_back() {
+    let log = || tracing::info!("a sentence");
+    let mut unwritten = None;
+    let both = written(LevelFilter::INFO, || unwritten = in_one_go("behind\n".to_owned(), log));
+    assert!(both.ends_with("}\nbehind\n") && both.starts_with('{'), "{both}");
+    assert_eq!(unwritten, None);
+    let none = written(LevelFilter::ERROR, || unwritten = in_one_go("behind\n".to_owned(), log));
+    assert_eq!((none.as_str(), unwritten.as_deref()), ("", Some("behind\n")));
+    assert_eq!(written(LevelFilter::INFO, log).matches('\n').count(), 1, "nothing is left for the next line");
 }
 
 #[test]
