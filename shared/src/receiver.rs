@@ -262,7 +262,8 @@ impl<P: Provider> Receiver<P> {
 }
 
 impl Receipt {
-    fn of(answer: Answer) -> Self {
+    /// With this answer and nothing else to say.
+    pub(crate) fn of(answer: Answer) -> Self {
         Self {
             answer,
             refusal: None,

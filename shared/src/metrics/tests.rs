@@ -14,16 +14,7 @@ const RECEIVED_AT: UnixMillis = UnixMillis(1_738_784_271_042);
 
 /// A receipt of this answer, and what came to it.
 fn receipt(answer: Answer) -> Receipt {
-    Receipt {
-        answer,
-        refusal: None,
-        event: None,
-        signed_form: None,
-        key_version: None,
-        conflicting: false,
-        trouble: None,
-        ack: Duration::from_micros(3_100),
-    }
+    Receipt { ack: Duration::from_micros(3_100), ..Receipt::of(answer) }
 }
 
 /// A verified event that `routes` want.
