@@ -21,13 +21,13 @@ use crate::measure::measure;
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1) {
         Some(argument) if argument == put_item::ARGUMENT => put_item::serve(),
-        functions => bench(functions.map(PathBuf::from)),
+        functions => bench(functions.map(PathBuf::from), std::env::args().nth(2).map(PathBuf::from)),
     }
 }
 
 #[tokio::main]
-async fn bench(functions: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
-    let binaries = Binaries::build(functions)?;
+async fn bench(functions: Option<PathBuf>, baseline: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
+    let binaries = Binaries::build(functions, baseline)?;
     let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS)?;
     let stack =
         Stack::start(StackOptions { workflows: routes.workflows(), ..StackOptions::new(binaries.functions.clone()) })

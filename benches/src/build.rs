@@ -11,6 +11,8 @@ pub(crate) struct Binaries {
     pub(crate) naive: PathBuf,
     /// The folder with the bridge's own.
     pub(crate) functions: PathBuf,
+    /// The folder with an earlier build of them, to be measured beside them.
+    pub(crate) baseline: Option<PathBuf>,
 }
 
 /// A workspace of its own.
@@ -18,7 +20,7 @@ const NAIVE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/naive");
 
 impl Binaries {
     /// Builds what is compared; the bridge's own functions only when no folder with them is given.
-    pub(crate) fn build(functions: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn build(functions: Option<PathBuf>, baseline: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
         let functions = match functions {
             Some(folder) => folder,
             None => build_functions(Profile::Release)?,
@@ -26,11 +28,15 @@ impl Binaries {
         // Inside cargo's target folder, wherever that is: this program is in `release` there.
         let program = std::env::current_exe()?;
         let target = program.ancestors().nth(2).ok_or("this program is not where cargo puts it")?.join("naive");
-        Ok(Self { hello: build("hello", &target)?, naive: build("naive", &target)?, functions })
+        Ok(Self { hello: build("hello", &target)?, naive: build("naive", &target)?, functions, baseline })
     }
 
     pub(crate) fn rail(&self) -> PathBuf {
         self.functions.join("rail")
+    }
+
+    pub(crate) fn earlier_rail(&self) -> Option<PathBuf> {
+        Some(self.baseline.as_ref()?.join("rail"))
     }
 }
 

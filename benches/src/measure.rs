@@ -1,7 +1,7 @@
 //! The measuring: all take turns, so that what else the machine does strikes them alike.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub(crate) struct Figures {
     pub(crate) rail: Function,
     /// `rail` with events that it goes on to deliver after the ack.
     pub(crate) delivering: Warm,
+    /// An earlier build of `rail`, with both kinds of events.
+    pub(crate) earlier: Option<(Function, Warm)>,
     pub(crate) put_item: Samples,
     pub(crate) put_item_cpu: Duration,
 }
@@ -63,11 +65,19 @@ pub(crate) struct Samples(Vec<Duration>);
 pub(crate) async fn measure(stack: &Stack, binaries: &Binaries) -> Result<Figures> {
     let mut events = Events::default();
     let spec = stack.function_spec("rail");
+    let delivering = |binary: PathBuf| {
+        let spec = FunctionSpec { binary, max_processes: 1, freeze: false, ..spec.clone() };
+        Warm::start(&spec, Fate::Delivered)
+    };
     let mut figures = Figures {
         hello: Function::new(&spec, &binaries.hello)?,
         naive: Function::new(&spec, &binaries.naive)?,
         rail: Function::new(&spec, &binaries.rail())?,
-        delivering: Warm::start(&FunctionSpec { freeze: false, ..spec.clone() }, Fate::Delivered)?,
+        delivering: delivering(binaries.rail())?,
+        earlier: match binaries.earlier_rail() {
+            Some(binary) => Some((Function::new(&spec, &binary)?, delivering(binary)?)),
+            None => None,
+        },
         put_item: Samples::default(),
         put_item_cpu: Duration::ZERO,
     };
@@ -89,7 +99,9 @@ pub(crate) async fn measure(stack: &Stack, binaries: &Binaries) -> Result<Figure
             function.warm.turn(&mut events).await?;
             function.frozen.turn(&mut events).await?;
         }
-        figures.delivering.turn(&mut events).await?;
+        for delivering in figures.delivering() {
+            delivering.turn(&mut events).await?;
+        }
         let cpu_before = put_item.cpu()?;
         for _ in 0..EVENTS_PER_TURN {
             figures.put_item.0.push(put_item.put()?);
@@ -97,7 +109,7 @@ pub(crate) async fn measure(stack: &Stack, binaries: &Binaries) -> Result<Figure
         figures.put_item_cpu += put_item.cpu()? - cpu_before;
     }
 
-    let sent = TURNS_NOT_COUNTED * EVENTS_PER_TURN + WARM_EVENTS;
+    let sent = (TURNS_NOT_COUNTED * EVENTS_PER_TURN + WARM_EVENTS) * figures.delivering().count();
     let (delivered, violations) = (stack.returning_ai.all_messages().len(), stack.returning_ai.violations());
     if delivered != sent || !violations.is_empty() {
         return Err(
@@ -108,8 +120,14 @@ pub(crate) async fn measure(stack: &Stack, binaries: &Binaries) -> Result<Figure
 }
 
 impl Figures {
-    fn functions(&mut self) -> [&mut Function; 3] {
-        [&mut self.hello, &mut self.naive, &mut self.rail]
+    fn functions(&mut self) -> impl Iterator<Item = &mut Function> {
+        let earlier = self.earlier.as_mut().map(|(function, _)| function);
+        [&mut self.hello, &mut self.naive, &mut self.rail].into_iter().chain(earlier)
+    }
+
+    fn delivering(&mut self) -> impl Iterator<Item = &mut Warm> {
+        let earlier = self.earlier.as_mut().map(|(_, delivering)| delivering);
+        [&mut self.delivering].into_iter().chain(earlier)
     }
 
     fn forget_warm_up(&mut self) {
@@ -117,7 +135,7 @@ impl Figures {
             function.warm.forget();
             function.frozen.forget();
         }
-        self.delivering.forget();
+        self.delivering().for_each(Warm::forget);
         self.put_item = Samples::default();
         self.put_item_cpu = Duration::ZERO;
     }

@@ -16,8 +16,34 @@ impl Display for Report {
         )?;
         measured(f, figures)?;
         writeln!(f)?;
-        goals(f, figures)
+        goals(f, figures)?;
+        match &figures.earlier {
+            Some((earlier, delivering)) => against_earlier(f, figures, earlier, delivering),
+            None => Ok(()),
+        }
     }
+}
+
+/// What has changed since an earlier build.
+fn against_earlier(f: &mut Formatter<'_>, figures: &Figures, earlier: &Function, delivering: &Warm) -> fmt::Result {
+    let Figures { rail, delivering: now_delivering, .. } = figures;
+    let per_event = |of_all: Duration| of_all / u32::try_from(WARM_EVENTS).unwrap_or(u32::MAX);
+    let rows = [
+        ("spawn to first `next`, p50", earlier.to_next.median(), rail.to_next.median()),
+        ("warm ack p50, ack only", earlier.warm.acks.median(), rail.warm.acks.median()),
+        ("warm ack p50, with delivery", delivering.acks.median(), now_delivering.acks.median()),
+        ("CPU per event, ack only", per_event(earlier.warm.cpu), per_event(rail.warm.cpu)),
+        ("CPU per event, with delivery", per_event(delivering.cpu), per_event(now_delivering.cpu)),
+    ];
+    writeln!(f, "\n| | earlier | now | ratio |")?;
+    writeln!(f, "|---|---|---|---|")?;
+    for (name, earlier, now) in rows {
+        let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
+        let ratio = micros(now) / micros(earlier);
+        writeln!(f, "| {name} | {:.0} µs | {:.0} µs | {ratio:.3} |", micros(earlier), micros(now))?;
+    }
+    let (before, now) = (earlier.binary_bytes as f64, rail.binary_bytes as f64);
+    writeln!(f, "| stripped binary | {:.2} MB | {:.2} MB | {:.3} |", before / 1e6, now / 1e6, now / before)
 }
 
 fn measured(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use lambda_runtime::LambdaInvocation;
 use tower::{Layer, Service};
 
+use crate::telemetry::InvocationIds;
+
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The work that waits for its invocation's answer to be posted, by request id: invocations may run side by side.
@@ -68,15 +70,16 @@ where
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let request_id = invocation.context.request_id.clone();
         let after_ack = self.after_ack.clone();
+        let ids = InvocationIds::of(&invocation.context);
         let answered = self.inner.call(invocation);
-        Box::pin(async move {
+        Box::pin(ids.with(async move {
             let posted = answered.await;
             // Also when posting failed: the event is recorded, so it is ours to deliver.
             if let Some(work) = after_ack.take(&request_id) {
                 work.await;
             }
             posted
-        })
+        }))
     }
 }
 

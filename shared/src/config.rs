@@ -1,6 +1,7 @@
 //! The only reader of the environment: what a function is told when it starts.
 
 use std::env;
+use std::path::PathBuf;
 
 use aws_credential_types::Credentials;
 use tracing::level_filters::LevelFilter;
@@ -9,6 +10,8 @@ use tracing::level_filters::LevelFilter;
 #[derive(Clone, Debug)]
 pub struct Config {
     pub aws: AwsConfig,
+    /// `AWS_LAMBDA_FUNCTION_NAME`; the program's own name unless set.
+    pub function_name: String,
     /// `TABLE_NAME`: the events table.
     pub table_name: String,
     /// `RETURNING_AI_SECRET_ID`: name or ARN of the workflows.
@@ -87,6 +90,7 @@ impl Config {
                 dynamodb_url: endpoint("AWS_ENDPOINT_URL_DYNAMODB"),
                 secrets_manager_url: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
             },
+            function_name: lookup("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(program_name),
             table_name: required(&lookup, "TABLE_NAME")?,
             returning_ai_secret_id: required(&lookup, "RETURNING_AI_SECRET_ID")?,
             customers_table_name: lookup("CUSTOMERS_TABLE_NAME"),
@@ -124,6 +128,11 @@ pub fn provider_api_secret_id(variable_name: &'static str) -> Option<String> {
 /// A variable of the process; one that is set to nothing is not set.
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn program_name() -> String {
+    let program = env::args_os().next().map(PathBuf::from);
+    program.and_then(|path| Some(path.file_name()?.to_str()?.to_owned())).unwrap_or_default()
 }
 
 fn required(lookup: impl Fn(&str) -> Option<String>, name: &'static str) -> Result<String, ConfigError> {
@@ -221,6 +230,10 @@ mod tests {
         assert_eq!(receiver.max_body_bytes, 1_048_576);
         assert_eq!(config.log_level, LevelFilter::INFO);
         assert_eq!(config.aws.dynamodb_url, None);
+        // This very program's: tests are run as `shared-{hash}`.
+        assert!(config.function_name.starts_with("shared-"), "{}", config.function_name);
+        let (on_lambda, _) = read(&[("AWS_LAMBDA_FUNCTION_NAME", "bridge-prod")]).unwrap();
+        assert_eq!(on_lambda.function_name, "bridge-prod");
     }
 
     #[test]

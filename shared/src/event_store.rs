@@ -11,10 +11,11 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
@@ -81,6 +82,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Stable once shipped.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "table_unavailable",
+            Self::Unreadable { .. } => "item_unreadable",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+
     /// Whether DynamoDB is too busy at the moment, or slow, or has an error of its own: the same call may do after a wait.
     pub fn is_busy(&self) -> bool {
         let Self::Unavailable { reason, .. } = self else {
@@ -236,6 +246,36 @@ impl EventStore {
         let output = self.query_due(due, now, after.and_then(|page| page.next.clone())).await?;
         let pks = output.items().iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect();
         Ok(DuePage { pks, next: output.last_evaluated_key })
+    }
+
+    /// How many events are under one hash key of the index, due or not, and whether there are more than were counted.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn count(&self, due: &str, at_most: u32) -> Result<(u64, bool), StoreError> {
+        let asked = self.part(due).select(Select::Count).limit(i32::try_from(at_most).unwrap_or(i32::MAX));
+        let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
+        Ok((u64::try_from(output.count()).unwrap_or_default(), output.last_evaluated_key.is_some()))
+    }
+
+    /// The keys at one end of a hash key of the index: those with the soonest next attempt, or with the latest.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn end_of(&self, due: &str, soonest: bool, at_most: u32) -> Result<Vec<String>, StoreError> {
+        let asked = self.part(due).scan_index_forward(soonest).limit(i32::try_from(at_most).unwrap_or(i32::MAX));
+        let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
+        Ok(output.items().iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
+    }
+
+    /// All that is under one hash key of the index.
+    fn part(&self, due: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE_INDEX)
+            .key_condition_expression("due = :due")
+            .expression_attribute_values(":due", string(due))
     }
 
     /// Takes an event over: writes `after`, provided that the item is still as `before` was read.

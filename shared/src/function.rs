@@ -20,6 +20,7 @@ use crate::customers::Customers;
 use crate::delivery::{Deliverer, Switches};
 use crate::event_store::EventStore;
 use crate::http::{Http, HttpSetupError};
+use crate::metrics::Meter;
 use crate::provider_api::{ApiAccount, ApiClient, ProviderApi};
 use crate::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::redrive::{self, Counts, Redrive};
@@ -29,7 +30,7 @@ use crate::routes::{Routes, RoutesError};
 use crate::secrets::CachedSecret;
 use crate::signing_keys::KeySet;
 use crate::verification::Provider;
-use crate::{aws, telemetry};
+use crate::{aws, metrics, telemetry};
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +70,7 @@ async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), St
         signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
         deliverer: parts.deliverer,
         max_body_bytes: receiver_config.max_body_bytes,
+        meter: Meter::new(config.function_name, parts.clock, metrics::to_stdout),
         provider: PhantomData,
     });
 
@@ -91,9 +93,14 @@ async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), St
 async fn serve_redrive(routes: &str, apis: &[ProviderApi]) -> Result<(), StartError> {
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
-    let deliverer = Arc::new(Parts::new(&config, routes, apis)?.deliverer);
-    let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| redrive(Arc::clone(&deliverer), event));
-    Runtime::new(redrive).run_concurrent().await.map_err(StartError::Runtime)
+    let parts = Parts::new(&config, routes, apis)?;
+    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock, metrics::to_stdout)));
+    let after_ack = AfterAck::default();
+    let layer = after_ack.clone();
+    let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| {
+        redrive(Arc::clone(&redriver), after_ack.clone(), event)
+    });
+    Runtime::new(redrive).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
 /// What receiving and redriving functions have in common.
@@ -153,11 +160,19 @@ async fn answer<P: Provider>(
     Ok(answer)
 }
 
-async fn redrive(deliverer: Arc<Deliverer>, event: LambdaEvent<redrive::Request>) -> Result<Counts, Infallible> {
+async fn redrive(
+    redriver: Arc<(Deliverer, Meter)>,
+    after_ack: AfterAck,
+    event: LambdaEvent<redrive::Request>,
+) -> Result<Counts, Infallible> {
+    let (deliverer, _) = &*redriver;
     deliverer.refresh_pauses().await;
     let left = UnixMillis(event.context.deadline).since(deliverer.clock.now());
     let stops_at = Instant::now() + left.saturating_sub(redrive::STOP_BEFORE_END);
-    Ok(Redrive::new(&deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await)
+    let (counts, measured) = Redrive::new(deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await;
+    let meter = Arc::clone(&redriver);
+    after_ack.leave(&event.context.request_id, async move { meter.1.write(measured) });
+    Ok(counts)
 }
 
 fn exit_code(function: &str, ended: Result<(), StartError>) -> ExitCode {

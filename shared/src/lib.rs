@@ -9,8 +9,9 @@
 //! | which routes want it | [`routes`] |
 //! | the durable record and its states | [`event`], [`event_store`] |
 //! | the answer, and what goes on after it | [`receiver`], [`after_ack`] |
-//! | what waits, and who tries again | [`pauses`], [`redrive`] |
 //! | whose customer a provider's id is | [`customers`] |
+//! | what waits, and who tries again | [`pauses`], [`redrive`], [`backlog`] |
+//! | what is told of all this | [`telemetry`], [`metrics`] |
 //! | the message and its way to Returning.AI | [`message`], [`delivery`], [`retry_plan`], [`returning_ai`] |
 //!
 //! Each outside system has one door: DynamoDB is [`event_store`] and [`customers`], a table each, Secrets Manager is
@@ -20,6 +21,7 @@
 pub mod after_ack;
 pub mod api_gateway;
 pub mod aws;
+pub mod backlog;
 pub mod clock;
 pub mod config;
 pub mod customers;
@@ -30,6 +32,7 @@ pub mod function;
 pub mod http;
 pub mod json;
 pub mod message;
+pub mod metrics;
 pub mod pauses;
 pub mod provider_api;
 pub mod receiver;

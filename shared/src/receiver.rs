@@ -14,6 +14,7 @@ use crate::config::kill_point;
 use crate::delivery::Deliverer;
 use crate::event::{EventRecord, EventState};
 use crate::event_store::{Recorded, StoreError};
+use crate::metrics::{Measured, Meter};
 use crate::secrets::SecretError;
 use crate::signing_keys::{KeySet, KeyVersion, SigningKeys};
 use crate::telemetry;
@@ -25,6 +26,7 @@ pub struct Receiver<P> {
     pub signing_keys: SigningKeys,
     pub deliverer: Deliverer,
     pub max_body_bytes: usize,
+    pub meter: Meter,
     pub provider: PhantomData<P>,
 }
 
@@ -63,8 +65,16 @@ pub struct Receipt {
     /// The same id came with another body.
     pub conflicting: bool,
     /// Why the answer is `Unavailable` or `TooLarge`.
-    pub trouble: Option<String>,
+    pub trouble: Option<Trouble>,
     pub ack: Duration,
+}
+
+/// What was wrong on our side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trouble {
+    /// Stable once shipped.
+    pub code: &'static str,
+    pub text: String,
 }
 
 /// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the way there and
@@ -99,6 +109,11 @@ impl Answer {
         }
     }
 
+    /// The provider need not send it again.
+    pub fn is_acknowledgement(self) -> bool {
+        matches!(self, Self::Accepted | Self::Duplicate | Self::Ignored)
+    }
+
     /// One fixed body per answer: nobody outside learns why.
     pub fn to_http(self) -> HttpResponse {
         let mut headers = HashMap::from([("content-type", "application/json")]);
@@ -126,7 +141,7 @@ impl<P: Provider> Receiver<P> {
     /// Decides on the answer, in time; an acknowledged event is recorded by then.
     pub async fn receive(&self, request: HttpRequest, invocation: &Invocation) -> Receipt {
         let began = Instant::now();
-        let late = || Receipt::unavailable("the answer was due".to_owned());
+        let late = || Receipt::unavailable("answer_due", "the answer was due".to_owned());
         let mut receipt = timeout_at(invocation.answer_by, self.decide(request, &invocation.request_id))
             .await
             .unwrap_or_else(|_| late());
@@ -134,7 +149,8 @@ impl<P: Provider> Receiver<P> {
         receipt
     }
 
-    /// What goes on after the answer: the first attempt to deliver, the log line, and secrets that will soon be old.
+    /// What goes on after the answer: the first attempt to deliver, the log line and the metrics, and secrets that
+    /// will soon be old.
     pub async fn after_ack(self: Arc<Self>, receipt: Receipt, invocation: Invocation) {
         kill_point("acknowledged");
         let attempted = match &receipt.event {
@@ -143,7 +159,10 @@ impl<P: Provider> Receiver<P> {
             }
             _ => None,
         };
-        telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref(), &invocation.request_id);
+        let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
+        let type_is_known = event_type.is_some_and(|event_type| self.deliverer.routes.names(P::NAME, event_type));
+        let measured = Measured::of_delivery(&receipt, attempted.as_ref(), type_is_known);
+        self.meter.write_behind(|| telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref()), measured);
         if receipt.event.is_some() {
             join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
         }
@@ -170,7 +189,7 @@ impl<P: Provider> Receiver<P> {
         match self.verify(delivery, now).await {
             Ok(verified) => self.record(&verified, now, request_id).await,
             Err(Unverified::Refused(refusal)) => Receipt::refused(refusal),
-            Err(Unverified::NoKeys(error)) => Receipt::unavailable(error.to_string()),
+            Err(Unverified::NoKeys(error)) => Receipt::unavailable(error.code(), error.to_string()),
         }
     }
 
@@ -228,9 +247,10 @@ impl<P: Provider> Receiver<P> {
                 Receipt { conflicting: !same_body, ..Receipt::of(Answer::Duplicate) }
             }
             Err(error @ StoreError::TooLarge { .. }) => {
-                Receipt { trouble: Some(error.to_string()), ..Receipt::of(Answer::TooLarge) }
+                let trouble = Trouble { code: error.code(), text: error.to_string() };
+                Receipt { trouble: Some(trouble), ..Receipt::of(Answer::TooLarge) }
             }
-            Err(error) => Receipt::unavailable(error.to_string()),
+            Err(error) => Receipt::unavailable(error.code(), error.to_string()),
         };
         Receipt {
             event: Some(event),
@@ -242,7 +262,8 @@ impl<P: Provider> Receiver<P> {
 }
 
 impl Receipt {
-    fn of(answer: Answer) -> Self {
+    /// With this answer and nothing else to say.
+    pub(crate) fn of(answer: Answer) -> Self {
         Self {
             answer,
             refusal: None,
@@ -263,8 +284,8 @@ impl Receipt {
         Self { refusal: Some(refusal), ..Self::of(answer) }
     }
 
-    fn unavailable(trouble: String) -> Self {
-        Self { trouble: Some(trouble), ..Self::of(Answer::Unavailable) }
+    fn unavailable(code: &'static str, text: String) -> Self {
+        Self { trouble: Some(Trouble { code, text }), ..Self::of(Answer::Unavailable) }
     }
 }
 

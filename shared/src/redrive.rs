@@ -10,11 +10,13 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::backlog::Backlog;
 use crate::config::kill_point;
 use crate::delivery::{Attempted, Deliverer};
 use crate::event::{AttemptBy, EventRecord, EventState, SHARDS, shard_name};
 use crate::event_store::{DuePage, Settled, StoreError, TakenOver};
 use crate::json::Document;
+use crate::metrics::Measured;
 use crate::pauses::Pauses;
 use crate::routes::Destination;
 
@@ -57,6 +59,7 @@ pub struct Redrive<'d> {
     breaker: Breaker,
     in_time: AtomicBool,
     counts: Mutex<Counts>,
+    measured: Mutex<Measured>,
 }
 
 /// Events that are worked on at a time: enough to fill a second with calls of 10 ms, few enough for 128 MB.
@@ -90,18 +93,26 @@ impl<'d> Redrive<'d> {
     pub fn new(deliverer: &'d Deliverer, pauses: &'d Pauses, stops_at: Instant) -> Self {
         let destinations = deliverer.routes.destinations().into_iter().cloned();
         let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
-        let counts = Mutex::default();
-        Self { deliverer, stops_at, pauses, breaker, in_time: AtomicBool::new(true), counts }
+        let (counts, measured) = Default::default();
+        Self { deliverer, stops_at, pauses, breaker, in_time: AtomicBool::new(true), counts, measured }
     }
 
-    /// Does what was asked, as far as time allows.
-    pub async fn run(self, request: &Request) -> Counts {
+    /// Does what was asked, as far as time allows. Looks at the backlog first, unless it was asked for single events.
+    pub async fn run(self, request: &Request) -> (Counts, Measured) {
+        let mut backlog = None;
         match &request.keys {
             Some(keys) => self.all(keys, AttemptBy::Manual).await,
-            None => self.shards(request.shards.as_deref()).await,
+            None => {
+                let store = &self.deliverer.store;
+                backlog = Backlog::measure(store, self.deliverer.clock.now(), self.stops_at).await;
+                self.shards(request.shards.as_deref()).await;
+            }
         }
         let counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Counts { complete: self.in_time.into_inner(), ..counts }
+        let counts = Counts { complete: self.in_time.into_inner(), ..counts };
+        let mut measured = self.measured.into_inner().unwrap_or_else(PoisonError::into_inner);
+        measured.run(backlog.as_ref(), &counts);
+        (counts, measured)
     }
 
     async fn shards(&self, wanted: Option<&[u8]>) {
@@ -188,6 +199,10 @@ impl<'d> Redrive<'d> {
             Attempted::Made { after, settled } => {
                 self.note(&after, &routes);
                 log_attempt(&after, by);
+                let written = matches!(settled, Ok(Settled::Written));
+                let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+                measured.attempt(&ours, &after, |route| routes.contains(&route), written);
+                drop(measured);
                 Ok(match (settled?, after.state) {
                     (Settled::Superseded, _) => Became::Lost,
                     (Settled::Written, EventState::Pending) => Became::Retried,

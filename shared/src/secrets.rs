@@ -37,6 +37,16 @@ pub enum SecretError {
     Malformed { id: String, problem: Problem },
 }
 
+impl SecretError {
+    /// Stable once shipped.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable { .. } => "secret_unreachable",
+            Self::Malformed { .. } => "secret_malformed",
+        }
+    }
+}
+
 /// What is wrong inside a secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: {expected} expected")]

@@ -20,6 +20,7 @@ mod bridge {
     pub(crate) mod keys_and_forms;
     pub(crate) mod kills;
     pub(crate) mod logs;
+    pub(crate) mod metrics;
     pub(crate) mod redrive;
     pub(crate) mod soak;
     pub(crate) mod template;

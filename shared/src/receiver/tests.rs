@@ -119,6 +119,7 @@ fn world(clock: Clock) -> World {
             switches: Switches::default(),
         },
         max_body_bytes: 1000,
+        meter: Meter::new("sample".to_owned(), clock, |_| {}),
         provider: PhantomData,
     };
     World { server, outside, receiver: Arc::new(receiver) }
@@ -161,7 +162,10 @@ impl World {
 
 /// The answer, and the refusal's code or the trouble behind it.
 fn told(receipt: &Receipt) -> (Answer, Option<&str>) {
-    (receipt.answer, receipt.refusal.map(Refusal::code).or(receipt.trouble.as_deref()))
+    (
+        receipt.answer,
+        receipt.refusal.map(Refusal::code).or(receipt.trouble.as_ref().map(|trouble| trouble.text.as_str())),
+    )
 }
 
 #[tokio::test]

@@ -44,6 +44,17 @@ mod matching {
     }
 
     #[test]
+    fn a_type_is_known_when_a_route_names_it_whatever_the_content() {
+        let routes = parsed(&route("r", "when = { \"/kind\" = [\"DEPOSIT\"] }"));
+        check(&routes, "PAID", "{}", &[]);
+        for (provider, event_type, known) in
+            [("sample", "PAID", true), ("sample", "BOOKED", false), ("another", "PAID", false)]
+        {
+            assert_eq!(routes.names(provider, event_type), known, "{provider} {event_type}");
+        }
+    }
+
+    #[test]
     fn a_type_matches_exactly_and_by_case() {
         let routes = with_events(r#"["PAID", "BOOKED"]"#);
         for (event_type, expected) in [

@@ -46,7 +46,7 @@ async fn each_delivery_has_one_line_that_is_readable_alone() {
     for line in &lines {
         assert_eq!(line["provider"], "rail");
         assert!((0.0..4000.0).contains(&line["latency_ms"].as_f64().unwrap()), "{line}");
-        assert_eq!(line["request_id"].as_str().unwrap().len(), 36);
+        assert_eq!(line["requestId"].as_str().unwrap().len(), 36);
         assert!(line["timestamp"].as_str().is_some() && line["message"].as_str().is_some());
     }
     let first = &lines[0];

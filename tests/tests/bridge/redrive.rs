@@ -33,7 +33,7 @@ fn now_ms() -> u64 {
 }
 
 /// An item of the table, as somebody has left it: pending and due, unless `change` says otherwise.
-fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl FnOnce(&mut Value)) -> String {
+pub(crate) fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl FnOnce(&mut Value)) -> String {
     static SHARD: AtomicU64 = AtomicU64::new(0);
     let pk = format!("{provider}#{event_id}");
     let body = wanted(provider, event_id);
