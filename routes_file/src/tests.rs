@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use shared::clock::UnixMillis;
-use shared::event::{EventRecord, EventState};
+use shared::event::EventRecord;
 use shared::json::{Document, Pointer};
 use shared::message;
 use shared::resolver::Resolved;
@@ -95,23 +95,14 @@ fn the_routes_make_these_messages() {
             ),
         ),
     ] {
-        let event = EventRecord {
-            provider: provider.to_owned(),
-            event_id: "evt_1".to_owned(),
-            event_type: Some(event_type.to_owned()),
-            occurred_at: UnixMillis(1_738_784_271_042),
-            received_at: UnixMillis(1_747_253_577_000),
-            state: EventState::Pending,
-            attempts: 7,
-            next_attempt_at: None,
-            body: body.to_owned(),
-            body_sha256: String::new(),
-            recorded_by: String::new(),
-            last_error: None,
-            history: Vec::new(),
-            deliveries: Default::default(),
-            delivered_at: None,
-        };
+        let event = EventRecord::received(
+            provider,
+            "evt_1".to_owned(),
+            Some(event_type.to_owned()),
+            UnixMillis(1_738_784_271_042),
+            UnixMillis(1_747_253_577_000),
+            body.to_owned(),
+        );
         let document = Document::parse(body.as_bytes()).unwrap();
         let customer = Resolved::of("C-1001".to_owned());
         let message = message::compose(&event, document.root(), routes.named(route).unwrap(), &customer);

@@ -208,6 +208,34 @@ impl Failure {
 }
 
 impl EventRecord {
+    /// An event as it came: no route has been asked, and nothing says yet which delivery it was.
+    pub fn received(
+        provider: &str,
+        event_id: String,
+        event_type: Option<String>,
+        occurred_at: UnixMillis,
+        received_at: UnixMillis,
+        body: String,
+    ) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            event_id,
+            event_type,
+            occurred_at,
+            received_at,
+            state: EventState::Ignored,
+            attempts: 0,
+            next_attempt_at: None,
+            body,
+            body_sha256: String::new(),
+            recorded_by: String::new(),
+            last_error: None,
+            history: Vec::new(),
+            deliveries: BTreeMap::new(),
+            delivered_at: None,
+        }
+    }
+
     /// `{provider}#{event id}`: the table's key.
     pub fn pk(&self) -> String {
         format!("{}#{}", self.provider, self.event_id)

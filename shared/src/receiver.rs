@@ -219,22 +219,18 @@ impl<P: Provider> Receiver<P> {
         let wanted = verified.event_type().into_iter().flat_map(|event_type| {
             routes.matching(P::NAME, event_type, document.root()).map(|route| route.name.as_str())
         });
+        let received = EventRecord::received(
+            P::NAME,
+            verified.event_id().into_owned(),
+            verified.event_type().map(str::to_owned),
+            verified.occurred_at(),
+            now,
+            document.without(routes.redacted(P::NAME)).into_owned(),
+        );
         let event = EventRecord {
-            provider: P::NAME.to_owned(),
-            event_id: verified.event_id().into_owned(),
-            event_type: verified.event_type().map(str::to_owned),
-            occurred_at: verified.occurred_at(),
-            received_at: now,
-            state: EventState::Ignored,
-            attempts: 0,
-            next_attempt_at: None,
-            body: document.without(routes.redacted(P::NAME)).into_owned(),
             body_sha256: hex(verified.body_sha256()),
             recorded_by: format!("{request_id}/{:016x}", fastrand::u64(..)),
-            last_error: None,
-            history: Vec::new(),
-            deliveries: Default::default(),
-            delivered_at: None,
+            ..received
         }
         .begin(wanted, now);
 

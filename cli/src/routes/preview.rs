@@ -1,6 +1,5 @@
 //! `bridge routes preview`: the messages that a body would become, and why a route stays silent. Nothing is asked of anybody.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
 use shared::customers::Customer;
-use shared::event::{EventRecord, EventState};
+use shared::event::EventRecord;
 use shared::json::{Document, Value};
 use shared::message;
 use shared::resolver::{Resolved, id_at};
@@ -104,23 +103,14 @@ fn whose(document: &Document<'_>, said: Option<Sender>) -> Result<(Sender, Envel
 /// The event as it would be recorded now.
 fn event(sender: Sender, envelope: Envelope, document: &Document<'_>, routes: &Routes) -> EventRecord {
     let now = Clock::system().now();
-    EventRecord {
-        provider: sender.name().to_owned(),
-        event_id: envelope.event_id.unwrap_or_else(|| "(sha256 of the body)".to_owned()),
-        event_type: envelope.event_type,
-        occurred_at: envelope.occurred_at.unwrap_or(now),
-        received_at: now,
-        state: EventState::Ignored,
-        attempts: 0,
-        next_attempt_at: None,
-        body: document.without(routes.redacted(sender.name())).into_owned(),
-        body_sha256: String::new(),
-        recorded_by: String::new(),
-        last_error: None,
-        history: Vec::new(),
-        deliveries: BTreeMap::new(),
-        delivered_at: None,
-    }
+    EventRecord::received(
+        sender.name(),
+        envelope.event_id.unwrap_or_else(|| "(sha256 of the body)".to_owned()),
+        envelope.event_type,
+        envelope.occurred_at.unwrap_or(now),
+        now,
+        document.without(routes.redacted(sender.name())).into_owned(),
+    )
 }
 
 /// Routes are matched on the body as received; messages are made of what redaction leaves of it.

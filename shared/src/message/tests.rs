@@ -1,29 +1,12 @@
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::clock::UnixMillis;
-use crate::event::EventState;
 use crate::json::Document;
 use crate::routes::Routes;
 
 fn event() -> EventRecord {
-    EventRecord {
-        provider: "sample".to_owned(),
-        event_id: "evt_1".to_owned(),
-        event_type: Some("PAID".to_owned()),
-        occurred_at: UnixMillis(1_738_784_271_042),
-        received_at: UnixMillis(1_747_253_577_000),
-        state: EventState::Pending,
-        attempts: 7,
-        next_attempt_at: None,
-        body: String::new(),
-        body_sha256: String::new(),
-        recorded_by: String::new(),
-        last_error: None,
-        history: Vec::new(),
-        deliveries: BTreeMap::new(),
-        delivered_at: None,
-    }
+    let (occurred_at, received_at) = (UnixMillis(1_738_784_271_042), UnixMillis(1_747_253_577_000));
+    let event_type = Some("PAID".to_owned());
+    EventRecord::received("sample", "evt_1".to_owned(), event_type, occurred_at, received_at, String::new())
 }
 
 /// The message of a route with these fields, to the customer C-1001.

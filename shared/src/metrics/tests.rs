@@ -19,23 +19,9 @@ fn receipt(answer: Answer) -> Receipt {
 
 /// A verified event that `routes` want.
 fn recorded(answer: Answer, event_type: Option<&str>, routes: &[&str]) -> Receipt {
-    let event = EventRecord {
-        provider: "sample".to_owned(),
-        event_id: "evt_1".to_owned(),
-        event_type: event_type.map(str::to_owned),
-        occurred_at: RECEIVED_AT,
-        received_at: RECEIVED_AT,
-        state: EventState::Ignored,
-        attempts: 0,
-        next_attempt_at: None,
-        body: "{}".to_owned(),
-        body_sha256: String::new(),
-        recorded_by: String::new(),
-        last_error: None,
-        history: Vec::new(),
-        deliveries: Default::default(),
-        delivered_at: None,
-    };
+    let event_type = event_type.map(str::to_owned);
+    let event =
+        EventRecord::received("sample", "evt_1".to_owned(), event_type, RECEIVED_AT, RECEIVED_AT, "{}".to_owned());
     Receipt {
         event: Some(event.begin(routes.iter().copied(), RECEIVED_AT)),
         signed_form: Some("raw"),
