@@ -250,6 +250,10 @@ fn invite(stack: &Stack) {
     println!("The bridge is up at {}. Send it something:", stack.url());
     println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
     println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
+    println!(
+        "One KYC event waits for its customer, who has not registered yet. Say who it is, and watch redrive deliver it:"
+    );
+    println!("  cargo run -- customers put rillis-user:69d2a91e5eee513d753f2c77 --customer-id C-1010");
     println!("Redrive runs every {} s. Ctrl-C ends it.", watch::REDRIVE_EVERY.as_secs());
 }
 
