@@ -184,6 +184,8 @@ fn why(answer: &Answer) -> Why {
         404 => Why::NotFound,
         429 => Why::Throttled { retry_after: answer.retry_after },
         400..=499 => Why::Refused { status, code: error_code(answer) },
+        // Whatever answers so is not the API.
+        300..=399 => Why::Unreadable,
         _ => Why::Failed(status),
     }
 }

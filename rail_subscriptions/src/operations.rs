@@ -215,9 +215,9 @@ impl Subscriptions {
         tell: &mut impl FnMut(&Told),
     ) -> Result<(), Error> {
         let told = match step {
-            Step::TakeKey { event_type, created, generation } => {
+            Step::TakeKey { event_type, created, generation, instead_of } => {
                 let id = created.id.clone();
-                self.keep(created, &event_type, generation, Vec::new()).await?;
+                self.keep(created, &event_type, generation, instead_of).await?;
                 Told::KeyTaken { event_type, id }
             }
             Step::Create { event_type, generation, instead_of } => {

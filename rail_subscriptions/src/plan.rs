@@ -23,9 +23,9 @@ pub struct CallbackUrl(Url);
 /// What `sync` does next.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Step {
-    /// Rail's list shows a key that the secret lacks.
-    TakeKey { event_type: String, created: Created, generation: u32 },
-    /// `instead_of` are subscriptions of this type that the secret remembers and Rail has no more.
+    /// Rail's list shows a key that the secret lacks. `instead_of` are subscriptions of this type that the secret remembers
+    /// and Rail has no more.
+    TakeKey { event_type: String, created: Created, generation: u32, instead_of: Vec<String> },
     Create { event_type: String, generation: u32, instead_of: Vec<String> },
     /// Its key is not to be had, and another one of this type is in step.
     DeleteOrphan { event_type: String, id: String },
@@ -196,7 +196,8 @@ pub fn plan(
         let takes = shown.iter().filter_map(|it| {
             let created = Created { id: it.id.clone(), key: it.key.clone()? };
             let generation = look.generation_of(it).max(to_be);
-            Some(Step::TakeKey { event_type: event_type.clone(), created, generation })
+            let instead_of = if keyed.is_empty() { look.gone_of_type(event_type, None) } else { Vec::new() };
+            Some(Step::TakeKey { event_type: event_type.clone(), created, generation, instead_of })
         });
         steps.extend(takes);
         if keyed.is_empty() && shown.is_empty() {
@@ -214,7 +215,10 @@ pub fn plan(
         // What a new one stands in for goes with that one's key.
         let replaced: BTreeSet<String> = steps
             .iter()
-            .flat_map(|step| if let Step::Create { instead_of, .. } = step { instead_of.clone() } else { Vec::new() })
+            .flat_map(|step| match step {
+                Step::Create { instead_of, .. } | Step::TakeKey { instead_of, .. } => instead_of.clone(),
+                _ => Vec::new(),
+            })
             .collect();
         let gone = look.gone().into_keys().map(str::to_owned).filter(|id| !replaced.contains(id)).collect();
         let ids = look.removable(gone);
