@@ -115,7 +115,7 @@ impl CustomersTarget {
     pub(crate) async fn open(&self, events_table: Option<&str>) -> Result<CustomersBridge, Failure> {
         let http = http()?;
         let Some(table) = &self.customers_table else {
-            return Ok(CustomersBridge::here(running_here()?, &http));
+            return Ok(CustomersBridge::here(running_here("--customers-table NAME works on a table in AWS")?, &http));
         };
         let config = aws_config(self.region.as_deref(), self.profile.as_deref(), &http).await?;
         let client = aws_sdk_dynamodb::Client::new(&config);
@@ -126,7 +126,7 @@ impl CustomersTarget {
 }
 
 /// AWS by the SDK's usual chain, asked for region and credentials at once.
-async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
+pub(crate) async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) -> Result<SdkConfig, Failure> {
     let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .http_client(http.clone())
@@ -157,23 +157,21 @@ pub(crate) fn http() -> Result<Http, Failure> {
 }
 
 fn here(http: &Http) -> Result<Bridge, Failure> {
-    let dev = running_here()?;
+    let dev = running_here("--table NAME works on a table in AWS")?;
     let dynamodb = dynamodb_of(&dev, http);
     let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
     Ok(Bridge { store, dynamodb, place: Place::Here(dev) })
 }
 
-/// The bridge of this checkout.
-fn running_here() -> Result<DevFile, Failure> {
+/// The bridge of this checkout; `elsewhere` is how to work on another one.
+pub(crate) fn running_here(elsewhere: &str) -> Result<DevFile, Failure> {
     let read = DevFile::read(&workspace_root()).map_err(|error| {
         Failure::outside(
             format!(".bridge/dev.json cannot be read: {error}"),
             "remove it, and start `bridge dev` once more",
         )
     })?;
-    read.ok_or_else(|| {
-        Failure::outside("no bridge runs here", "`bridge dev` starts one; --table NAME works on a table in AWS")
-    })
+    read.ok_or_else(|| Failure::outside("no bridge runs here", format!("`bridge dev` starts one; {elsewhere}")))
 }
 
 fn dynamodb_of(dev: &DevFile, http: &Http) -> aws_sdk_dynamodb::Client {
@@ -333,7 +331,7 @@ impl Function {
 }
 
 /// What every local stand-in takes.
-fn local_credentials() -> Credentials {
+pub(crate) fn local_credentials() -> Credentials {
     Credentials::new("local", "local", None, None, "bridge dev")
 }
 
@@ -344,4 +342,4 @@ fn no_credentials(why: &str) -> Failure {
     )
 }
 
-const LOCAL_REGION: &str = "us-east-1";
+pub(crate) const LOCAL_REGION: &str = "us-east-1";

@@ -1,5 +1,6 @@
 //! `bridge`: the bridge on one machine, and its operator's hands.
 
+mod ask;
 mod aws;
 mod customers;
 mod delivery;
@@ -7,6 +8,7 @@ mod dev;
 mod events;
 mod failure;
 mod progress;
+mod rail;
 mod routes;
 mod samples;
 mod send;
@@ -47,6 +49,7 @@ enum Verb {
     Events(events::Events),
     Workflows(workflows::Workflows),
     Customers(customers::Customers),
+    Rail(rail::Rail),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
         Verb::Customers(customers) => block_on(customers.run()),
+        Verb::Rail(rail) => block_on(rail.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
