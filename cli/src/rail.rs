@@ -59,7 +59,9 @@ impl Rail {
 fn needed(routes: &RoutesFile) -> Result<Needed, Failure> {
     let needed = Needed::of(&routes.read()?, RAIL);
     for pattern in &needed.idle {
-        eprintln!("note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them");
+        eprintln!(
+            "note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them"
+        );
     }
     Ok(needed)
 }
@@ -111,7 +113,11 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
         format!("{} ({}; {whose})", printable(&refused.event_type), answer(refused))
     });
     Err(Failure::refused(
-        format!("Rail refuses {}: {}", counted(outcome.refused.len(), "event type"), each.collect::<Vec<_>>().join(", ")),
+        format!(
+            "Rail refuses {}: {}",
+            counted(outcome.refused.len(), "event type"),
+            each.collect::<Vec<_>>().join(", ")
+        ),
         "all else is done. Ask Rail how it spells these, or take them out of routes.toml. If Rail refuses a second \
          subscription beside the first: `delete` that one, then `sync`",
     ))

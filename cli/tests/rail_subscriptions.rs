@@ -155,7 +155,11 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
     world.run(&["delete", &ids[0]]).await.ended(2, "error: nobody is here to be asked; nothing was done");
     let deleted = world.run(&["delete", &ids[0], "--yes"]).await;
     deleted.ended(0, "");
-    assert!(deleted.out.ends_with(&format!("{} is deleted at Rail; its key is forgotten.\n", ids[0])), "{}", deleted.out);
+    assert!(
+        deleted.out.ends_with(&format!("{} is deleted at Rail; its key is forgotten.\n", ids[0])),
+        "{}",
+        deleted.out
+    );
     world.run(&["delete", &ids[0], "--yes"]).await.ended(3, &format!("error: there is no subscription {}", ids[0]));
 
     world.need(&["ACCOUNT_OPEN"]);
@@ -173,20 +177,46 @@ async fn what_goes_wrong_is_said_with_what_helps() {
     let refused = world.run_for_url(&["sync", "--yes"]).await;
     let note = "note: no event type that Rail's pages name begins as REFUND_*; name exact types to subscribe to them";
     refused.ended(3, note);
-    let error = "error: Rail refuses 1 event type: NO_SUCH_TYPE (400 INVALID_EVENT_TYPE; named by none of Rail's pages)";
+    let error =
+        "error: Rail refuses 1 event type: NO_SUCH_TYPE (400 INVALID_EVENT_TYPE; named by none of Rail's pages)";
     assert!(refused.err.contains(error), "{}", refused.err);
     assert!(refused.out.contains("created   ACCOUNT_OPEN"), "{}", refused.out);
 
     world.need(&["ACCOUNT_OPEN", "ACCOUNT_CLOSED"]);
     let after = Fault::RetryAfter { status: 429, after: "3600".to_owned() };
     for (at, fault, code, error) in [
-        (At::ListSubscriptions, Fault::Status(401), 4, "listing Rail's subscriptions: Rail refuses a token that it has just given (401)"),
-        (At::ListSubscriptions, Fault::Status(404), 2, "listing Rail's subscriptions: there is nothing at this address (404)"),
+        (
+            At::ListSubscriptions,
+            Fault::Status(401),
+            4,
+            "listing Rail's subscriptions: Rail refuses a token that it has just given (401)",
+        ),
+        (
+            At::ListSubscriptions,
+            Fault::Status(404),
+            2,
+            "listing Rail's subscriptions: there is nothing at this address (404)",
+        ),
         (At::ListSubscriptions, after, 4, "listing Rail's subscriptions: Rail asks to be called less often (429)"),
         (At::ListSubscriptions, Fault::Status(422), 4, "listing Rail's subscriptions: Rail refuses it (422 INJECTED)"),
-        (At::ListSubscriptions, Fault::GarbageBody, 4, "listing Rail's subscriptions: Rail's answer is not what its pages describe"),
-        (At::CreateSubscription, Fault::Status(403), 4, "creating the subscription for ACCOUNT_CLOSED: Rail forbids it (403)"),
-        (At::CreateSubscription, Fault::GarbageBody, 4, "creating the subscription for ACCOUNT_CLOSED: Rail's answer is not what its pages describe"),
+        (
+            At::ListSubscriptions,
+            Fault::GarbageBody,
+            4,
+            "listing Rail's subscriptions: Rail's answer is not what its pages describe",
+        ),
+        (
+            At::CreateSubscription,
+            Fault::Status(403),
+            4,
+            "creating the subscription for ACCOUNT_CLOSED: Rail forbids it (403)",
+        ),
+        (
+            At::CreateSubscription,
+            Fault::GarbageBody,
+            4,
+            "creating the subscription for ACCOUNT_CLOSED: Rail's answer is not what its pages describe",
+        ),
     ] {
         world.rail.inject(Some(at), fault, When::UntilCleared);
         world.run_for_url(&["sync", "--yes"]).await.ended(code, &format!("error: {error}"));
@@ -202,21 +232,33 @@ async fn what_goes_wrong_is_said_with_what_helps() {
     let error = "error: listing Rail's subscriptions: Rail does not give this client the scopes that it takes";
     let scopes = world.run_for_url(&["list"]).await;
     scopes.ended(4, error);
-    assert!(scopes.err.contains("hint: ask Rail to give this client the scopes subscriptions:read and subscriptions:write"));
+    assert!(
+        scopes.err.contains("hint: ask Rail to give this client the scopes subscriptions:read and subscriptions:write")
+    );
     world.rail.set_client_secret("another");
-    let error = "error: listing Rail's subscriptions: Rail does not know the client id, or not with this secret (status 401)";
+    let error =
+        "error: listing Rail's subscriptions: Rail does not know the client id, or not with this secret (status 401)";
     world.run_for_url(&["list"]).await.ended(4, error);
 
     for (verb, error) in [
         (vec!["list"], "error: where Rail is to deliver is not said"),
-        (vec!["list", "--callback-url", "http://example.com/"], "error: invalid value 'http://example.com/' for '--callback-url <URL>': callback URL: an https URL, or an http one on this machine expected"),
-        (vec!["rotate", "--after", "1s"], "error: invalid value '1s' for '--after <SPAN>': 15 s at least: a function that has just read the secret may not read it sooner"),
+        (
+            vec!["list", "--callback-url", "http://example.com/"],
+            "error: invalid value 'http://example.com/' for '--callback-url <URL>': callback URL: an https URL, or an http one on this machine expected",
+        ),
+        (
+            vec!["rotate", "--after", "1s"],
+            "error: invalid value '1s' for '--after <SPAN>': 15 s at least: a function that has just read the secret may not read it sooner",
+        ),
         (vec!["rotate", "--event", "CUSTOMER_ACTIVE", "--callback-url", URL], "error: no route needs CUSTOMER_ACTIVE"),
     ] {
         let ran = world.run(&verb).await;
         assert_eq!((ran.code, ran.err.lines().next()), (2, Some(error)), "{verb:?}");
     }
-    world.secrets.put(API, &json!({ "base_url": "hunter2", "client_id": "hunter2", "client_secret": "hunter2" })).unwrap();
+    world
+        .secrets
+        .put(API, &json!({ "base_url": "hunter2", "client_id": "hunter2", "client_secret": "hunter2" }))
+        .unwrap();
     let error = format!("error: secret `{API}`: base_url: an https URL, or an http one on this machine expected");
     world.run_for_url(&["list"]).await.ended(2, &error);
     world.secrets.remove(API).unwrap();

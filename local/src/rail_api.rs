@@ -482,11 +482,8 @@ fn place(request: &Request<Bytes>) -> Option<(At, String)> {
         return Some((At::CreateSubscription, body["event_type"].as_str().unwrap_or_default().to_owned()));
     }
     let one = if request.method() == Method::DELETE { At::DeleteSubscription } else { At::ReadSubscription };
-    let calls = [
-        (At::Account, "/v1/accounts/deposits/"),
-        (At::Application, "/v1/applications/"),
-        (one, "/v1/subscriptions/"),
-    ];
+    let calls =
+        [(At::Account, "/v1/accounts/deposits/"), (At::Application, "/v1/applications/"), (one, "/v1/subscriptions/")];
     let (at, id) = calls.into_iter().find_map(|(at, prefix)| Some((at, path.strip_prefix(prefix)?)))?;
     // An id is one segment: whoever does not encode its slashes asks for something else.
     let id = percent_decode_str(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?).decode_utf8().ok()?;

@@ -76,8 +76,7 @@ impl RailApi {
         let mut found = Vec::new();
         let mut query: Option<String> = None;
         for _ in 0..MOST_PAGES {
-            let call =
-                ApiCall { method: Method::GET, path: &PATH, query: query.as_deref(), header: None, body: None };
+            let call = ApiCall { method: Method::GET, path: &PATH, query: query.as_deref(), header: None, body: None };
             let answer = self.call(Doing::Listing, &call).await?;
             let page: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
             let listed = page.pointer("/data/subscriptions").and_then(Value::as_array).ok_or_else(unreadable)?;
@@ -246,7 +245,8 @@ mod tests {
         let url = "https://example.com/webhooks/rail";
         assert_eq!(id(url, "ACCOUNT_OPEN", 1), "ff8d148f-c38c-808c-bee7-743d4330e796");
         assert_eq!(id("HTTPS://EXAMPLE.com:443/webhooks/rail", "ACCOUNT_OPEN", 1), id(url, "ACCOUNT_OPEN", 1));
-        let others = [id(url, "ACCOUNT_OPEN", 2), id(url, "ACCOUNT_CLOSED", 1), id("https://example.com/", "ACCOUNT_OPEN", 1)];
+        let others =
+            [id(url, "ACCOUNT_OPEN", 2), id(url, "ACCOUNT_CLOSED", 1), id("https://example.com/", "ACCOUNT_OPEN", 1)];
         for (n, other) in others.iter().enumerate() {
             assert!(*other != id(url, "ACCOUNT_OPEN", 1) && !others[..n].contains(other), "{other}");
         }

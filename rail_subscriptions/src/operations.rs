@@ -21,9 +21,18 @@ pub struct Subscriptions {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Told {
     /// The key is in the secret, too.
-    Created { event_type: String, id: String },
-    KeyTaken { event_type: String, id: String },
-    Deleted { event_type: String, id: String },
+    Created {
+        event_type: String,
+        id: String,
+    },
+    KeyTaken {
+        event_type: String,
+        id: String,
+    },
+    Deleted {
+        event_type: String,
+        id: String,
+    },
     /// So many keys whose subscriptions are gone.
     KeysRemoved(usize),
     /// Rail does not want a subscription for this type.
@@ -33,9 +42,15 @@ pub enum Told {
     /// An earlier run has begun to rotate these.
     RotationGoesOn(Vec<String>),
     /// The new keys are in the secret; functions are given time to read it, then so many old subscriptions go.
-    WaitingToDelete { old: usize, pause: Duration },
+    WaitingToDelete {
+        old: usize,
+        pause: Duration,
+    },
     /// The old subscriptions are gone; what they sent last is given time to arrive, then so many keys go.
-    WaitingToForget { keys: usize, pause: Duration },
+    WaitingToForget {
+        keys: usize,
+        pause: Duration,
+    },
 }
 
 /// An event type that Rail does not take.
@@ -153,8 +168,7 @@ impl Subscriptions {
             for event_type in waiting {
                 let current = look.current(&event_type, url).map(|it| look.generation_of(it));
                 let instead_of = look.gone_of_type(&event_type, current);
-                let step =
-                    Step::Create { generation: look.next_generation(&event_type), event_type, instead_of };
+                let step = Step::Create { generation: look.next_generation(&event_type), event_type, instead_of };
                 self.take(step, &look, url, &mut outcome, &mut tell).await?;
             }
             look = self.look().await?;
@@ -287,7 +301,11 @@ impl Rotation<'_> {
         let has_current = |event_type: &String| look.current(event_type, self.callback_url).is_some();
         let (fresh, lacking): (BTreeSet<_>, BTreeSet<_>) =
             wanted.into_iter().filter(|event_type| !begun.contains(event_type)).partition(has_current);
-        if fresh.is_empty() && !lacking.is_empty() { Err(Error::NotInStep(lacking.into_iter().collect())) } else { Ok(fresh) }
+        if fresh.is_empty() && !lacking.is_empty() {
+            Err(Error::NotInStep(lacking.into_iter().collect()))
+        } else {
+            Ok(fresh)
+        }
     }
 
     /// Says in the secret what is to be, before anything is done.

@@ -25,14 +25,31 @@ pub struct CallbackUrl(Url);
 pub enum Step {
     /// Rail's list shows a key that the secret lacks. `instead_of` are subscriptions of this type that the secret remembers
     /// and Rail has no more.
-    TakeKey { event_type: String, created: Created, generation: u32, instead_of: Vec<String> },
-    Create { event_type: String, generation: u32, instead_of: Vec<String> },
+    TakeKey {
+        event_type: String,
+        created: Created,
+        generation: u32,
+        instead_of: Vec<String>,
+    },
+    Create {
+        event_type: String,
+        generation: u32,
+        instead_of: Vec<String>,
+    },
     /// Its key is not to be had, and another one of this type is in step.
-    DeleteOrphan { event_type: String, id: String },
+    DeleteOrphan {
+        event_type: String,
+        id: String,
+    },
     /// No route needs it.
-    DeleteUnneeded { event_type: String, id: String },
+    DeleteUnneeded {
+        event_type: String,
+        id: String,
+    },
     /// Their subscriptions are gone.
-    RemoveKeys { ids: Vec<String> },
+    RemoveKeys {
+        ids: Vec<String>,
+    },
 }
 
 /// How one subscription, or one needed event type, stands.
@@ -209,9 +226,7 @@ pub fn plan(
     }
     if prune {
         let unneeded = look.at_rail.iter().filter(|it| url.is(&it.callback_url) && !needed.contains(&it.event_type));
-        steps.extend(
-            unneeded.map(|it| Step::DeleteUnneeded { event_type: it.event_type.clone(), id: it.id.clone() }),
-        );
+        steps.extend(unneeded.map(|it| Step::DeleteUnneeded { event_type: it.event_type.clone(), id: it.id.clone() }));
         // What a new one stands in for goes with that one's key.
         let replaced: BTreeSet<String> = steps
             .iter()
@@ -250,7 +265,13 @@ pub fn compare(look: &Look, needed: &BTreeSet<String>, url: &CallbackUrl) -> Vec
         let id = Some(label.to_owned());
         lines.push(Line { standing: Standing::KeyOnly, event_type, id, callback_url: None, has_key: true });
     }
-    lines.sort_by(|a, b| (a.callback_url.is_none(), &a.event_type, a.standing).cmp(&(b.callback_url.is_none(), &b.event_type, b.standing)));
+    lines.sort_by(|a, b| {
+        (a.callback_url.is_none(), &a.event_type, a.standing).cmp(&(
+            b.callback_url.is_none(),
+            &b.event_type,
+            b.standing,
+        ))
+    });
     lines
 }
 

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn what_stands_beside_the_keys_is_of_no_concern() {
-        let secret = r#"{"keys":{"b":"sample"},"subscriptions":{"b":{"event_type":"OPENED"}},"generations":{"OPENED":2}}"#;
+        let secret =
+            r#"{"keys":{"b":"sample"},"subscriptions":{"b":{"event_type":"OPENED"}},"generations":{"OPENED":2}}"#;
         check(secret, None, Some(KeyVersion::Current));
     }
 

@@ -20,5 +20,6 @@ mod bridge {
     pub(crate) mod logs;
     pub(crate) mod redrive;
     pub(crate) mod soak;
+    pub(crate) mod subscriptions;
     pub(crate) mod unavailable;
 }

@@ -70,7 +70,11 @@ pub(super) fn write(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {
     }
     let counts: Vec<_> = counts.into_iter().map(|(standing, count)| format!("{count} {}", words(standing))).collect();
     writeln!(out)?;
-    writeln!(out, "{}", if counts.is_empty() { "nothing needed, nothing there".to_owned() } else { counts.join(", ") })?;
+    writeln!(
+        out,
+        "{}",
+        if counts.is_empty() { "nothing needed, nothing there".to_owned() } else { counts.join(", ") }
+    )?;
     for (standings, advice) in ADVICE {
         if lines.iter().any(|line| standings.contains(&line.standing)) {
             writeln!(out, "{advice}")?;
@@ -89,10 +93,7 @@ const ADVICE: [(&[Standing], &str); 3] = [
         &[Standing::BeingRotated, Standing::Duplicate],
         "`bridge rail subscriptions rotate` ends a rotation that is under way, and leaves one subscription of each type",
     ),
-    (
-        &[Standing::NotNeeded],
-        "`bridge rail subscriptions sync --prune` deletes what no route needs",
-    ),
+    (&[Standing::NotNeeded], "`bridge rail subscriptions sync --prune` deletes what no route needs"),
 ];
 
 pub(super) fn write_json(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {

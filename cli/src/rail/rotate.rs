@@ -66,12 +66,8 @@ impl Rotate {
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let url = self.callback.resolve(&bridge)?;
         let failed = |error| bridge.failure(&error);
-        let rotation = Rotation {
-            needed: &needed.types,
-            callback_url: &url,
-            only: self.event.as_deref(),
-            pause: self.after,
-        };
+        let rotation =
+            Rotation { needed: &needed.types, callback_url: &url, only: self.event.as_deref(), pause: self.after };
         let look = bridge.subscriptions.look().await.map_err(failed)?;
         let begun = rotation.under_way(&look);
         let fresh = rotation.to_begin(&look, &begun).map_err(failed)?;
@@ -85,7 +81,10 @@ impl Rotate {
         }
         let rest = needed.types.len() - begun.len() - fresh.len();
         if self.event.is_none() && rest > 0 {
-            println!("{} left as they are: not in step, or for a rotation after this one.", counted(rest, "event type"));
+            println!(
+                "{} left as they are: not in step, or for a rotation after this one.",
+                counted(rest, "event type")
+            );
         }
         if begun.is_empty() && fresh.is_empty() {
             println!("Nothing to rotate.");
@@ -109,7 +108,9 @@ impl Rotate {
         }
         let outcome = bridge.subscriptions.rotate(&rotation, tell).await.map_err(failed)?;
         conclude(&outcome)?;
-        println!("Rotated. The keys of before count once more as the secret's previous version, until it is next written.");
+        println!(
+            "Rotated. The keys of before count once more as the secret's previous version, until it is next written."
+        );
         Ok(())
     }
 }
@@ -117,7 +118,10 @@ impl Rotate {
 fn patience(text: &str) -> Result<Duration, String> {
     let span = ago(text).ok_or("a span such as 30s, 5m, 1h")?;
     if span < LEAST_PATIENCE {
-        return Err(format!("{} s at least: a function that has just read the secret may not read it sooner", LEAST_PATIENCE.as_secs()));
+        return Err(format!(
+            "{} s at least: a function that has just read the secret may not read it sooner",
+            LEAST_PATIENCE.as_secs()
+        ));
     }
     Ok(span)
 }

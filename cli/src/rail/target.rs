@@ -70,8 +70,7 @@ impl Target {
             }
         };
         let clock = Clock::system();
-        let account =
-            CachedSecret::new(client.clone(), api_secret.clone(), clock, ApiAccount::parse).current_only();
+        let account = CachedSecret::new(client.clone(), api_secret.clone(), clock, ApiAccount::parse).current_only();
         let subscriptions = Subscriptions {
             api: RailApi::new(ApiClient::new(api, http, account, clock)),
             secret: SigningSecret::new(client, signing_secret),
@@ -150,11 +149,11 @@ impl Bridge {
         match why {
             Why::LoginRefused(_) => Failure::outside(
                 error,
-                format!("client_id, client_secret and token_url in secret {secret} must be of one of Rail's environments"),
+                format!(
+                    "client_id, client_secret and token_url in secret {secret} must be of one of Rail's environments"
+                ),
             ),
-            Why::ScopeRefused => {
-                Failure::outside(error, format!("ask Rail to give this client the scopes {scopes}"))
-            }
+            Why::ScopeRefused => Failure::outside(error, format!("ask Rail to give this client the scopes {scopes}")),
             Why::Unauthorized => Failure::outside(
                 error,
                 format!("token_url and base_url in secret {secret} must be of the same of Rail's environments"),
@@ -162,7 +161,9 @@ impl Bridge {
             Why::Forbidden => Failure::outside(error, format!("this takes the scopes {scopes}: ask Rail for them")),
             Why::NotFound => Failure::usage(
                 error,
-                format!("base_url in secret {secret} must be what /v1 follows: https://sandbox.layer2financial.com/api"),
+                format!(
+                    "base_url in secret {secret} must be what /v1 follows: https://sandbox.layer2financial.com/api"
+                ),
             ),
             Why::Throttled { retry_after: Some(wait) } => {
                 Failure::outside(error, format!("wait {} s, then {again}", wait.as_secs()))
@@ -183,7 +184,10 @@ impl Bridge {
 
     fn secret_failure(&self, error: &SecretError) -> Failure {
         let SecretError::Unreachable { reason, .. } = error else {
-            return Failure::usage(error, "put it right with `aws secretsmanager put-secret-value`; values are not shown");
+            return Failure::usage(
+                error,
+                "put it right with `aws secretsmanager put-secret-value`; values are not shown",
+            );
         };
         match (&self.place, reason.as_str()) {
             (_, "ResourceNotFoundException") => Failure::usage(

@@ -133,13 +133,5 @@ impl Subscription {
 const NO_SUCH: Refused = Refused(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id");
 
 /// How the event types of both of Rail's lists begin.
-const FAMILIES: [&str; 8] = [
-    "ACCOUNT_",
-    "APPLICATION_",
-    "COUNTERPARTY_",
-    "CUSTOMER_",
-    "DEPOSIT_",
-    "EXCHANGE_",
-    "TRANSACTION_",
-    "WITHDRAWAL_",
-];
+const FAMILIES: [&str; 8] =
+    ["ACCOUNT_", "APPLICATION_", "COUNTERPARTY_", "CUSTOMER_", "DEPOSIT_", "EXCHANGE_", "TRANSACTION_", "WITHDRAWAL_"];

@@ -107,7 +107,8 @@ fn every_type_is_served(world: &World, what: &str) {
     let secret = world.secret();
     for event_type in &world.needed {
         let all = world.rail.subscriptions();
-        let mut served = all.iter().filter(|it| it.event_type == *event_type && secret["keys"][&it.id] == json!(it.key));
+        let mut served =
+            all.iter().filter(|it| it.event_type == *event_type && secret["keys"][&it.id] == json!(it.key));
         assert!(served.next().is_some(), "{what}: {event_type}: {secret}");
     }
 }

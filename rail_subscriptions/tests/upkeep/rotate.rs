@@ -29,7 +29,10 @@ async fn every_subscription_and_key_is_replaced_once() {
     assert_eq!(told[4], Told::WaitingToDelete { old: 3, pause });
     assert!(told[5..8].iter().all(deleted), "{told:?}");
     assert_eq!(told[8..], [Told::WaitingToForget { keys: 3, pause }, Told::KeysRemoved(3)]);
-    assert_eq!(world.secret()["generations"], json!(TYPES.map(|name| (name, 2)).into_iter().collect::<std::collections::BTreeMap<_, _>>()));
+    assert_eq!(
+        world.secret()["generations"],
+        json!(TYPES.map(|name| (name, 2)).into_iter().collect::<std::collections::BTreeMap<_, _>>())
+    );
 }
 
 #[tokio::test]
