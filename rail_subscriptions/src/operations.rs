@@ -168,7 +168,12 @@ impl Subscriptions {
             for event_type in waiting {
                 let current = look.current(&event_type, url).map(|it| look.generation_of(it));
                 let instead_of = look.gone_of_type(&event_type, current);
-                let step = Step::Create { generation: look.next_generation(&event_type), event_type, instead_of };
+                let step = Step::Create {
+                    generation: look.next_generation(&event_type),
+                    event_type,
+                    instead_of,
+                    orphans: Vec::new(),
+                };
                 self.take(step, &look, url, &mut outcome, &mut tell).await?;
             }
             look = self.look().await?;
@@ -234,7 +239,7 @@ impl Subscriptions {
                 self.keep(created, &event_type, generation, instead_of).await?;
                 Told::KeyTaken { event_type, id }
             }
-            Step::Create { event_type, generation, instead_of } => {
+            Step::Create { event_type, generation, instead_of, .. } => {
                 let created = match self.api.create(&event_type, url, generation).await {
                     Err(Error::Rail(RailError { why: Why::Refused { status, code }, .. })) => {
                         let refused = RefusedType { event_type, status, code };

@@ -25,31 +25,16 @@ pub struct CallbackUrl(Url);
 pub enum Step {
     /// Rail's list shows a key that the secret lacks. `instead_of` are subscriptions of this type that the secret remembers
     /// and Rail has no more.
-    TakeKey {
-        event_type: String,
-        created: Created,
-        generation: u32,
-        instead_of: Vec<String>,
-    },
-    Create {
-        event_type: String,
-        generation: u32,
-        instead_of: Vec<String>,
-    },
+    TakeKey { event_type: String, created: Created, generation: u32, instead_of: Vec<String> },
+    /// `orphans` are there and of no use without their keys: deleted once this is in step, unless Rail's answer is that it is
+    /// one of them.
+    Create { event_type: String, generation: u32, instead_of: Vec<String>, orphans: Vec<String> },
     /// Its key is not to be had, and another one of this type is in step.
-    DeleteOrphan {
-        event_type: String,
-        id: String,
-    },
+    DeleteOrphan { event_type: String, id: String },
     /// No route needs it.
-    DeleteUnneeded {
-        event_type: String,
-        id: String,
-    },
+    DeleteUnneeded { event_type: String, id: String },
     /// Their subscriptions are gone.
-    RemoveKeys {
-        ids: Vec<String>,
-    },
+    RemoveKeys { ids: Vec<String> },
 }
 
 /// How one subscription, or one needed event type, stands.
@@ -194,14 +179,15 @@ pub fn plan(
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for event_type in needed.difference(refused) {
+        let (keyed, keyless): (Vec<_>, Vec<_>) =
+            look.of_type(event_type, url).into_iter().partition(|it| look.is_keyed(it));
+        let (shown, hidden): (Vec<_>, Vec<_>) = keyless.into_iter().partition(|it| it.key.is_some());
         let create = |newer_than| Step::Create {
             event_type: event_type.clone(),
             generation: look.next_generation(event_type),
             instead_of: look.gone_of_type(event_type, newer_than),
+            orphans: hidden.iter().map(|it| it.id.clone()).collect(),
         };
-        let (keyed, keyless): (Vec<_>, Vec<_>) =
-            look.of_type(event_type, url).into_iter().partition(|it| look.is_keyed(it));
-        let (shown, hidden): (Vec<_>, Vec<_>) = keyless.into_iter().partition(|it| it.key.is_some());
         if look.is_rotating(event_type, url) && !(shown.is_empty() && hidden.is_empty()) {
             // Somebody died between making the newer one and writing its key: asked again, Rail says the same again.
             let current = look.current(event_type, url).map(|it| look.generation_of(it));

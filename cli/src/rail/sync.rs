@@ -101,7 +101,17 @@ pub(super) fn write(
             Step::TakeKey { event_type, created, .. } => {
                 format!("take key  {}  {}", printable(event_type), printable(&created.id))
             }
-            Step::Create { event_type, .. } => format!("create    {}{}", printable(event_type), remark(event_type)),
+            Step::Create { event_type, orphans, .. } => {
+                let orphans: Vec<_> = orphans.iter().map(|id| printable(id)).collect();
+                let instead = match orphans.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        ", and delete {}, whose key is not to be had (unless Rail tells it once more)",
+                        orphans.join(", ")
+                    ),
+                };
+                format!("create    {}{}{instead}", printable(event_type), remark(event_type))
+            }
             Step::DeleteOrphan { event_type, id } => {
                 format!("delete    {}  {}: its key is not to be had", printable(event_type), printable(id))
             }

@@ -182,8 +182,12 @@ async fn the_plan_is_what_is_done() {
     let world = World::needing(&TYPES);
     let look = world.open().look().await.unwrap();
     let steps = plan(&look, &world.needed, &world.url, true, &BTreeSet::new());
-    let expected =
-        TYPES.map(|name| Step::Create { event_type: name.to_owned(), generation: 1, instead_of: Vec::new() });
+    let expected = TYPES.map(|name| Step::Create {
+        event_type: name.to_owned(),
+        generation: 1,
+        instead_of: Vec::new(),
+        orphans: Vec::new(),
+    });
     assert_eq!(steps, expected);
     world.sync().await.unwrap();
     let look = world.open().look().await.unwrap();
