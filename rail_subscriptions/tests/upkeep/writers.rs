@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use local::aws::AwsFault;
 use local::faults::When;
-use rail_subscriptions::{Change, Error};
+use rail_subscriptions::{Change, Error, Outcome};
 use serde_json::{Value, json};
 use shared::secrets::SecretError;
 
@@ -57,6 +57,28 @@ async fn many_writers_at_once_lose_nothing() {
     let generations: Vec<(String, Value)> = names.into_iter().map(|name| (name, json!(2))).collect();
     assert_eq!(world.secret()["generations"], Value::Object(generations.into_iter().collect()));
     assert_eq!(world.secret()["keys"], json!({ "somebody's": "whsec_sample_of_somebody" }));
+}
+
+/// A run that gives up because others write all the time begins again, as its words say.
+async fn until_done(run: impl AsyncFn() -> Result<Outcome, Error>) {
+    while let Err(error) = run().await {
+        assert_eq!(error, Error::Contended { id: SIGNING.to_owned() });
+    }
+}
+
+#[tokio::test]
+async fn several_people_at_once_create_nothing_twice_and_lose_no_key() {
+    for n in 0..6 {
+        let world = World::needing(&["ACCOUNT_OPEN", "ACCOUNT_CLOSED", "TRANSACTION_POSTED"]);
+        world.rail.show_keys_in_list(n % 2 == 0);
+        join_all((0..3).map(|_| until_done(async || world.sync().await))).await;
+        world.check_in_step("three syncs");
+        let before = world.ids();
+        join_all((0..2).map(|_| until_done(async || world.rotate(None).await))).await;
+        until_done(async || world.rotate(None).await).await;
+        world.check_in_step("two rotations, and one more");
+        assert!(world.ids().iter().all(|id| !before.contains(id)));
+    }
 }
 
 #[tokio::test]
