@@ -2,8 +2,11 @@
 //!
 //! Secrets Manager has no conditional write. So each write is checked afterwards: the version that it replaced must be the
 //! one that was read. If it was not, somebody wrote in between; what they changed is carried over, and it is written again.
+//! Reads may lag behind writes for a moment; a version older than what is known to be is never believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
@@ -25,6 +28,8 @@ use crate::error::Error;
 pub struct SigningSecret {
     client: Client,
     id: String,
+    /// The versions that this has replaced: whoever reads one of them as the current one reads what is over.
+    replaced: Mutex<HashSet<String>>,
 }
 
 /// What the secret holds.
@@ -32,6 +37,17 @@ pub struct SigningSecret {
 pub struct Held {
     document: Document,
     version: Option<String>,
+    /// Epoch milliseconds.
+    created_at: i64,
+}
+
+/// Who wrote between a read of ours and the write that followed it.
+enum Between {
+    Nobody,
+    /// And we on top of that.
+    Somebody(Held),
+    /// Somebody wrote after us, and perhaps without having read what we wrote.
+    Afterwards,
 }
 
 /// Its `Debug` shows no values.
@@ -60,6 +76,10 @@ pub enum Change {
 /// So often somebody else may come in between.
 const TRIES: usize = 5;
 
+/// So often a read that lags is made anew, with this pause.
+const LAGGING_READS: usize = 8;
+const LAG: Duration = Duration::from_millis(150);
+
 /// How the value begins that a secret is made with, before anybody has put a key there.
 const PLACEHOLDER: &str = "REPLACE-ME";
 
@@ -69,7 +89,7 @@ const GENERATIONS: &str = "generations";
 
 impl SigningSecret {
     pub fn new(client: Client, id: String) -> Self {
-        Self { client, id }
+        Self { client, id, replaced: Mutex::default() }
     }
 
     pub fn id(&self) -> &str {
@@ -81,6 +101,14 @@ impl SigningSecret {
     /// # Errors
     /// It cannot be read, or is not the JSON object that it should be.
     pub async fn read(&self) -> Result<Held, Error> {
+        for _ in 1..LAGGING_READS {
+            let read = self.version("AWSCURRENT").await?.unwrap_or_default();
+            let is_over = read.version.as_ref().is_some_and(|version| self.replaced().contains(version));
+            if !is_over {
+                return Ok(read);
+            }
+            tokio::time::sleep(LAG).await;
+        }
         Ok(self.version("AWSCURRENT").await?.unwrap_or_default())
     }
 
@@ -102,17 +130,32 @@ impl SigningSecret {
                 return Ok(());
             }
             let written = self.put(&document).await?;
-            let replaced = self.version("AWSPREVIOUS").await?.unwrap_or_default();
-            if replaced.version == read.version {
-                return Ok(());
-            }
-            // If ours is the previous one, somebody has written on top of it, and whether they had read it the next round
-            // will see.
-            if replaced.version != Some(written) {
-                overwritten.push((read.document, replaced.document));
+            self.replaced().extend(read.version.clone());
+            match self.between(&read, &written).await? {
+                Between::Nobody => return Ok(()),
+                Between::Somebody(theirs) => overwritten.push((read.document, theirs.document)),
+                Between::Afterwards => {}
             }
         }
         Err(Error::Contended { id: self.id.clone() })
+    }
+
+    async fn between(&self, read: &Held, written: &str) -> Result<Between, Error> {
+        for _ in 0..LAGGING_READS {
+            let replaced = self.version("AWSPREVIOUS").await?.unwrap_or_default();
+            match () {
+                () if replaced.version == read.version => return Ok(Between::Nobody),
+                () if replaced.version.as_deref() == Some(written) => return Ok(Between::Afterwards),
+                () if replaced.created_at > read.created_at => return Ok(Between::Somebody(replaced)),
+                // Older than what we replaced: this read lags.
+                () => tokio::time::sleep(LAG).await,
+            }
+        }
+        Ok(Between::Nobody)
+    }
+
+    fn replaced(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn version(&self, stage: &str) -> Result<Option<Held>, Error> {
@@ -123,7 +166,8 @@ impl SigningSecret {
                     Err(_) if stage == "AWSPREVIOUS" => Document::default(),
                     parsed => parsed.map_err(|problem| SecretError::Malformed { id: self.id.clone(), problem })?,
                 };
-                Ok(Some(Held { document, version: output.version_id }))
+                let created_at = output.created_date.and_then(|at| at.to_millis().ok()).unwrap_or_default();
+                Ok(Some(Held { document, version: output.version_id, created_at }))
             }
             Err(error) if stage == "AWSPREVIOUS" && is_absent(&error) => Ok(None),
             Err(error) => Err(self.unreachable(sdk_reason(&error))),
@@ -182,7 +226,7 @@ impl Held {
 
     #[cfg(test)]
     pub(crate) fn sample(document: &Value) -> Self {
-        Self { document: Document::parse(&document.to_string()).unwrap(), version: None }
+        Self { document: Document::parse(&document.to_string()).unwrap(), version: None, created_at: 0 }
     }
 }
 

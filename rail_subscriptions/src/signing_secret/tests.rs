@@ -71,5 +71,5 @@ fn what_somebody_did_to_one_version_is_done_to_another() {
 #[test]
 fn a_secret_is_not_shown() {
     let held = Held::sample(&json!({ "keys": { "a1": "hunter2" } }));
-    assert_eq!(format!("{held:?}"), "Held { document: Document(..), version: None }");
+    assert_eq!(format!("{held:?}"), "Held { document: Document(..), version: None, created_at: 0 }");
 }

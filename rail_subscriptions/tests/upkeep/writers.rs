@@ -3,6 +3,7 @@
 use futures_util::future::join_all;
 use local::aws::AwsFault;
 use local::faults::When;
+use local::rail_api::At;
 use rail_subscriptions::{Change, Error, Outcome};
 use serde_json::{Value, json};
 use shared::secrets::SecretError;
@@ -78,6 +79,21 @@ async fn several_people_at_once_create_nothing_twice_and_lose_no_key() {
         until_done(async || world.rotate(None).await).await;
         world.check_in_step("two rotations, and one more");
         assert!(world.ids().iter().all(|id| !before.contains(id)));
+    }
+}
+
+#[tokio::test]
+async fn reads_that_lag_behind_writes_lose_no_key() {
+    for lag in [1, 2, 5] {
+        let world = World::needing(&["ACCOUNT_OPEN", "ACCOUNT_CLOSED"]);
+        world.rail.show_keys_in_list(false);
+        world.secrets.lag_after_each_put(lag);
+        world.sync().await.unwrap();
+        world.check_in_step(&format!("synced, {lag} reads lag"));
+        assert_eq!(world.rail.count(At::CreateSubscription), 2, "no key was missed and asked for again");
+        world.rotate(None).await.unwrap();
+        world.check_in_step(&format!("rotated, {lag} reads lag"));
+        assert_eq!(world.rail.count(At::CreateSubscription), 4);
     }
 }
 
