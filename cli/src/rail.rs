@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use rail_subscriptions::plan::{CallbackUrl, Look};
 use rail_subscriptions::{Needed, Outcome, RefusedType, Source, Told, source};
 
+use crate::ask;
 use crate::events::{RoutesFile, printable, span};
 use crate::failure::Failure;
 
@@ -64,6 +65,16 @@ fn needed(routes: &RoutesFile) -> Result<Needed, Failure> {
         );
     }
     Ok(needed)
+}
+
+/// Whether to go ahead, and that nothing was done if not.
+fn agreed(question: &str, hint: &str) -> Result<bool, Failure> {
+    let nobody = || Failure::usage("nobody is here to be asked; nothing was done", hint);
+    let agreed = ask::agreed(question, nobody)?;
+    if !agreed {
+        println!("Nothing was done.");
+    }
+    Ok(agreed)
 }
 
 /// One line for what has just been done.

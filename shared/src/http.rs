@@ -44,7 +44,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// How long the other side asks us to wait.
     pub retry_after: Option<Duration>,
-    /// At most [`MAX_ANSWER_BYTES`] and a chunk.
+    /// At most 256 KiB and a chunk.
     pub body: Vec<u8>,
 }
 

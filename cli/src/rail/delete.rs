@@ -3,9 +3,8 @@
 use clap::Args;
 use rail_subscriptions::{Error, RailApi};
 
-use super::needed;
 use super::target::Target;
-use crate::ask::agreed;
+use super::{agreed, needed};
 use crate::events::{RoutesFile, printable};
 use crate::failure::Failure;
 
@@ -50,12 +49,8 @@ impl Delete {
             }
             None => return Err(failed(Error::NoSuchSubscription(id))),
         }
-        if !self.yes {
-            let nobody = || Failure::usage("nobody is here to be asked; nothing was done", "--yes goes ahead");
-            if !agreed("Delete it?", nobody)? {
-                println!("Nothing was done.");
-                return Ok(());
-            }
+        if !self.yes && !agreed("Delete it?", "--yes goes ahead")? {
+            return Ok(());
         }
         let deleted = bridge.subscriptions.delete(&look, &self.id).await.map_err(failed)?;
         let at_rail = match deleted.event_type {

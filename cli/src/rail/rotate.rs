@@ -8,8 +8,7 @@ use rail_subscriptions::{RailApi, Rotation};
 use shared::secrets::{COOL_DOWN, MAX_AGE};
 
 use super::target::{CallbackArg, Target};
-use super::{conclude, counted, needed, tell};
-use crate::ask::agreed;
+use super::{agreed, conclude, counted, needed, tell};
 use crate::events::{RoutesFile, ago, span};
 use crate::failure::Failure;
 
@@ -94,17 +93,8 @@ impl Rotate {
         if self.dry_run {
             return Ok(());
         }
-        if !self.yes {
-            let nobody = || {
-                Failure::usage(
-                    "nobody is here to be asked; nothing was done",
-                    "--dry-run only shows what would be rotated, --yes goes ahead",
-                )
-            };
-            if !agreed("Rotate?", nobody)? {
-                println!("Nothing was done.");
-                return Ok(());
-            }
+        if !self.yes && !agreed("Rotate?", "--dry-run only shows what would be rotated, --yes goes ahead")? {
+            return Ok(());
         }
         let outcome = bridge.subscriptions.rotate(&rotation, tell).await.map_err(failed)?;
         conclude(&outcome)?;

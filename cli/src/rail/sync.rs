@@ -9,8 +9,7 @@ use rail_subscriptions::plan::{CallbackUrl, Step, plan};
 
 use super::list::remark;
 use super::target::{CallbackArg, Target};
-use super::{conclude, counted, needed, tell, unneeded};
-use crate::ask::agreed;
+use super::{agreed, conclude, counted, needed, tell, unneeded};
 use crate::events::{RoutesFile, print, printable};
 use crate::failure::Failure;
 
@@ -57,17 +56,8 @@ impl Sync {
         if self.dry_run || steps.is_empty() {
             return Ok(());
         }
-        if !self.yes {
-            let nobody = || {
-                Failure::usage(
-                    "nobody is here to be asked; nothing was done",
-                    "--dry-run only shows the plan, --yes goes ahead",
-                )
-            };
-            if !agreed("Do this?", nobody)? {
-                println!("Nothing was done.");
-                return Ok(());
-            }
+        if !self.yes && !agreed("Do this?", "--dry-run only shows the plan, --yes goes ahead")? {
+            return Ok(());
         }
         // Whoever is asked may take their time.
         let look = bridge.subscriptions.look().await.map_err(failed)?;

@@ -176,6 +176,27 @@ async fn prune_of_what_nobody_needs() {
 }
 
 #[tokio::test]
+async fn delete_of_one() {
+    let set_up = async || {
+        let world = in_step(&TYPES, false);
+        World { needed: TYPES[1..].iter().map(|name| (*name).to_owned()).collect(), ..world }
+    };
+    let delete = async |world: &World| {
+        let secret = world.secret();
+        let made = secret["subscriptions"].as_object().unwrap();
+        // Gone from the secret: then it is gone from Rail, too, and there is nothing left to ask for.
+        if let Some((id, _)) = made.iter().find(|(_, made)| made["event_type"] == TYPES[0]) {
+            let look = world.open().look().await.unwrap();
+            world.open().delete(&look, id).await.unwrap();
+        }
+        Outcome::default()
+    };
+    let kills = kill_everywhere(set_up, delete, delete, every_type_is_served).await;
+    println!("killed {kills} times");
+    assert!(kills > 20, "{kills}");
+}
+
+#[tokio::test]
 async fn rotate_and_rotate_again() {
     for shown in [true, false] {
         let set_up = async || in_step(&TYPES[..2], shown);
