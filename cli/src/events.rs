@@ -18,7 +18,7 @@ pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;
 pub(crate) use self::selection::Selection;
 pub(crate) use self::show::write_members;
-pub(crate) use self::times::{age, span};
+pub(crate) use self::times::{age, ago, span};
 
 use crate::failure::Failure;
 

@@ -1,5 +1,6 @@
 //! `bridge`: the bridge on one machine, and its operator's hands.
 
+mod ask;
 mod aws;
 mod customers;
 mod delivery;
@@ -8,6 +9,7 @@ mod doctor;
 mod events;
 mod failure;
 mod progress;
+mod rail;
 mod routes;
 mod samples;
 mod send;
@@ -50,6 +52,7 @@ enum Verb {
     Workflows(workflows::Workflows),
     Customers(customers::Customers),
     Doctor(doctor::Doctor),
+    Rail(rail::Rail),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Verb::Workflows(workflows) => block_on(workflows.run()),
         Verb::Customers(customers) => block_on(customers.run()),
         Verb::Doctor(doctor) => block_on(doctor.run()),
+        Verb::Rail(rail) => block_on(rail.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

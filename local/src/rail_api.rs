@@ -1,6 +1,9 @@
-//! A stand-in for Rail's API: strict about tokens and scopes, knows accounts and applications, fails by script.
+//! A stand-in for Rail's API: strict about tokens and scopes, knows accounts, applications and subscriptions, fails by
+//! script.
 //!
 //! What it insists on is in `docs/contracts/rail.md`.
+
+mod subscriptions;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
@@ -14,6 +17,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
+pub use self::subscriptions::Subscription;
+
+use self::subscriptions::Subscriptions;
 use crate::faults::{Faults, When};
 use crate::front::{Answer, Front, json_response};
 use crate::records::{NotInTime, Records};
@@ -24,6 +30,10 @@ pub enum At {
     Token,
     Account,
     Application,
+    ListSubscriptions,
+    CreateSubscription,
+    ReadSubscription,
+    DeleteSubscription,
 }
 
 /// What goes wrong with a call.
@@ -33,14 +43,18 @@ pub enum Fault {
     Status(u16),
     /// This status with `Retry-After`, in seconds or as an HTTP date.
     RetryAfter { status: u16, after: String },
-    /// No answer.
+    /// No answer, and the call has no effect.
     Hang,
+    /// The call takes effect, and there is no answer.
+    HangAfter,
     /// The answer comes this much later.
     Slow(Duration),
     /// Half of the body, and the rest after this pause.
     SlowBody(Duration),
-    /// The connection is reset before a byte of the answer.
+    /// The connection is reset, and the call has no effect.
     Reset,
+    /// The call takes effect, then the connection is reset before a byte of the answer.
+    ResetAfter,
     /// Bytes that are not HTTP.
     Garbage,
     /// 200 with JSON that breaks off.
@@ -55,7 +69,8 @@ pub enum Fault {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Call {
     pub at: At,
-    /// Which account or application; for a token the scopes that were asked for.
+    /// Which account, application or subscription; of a new subscription the event type; for a token the scopes that were
+    /// asked for.
     pub of: String,
     /// The fault that struck it.
     pub fault: Option<Fault>,
@@ -86,6 +101,10 @@ pub struct RailApi {
 /// What reading an account, an application takes.
 pub const ACCOUNTS_READ: &str = "accounts:read";
 pub const APPLICATIONS_READ: &str = "applications:read";
+
+/// What seeing subscriptions, changing them takes.
+pub const SUBSCRIPTIONS_READ: &str = "subscriptions:read";
+pub const SUBSCRIPTIONS_WRITE: &str = "subscriptions:write";
 
 /// The client that the sample secret has.
 pub const SAMPLE_CLIENT_ID: &str = "rail_sample_client_do_not_use";
@@ -126,6 +145,7 @@ impl RailApi {
             tokens: HashMap::new(),
             accounts: owned(&SAMPLE_ACCOUNTS),
             applications: owned(&SAMPLE_APPLICATIONS),
+            subscriptions: Subscriptions::default(),
         };
         let answering = world.clone();
         let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
@@ -203,6 +223,41 @@ impl RailApi {
         self.world.state().applications.remove(id);
     }
 
+    /// The subscriptions that are there, oldest first.
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        self.world.state().subscriptions.live.clone()
+    }
+
+    /// A subscription that somebody made by hand.
+    pub fn add_subscription(&self, event_type: &str, callback_url: &str) -> Subscription {
+        self.world.state().subscriptions.add(event_type, callback_url)
+    }
+
+    /// Somebody deletes a subscription by hand; what was answered when it was created stays saved.
+    pub fn remove_subscription(&self, id: &str) {
+        self.world.state().subscriptions.live.retain(|known| known.id != id);
+    }
+
+    /// From now on there is no such event type.
+    pub fn refuse_event_type(&self, event_type: &str) {
+        self.world.state().subscriptions.refused_types.insert(event_type.to_owned());
+    }
+
+    /// Whether the list shows each `signature_verification_key`; it does unless this is said.
+    pub fn show_keys_in_list(&self, shown: bool) {
+        self.world.state().subscriptions.list_shows_keys = shown;
+    }
+
+    /// Whether a second subscription of a type and URL is refused; it is not unless this is said.
+    pub fn refuse_duplicate_subscriptions(&self, refused: bool) {
+        self.world.state().subscriptions.refuses_duplicates = refused;
+    }
+
+    /// How many subscriptions are on a page of the list.
+    pub fn set_page_size(&self, page_size: usize) {
+        self.world.state().subscriptions.page_size = page_size.max(1);
+    }
+
     /// Scripts a fault of one call, or of all (`None`).
     pub fn inject(&self, at: Option<At>, fault: Fault, when: When) {
         self.world.faults.inject(at, fault, when);
@@ -259,6 +314,7 @@ struct State {
     /// Each id's customer.
     accounts: HashMap<String, String>,
     applications: HashMap<String, String>,
+    subscriptions: Subscriptions,
 }
 
 #[derive(Debug)]
@@ -282,13 +338,13 @@ impl World {
         }
         // Counted after the draw: whoever waits for the call may then change the script.
         self.calls.push(Call { at, of: of.clone(), fault: fault.clone() });
-        let answered = |world: &Self| match at {
-            At::Token => world.give_token(request, &of).unwrap_or_else(|refused| oauth_error(&refused)),
-            At::Account | At::Application => world.read(at, &of, request).unwrap_or_else(|refused| api_error(&refused)),
-        };
-        let refused = |refused: &Refused| match at {
-            At::Token => oauth_error(refused),
-            At::Account | At::Application => api_error(refused),
+        let refused = |refused: &Refused| if at == At::Token { oauth_error(refused) } else { api_error(refused) };
+        let answered = |world: &Self| {
+            let answer = match at {
+                At::Token => world.give_token(request, &of),
+                _ => world.perform(at, &of, request),
+            };
+            answer.unwrap_or_else(|why| refused(&why))
         };
         match fault {
             None => Answer::Http(answered(self)),
@@ -307,7 +363,15 @@ impl World {
             }
             Some(Fault::RevokeTokens) => Answer::Http(refused(&UNAUTHORIZED)),
             Some(Fault::Hang) => Answer::Hang,
+            Some(Fault::HangAfter) => {
+                answered(self);
+                Answer::Hang
+            }
             Some(Fault::Reset) => Answer::Reset,
+            Some(Fault::ResetAfter) => {
+                answered(self);
+                Answer::Reset
+            }
             Some(Fault::Garbage) => Answer::Raw(Bytes::from_static(GARBAGE)),
             Some(Fault::GarbageBody) => {
                 Answer::Http(answered(self).map(|body| body.slice(..body.len() - body.len() / 3)))
@@ -349,21 +413,34 @@ impl World {
         Ok(json_response(StatusCode::OK, JSON, &body))
     }
 
-    fn read(&self, at: At, id: &str, request: &Request<Bytes>) -> Result<Response<Bytes>, Refused> {
-        if request.method() != Method::GET {
+    fn perform(&self, at: At, id: &str, request: &Request<Bytes>) -> Result<Response<Bytes>, Refused> {
+        let (method, scope) = match at {
+            At::Application => (Method::GET, APPLICATIONS_READ),
+            At::ListSubscriptions | At::ReadSubscription => (Method::GET, SUBSCRIPTIONS_READ),
+            At::CreateSubscription => (Method::POST, SUBSCRIPTIONS_WRITE),
+            At::DeleteSubscription => (Method::DELETE, SUBSCRIPTIONS_WRITE),
+            At::Account | At::Token => (Method::GET, ACCOUNTS_READ),
+        };
+        if request.method() != method {
             self.violations.push(Rule::WrongMethod);
-            return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "GET only"));
+            return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "another method is wanted"));
         }
         let Some(token) = credentials(request.headers(), "Bearer") else {
             self.violations.push(Rule::NoBearer);
             return Err(UNAUTHORIZED);
         };
-        let state = self.state();
+        let mut state = self.state();
         let token = state.tokens.get(token).filter(|token| token.expires > Instant::now()).ok_or(UNAUTHORIZED)?;
-        let wanted = if at == At::Account { ACCOUNTS_READ } else { APPLICATIONS_READ };
-        if !token.scopes.contains(wanted) {
+        if !token.scopes.contains(scope) {
             self.violations.push(Rule::ScopeMissing);
             return Err(Refused(StatusCode::FORBIDDEN, "FORBIDDEN", "the token lacks the scope for this"));
+        }
+        match at {
+            At::ListSubscriptions => return Ok(state.subscriptions.list(request)),
+            At::CreateSubscription => return state.subscriptions.create(request),
+            At::ReadSubscription => return state.subscriptions.read(id),
+            At::DeleteSubscription => return state.subscriptions.delete(id),
+            At::Account | At::Application | At::Token => {}
         }
         let known = if at == At::Account { &state.accounts } else { &state.applications };
         let customer_id = known.get(id).ok_or(Refused(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id"))?;
@@ -397,7 +474,16 @@ fn place(request: &Request<Bytes>) -> Option<(At, String)> {
         return Some((At::Token, query(request, "scope").unwrap_or_default()));
     }
     let path = path.strip_prefix(API_PREFIX)?;
-    let calls = [(At::Account, "/v1/accounts/deposits/"), (At::Application, "/v1/applications/")];
+    if path == "/v1/subscriptions" {
+        if request.method() != Method::POST {
+            return Some((At::ListSubscriptions, String::new()));
+        }
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        return Some((At::CreateSubscription, body["event_type"].as_str().unwrap_or_default().to_owned()));
+    }
+    let one = if request.method() == Method::DELETE { At::DeleteSubscription } else { At::ReadSubscription };
+    let calls =
+        [(At::Account, "/v1/accounts/deposits/"), (At::Application, "/v1/applications/"), (one, "/v1/subscriptions/")];
     let (at, id) = calls.into_iter().find_map(|(at, prefix)| Some((at, path.strip_prefix(prefix)?)))?;
     // An id is one segment: whoever does not encode its slashes asks for something else.
     let id = percent_decode_str(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?).decode_utf8().ok()?;
@@ -434,7 +520,7 @@ fn oauth_error(Refused(status, code, description): &Refused) -> Response<Bytes> 
 const UNAUTHORIZED: Refused = Refused(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "a live token is wanted");
 
 /// Those that the bridge has a use for.
-const SCOPES: [&str; 4] = [ACCOUNTS_READ, APPLICATIONS_READ, "subscriptions:read", "subscriptions:write"];
+const SCOPES: [&str; 4] = [ACCOUNTS_READ, APPLICATIONS_READ, SUBSCRIPTIONS_READ, SUBSCRIPTIONS_WRITE];
 
 const API_PREFIX: &str = "/api";
 const TOKEN_PATH: &str = "/oauth2/sample/v1/token";

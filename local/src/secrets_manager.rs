@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -100,6 +101,11 @@ impl SecretsManager {
         Some(serde_json::from_str(text).unwrap_or_else(|_| json!(text)))
     }
 
+    /// From now on so many reads of a secret after each write answer as if it had not been: a replica that lags.
+    pub fn lag_after_each_put(&self, reads: u32) {
+        self.secrets.lag.store(reads, Ordering::SeqCst);
+    }
+
     /// Forgets a secret and its versions.
     ///
     /// # Errors
@@ -135,18 +141,25 @@ impl Deref for SecretsManager {
 struct Secrets {
     file: Option<PathBuf>,
     by_name: Mutex<BTreeMap<String, Secret>>,
+    lag: AtomicU32,
 }
 
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 struct Secret {
     current: Option<Version>,
     previous: Option<Version>,
+    /// What the next so many reads see instead.
+    #[serde(skip)]
+    before: Option<(Box<Secret>, u32)>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 struct Version {
     id: String,
     secret_string: String,
+    /// Epoch milliseconds; later ones are always greater.
+    #[serde(default)]
+    created_at: u64,
 }
 
 #[derive(Deserialize)]
@@ -170,7 +183,7 @@ impl Secrets {
             }
             _ => BTreeMap::new(),
         };
-        Ok(Self { file: file.map(Path::to_owned), by_name: Mutex::new(by_name) })
+        Ok(Self { file: file.map(Path::to_owned), by_name: Mutex::new(by_name), lag: AtomicU32::new(0) })
     }
 
     fn save(&self, secrets: &BTreeMap<String, Secret>) -> Result<(), SecretsManagerError> {
@@ -201,12 +214,12 @@ impl Secrets {
             return refuse("ResourceNotFoundException", "Secrets Manager can't find the specified secret.");
         };
         let mut answer = match operation {
-            "GetSecretValue" => match secret.version(&call) {
+            "GetSecretValue" => match secret.as_read().version(&call) {
                 Some((version, stage)) => json!({
                     "VersionId": version.id,
                     "SecretString": version.secret_string,
                     "VersionStages": [stage],
-                    "CreatedDate": now_s(),
+                    "CreatedDate": Duration::from_millis(version.created_at).as_secs_f64(),
                 }),
                 None => {
                     return refuse(
@@ -220,7 +233,10 @@ impl Secrets {
                     return refuse("InvalidParameterException", "SecretString is missing");
                 };
                 let id = call.client_request_token.unwrap_or_else(crate::random_uuid);
+                let before = secret.clone();
                 secret.put(id.clone(), value);
+                let lag = self.lag.load(Ordering::SeqCst);
+                secret.before = (lag > 0).then(|| (Box::new(Secret { before: None, ..before }), lag));
                 if self.save(&secrets).is_err() {
                     return aws.exception(
                         StatusCode::INTERNAL_SERVER_ERROR,
@@ -253,9 +269,23 @@ impl Secret {
         if known.into_iter().flatten().any(|version| version.id == id) {
             return;
         }
-        let replaced = self.current.replace(Version { id, secret_string });
+        let newest = self.current.as_ref().map_or(0, |version| version.created_at);
+        let created_at = now_ms().max(newest + 1);
+        let replaced = self.current.replace(Version { id, secret_string, created_at });
         if replaced.is_some() {
             self.previous = replaced;
+        }
+    }
+
+    /// What a read sees.
+    fn as_read(&mut self) -> Self {
+        match self.before.take() {
+            None => self.clone(),
+            Some((before, reads)) => {
+                let seen = (*before).clone();
+                self.before = (reads > 1).then(|| (before, reads - 1));
+                seen
+            }
         }
     }
 
@@ -280,8 +310,12 @@ fn name_of(secret_id: &str) -> &str {
 }
 
 fn now_s() -> u64 {
+    now_ms() / 1000
+}
+
+fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 const CURRENT: &str = "AWSCURRENT";

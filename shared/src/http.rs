@@ -44,7 +44,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// How long the other side asks us to wait.
     pub retry_after: Option<Duration>,
-    /// At most 64 KiB and a chunk.
+    /// At most 256 KiB and a chunk.
     pub body: Vec<u8>,
 }
 
@@ -59,8 +59,8 @@ pub enum ExchangeError {
     Timeout,
 }
 
-/// Answers are a few hundred bytes; of a longer one this much is read.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Most answers are a few hundred bytes, a provider's list of things some hundred times that; of a longer one this much is read.
+const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
 /// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is one to give up on.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! The one door to a provider's own API: OAuth2 client credentials (RFC 6749 §4.4), and who a customer is.
+//! The one door to a provider's own API: OAuth2 client credentials (RFC 6749 §4.4), who a customer is, and any other call.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
-use reqwest::{Method, Request, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Method, Request, StatusCode, Url};
 use serde_json::Value;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::event::Failure;
 use crate::http::{Answer, Http};
-use crate::secrets::{CachedSecret, Problem, SAFE_URL, Versions, is_safe_url};
+use crate::secrets::{CachedSecret, Problem, SAFE_URL, SecretError, Versions, is_safe_url};
 
 /// What is known of a provider's API when the program is written.
 #[derive(Debug)]
@@ -35,6 +35,18 @@ pub struct Lookup {
     pub path: &'static str,
     /// JSON Pointer of the customer's id in the answer.
     pub answer: &'static str,
+}
+
+/// One call, in the API's own terms.
+#[derive(Debug)]
+pub struct ApiCall<'c> {
+    pub method: Method,
+    /// Below the base URL. Each is one segment, whatever it holds.
+    pub path: &'c [&'c str],
+    /// As it stands in a URL, without the question mark.
+    pub query: Option<&'c str>,
+    pub header: Option<(HeaderName, HeaderValue)>,
+    pub body: Option<&'c Value>,
 }
 
 /// One provider's API, with its access token.
@@ -88,18 +100,52 @@ impl ApiClient {
         if id.is_empty() || id == "." || id == ".." {
             return Ok(None);
         }
+        let path: Vec<&str> = lookup.path.split('/').filter(|part| !part.is_empty()).chain([id]).collect();
+        let question = ApiCall { method: Method::GET, path: &path, query: None, header: None, body: None };
+        let answer = self.call(&question).await?;
+        match answer.status.as_u16() {
+            200..=299 => {
+                let read: Result<Value, _> = serde_json::from_slice(&answer.body);
+                let read = read.map_err(|_| failure_of(&answer, "provider_api_unreadable"))?;
+                let customer = read.pointer(lookup.answer).and_then(Value::as_str);
+                Ok(customer.filter(|id| !id.is_empty()).map(str::to_owned))
+            }
+            // 400 is what an id of another shape gets.
+            400 | 404 | 410 => Ok(None),
+            403 => Err(failure_of(&answer, "provider_api_forbidden")),
+            429 => Err(failure_of(&answer, "provider_api_throttled")),
+            _ => Err(failure_of(&answer, "provider_api_error")),
+        }
+    }
+
+    /// The answer to a call, whatever its status but 401.
+    ///
+    /// An answer of 401 drops the token; one more is fetched and the call made once more. A call may also be repeated when its
+    /// connection died before a byte of the answer.
+    ///
+    /// # Errors
+    /// There is no token, no answer, or the second one is 401, too.
+    pub async fn call(&self, call: &ApiCall<'_>) -> Result<Answer, Failure> {
         let account = self.account().await?;
-        match self.ask(&account, lookup, id).await {
-            Err(failure) if failure.code == "provider_api_unauthorized" => self.ask(&account, lookup, id).await,
+        match self.call_once(&account, call).await {
+            Err(failure) if failure.code == "provider_api_unauthorized" => self.call_once(&account, call).await,
             // Somebody may have changed the client's secret since it was read.
-            Err(failure) if failure.code == "provider_api_login_refused" => {
+            Err(failure) if ["provider_api_login_refused", "provider_api_scope_refused"].contains(&failure.code) => {
                 match self.account.newer_than(&account).await.ok().flatten() {
-                    Some(newer) => self.ask(&newer, lookup, id).await,
+                    Some(newer) => self.call_once(&newer, call).await,
                     None => Err(failure),
                 }
             }
             result => result,
         }
+    }
+
+    /// Whether the API's secret can be read and used, and if not, why.
+    ///
+    /// # Errors
+    /// As [`CachedSecret::value`] has them.
+    pub async fn check_account(&self) -> Result<(), SecretError> {
+        self.account.value().await.map(drop)
     }
 
     /// Held by whoever asks about `question`, so that others can wait and find the answer remembered.
@@ -114,29 +160,14 @@ impl ApiClient {
         self.account.value().await.map_err(|_| Failure::passing("provider_api_secret_unavailable"))
     }
 
-    async fn ask(&self, account: &ApiAccount, lookup: &Lookup, id: &str) -> Result<Option<String>, Failure> {
+    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<Answer, Failure> {
         let authorization = self.authorization(account).await?;
-        let answer = self.send(account.record_request(lookup, id, authorization.clone())).await?;
-        let status = answer.status.as_u16();
-        let failure =
-            |code| Failure { status: Some(status), retry_after: answer.retry_after, ..Failure::passing(code) };
-        match status {
-            200..=299 => {
-                let answer: Value =
-                    serde_json::from_slice(&answer.body).map_err(|_| failure("provider_api_unreadable"))?;
-                let customer = answer.pointer(lookup.answer).and_then(Value::as_str);
-                Ok(customer.filter(|id| !id.is_empty()).map(str::to_owned))
-            }
-            // 400 is what an id of another shape gets.
-            400 | 404 | 410 => Ok(None),
-            401 => {
-                self.drop_token(&authorization).await;
-                Err(failure("provider_api_unauthorized"))
-            }
-            403 => Err(failure("provider_api_forbidden")),
-            429 => Err(failure("provider_api_throttled")),
-            _ => Err(failure("provider_api_error")),
+        let answer = self.send(account.request(call, authorization.clone())).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.drop_token(&authorization).await;
+            return Err(failure_of(&answer, "provider_api_unauthorized"));
         }
+        Ok(answer)
     }
 
     /// The live access token. However many ask for it, one is fetched.
@@ -191,12 +222,21 @@ impl ApiAccount {
         Ok(Self { base_url: url("base_url")?, token_url: url("token_url")?, authorization })
     }
 
-    fn record_request(&self, lookup: &Lookup, id: &str, authorization: HeaderValue) -> Request {
+    fn request(&self, call: &ApiCall<'_>, authorization: HeaderValue) -> Request {
         let mut url = self.base_url.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(lookup.path.split('/').filter(|segment| !segment.is_empty())).push(id);
+            path.pop_if_empty().extend(call.path);
         }
-        request(Method::GET, url, authorization)
+        url.set_query(call.query);
+        let mut request = request(call.method.clone(), url, authorization);
+        if let Some((name, value)) = &call.header {
+            request.headers_mut().insert(name, value.clone());
+        }
+        if let Some(body) = call.body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        request
     }
 
     fn token_request(&self, scope: &str) -> Request {
@@ -222,22 +262,27 @@ fn request(method: Method, url: Url, authorization: HeaderValue) -> Request {
     request
 }
 
+fn failure_of(answer: &Answer, code: &'static str) -> Failure {
+    let (status, retry_after) = (Some(answer.status.as_u16()), answer.retry_after);
+    Failure { status, retry_after, ..Failure::passing(code) }
+}
+
 impl Token {
     fn read(answer: &Answer, now: UnixMillis) -> Result<Self, Failure> {
-        let failure = |code| Failure {
-            status: Some(answer.status.as_u16()),
-            retry_after: answer.retry_after,
-            ..Failure::passing(code)
-        };
+        let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
+        let failure = |code| failure_of(answer, code);
         match answer.status.as_u16() {
             200..=299 => {}
             // RFC 6749 §5.2: 400 and 401 say that client or scope is not known.
-            400 | 401 | 403 => return Err(failure("provider_api_login_refused")),
+            400 | 401 | 403 => {
+                let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
+                return Err(failure(if scope { "provider_api_scope_refused" } else { "provider_api_login_refused" }));
+            }
             429 => return Err(failure("provider_api_throttled")),
             _ => return Err(failure("provider_api_error")),
         }
         let unreadable = || failure("provider_api_unreadable");
-        let answer: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+        let answer = said.ok_or_else(unreadable)?;
         let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
         let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
         let mut authorization = token.ok_or_else(unreadable)?;

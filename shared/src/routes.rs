@@ -113,9 +113,11 @@ pub struct FailedPart<'r> {
     pub accepted: &'r [String],
 }
 
-#[derive(Debug)]
-enum EventPattern {
+/// Which event types a route wants.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum EventPattern {
     Exactly(String),
+    /// In the file with a trailing `*`.
     Prefix(String),
 }
 
@@ -183,6 +185,11 @@ impl Routes {
         self.redact.get(provider).map_or(&[], Vec::as_slice)
     }
 
+    /// Which event types of a provider any route wants, each pattern once.
+    pub fn patterns(&self, provider: &str) -> BTreeSet<&EventPattern> {
+        self.routes.iter().filter(|route| route.provider == provider).flat_map(|route| &route.events).collect()
+    }
+
     /// Every provider that the file names.
     pub fn providers(&self) -> BTreeSet<&str> {
         self.routes.iter().map(|route| route.provider.as_str()).chain(self.redact.keys().map(String::as_str)).collect()
@@ -214,7 +221,7 @@ impl Route {
 }
 
 impl EventPattern {
-    fn fits(&self, event_type: &str) -> bool {
+    pub fn fits(&self, event_type: &str) -> bool {
         match self {
             Self::Exactly(name) => name == event_type,
             Self::Prefix(prefix) => event_type.starts_with(prefix.as_str()),

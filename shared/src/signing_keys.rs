@@ -143,6 +143,13 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_the_keys_is_of_no_concern() {
+        let secret =
+            r#"{"keys":{"b":"sample"},"subscriptions":{"b":{"event_type":"OPENED"}},"generations":{"OPENED":2}}"#;
+        check(secret, None, Some(KeyVersion::Current));
+    }
+
+    #[test]
     fn a_previous_version_that_does_not_read_is_left_out() {
         check(r#"{"keys":{"b":"sample"}}"#, Some("not json"), Some(KeyVersion::Current));
         check(r#"{"keys":{"b":"sample"}}"#, Some(r#"{"keys":{"b":"REPLACE-ME"}}"#), Some(KeyVersion::Current));

@@ -101,6 +101,14 @@ fn shared_depends_on_no_crate_of_the_workspace() {
 }
 
 #[test]
+fn no_function_holds_what_only_operators_need() {
+    for package in ["shared", "routes_file", "functions/rail", "functions/rillis", "functions/redrive"] {
+        let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
+        assert!(!manifest.contains("rail_subscriptions"), "{package} depends on rail_subscriptions");
+    }
+}
+
+#[test]
 fn only_verify_makes_a_verified_event() {
     let made = |line: &str| line.contains("VerifiedEvent {") && !line.contains("impl ") && !line.contains("struct ");
     check_owner(&["shared/src", "functions", "cli", "local"], made, "shared/src/verification.rs");

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use shared::clock::{Clock, UnixMillis};
 use shared::event_store::listing::EventSummary;
 use tokio::time::Instant;
 
+use crate::ask;
 use crate::aws::{Bridge, Target};
 use crate::events::filter::{Filter, Filters};
 use crate::events::list::Table;
@@ -269,16 +269,12 @@ impl Chosen {
 
 fn agreed(chosen: &Chosen, bridge: &Bridge) -> Result<bool, Failure> {
     let count = events(chosen.keys.len());
-    if !io::stdin().is_terminal() {
-        return Err(Failure::usage(
+    ask::agreed(&format!("Redrive {count} of {}?", bridge.name()), || {
+        Failure::usage(
             format!("{count} would be redriven, and nobody is here to be asked; nothing was done"),
             "--dry-run shows ten of them, --yes goes ahead",
-        ));
-    }
-    eprint!("Redrive {count} of {}? [y/N] ", bridge.name());
-    let mut answer = String::new();
-    let read = io::stderr().flush().and_then(|()| io::stdin().read_line(&mut answer));
-    Ok(read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+        )
+    })
 }
 
 /// Calls `invoke` with some keys at a time, at most `rate` a second, until all are done, a call fails, or `interrupted`

@@ -33,7 +33,8 @@ impl Moment {
     }
 }
 
-fn ago(text: &str) -> Option<Duration> {
+/// A span such as `90s`, `15m`, `2h`.
+pub(crate) fn ago(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
     // No sign: `parse` alone would take a plus.

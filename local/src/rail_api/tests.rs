@@ -254,3 +254,116 @@ async fn the_secret_has_what_the_functions_need() {
     });
     assert_eq!(api.secret(), expected);
 }
+
+mod subscriptions {
+    use super::*;
+
+    const URL: &str = "https://example.com/webhooks/rail";
+
+    impl World {
+        async fn call(&self, method: Method, path: &str, token: &str, body: Value, idempotency: &str) -> (u16, Value) {
+            let mut request = Request::new(Bytes::from(body.to_string()));
+            *request.method_mut() = method;
+            *request.uri_mut() = format!("{}{path}", self.api.base_url()).parse().unwrap();
+            request.headers_mut().insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+            if !idempotency.is_empty() {
+                request.headers_mut().insert("x-l2f-idempotency-id", idempotency.parse().unwrap());
+            }
+            let response = within(self.client.send(request)).await.unwrap();
+            (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or_default())
+        }
+
+        async fn create(&self, token: &str, event_type: &str, url: &str, idempotency: &str) -> (u16, Value) {
+            let body = json!({ "event_type": event_type, "callback_url": url });
+            self.call(Method::POST, "/v1/subscriptions", token, body, idempotency).await
+        }
+
+        async fn delete(&self, token: &str, id: &str) -> u16 {
+            self.call(Method::DELETE, &format!("/v1/subscriptions/{id}"), token, Value::Null, "").await.0
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_saved_for_ever_even_when_its_subscription_is_deleted() {
+        let world = World::start();
+        let token = world.token("subscriptions:read%20subscriptions:write").await;
+        let (status, first) = world.create(&token, "ACCOUNT_OPEN", URL, "id-1").await;
+        assert_eq!((status, &first["data"]["event_type"]), (200, &json!("ACCOUNT_OPEN")));
+        let id = first["data"]["id"].as_str().unwrap();
+        assert_eq!(world.create(&token, "ACCOUNT_OPEN", URL, "id-1").await, (200, first.clone()));
+        assert_eq!(world.api.subscriptions().len(), 1);
+        assert_eq!(world.delete(&token, id).await, 200);
+        assert_eq!(world.delete(&token, id).await, 404);
+        assert_eq!(world.create(&token, "ACCOUNT_OPEN", URL, "id-1").await, (200, first.clone()));
+        assert_eq!(world.api.subscriptions(), []);
+        let (_, second) = world.create(&token, "ACCOUNT_OPEN", URL, "id-2").await;
+        assert_ne!(second["data"]["signature_verification_key"], first["data"]["signature_verification_key"]);
+    }
+
+    #[tokio::test]
+    async fn the_list_comes_in_pages_that_are_linked() {
+        let world = World::start();
+        world.api.set_page_size(2);
+        let token = world.token("subscriptions:read").await;
+        for n in 0..5 {
+            world.api.add_subscription(&format!("ACCOUNT_{n}"), URL);
+        }
+        let (mut path, mut types) = ("/v1/subscriptions".to_owned(), Vec::new());
+        loop {
+            let (status, page) = world.get(&path, &token).await;
+            assert_eq!(status, 200);
+            let page_types = page["data"]["subscriptions"].as_array().unwrap().iter();
+            types.extend(page_types.map(|it| it["event_type"].as_str().unwrap().to_owned()));
+            let Some(next) = page["links"]["next"].as_str() else { break };
+            next.strip_prefix(API_PREFIX).unwrap().clone_into(&mut path);
+        }
+        assert_eq!(types, ["ACCOUNT_0", "ACCOUNT_1", "ACCOUNT_2", "ACCOUNT_3", "ACCOUNT_4"]);
+        assert_eq!(world.api.count(At::ListSubscriptions), 3);
+    }
+
+    #[tokio::test]
+    async fn what_rail_does_not_take_is_refused_and_not_saved() {
+        let world = World::start();
+        let both = world.token("subscriptions:read%20subscriptions:write").await;
+        let read = world.token("subscriptions:read").await;
+        world.api.refuse_event_type("DEPOSIT_COMPLETED");
+        world.api.add_subscription("ACCOUNT_OPEN", URL);
+        world.api.refuse_duplicate_subscriptions(true);
+        for (token, event_type, url, expected) in [
+            (&both, "DEPOSIT_COMPLETED", URL, (400, "INVALID_EVENT_TYPE")),
+            (&both, "NOTHING_KNOWN", URL, (400, "INVALID_EVENT_TYPE")),
+            (&both, "ACCOUNT_CLOSED", "http://example.com/", (400, "INVALID_CALLBACK_URL")),
+            (&both, "ACCOUNT_OPEN", URL, (400, "DUPLICATE_SUBSCRIPTION")),
+            (&read, "ACCOUNT_CLOSED", URL, (403, "FORBIDDEN")),
+        ] {
+            let (status, answer) = world.create(token, event_type, url, "id").await;
+            assert_eq!((status, code(&answer)), expected, "{event_type}");
+        }
+        assert_eq!(world.create(&both, "ACCOUNT_CLOSED", URL, "id").await.0, 200);
+        assert_eq!(world.delete(&read, &world.api.subscriptions()[0].id).await, 403);
+    }
+
+    #[tokio::test]
+    async fn keys_are_in_the_list_only_if_it_shows_them() {
+        let world = World::start();
+        let token = world.token("subscriptions:read").await;
+        let added = world.api.add_subscription("ACCOUNT_OPEN", URL);
+        for (shown, expected) in [(true, json!(added.key)), (false, Value::Null)] {
+            world.api.show_keys_in_list(shown);
+            let (_, list) = world.get("/v1/subscriptions", &token).await;
+            assert_eq!(list["data"]["subscriptions"][0]["signature_verification_key"], expected);
+        }
+        let (status, one) = world.get(&format!("/v1/subscriptions/{}", added.id), &token).await;
+        assert_eq!((status, &one["data"]["event_type"]), (200, &json!("ACCOUNT_OPEN")));
+    }
+
+    #[tokio::test]
+    async fn a_call_may_take_effect_without_an_answer() {
+        let world = World::start();
+        let token = world.token("subscriptions:write").await;
+        world.api.inject(Some(At::CreateSubscription), Fault::HangAfter, When::Next(1));
+        let call = world.create(&token, "ACCOUNT_OPEN", URL, "");
+        tokio::time::timeout(MOMENT, call).await.unwrap_err();
+        assert_eq!(world.api.subscriptions().len(), 1);
+    }
+}

@@ -111,3 +111,22 @@ async fn call(secrets: &SecretsManager, operation: &str, input: Value) -> (u16, 
     let response = within(client.post(&url, &headers, Bytes::from(input.to_string()))).await.unwrap();
     (response.status().as_u16(), serde_json::from_slice(response.body()).unwrap())
 }
+
+#[tokio::test]
+async fn reads_may_lag_behind_a_write_and_versions_are_in_order() {
+    let secrets = SecretsManager::start(None).unwrap();
+    secrets.put("s", &json!("one")).unwrap();
+    let read = async |at: &str| {
+        let (_, read) = call(&secrets, "GetSecretValue", stage(at)).await;
+        (read["SecretString"].clone(), read["CreatedDate"].as_f64())
+    };
+    let (_, first) = read("AWSCURRENT").await;
+    secrets.lag_after_each_put(2);
+    call(&secrets, "PutSecretValue", json!({ "SecretId": "s", "SecretString": "two" })).await;
+    assert_eq!(read("AWSPREVIOUS").await, (Value::Null, None));
+    assert_eq!(read("AWSCURRENT").await, (json!("one"), first));
+    let (text, second) = read("AWSCURRENT").await;
+    assert_eq!(text, "two");
+    assert!(second > first, "{second:?} {first:?}");
+    assert_eq!(read("AWSPREVIOUS").await, (json!("one"), first));
+}

@@ -207,7 +207,8 @@ async fn a_refused_login_has_its_code_and_reads_the_secret_again() {
     let (clock, now) = settable_clock!();
     for (reply, expected) in [
         (Reply::json(401, r#"{"error":"invalid_client"}"#), "provider_api_login_refused 401"),
-        (Reply::json(400, r#"{"error":"invalid_scope"}"#), "provider_api_login_refused 400"),
+        (Reply::json(400, r#"{"error":"invalid_scope"}"#), "provider_api_scope_refused 400"),
+        (Reply::json(400, r#"{"error":"invalid_request"}"#), "provider_api_login_refused 400"),
         (Reply::json(403, "{}"), "provider_api_login_refused 403"),
         (Reply::json(429, "{}"), "provider_api_throttled 429"),
         (Reply::json(503, "{}"), "provider_api_error 503"),
@@ -244,6 +245,28 @@ async fn an_api_that_is_not_there_is_unreachable() {
     assert_eq!(world.ask("A-1").await, Err("provider_api_unreachable".to_owned()));
     world.set(|script| script.answers.extend([Reply::HangUp, Reply::HangUp]));
     assert_eq!(world.ask("A-1").await, Err("provider_api_unreachable".to_owned()));
+}
+
+#[tokio::test]
+async fn any_call_can_be_made_and_its_answer_is_read_whatever_the_status() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let (body, id) = (json!({ "a": 1 }), HeaderValue::from_static("id-1"));
+    let call = ApiCall {
+        method: Method::POST,
+        path: &["v1", "forms", "a/b"],
+        query: Some("page=2&size=3"),
+        header: Some((HeaderName::from_static("x-sample-id"), id)),
+        body: Some(&body),
+    };
+    world.set(|script| script.answers.extend([Reply::json(401, "{}"), Reply::json(422, r#"{"errors":[]}"#)]));
+    let answer = world.client.call(&call).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (422, br#"{"errors":[]}"#.as_slice()));
+    let asked = world.server.asked();
+    let last = asked.last().unwrap();
+    assert_eq!((last.method.as_str(), last.path.as_str()), ("POST", "/api/v1/forms/a%2Fb?page=2&size=3"));
+    assert_eq!((last.header("x-sample-id"), last.header("content-type")), (Some("id-1"), Some("application/json")));
+    assert_eq!((last.header("authorization"), last.body.as_str()), (Some("Bearer token-2"), r#"{"a":1}"#));
 }
 
 #[test]

@@ -1,0 +1,154 @@
+//! `bridge rail`: what the bridge has set up at Rail.
+
+mod delete;
+mod list;
+mod rotate;
+mod sync;
+mod target;
+
+use clap::{Args, Subcommand};
+use rail_subscriptions::plan::{CallbackUrl, Look};
+use rail_subscriptions::{Needed, Outcome, RefusedType, Source, Told, source};
+
+use crate::ask;
+use crate::events::{RoutesFile, printable, span};
+use crate::failure::Failure;
+
+/// What is set up at Rail
+#[derive(Args)]
+pub(crate) struct Rail {
+    #[command(subcommand)]
+    verb: RailVerb,
+}
+
+#[derive(Subcommand)]
+enum RailVerb {
+    Subscriptions(Subscriptions),
+}
+
+/// Rail's subscriptions against what routes.toml needs; their keys go straight into the signing secret
+#[derive(Args)]
+struct Subscriptions {
+    #[command(subcommand)]
+    verb: SubscriptionsVerb,
+}
+
+#[derive(Subcommand)]
+enum SubscriptionsVerb {
+    List(list::List),
+    Sync(sync::Sync),
+    Rotate(rotate::Rotate),
+    Delete(delete::Delete),
+}
+
+/// What a provider is called in `routes.toml` and in paths.
+const RAIL: &str = "rail";
+
+impl Rail {
+    pub(crate) async fn run(self) -> Result<(), Failure> {
+        let RailVerb::Subscriptions(subscriptions) = self.verb;
+        match subscriptions.verb {
+            SubscriptionsVerb::List(list) => list.run().await,
+            SubscriptionsVerb::Sync(sync) => sync.run().await,
+            SubscriptionsVerb::Rotate(rotate) => rotate.run().await,
+            SubscriptionsVerb::Delete(delete) => delete.run().await,
+        }
+    }
+}
+
+/// What routes need of Rail; says which patterns come to nothing.
+fn needed(routes: &RoutesFile) -> Result<Needed, Failure> {
+    let needed = Needed::of(&routes.read()?, RAIL);
+    for pattern in &needed.idle {
+        eprintln!(
+            "note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them"
+        );
+    }
+    Ok(needed)
+}
+
+/// Whether to go ahead, and that nothing was done if not.
+fn agreed(question: &str, hint: &str) -> Result<bool, Failure> {
+    let nobody = || Failure::usage("nobody is here to be asked; nothing was done", hint);
+    let agreed = ask::agreed(question, nobody)?;
+    if !agreed {
+        println!("Nothing was done.");
+    }
+    Ok(agreed)
+}
+
+/// One line for what has just been done.
+fn tell(told: &Told) {
+    println!("{}", sentence(told));
+}
+
+fn sentence(told: &Told) -> String {
+    match told {
+        Told::Created { event_type, id } => {
+            format!("created   {}  {}; its key is in the secret", printable(event_type), printable(id))
+        }
+        Told::KeyTaken { event_type, id } => {
+            format!("took key  {}  {}, from Rail's list", printable(event_type), printable(id))
+        }
+        Told::Deleted { event_type, id } => format!("deleted   {}  {}", printable(event_type), printable(id)),
+        Told::KeysRemoved(count) => format!("forgot    {}", counted(*count, "key")),
+        Told::Refused(refused) => {
+            format!("REFUSED   {}: Rail does not take it ({})", printable(&refused.event_type), answer(refused))
+        }
+        Told::RotationBegun(types) => format!("begun     {}", counted(*types, "event type")),
+        Told::RotationGoesOn(types) => format!("going on with what an earlier run has begun: {}", types.join(", ")),
+        Told::WaitingToDelete { old, pause } => format!(
+            "waiting {} until every function has read the new keys, then {} will be deleted",
+            span(*pause),
+            counted(*old, "old subscription")
+        ),
+        Told::WaitingToForget { keys, pause } => format!(
+            "waiting {} for what the old subscriptions have sent last, then {} will be forgotten",
+            span(*pause),
+            counted(*keys, "old key")
+        ),
+    }
+}
+
+/// Refused types are no success, though all else was done.
+fn conclude(outcome: &Outcome) -> Result<(), Failure> {
+    if outcome.refused.is_empty() {
+        return Ok(());
+    }
+    let each = outcome.refused.iter().map(|refused| {
+        let whose = match source(&refused.event_type) {
+            Source::OpenApi => "named by Rail's OpenAPI description",
+            Source::GuideOnly => "named by Rail's guide alone",
+            Source::Neither => "named by none of Rail's pages",
+        };
+        format!("{} ({}; {whose})", printable(&refused.event_type), answer(refused))
+    });
+    Err(Failure::refused(
+        format!(
+            "Rail refuses {}: {}",
+            counted(outcome.refused.len(), "event type"),
+            each.collect::<Vec<_>>().join(", ")
+        ),
+        "all else is done. Ask Rail how it spells these, or take them out of routes.toml. If Rail refuses a second \
+         subscription beside the first: `delete` that one, then `sync`",
+    ))
+}
+
+fn answer(refused: &RefusedType) -> String {
+    let code = refused.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    format!("{}{code}", refused.status)
+}
+
+/// `1 key`, `2 keys`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Whose subscriptions no route needs, at this URL.
+fn unneeded(look: &Look, needed: &Needed, url: &CallbackUrl) -> usize {
+    let lines = rail_subscriptions::plan::compare(look, &needed.types, url);
+    lines.iter().filter(|line| line.standing == rail_subscriptions::plan::Standing::NotNeeded).count()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! `bridge rail subscriptions delete`: one subscription and its key.
+
+use clap::Args;
+use rail_subscriptions::{Error, RailApi};
+
+use super::target::Target;
+use super::{agreed, needed};
+use crate::events::{RoutesFile, printable};
+use crate::failure::Failure;
+
+/// Delete one subscription at Rail, whatever needs it, and forget its key
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(super) struct Delete {
+    /// The subscription's id, as `list` has it; or the label of a key without one
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge rail subscriptions delete sub_abc123456
+  bridge rail subscriptions delete sub_abc123456 --yes
+  bridge rail subscriptions delete sub_abc123456 --signing-secret bridge/rail/signing --api-secret bridge/rail/api    in AWS";
+
+impl Delete {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let needed = needed(&self.routes)?;
+        let bridge = self.target.open(&RailApi::CHANGING).await?;
+        let failed = |error| bridge.failure(&error);
+        let look = bridge.subscriptions.look().await.map_err(failed)?;
+        let id = printable(&self.id);
+        match look.at_rail.iter().find(|it| it.id == self.id) {
+            Some(it) => {
+                let needs = match needed.types.contains(&it.event_type) {
+                    true => "; routes need this type, and without another subscription its events no longer come",
+                    false => "",
+                };
+                println!("Subscription {id} for {}{needs}.", printable(&it.event_type));
+            }
+            None if look.held.holds(&self.id) => {
+                println!("Rail has no subscription {id}; the secret holds a key of that label.");
+            }
+            None => return Err(failed(Error::NoSuchSubscription(id))),
+        }
+        if !self.yes && !agreed("Delete it?", "--yes goes ahead")? {
+            return Ok(());
+        }
+        let deleted = bridge.subscriptions.delete(&look, &self.id).await.map_err(failed)?;
+        let at_rail = match deleted.event_type {
+            Some(_) => format!("{id} is deleted at Rail"),
+            None => format!("{id} was not at Rail"),
+        };
+        let key = match (deleted.key_removed, look.held.holds(&self.id)) {
+            (true, _) => "its key is forgotten",
+            (false, true) => "its key stays, since a function does not start without any",
+            (false, false) => "the secret held no key of it",
+        };
+        println!("{at_rail}; {key}.");
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! `bridge rail subscriptions rotate`: new keys in place of the old ones, without a delivery refused.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Args;
+use rail_subscriptions::{RailApi, Rotation};
+use shared::secrets::{COOL_DOWN, MAX_AGE};
+
+use super::target::{CallbackArg, Target};
+use super::{agreed, conclude, counted, needed, tell};
+use crate::events::{RoutesFile, ago, span};
+use crate::failure::Failure;
+
+/// Replace subscriptions and their keys by new ones
+///
+/// For each event type a new subscription is made beside the old one, and its key put into the secret; then the old ones are
+/// deleted, and at last their keys. Between these steps it waits, so that functions have read the new keys and the last
+/// deliveries of the old subscriptions have arrived: whether each function has seen a new key cannot be asked from outside.
+/// It may be stopped at any moment: run again, it goes on, waiting anew. An event that occurs while both are there comes from
+/// both; as far as Rail's pages tell under one event id, so that it counts once.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(super) struct Rotate {
+    /// Only this event type; without it all that routes need
+    #[arg(long, value_name = "TYPE")]
+    event: Option<String>,
+    #[command(flatten)]
+    callback: CallbackArg,
+    /// How long to wait before the old subscriptions go, and again before their keys go; 15s at least
+    #[arg(long, value_name = "SPAN", default_value = "5m", value_parser = patience)]
+    after: Duration,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge rail subscriptions rotate --event TRANSACTION_POSTED
+  bridge rail subscriptions rotate --after 30s --yes
+  bridge rail subscriptions rotate --signing-secret bridge/rail/signing --api-secret bridge/rail/api \\
+    --callback-url https://api.example.com/webhooks/rail --profile prod    in AWS";
+
+/// A function reads the secret at once when a signature fits no key, unless it has just done so; and in any case after five
+/// minutes, which is also how long a delivery's timestamp counts.
+const LEAST_PATIENCE: Duration = Duration::from_secs(15);
+const _: () = assert!(LEAST_PATIENCE.as_secs() > COOL_DOWN.as_secs() && MAX_AGE.as_secs() == 300);
+
+impl Rotate {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let needed = needed(&self.routes)?;
+        if let Some(event) = self.event.as_ref().filter(|event| !needed.types.contains(*event)) {
+            return Err(Failure::usage(
+                format!("no route needs {event}"),
+                "`bridge rail subscriptions list` shows what is needed; `delete ID` deletes what is not",
+            ));
+        }
+        let bridge = self.target.open(&RailApi::CHANGING).await?;
+        let url = self.callback.resolve(&bridge)?;
+        let failed = |error| bridge.failure(&error);
+        let rotation =
+            Rotation { needed: &needed.types, callback_url: &url, only: self.event.as_deref(), pause: self.after };
+        let look = bridge.subscriptions.look().await.map_err(failed)?;
+        let begun = rotation.under_way(&look);
+        let fresh = rotation.to_begin(&look, &begun).map_err(failed)?;
+        let joined = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(", ");
+        println!("Subscriptions for {url}, keys in {}:", bridge.name());
+        if !begun.is_empty() {
+            println!("  go on     {}", joined(&begun));
+        }
+        if !fresh.is_empty() {
+            println!("  rotate    {}", joined(&fresh));
+        }
+        let rest = needed.types.len() - begun.len() - fresh.len();
+        if self.event.is_none() && rest > 0 {
+            println!(
+                "{} left as they are: not in step, or for a rotation after this one.",
+                counted(rest, "event type")
+            );
+        }
+        if begun.is_empty() && fresh.is_empty() {
+            println!("Nothing to rotate.");
+            return Ok(());
+        }
+        println!("It waits twice for {}.", span(self.after));
+        if self.dry_run {
+            return Ok(());
+        }
+        if !self.yes && !agreed("Rotate?", "--dry-run only shows what would be rotated, --yes goes ahead")? {
+            return Ok(());
+        }
+        let outcome = bridge.subscriptions.rotate(&rotation, tell).await.map_err(failed)?;
+        conclude(&outcome)?;
+        println!(
+            "Rotated. The keys of before count once more as the secret's previous version, until it is next written."
+        );
+        Ok(())
+    }
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    let span = ago(text).ok_or("a span such as 30s, 5m, 1h")?;
+    if span < LEAST_PATIENCE {
+        return Err(format!(
+            "{} s at least: a function that has just read the secret may not read it sooner",
+            LEAST_PATIENCE.as_secs()
+        ));
+    }
+    Ok(span)
+}

@@ -1,0 +1,121 @@
+//! `bridge rail subscriptions sync`: Rail and the secret in step with the routes.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use clap::Args;
+use rail_subscriptions::RailApi;
+use rail_subscriptions::plan::{CallbackUrl, Step, plan};
+
+use super::list::remark;
+use super::target::{CallbackArg, Target};
+use super::{agreed, conclude, counted, needed, tell, unneeded};
+use crate::events::{RoutesFile, print, printable};
+use crate::failure::Failure;
+
+/// Create the subscriptions that routes.toml needs, and put their keys into the signing secret
+///
+/// Shows what it would do, then asks. It may be stopped at any moment: run again, it goes on. Subscriptions of other URLs and
+/// keys that it did not write are left alone.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(super) struct Sync {
+    #[command(flatten)]
+    callback: CallbackArg,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Delete this URL's subscriptions that no route needs, too, and forget keys whose subscriptions are gone
+    #[arg(long)]
+    prune: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    routes: RoutesFile,
+    #[command(flatten)]
+    target: Target,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge rail subscriptions sync --dry-run
+  bridge rail subscriptions sync --prune --yes
+  bridge rail subscriptions sync --signing-secret bridge/rail/signing --api-secret bridge/rail/api \\
+    --callback-url https://api.example.com/webhooks/rail --profile prod    in AWS";
+
+impl Sync {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let needed = needed(&self.routes)?;
+        let bridge = self.target.open(&RailApi::CHANGING).await?;
+        let url = self.callback.resolve(&bridge)?;
+        let failed = |error| bridge.failure(&error);
+        let look = bridge.subscriptions.look().await.map_err(failed)?;
+        let steps = plan(&look, &needed.types, &url, self.prune, &BTreeSet::new());
+        let spared = if self.prune { 0 } else { unneeded(&look, &needed, &url) };
+        print(|out| write(out, &steps, &url, &bridge.name(), spared))?;
+        if self.dry_run || steps.is_empty() {
+            return Ok(());
+        }
+        if !self.yes && !agreed("Do this?", "--dry-run only shows the plan, --yes goes ahead")? {
+            return Ok(());
+        }
+        // Whoever is asked may take their time.
+        let look = bridge.subscriptions.look().await.map_err(failed)?;
+        if plan(&look, &needed.types, &url, self.prune, &BTreeSet::new()) != steps {
+            return Err(Failure::refused(
+                "something has changed at Rail or in the secret meanwhile; nothing was done",
+                "run it again, and look at the new plan",
+            ));
+        }
+        let outcome = bridge.subscriptions.sync(look, &needed.types, &url, self.prune, tell).await.map_err(failed)?;
+        conclude(&outcome)?;
+        println!("In step.");
+        Ok(())
+    }
+}
+
+pub(super) fn write(
+    out: &mut dyn Write,
+    steps: &[Step],
+    url: &CallbackUrl,
+    secret: &str,
+    spared: usize,
+) -> io::Result<()> {
+    if steps.is_empty() {
+        writeln!(out, "In step: Rail's subscriptions for {url}, the routes, and {secret}.")?;
+    } else {
+        writeln!(out, "Subscriptions for {url}, keys in {secret}:")?;
+    }
+    for step in steps {
+        let line = match step {
+            Step::TakeKey { event_type, created, .. } => {
+                format!("take key  {}  {}", printable(event_type), printable(&created.id))
+            }
+            Step::Create { event_type, orphans, .. } => {
+                let orphans: Vec<_> = orphans.iter().map(|id| printable(id)).collect();
+                let instead = match orphans.is_empty() {
+                    true => String::new(),
+                    false => format!(
+                        ", and delete {}, whose key is not to be had (unless Rail tells it once more)",
+                        orphans.join(", ")
+                    ),
+                };
+                format!("create    {}{}{instead}", printable(event_type), remark(event_type))
+            }
+            Step::DeleteOrphan { event_type, id } => {
+                format!("delete    {}  {}: its key is not to be had", printable(event_type), printable(id))
+            }
+            Step::DeleteUnneeded { event_type, id } => {
+                format!("delete    {}  {}: no route needs it", printable(event_type), printable(id))
+            }
+            Step::RemoveKeys { ids } => {
+                format!("forget    {} whose subscriptions are gone", counted(ids.len(), "key"))
+            }
+        };
+        writeln!(out, "  {line}")?;
+    }
+    match spared {
+        0 => Ok(()),
+        spared => writeln!(out, "{} that no route needs stay: --prune deletes them.", counted(spared, "subscription")),
+    }
+}

@@ -1,0 +1,157 @@
+//! Rail's event types, as far as its pages name them (`docs/contracts/rail.md`).
+
+use std::collections::BTreeSet;
+
+use shared::routes::{EventPattern, Routes};
+
+/// Which of Rail's pages names an event type.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Source {
+    OpenApi,
+    /// Not in the OpenAPI description, so Rail may refuse a subscription for it.
+    GuideOnly,
+    /// Neither: a routes file may know better.
+    Neither,
+}
+
+/// The event types that routes need, each a subscription.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Needed {
+    pub types: BTreeSet<String>,
+    /// Patterns that no known type fits, as the file has them: whatever they are meant for is not subscribed to.
+    pub idle: Vec<String>,
+}
+
+/// Every type that Rail's pages name.
+pub const EVENT_TYPES: [(&str, Source); 47] = {
+    use Source::{GuideOnly, OpenApi};
+    [
+        ("ACCOUNT_EDD_L2F", OpenApi),
+        ("ACCOUNT_FROZEN_L2F", OpenApi),
+        ("ACCOUNT_PENDING_L2F", OpenApi),
+        ("ACCOUNT_CLOSED", OpenApi),
+        ("ACCOUNT_DORMANT", OpenApi),
+        ("ACCOUNT_EDD", OpenApi),
+        ("ACCOUNT_FROZEN", OpenApi),
+        ("ACCOUNT_OPEN", OpenApi),
+        ("ACCOUNT_PENDING", OpenApi),
+        ("ACCOUNT_DEPOSIT_INSTRUCTIONS_UPDATE", OpenApi),
+        ("APPLICATION_CHANGE_REQUESTED", OpenApi),
+        ("APPLICATION_CHANGES_REQUESTED", GuideOnly),
+        ("APPLICATION_READY_FOR_SUBMISSION", OpenApi),
+        ("APPLICATION_APPROVED", OpenApi),
+        ("APPLICATION_INCOMPLETE", OpenApi),
+        ("APPLICATION_PROCESSING", OpenApi),
+        ("APPLICATION_REJECTED", OpenApi),
+        ("APPLICATION_SUBMITTED", OpenApi),
+        ("COUNTERPARTY_EDD_L2F", OpenApi),
+        ("COUNTERPARTY_FROZEN_L2F", OpenApi),
+        ("COUNTERPARTY_PENDING_L2F", OpenApi),
+        ("COUNTERPARTY_ACTIVE", OpenApi),
+        ("COUNTERPARTY_CLOSED", OpenApi),
+        ("COUNTERPARTY_EDD", OpenApi),
+        ("COUNTERPARTY_FROZEN", OpenApi),
+        ("COUNTERPARTY_PENDING", OpenApi),
+        ("CUSTOMER_EDD_L2F", OpenApi),
+        ("CUSTOMER_FROZEN_L2F", OpenApi),
+        ("CUSTOMER_PENDING_L2F", OpenApi),
+        ("CUSTOMER_ACTIVE", OpenApi),
+        ("CUSTOMER_CLOSED", OpenApi),
+        ("CUSTOMER_EDD", OpenApi),
+        ("CUSTOMER_FROZEN", OpenApi),
+        ("CUSTOMER_PENDING", OpenApi),
+        ("DEPOSIT_ACCEPTED", GuideOnly),
+        ("DEPOSIT_COMPLETED", GuideOnly),
+        ("EXCHANGE_ACCEPTED", GuideOnly),
+        ("EXCHANGE_COMPLETED", GuideOnly),
+        ("TRANSACTION_AUTHORIZED", OpenApi),
+        ("TRANSACTION_CANCELLED", OpenApi),
+        ("TRANSACTION_PENDING", OpenApi),
+        ("TRANSACTION_POSTED", OpenApi),
+        ("WITHDRAWAL_CHANGES_REQUESTED", OpenApi),
+        ("WITHDRAWAL_REQUESTED", GuideOnly),
+        ("WITHDRAWAL_ACCEPTED", GuideOnly),
+        ("WITHDRAWAL_COMPLETED", GuideOnly),
+        ("WITHDRAWAL_CANCELLED", GuideOnly),
+    ]
+};
+
+/// Which page names `event_type`.
+pub fn source(event_type: &str) -> Source {
+    let known = EVENT_TYPES.iter().find(|(name, _)| *name == event_type);
+    known.map_or(Source::Neither, |(_, source)| *source)
+}
+
+impl Needed {
+    /// What the routes of `provider` name: exact types as they are, prefixes as the known types that begin so.
+    pub fn of(routes: &Routes, provider: &str) -> Self {
+        let mut needed = Self::default();
+        for pattern in routes.patterns(provider) {
+            match pattern {
+                EventPattern::Exactly(name) => {
+                    needed.types.insert(name.clone());
+                }
+                EventPattern::Prefix(prefix) => {
+                    let fitting = EVENT_TYPES.iter().map(|(name, _)| *name).filter(|name| pattern.fits(name));
+                    let fitting: Vec<_> = fitting.map(str::to_owned).collect();
+                    if fitting.is_empty() {
+                        needed.idle.push(format!("{prefix}*"));
+                    }
+                    needed.types.extend(fitting);
+                }
+            }
+        }
+        needed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed(events: &str) -> Needed {
+        let text = format!(
+            "[[route]]\nname = \"a\"\nprovider = \"rail\"\nevents = {events}\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n\
+             [[route]]\nname = \"b\"\nprovider = \"other\"\nevents = [\"ELSEWHERE\"]\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n"
+        );
+        Needed::of(&Routes::parse("routes.toml", &text, &[]).unwrap(), "rail")
+    }
+
+    #[track_caller]
+    fn check(events: &str, types: &[&str], idle: &[&str]) {
+        let expected = Needed {
+            types: types.iter().map(|name| (*name).to_owned()).collect(),
+            idle: idle.iter().map(|pattern| (*pattern).to_owned()).collect(),
+        };
+        assert_eq!(needed(events), expected);
+    }
+
+    #[test]
+    fn exact_types_are_needed_as_they_are_known_or_not() {
+        check(r#"["ACCOUNT_OPEN", "SOMETHING_NEW"]"#, &["ACCOUNT_OPEN", "SOMETHING_NEW"], &[]);
+    }
+
+    #[test]
+    fn a_prefix_needs_every_known_type_that_begins_so_in_either_page_s_spelling() {
+        let changes = ["APPLICATION_CHANGE_REQUESTED", "APPLICATION_CHANGES_REQUESTED"];
+        check(r#"["APPLICATION_CHANGE*"]"#, &changes, &[]);
+        check(r#"["TRANSACTION_P*", "TRANSACTION_POSTED"]"#, &["TRANSACTION_PENDING", "TRANSACTION_POSTED"], &[]);
+        assert_eq!(needed(r#"["*"]"#).types.len(), EVENT_TYPES.len());
+    }
+
+    #[test]
+    fn a_prefix_that_no_known_type_fits_is_told() {
+        check(r#"["ACCOUNT_OPEN", "REFUND_*"]"#, &["ACCOUNT_OPEN"], &["REFUND_*"]);
+    }
+
+    #[test]
+    fn the_pages_that_name_a_type_are_known() {
+        assert_eq!(source("ACCOUNT_OPEN"), Source::OpenApi);
+        assert_eq!(source("DEPOSIT_COMPLETED"), Source::GuideOnly);
+        assert_eq!(source("account_open"), Source::Neither);
+        let only_guide = EVENT_TYPES.iter().filter(|(_, source)| *source == Source::GuideOnly);
+        assert_eq!(only_guide.count(), 9);
+        let names: BTreeSet<_> = EVENT_TYPES.iter().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), EVENT_TYPES.len());
+    }
+}
