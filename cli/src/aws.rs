@@ -115,7 +115,7 @@ impl CustomersTarget {
     pub(crate) async fn open(&self, events_table: Option<&str>) -> Result<CustomersBridge, Failure> {
         let http = http()?;
         let Some(table) = &self.customers_table else {
-            return Ok(CustomersBridge::here(running_here("--customers-table NAME works on a table in AWS")?, &http));
+            return Ok(CustomersBridge::here(dev_file("--customers-table NAME works on a table in AWS")?, &http));
         };
         let config = aws_config(self.region.as_deref(), self.profile.as_deref(), &http).await?;
         let client = aws_sdk_dynamodb::Client::new(&config);
@@ -157,31 +157,31 @@ pub(crate) fn http() -> Result<Http, Failure> {
 }
 
 fn here(http: &Http) -> Result<Bridge, Failure> {
-    let dev = running_here("--table NAME works on a table in AWS")?;
-    let dynamodb = dynamodb_of(&dev, http);
+    let dev = dev_file("--table NAME works on a table in AWS")?;
+    let dynamodb = shared::aws::dynamodb(&local_config(&dev), http);
     let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
     Ok(Bridge { store, dynamodb, place: Place::Here(dev) })
 }
 
-/// The bridge of this checkout; `elsewhere` is how to work on another one.
-pub(crate) fn running_here(elsewhere: &str) -> Result<DevFile, Failure> {
+/// The bridge that runs here; `otherwise` is what the verb can work on instead.
+pub(crate) fn dev_file(otherwise: &str) -> Result<DevFile, Failure> {
     let read = DevFile::read(&workspace_root()).map_err(|error| {
         Failure::outside(
             format!(".bridge/dev.json cannot be read: {error}"),
             "remove it, and start `bridge dev` once more",
         )
     })?;
-    read.ok_or_else(|| Failure::outside("no bridge runs here", format!("`bridge dev` starts one; {elsewhere}")))
+    read.ok_or_else(|| Failure::outside("no bridge runs here", format!("`bridge dev` starts one; {otherwise}")))
 }
 
-fn dynamodb_of(dev: &DevFile, http: &Http) -> aws_sdk_dynamodb::Client {
-    let config = AwsConfig {
+/// What the clients of the local stand-ins are made with.
+pub(crate) fn local_config(dev: &DevFile) -> AwsConfig {
+    AwsConfig {
         region: LOCAL_REGION.to_owned(),
         credentials: local_credentials(),
         dynamodb_url: Some(dev.dynamodb_url.clone()),
         secrets_manager_url: Some(dev.secrets_manager_url.clone()),
-    };
-    shared::aws::dynamodb(&config, http)
+    }
 }
 
 impl Bridge {
@@ -241,7 +241,7 @@ impl Bridge {
 impl CustomersBridge {
     /// The tables of a bridge that runs on this machine.
     pub(crate) fn here(dev: DevFile, http: &Http) -> Self {
-        let client = dynamodb_of(&dev, http);
+        let client = shared::aws::dynamodb(&local_config(&dev), http);
         let events = Some(EventStore::new(client.clone(), dev.events_table.clone()));
         let customers = Customers::new(client, dev.customers_table.clone());
         Self { customers, events, place: Place::Here(dev) }
@@ -331,7 +331,7 @@ impl Function {
 }
 
 /// What every local stand-in takes.
-pub(crate) fn local_credentials() -> Credentials {
+fn local_credentials() -> Credentials {
     Credentials::new("local", "local", None, None, "bridge dev")
 }
 
@@ -342,4 +342,4 @@ fn no_credentials(why: &str) -> Failure {
     )
 }
 
-pub(crate) const LOCAL_REGION: &str = "us-east-1";
+const LOCAL_REGION: &str = "us-east-1";

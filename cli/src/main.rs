@@ -46,10 +46,10 @@ enum Verb {
     Send(send::Send),
     Verify(verify::Verify),
     Routes(routes::Routes),
+    Rail(rail::Rail),
     Events(events::Events),
     Workflows(workflows::Workflows),
     Customers(customers::Customers),
-    Rail(rail::Rail),
 }
 
 fn main() -> ExitCode {
@@ -60,10 +60,10 @@ fn main() -> ExitCode {
         Verb::Sign(sign) => sign.run(),
         Verb::Verify(verify) => verify.run(),
         Verb::Routes(routes) => routes.run(),
+        Verb::Rail(rail) => block_on(rail.run()),
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
         Verb::Customers(customers) => block_on(customers.run()),
-        Verb::Rail(rail) => block_on(rail.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,7 +9,8 @@ use shared::secrets::{COOL_DOWN, MAX_AGE};
 
 use super::target::{CallbackArg, Target};
 use super::{agreed, conclude, counted, needed, tell};
-use crate::events::{RoutesFile, ago, span};
+use crate::events::times::ago;
+use crate::events::{RoutesFile, span};
 use crate::failure::Failure;
 
 /// Replace subscriptions and their keys by new ones

@@ -7,13 +7,11 @@ use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET, webhook_path};
 use rail_subscriptions::plan::CallbackUrl;
 use rail_subscriptions::{Doing, Error, RailApi, RailError, SigningSecret, Subscriptions, Why};
 use shared::clock::Clock;
-use shared::config::AwsConfig;
-use shared::http::Http;
 use shared::provider_api::{ApiAccount, ApiClient, ProviderApi};
 use shared::secrets::{CachedSecret, SecretError};
 
 use super::RAIL;
-use crate::aws::{LOCAL_REGION, aws_config, http, local_credentials, running_here};
+use crate::aws::{aws_config, dev_file, http, local_config};
 use crate::failure::Failure;
 
 /// Without --signing-secret: the bridge that `bridge dev` runs here, and its stand-in of Rail.
@@ -64,8 +62,8 @@ impl Target {
                 (client, signing.clone(), of_api.clone(), Place::Aws(Box::new(config)))
             }
             _ => {
-                let dev = running_here("--signing-secret ID --api-secret ID works in AWS")?;
-                let client = secrets_manager_of(&dev, &http);
+                let dev = dev_file("--signing-secret ID --api-secret ID works in AWS")?;
+                let client = shared::aws::secrets_manager(&local_config(&dev), &http);
                 (client, RAIL_SIGNING_SECRET.to_owned(), RAIL_API_SECRET.to_owned(), Place::Here(dev))
             }
         };
@@ -97,16 +95,6 @@ impl CallbackArg {
 
 fn callback_url(text: &str) -> Result<CallbackUrl, String> {
     CallbackUrl::parse(text).map_err(|problem| problem.to_string())
-}
-
-fn secrets_manager_of(dev: &DevFile, http: &Http) -> aws_sdk_secretsmanager::Client {
-    let config = AwsConfig {
-        region: LOCAL_REGION.to_owned(),
-        credentials: local_credentials(),
-        dynamodb_url: None,
-        secrets_manager_url: Some(dev.secrets_manager_url.clone()),
-    };
-    shared::aws::secrets_manager(&config, http)
 }
 
 impl Bridge {
