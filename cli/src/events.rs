@@ -5,7 +5,7 @@ mod list;
 mod redrive;
 mod selection;
 mod show;
-mod times;
+pub(crate) mod times;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -18,7 +18,7 @@ pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;
 pub(crate) use self::selection::Selection;
 pub(crate) use self::show::write_members;
-pub(crate) use self::times::{age, ago, span};
+pub(crate) use self::times::{age, span};
 
 use crate::failure::Failure;
 

@@ -48,11 +48,11 @@ enum Verb {
     Send(send::Send),
     Verify(verify::Verify),
     Routes(routes::Routes),
+    Rail(rail::Rail),
     Events(events::Events),
     Workflows(workflows::Workflows),
     Customers(customers::Customers),
     Doctor(doctor::Doctor),
-    Rail(rail::Rail),
 }
 
 fn main() -> ExitCode {
@@ -63,11 +63,11 @@ fn main() -> ExitCode {
         Verb::Sign(sign) => sign.run(),
         Verb::Verify(verify) => verify.run(),
         Verb::Routes(routes) => routes.run(),
+        Verb::Rail(rail) => block_on(rail.run()),
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
         Verb::Customers(customers) => block_on(customers.run()),
         Verb::Doctor(doctor) => block_on(doctor.run()),
-        Verb::Rail(rail) => block_on(rail.run()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

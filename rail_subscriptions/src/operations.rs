@@ -76,6 +76,9 @@ pub struct Rotation<'r> {
     pub callback_url: &'r CallbackUrl,
     /// `None` is all that are needed.
     pub only: Option<&'r str>,
+    /// Between two new subscriptions: a function that has just read the secret for the sake of one new key does not read it
+    /// for another one for [`COOL_DOWN`](shared::secrets::COOL_DOWN).
+    pub pace: Duration,
     /// From the last new key's being in the secret until the old subscriptions go, and from then until their keys go.
     pub pause: Duration,
 }
@@ -165,7 +168,10 @@ impl Subscriptions {
             if round == MOST_ROUNDS {
                 return Err(Error::Unsettled(waiting));
             }
-            for event_type in waiting {
+            for (n, event_type) in waiting.into_iter().enumerate() {
+                if n > 0 {
+                    tokio::time::sleep(rotation.pace).await;
+                }
                 let current = look.current(&event_type, url).map(|it| look.generation_of(it));
                 let instead_of = look.gone_of_type(&event_type, current);
                 let step = Step::Create {

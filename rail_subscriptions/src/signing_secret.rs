@@ -12,7 +12,7 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use serde_json::{Map, Value, json};
-use shared::secrets::{Problem, SecretError, sdk_reason};
+use shared::secrets::{PLACEHOLDER, Problem, SecretError, sdk_reason};
 
 use crate::api::{Created, Key};
 use crate::error::Error;
@@ -79,9 +79,6 @@ const TRIES: usize = 5;
 /// So often a read that lags is made anew, with this pause.
 const LAGGING_READS: usize = 8;
 const LAG: Duration = Duration::from_millis(150);
-
-/// How the value begins that a secret is made with, before anybody has put a key there.
-const PLACEHOLDER: &str = "REPLACE-ME";
 
 const KEYS: &str = "keys";
 const SUBSCRIPTIONS: &str = "subscriptions";

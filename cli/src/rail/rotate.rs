@@ -9,13 +9,14 @@ use shared::secrets::{COOL_DOWN, MAX_AGE};
 
 use super::target::{CallbackArg, Target};
 use super::{agreed, conclude, counted, needed, tell};
-use crate::events::{RoutesFile, ago, span};
+use crate::events::times::ago;
+use crate::events::{RoutesFile, span};
 use crate::failure::Failure;
 
 /// Replace subscriptions and their keys by new ones
 ///
-/// For each event type a new subscription is made beside the old one, and its key put into the secret; then the old ones are
-/// deleted, and at last their keys. Between these steps it waits, so that functions have read the new keys and the last
+/// For each event type a new subscription is made beside the old one, one every 15 s, and its key put into the secret; then the
+/// old ones are deleted, and at last their keys. Between these steps it waits, so that functions have read the new keys and the last
 /// deliveries of the old subscriptions have arrived: whether each function has seen a new key cannot be asked from outside.
 /// It may be stopped at any moment: run again, it goes on, waiting anew. An event that occurs while both are there comes from
 /// both; as far as Rail's pages tell under one event id, so that it counts once.
@@ -65,8 +66,13 @@ impl Rotate {
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let url = self.callback.resolve(&bridge)?;
         let failed = |error| bridge.failure(&error);
-        let rotation =
-            Rotation { needed: &needed.types, callback_url: &url, only: self.event.as_deref(), pause: self.after };
+        let rotation = Rotation {
+            needed: &needed.types,
+            callback_url: &url,
+            only: self.event.as_deref(),
+            pace: LEAST_PATIENCE,
+            pause: self.after,
+        };
         let look = bridge.subscriptions.look().await.map_err(failed)?;
         let begun = rotation.under_way(&look);
         let fresh = rotation.to_begin(&look, &begun).map_err(failed)?;
@@ -89,7 +95,11 @@ impl Rotate {
             println!("Nothing to rotate.");
             return Ok(());
         }
-        println!("It waits twice for {}.", span(self.after));
+        println!(
+            "A new one is made every {}; then it waits {} until the old ones go, and as long until their keys go.",
+            span(LEAST_PATIENCE),
+            span(self.after)
+        );
         if self.dry_run {
             return Ok(());
         }

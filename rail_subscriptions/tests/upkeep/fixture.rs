@@ -74,7 +74,13 @@ impl World {
     }
 
     pub(crate) async fn rotate(&self, only: Option<&str>) -> Result<Outcome, Error> {
-        let rotation = Rotation { needed: &self.needed, callback_url: &self.url, only, pause: Duration::ZERO };
+        let rotation = Rotation {
+            needed: &self.needed,
+            callback_url: &self.url,
+            only,
+            pace: Duration::ZERO,
+            pause: Duration::ZERO,
+        };
         self.open().rotate(&rotation, |_| {}).await
     }
 

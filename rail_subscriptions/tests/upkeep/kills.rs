@@ -223,7 +223,8 @@ async fn rotate_then_sync_then_rotate() {
 async fn finish_rotation(world: &World) -> Outcome {
     let look = world.open().look().await.unwrap();
     let pause = Duration::ZERO;
-    let rotation = Rotation { needed: &world.needed, callback_url: &world.url, only: None, pause };
+    let rotation =
+        Rotation { needed: &world.needed, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
     match rotation.under_way(&look).is_empty() {
         true => Outcome::default(),
         false => world.open().rotate(&rotation, |_| {}).await.unwrap(),

@@ -18,7 +18,8 @@ async fn every_subscription_and_key_is_replaced_once() {
     let before = world.ids();
     let mut told = Vec::new();
     let pause = Duration::ZERO;
-    let rotation = Rotation { needed: &world.needed, callback_url: &world.url, only: None, pause };
+    let rotation =
+        Rotation { needed: &world.needed, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
     world.open().rotate(&rotation, |it| told.push(it.clone())).await.unwrap();
     world.check_in_step("rotated");
     assert!(world.ids().iter().all(|id| !before.contains(id)));
@@ -98,7 +99,8 @@ async fn an_old_subscription_stays_when_the_new_one_is_deleted_meanwhile() {
     world.sync().await.unwrap();
     let old = world.ids();
     let pause = Duration::ZERO;
-    let rotation = Rotation { needed: &world.needed, callback_url: &world.url, only: None, pause };
+    let rotation =
+        Rotation { needed: &world.needed, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
     let spoil = |told: &Told| {
         if let Told::WaitingToDelete { .. } = told {
             world.rail.remove_subscription(&world.ids()[1]);

@@ -252,7 +252,7 @@ async fn a_client_without_the_scope_is_told_by_its_code_and_loses_nothing() {
     bridge.post(RAIL, deposit_to("CUSTOMER_USD_001", "e1")).await;
     bridge.settled().await;
     let error = bridge.item("rail#e1")["last_error"].as_str().unwrap().to_owned();
-    assert!(error.starts_with("provider_api_login_refused"), "{error}");
+    assert!(error.starts_with("provider_api_scope_refused"), "{error}");
     assert!(bridge.stack.rail_api.violations().iter().all(|rule| *rule == Rule::Scope));
     bridge.stack.rail_api.set_scopes(&["accounts:read", "applications:read"]);
     finish(&bridge).await;
