@@ -33,6 +33,10 @@ pub(super) struct Tally {
     lost: Vec<(String, String)>,
     /// Not acknowledged, although everything works.
     refused: Vec<String>,
+    /// Deliveries of a route with `once_per` that another event of the customer's had used.
+    skipped: usize,
+    /// Route and customer that should have had one event at most, and had several.
+    not_once: BTreeSet<String>,
     /// Some message has another key, another `occurredAt` or anything else that differs from the others of its delivery.
     inconsistent: BTreeSet<String>,
     messages: usize,
@@ -65,16 +69,35 @@ impl Tally {
             by_key.entry(idempotency_key(call)).or_default().push(call);
         }
 
+        let once: BTreeSet<&str> =
+            events.iter().flat_map(|event| &event.sample.expected.skips).map(String::as_str).collect();
+        let mut winners: BTreeMap<String, &str> = BTreeMap::new();
+
         let mut tally = Self { sent: events.len(), calls: evidence.calls.len(), ..Self::default() };
         for event in events {
             let item = items.get(event.pk.as_str()).copied();
             let (mut arrived, mut dead) = (true, false);
-            for route in event.sample.expected.delivers.keys() {
+            let expected = &event.sample.expected;
+            for route in expected.delivers.keys().chain(&expected.skips) {
                 let key = format!("{}/{route}", event.pk.replacen('#', ":", 1));
                 let calls = by_key.remove(key.as_str()).unwrap_or_default();
                 tally.look_at_messages(&event.pk, &calls, evidence);
+                let state = item.map_or(&Value::Null, |item| &item["deliveries"][route]["state"]);
+                if once.contains(route.as_str()) && calls.is_empty() && state == "skipped" {
+                    tally.skipped += 1;
+                    continue;
+                }
                 arrived &= calls.iter().any(|call| call.accepted);
-                dead |= item.is_some_and(|item| item["deliveries"][route]["state"] == "dead");
+                dead |= state == "dead";
+                if once.contains(route.as_str())
+                    && let Some(call) = calls.first()
+                {
+                    let customer = call.body.get("customerId").and_then(Value::as_str).unwrap_or_default();
+                    let of_customer = format!("{route} of {customer}");
+                    if winners.insert(of_customer.clone(), &event.pk).is_some() {
+                        tally.not_once.insert(of_customer);
+                    }
+                }
             }
             if !event.acknowledged {
                 tally.refused.push(event.pk.clone());
@@ -126,6 +149,7 @@ impl Tally {
         line("acknowledged", self.acknowledged, &format!("of {}; {} not at once", self.sent, self.acknowledged_late));
         line("delivered", self.delivered, "");
         line("dead", self.dead, "refused for good");
+        line("skipped", self.skipped, "deliveries whose customer has had one by this route");
         line("lost", self.lost.len(), "");
         line("messages", self.messages, &format!("accepted by Returning.AI, in {} calls", self.calls));
         line("duplicates", explained + self.unexplained.len(), &explained_by);
@@ -147,6 +171,9 @@ impl Tally {
         for pk in &self.inconsistent {
             println!("✗ inconsistent: {pk}");
         }
+        for of_customer in &self.not_once {
+            println!("✗ not once: {of_customer}");
+        }
     }
 
     /// # Errors
@@ -155,7 +182,9 @@ impl Tally {
         let lost: Vec<_> = self.lost.iter().map(|(pk, _)| pk.as_str()).collect();
         let refused: Vec<_> = self.refused.iter().map(String::as_str).collect();
         let inconsistent: Vec<_> = self.inconsistent.iter().map(String::as_str).collect();
-        let problems = [("lost", lost), ("not acknowledged", refused), ("inconsistent", inconsistent)];
+        let not_once = self.not_once.iter().map(String::as_str).collect();
+        let problems =
+            [("lost", lost), ("not acknowledged", refused), ("inconsistent", inconsistent), ("not once", not_once)];
         let problems: Vec<_> = problems
             .into_iter()
             .filter(|(_, pks)| !pks.is_empty())

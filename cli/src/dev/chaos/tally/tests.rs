@@ -91,6 +91,37 @@ fn a_duplicate_is_explained_by_what_fell_between_the_answer_and_the_settling() {
 }
 
 #[test]
+fn what_is_once_per_customer_is_skipped_by_all_but_one() {
+    const ROUTE: &str = "first-deposit";
+    let of = |n: usize| {
+        let mut event = event();
+        event.pk = format!("rail#evt_{n}");
+        event.sample.expected.delivers = BTreeMap::new();
+        event.sample.expected.skips = vec![ROUTE.to_owned()];
+        event
+    };
+    let item = |n: usize, delivery: &str| {
+        let pk = format!("rail#evt_{n}");
+        json!({ "pk": pk, "state": "delivered", "attempts": 1, "deliveries": { ROUTE: { "state": delivery } } })
+    };
+    let sent = |n: usize| {
+        let key = format!("rail:evt_{n}/{ROUTE}");
+        let body = json!({ "idempotencyKey": key, "customerId": "C-1", "occurredAt": "2026-01-01T00:00:00.000Z" });
+        Message { raw: body.to_string().into(), body, ..message(0) }
+    };
+    let tally = |items: [Value; 2], calls: &[Message]| {
+        let evidence = Evidence { items: items.to_vec(), calls: calls.to_vec(), interruptions: &[], strikes: vec![] };
+        Tally::of(&[of(1), of(2)], &evidence)
+    };
+    let sound = tally([item(1, "delivered"), item(2, "skipped")], &[sent(1)]);
+    assert_eq!((sound.skipped, sound.delivered, sound.verdict()), (1, 2, Ok(())));
+    let twice = tally([item(1, "delivered"), item(2, "delivered")], &[sent(1), sent(2)]);
+    assert_eq!(twice.verdict(), Err("1 not once: first-deposit of C-1".to_owned()));
+    let lost = tally([item(1, "delivered"), item(2, "delivered")], &[sent(1)]);
+    assert_eq!(lost.verdict(), Err("1 lost: rail#evt_2".to_owned()));
+}
+
+#[test]
 fn what_is_not_acknowledged_although_everything_works_is_a_failure() {
     let mut event = event();
     event.acknowledged = false;
