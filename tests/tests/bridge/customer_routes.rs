@@ -7,6 +7,8 @@ use futures_util::future::join_all;
 use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::{At, Fault, Rule};
+use local::returning_ai::At::Webhook;
+use local::returning_ai::{self, Message};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::customers::{Customer, CustomerRef};
@@ -96,18 +98,24 @@ async fn of_64_deposits_whose_functions_are_killed_exactly_one_is_the_first_and_
     let deliveries: Vec<_> = (0..64).map(|n| Delivery::signed(RAIL, deposit_of("C-65", &format!("e{n}")))).collect();
     let function = bridge.function(RAIL);
     let all = join_all(deliveries.iter().map(|delivery| bridge.deliver_to(function, delivery)));
+    // The first to die are at work for certain: Returning.AI does not answer them.
+    let returning_ai = &bridge.stack.returning_ai;
+    returning_ai.inject(Some(Webhook("deposit".to_owned())), returning_ai::Fault::Hang, When::UntilCleared);
     let killing = async {
         for wave in [1, 12, 25] {
-            let so_many = |attempts: &[local::returning_ai::Message]| attempts.len() >= wave;
-            bridge.stack.returning_ai.wait_for(so_many, BOUND).await.unwrap();
+            let so_many = |attempts: &[Message]| attempts.len() >= wave;
+            returning_ai.wait_for(so_many, BOUND).await.unwrap();
             for pid in function.pids() {
                 function.kill(pid);
             }
+            returning_ai.clear_faults();
         }
     };
     let (answers, ()) = futures_util::future::join(all, killing).await;
-    assert!(answers.iter().any(Option::is_none), "nobody was killed at work");
     within(function.idle()).await;
+    // Before its answer, or behind it: then a lease is left.
+    let unfinished = bridge.stack.dynamodb.items().iter().filter(|item| item["state"] == "pending").count();
+    assert!(unfinished > 0 || answers.contains(&None), "nobody was killed at work");
     // Whoever got no answer sends again.
     for (delivery, answer) in deliveries.iter().zip(&answers) {
         if answer.is_none() {
