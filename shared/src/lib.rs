@@ -44,6 +44,7 @@ pub mod routes;
 pub mod secrets;
 pub mod signing_keys;
 pub mod telemetry;
+mod token_slot;
 pub mod verification;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::event::Failure;
 use crate::http::{Answer, Http};
 use crate::secrets::{CachedSecret, Problem, SAFE_URL, SecretError, Versions, is_safe_url};
+use crate::token_slot::{Token, TokenSlot};
 
 /// What is known of a provider's API when the program is written.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub struct ApiClient {
     http: Http,
     account: CachedSecret<ApiAccount>,
     clock: Clock,
-    token: tokio::sync::Mutex<Option<Token>>,
+    token: TokenSlot,
     asking: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -68,15 +69,6 @@ pub struct ApiAccount {
     authorization: HeaderValue,
 }
 
-/// An access token, as a header's value, and when to stop using it.
-struct Token {
-    authorization: HeaderValue,
-    ends_at: UnixMillis,
-}
-
-/// Tokens are given up this long before they expire, so that none expires under way.
-const TOKEN_MARGIN: Duration = Duration::from_secs(30);
-
 /// RFC 6749 lets an answer leave the lifetime out: then it is taken to be short.
 const DEFAULT_TOKEN_LIFE_S: u64 = 60;
 
@@ -86,7 +78,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 impl ApiClient {
     pub fn new(api: &ProviderApi, http: Http, account: CachedSecret<ApiAccount>, clock: Clock) -> Self {
         let (lookups, scope) = (api.lookups, api.scope);
-        Self { lookups, scope, http, account, clock, token: tokio::sync::Mutex::default(), asking: Mutex::default() }
+        Self { lookups, scope, http, account, clock, token: TokenSlot::default(), asking: Mutex::default() }
     }
 
     /// The customer of the record `id`; `None` when the API knows no such record, or no customer of it.
@@ -164,7 +156,7 @@ impl ApiClient {
         let authorization = self.authorization(account).await?;
         let answer = self.send(account.request(call, authorization.clone())).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
-            self.drop_token(&authorization).await;
+            self.token.drop_refused(&authorization).await;
             return Err(failure_of(&answer, "provider_api_unauthorized"));
         }
         Ok(answer)
@@ -172,23 +164,11 @@ impl ApiClient {
 
     /// The live access token. However many ask for it, one is fetched.
     async fn authorization(&self, account: &ApiAccount) -> Result<HeaderValue, Failure> {
-        let mut token = self.token.lock().await;
-        if let Some(token) = token.as_ref().filter(|token| self.clock.now() < token.ends_at) {
-            return Ok(token.authorization.clone());
-        }
-        let answer = self.send(account.token_request(self.scope)).await?;
-        let fresh = Token::read(&answer, self.clock.now())?;
-        let authorization = fresh.authorization.clone();
-        *token = Some(fresh);
-        Ok(authorization)
-    }
-
-    /// Drops the token that was refused, unless another question has replaced it meanwhile.
-    async fn drop_token(&self, refused: &HeaderValue) {
-        let mut token = self.token.lock().await;
-        if token.as_ref().is_some_and(|token| token.authorization == *refused) {
-            *token = None;
-        }
+        let fetch = async {
+            let answer = self.send(account.token_request(self.scope)).await?;
+            access_token(&answer, self.clock.now())
+        };
+        self.token.live(self.clock, fetch).await
     }
 
     async fn send(&self, request: Request) -> Result<Answer, Failure> {
@@ -267,30 +247,26 @@ fn failure_of(answer: &Answer, code: &'static str) -> Failure {
     Failure { status, retry_after, ..Failure::passing(code) }
 }
 
-impl Token {
-    fn read(answer: &Answer, now: UnixMillis) -> Result<Self, Failure> {
-        let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
-        let failure = |code| failure_of(answer, code);
-        match answer.status.as_u16() {
-            200..=299 => {}
-            // RFC 6749 §5.2: 400 and 401 say that client or scope is not known.
-            400 | 401 | 403 => {
-                let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
-                return Err(failure(if scope { "provider_api_scope_refused" } else { "provider_api_login_refused" }));
-            }
-            429 => return Err(failure("provider_api_throttled")),
-            _ => return Err(failure("provider_api_error")),
+/// The token that a login brought.
+fn access_token(answer: &Answer, now: UnixMillis) -> Result<Token, Failure> {
+    let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let failure = |code| failure_of(answer, code);
+    match answer.status.as_u16() {
+        200..=299 => {}
+        // RFC 6749 §5.2: 400 and 401 say that client or scope is not known.
+        400 | 401 | 403 => {
+            let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
+            return Err(failure(if scope { "provider_api_scope_refused" } else { "provider_api_login_refused" }));
         }
-        let unreadable = || failure("provider_api_unreadable");
-        let answer = said.ok_or_else(unreadable)?;
-        let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
-        let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-        let mut authorization = token.ok_or_else(unreadable)?;
-        authorization.set_sensitive(true);
-        let life_s = answer.get("expires_in").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
-        let life = Duration::from_secs(life_s).saturating_sub(TOKEN_MARGIN);
-        Ok(Self { authorization, ends_at: now.plus(life) })
+        429 => return Err(failure("provider_api_throttled")),
+        _ => return Err(failure("provider_api_error")),
     }
+    let unreadable = || failure("provider_api_unreadable");
+    let answer = said.ok_or_else(unreadable)?;
+    let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    let life_s = answer.get("expires_in").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
+    Ok(Token::given(token.ok_or_else(unreadable)?, life_s, now))
 }
 
 #[cfg(test)]

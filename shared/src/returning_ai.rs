@@ -17,13 +17,14 @@ use crate::event::Failure;
 use crate::http::{Answer, Http};
 use crate::routes::Destination;
 use crate::secrets::{CachedSecret, Problem, SAFE_URL, Versions, is_safe_url};
+use crate::token_slot::{Token, TokenSlot};
 
 /// One client for all workflows and incoming webhooks, with the workflows' session tokens.
 pub struct ReturningAi {
     http: Http,
     webhooks: CachedSecret<Webhooks>,
     clock: Clock,
-    sessions: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Option<Session>>>>>,
+    sessions: Mutex<HashMap<String, Arc<TokenSlot>>>,
 }
 
 /// What the secret `RETURNING_AI_SECRET_ID` says, by name.
@@ -45,15 +46,6 @@ struct IncomingWebhook {
 
 /// An API key under its header; marked sensitive, so that it is not shown.
 type ApiKey = (HeaderName, HeaderValue);
-
-/// A session token and when to stop using it.
-struct Session {
-    token: HeaderValue,
-    ends_at: UnixMillis,
-}
-
-/// Tokens are given up this long before they expire, so that none expires under way.
-const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
 /// Returning.AI's documented lifetime, for an answer that does not tell.
 const DEFAULT_TOKEN_LIFE_S: u64 = 300;
@@ -138,7 +130,7 @@ impl ReturningAi {
         let answer = self.post(&workflow.webhook_url, Some((header, value.clone())), message.clone()).await?;
         let outcome = answer.outcome();
         if matches!(&outcome, Err(failure) if failure.code == "unauthorized") {
-            self.drop_session(name, &value).await;
+            self.slot(name).drop_refused(&value).await;
         }
         outcome
     }
@@ -150,28 +142,14 @@ impl ReturningAi {
         workflow: &Workflow,
         handshake_url: &Url,
     ) -> Result<HeaderValue, Failure> {
-        let slot = self.slot(name);
-        let mut session = slot.lock().await;
-        if let Some(session) = session.as_ref().filter(|session| self.clock.now() < session.ends_at) {
-            return Ok(session.token.clone());
-        }
-        let answer = self.post(handshake_url, Some(workflow.api_key.clone()), Bytes::new()).await?;
-        let fresh = answer.session(self.clock.now())?;
-        let token = fresh.token.clone();
-        *session = Some(fresh);
-        Ok(token)
+        let handshake = async {
+            let answer = self.post(handshake_url, Some(workflow.api_key.clone()), Bytes::new()).await?;
+            answer.session(self.clock.now())
+        };
+        self.slot(name).live(self.clock, handshake).await
     }
 
-    /// Drops the token that was refused, unless another delivery has replaced it meanwhile.
-    async fn drop_session(&self, name: &str, refused: &HeaderValue) {
-        let slot = self.slot(name);
-        let mut session = slot.lock().await;
-        if session.as_ref().is_some_and(|session| session.token == *refused) {
-            *session = None;
-        }
-    }
-
-    fn slot(&self, name: &str) -> Arc<tokio::sync::Mutex<Option<Session>>> {
+    fn slot(&self, name: &str) -> Arc<TokenSlot> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(sessions.entry(name.to_owned()).or_default())
     }
@@ -193,7 +171,7 @@ impl Answer {
     }
 
     /// The session that a handshake opened.
-    fn session(&self, now: UnixMillis) -> Result<Session, Failure> {
+    fn session(&self, now: UnixMillis) -> Result<Token, Failure> {
         let answer = self.json().map_err(|failure| match failure.code {
             // A handshake holds nothing of the event: whatever refuses it can be mended, so the event must wait.
             "unauthorized" | "refused" => Failure { code: "handshake_refused", for_good: false, ..failure },
@@ -201,11 +179,9 @@ impl Answer {
         })?;
         let unreadable = || Failure { status: Some(self.status.as_u16()), ..Failure::passing("handshake_unreadable") };
         let token = answer.pointer("/data/sessionToken").and_then(Value::as_str).filter(|token| !token.is_empty());
-        let mut token = token.and_then(|token| HeaderValue::from_str(token).ok()).ok_or_else(unreadable)?;
-        token.set_sensitive(true);
+        let token = token.and_then(|token| HeaderValue::from_str(token).ok()).ok_or_else(unreadable)?;
         let life_s = answer.pointer("/data/expiresIn").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
-        let life = Duration::from_secs(life_s).saturating_sub(TOKEN_MARGIN);
-        Ok(Session { token, ends_at: now.plus(life) })
+        Ok(Token::given(token, life_s, now))
     }
 
     fn json(&self) -> Result<Value, Failure> {

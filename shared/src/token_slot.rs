@@ -1,0 +1,59 @@
+//! Where a short-lived token is kept: fetched once however many wait for it, and given up before it expires.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderValue;
+use tokio::sync::Mutex;
+
+use crate::clock::{Clock, UnixMillis};
+
+/// Empty until somebody needs the token.
+#[derive(Default)]
+pub(crate) struct TokenSlot(Mutex<Option<Token>>);
+
+/// A token as a header's value, and when to stop using it.
+pub(crate) struct Token {
+    value: HeaderValue,
+    ends_at: UnixMillis,
+}
+
+/// Tokens are given up this long before they expire, so that none expires under way.
+const TOKEN_MARGIN: Duration = Duration::from_secs(30);
+
+impl Token {
+    /// A token that was given `now` and expires after `life_s` seconds. It is not shown by `Debug`.
+    pub(crate) fn given(mut value: HeaderValue, life_s: u64, now: UnixMillis) -> Self {
+        value.set_sensitive(true);
+        let life = Duration::from_secs(life_s).saturating_sub(TOKEN_MARGIN);
+        Self { value, ends_at: now.plus(life) }
+    }
+}
+
+impl TokenSlot {
+    /// The live token, or the one that `fetch` brings; whoever else asks meanwhile waits for it.
+    ///
+    /// # Errors
+    /// As `fetch` has them; the next to ask fetches again.
+    pub(crate) async fn live<E>(
+        &self,
+        clock: Clock,
+        fetch: impl Future<Output = Result<Token, E>>,
+    ) -> Result<HeaderValue, E> {
+        let mut token = self.0.lock().await;
+        if let Some(token) = token.as_ref().filter(|token| clock.now() < token.ends_at) {
+            return Ok(token.value.clone());
+        }
+        let fresh = fetch.await?;
+        let value = fresh.value.clone();
+        *token = Some(fresh);
+        Ok(value)
+    }
+
+    /// Drops the token that was refused, unless somebody has replaced it meanwhile.
+    pub(crate) async fn drop_refused(&self, refused: &HeaderValue) {
+        let mut token = self.0.lock().await;
+        if token.as_ref().is_some_and(|token| token.value == *refused) {
+            *token = None;
+        }
+    }
+}
