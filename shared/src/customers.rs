@@ -10,9 +10,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 
 use crate::clock::UnixMillis;
-use crate::event_store::StoreError;
+use crate::event_store::{StoreError, string};
 use crate::routes::CustomerAttribute;
-use crate::secrets::sdk_reason;
 
 /// The customers table.
 #[derive(Clone, Debug)]
@@ -179,7 +178,7 @@ impl Customers {
     }
 
     fn unavailable<E: ProvideErrorMetadata, R>(&self, error: &SdkError<E, R>) -> StoreError {
-        StoreError::Unavailable { table: self.table.clone(), reason: sdk_reason(error) }
+        StoreError::unavailable(&self.table, error)
     }
 }
 
@@ -315,10 +314,6 @@ fn customer_of(reference: &CustomerRef, item: &Item) -> Result<Customer, StoreEr
         trading_accounts: logins.ok_or_else(|| unreadable("trading_accounts"))?,
         updated_at: updated_at.map(UnixMillis).ok_or_else(|| unreadable("updated_at"))?,
     })
-}
-
-fn string(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -82,6 +82,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A call to this table failed.
+    pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(table: &str, error: &SdkError<E, R>) -> Self {
+        Self::Unavailable { table: table.to_owned(), reason: sdk_reason(error) }
+    }
+
     /// Stable once shipped.
     pub fn code(&self) -> &'static str {
         match self {
@@ -422,9 +427,9 @@ impl EventStore {
 
     fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> StoreError
     where
-        E: aws_sdk_dynamodb::error::ProvideErrorMetadata,
+        E: ProvideErrorMetadata,
     {
-        StoreError::Unavailable { table: self.table.clone(), reason: sdk_reason(error) }
+        StoreError::unavailable(&self.table, error)
     }
 }
 
@@ -600,7 +605,7 @@ fn map<const N: usize>(entries: [(&str, Option<AttributeValue>); N]) -> Attribut
     AttributeValue::M(entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
-fn string(text: impl Into<String>) -> AttributeValue {
+pub(crate) fn string(text: impl Into<String>) -> AttributeValue {
     AttributeValue::S(text.into())
 }
 
