@@ -6,12 +6,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use serde_json::{Map, Value};
+use shared::secrets::PLACEHOLDER;
 
 use super::checks::{Line, Verdict};
 use super::facts::{Place, Secret, Wanted};
-
-/// What the template's secrets hold until somebody puts values in.
-const PLACEHOLDER: &str = "REPLACE-ME";
 
 /// Keys of Rail and Rillis and API keys of Returning.AI are all longer.
 const SHORTEST_KEY: usize = 16;
@@ -27,7 +25,12 @@ pub(super) fn signing(place: &Place, wanted: &Wanted, secret: &Secret) -> Vec<Li
         Err(line) => return vec![line],
     };
     let mut doubts = Doubts::new(place);
-    doubts.unknown_fields("", &object, &["keys"]);
+    let known: &[&str] = match secret.of {
+        // Beside the keys `bridge rail subscriptions` notes where they come from.
+        "rail" => &["keys", "subscriptions", "generations"],
+        _ => &["keys"],
+    };
+    doubts.unknown_fields("", &object, known);
     let keys = object.get("keys").and_then(Value::as_object).filter(|keys| !keys.is_empty());
     match keys {
         None => doubts.fail("keys", "an object of at least one label and key expected"),

@@ -131,6 +131,23 @@ fn check_key(key: &str, expected: &[&str]) {
     check(|facts| facts.signing[0].text = Ok(value), expected);
 }
 
+#[test]
+fn what_subscriptions_leave_beside_rail_s_keys_is_known_there_alone() {
+    let secret = json!({
+        "keys": { "sub_1": API_KEY },
+        "subscriptions": { "sub_1": { "event_type": "ACCOUNT_OPEN", "generation": 1 } },
+        "generations": { "ACCOUNT_OPEN": 1 },
+    });
+    check(|facts| facts.signing[0].text = Ok(secret.to_string()), &[]);
+    check(
+        |facts| facts.signing[1].text = Ok(secret.to_string()),
+        &[
+            "warn signing keys of rillis: bridge/rillis: generations is not known here; known are keys",
+            "warn signing keys of rillis: bridge/rillis: subscriptions is not known here; known are keys",
+        ],
+    );
+}
+
 fn changed(mut whole: Value, pointer: &str, value: Value) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     whole.pointer_mut(parent).and_then(Value::as_object_mut).unwrap().insert(name.to_owned(), value);
