@@ -97,7 +97,7 @@ impl Target {
     pub(crate) async fn open(&self) -> Result<Bridge, Failure> {
         let http = http()?;
         match &self.table {
-            None => here(&http),
+            None => Ok(Bridge::here(dev_file("--table NAME works on a table in AWS")?, &http)),
             Some(table) => self.aws(table, &http).await,
         }
     }
@@ -156,13 +156,6 @@ pub(crate) fn http() -> Result<Http, Failure> {
     Http::new().map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))
 }
 
-fn here(http: &Http) -> Result<Bridge, Failure> {
-    let dev = dev_file("--table NAME works on a table in AWS")?;
-    let dynamodb = shared::aws::dynamodb(&local_config(&dev), http);
-    let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
-    Ok(Bridge { store, dynamodb, place: Place::Here(dev) })
-}
-
 /// The bridge that runs here; `otherwise` is what the verb can work on instead.
 pub(crate) fn dev_file(otherwise: &str) -> Result<DevFile, Failure> {
     let read = DevFile::read(&workspace_root()).map_err(|error| {
@@ -185,6 +178,13 @@ pub(crate) fn local_config(dev: &DevFile) -> AwsConfig {
 }
 
 impl Bridge {
+    /// A bridge that runs on this machine.
+    pub(crate) fn here(dev: DevFile, http: &Http) -> Self {
+        let dynamodb = shared::aws::dynamodb(&local_config(&dev), http);
+        let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
+        Self { store, dynamodb, place: Place::Here(dev) }
+    }
+
     /// The function that redrives: here `bridge dev`'s, in AWS the one of this name.
     pub(crate) fn redrive_function(&self, named: Option<&str>) -> Result<Function, Failure> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(INVOKE_TIMEOUT).build();

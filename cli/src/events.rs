@@ -2,7 +2,8 @@
 
 mod filter;
 mod list;
-mod redrive;
+pub(crate) mod redrive;
+pub(crate) mod report;
 mod selection;
 mod show;
 pub(crate) mod times;

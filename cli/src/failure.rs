@@ -39,6 +39,19 @@ impl Failure {
         Self { kind, problem: problem.to_string(), hint: hint.to_string() }
     }
 
+    pub(crate) fn problem(&self) -> &str {
+        &self.problem
+    }
+
+    pub(crate) fn hint(&self) -> &str {
+        &self.hint
+    }
+
+    /// Whether somebody else than whoever asked has to do something.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.kind, Kind::Outside)
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
     }

@@ -1,6 +1,6 @@
 //! `bridge routes`: is the file sound, and what would it make of a body?
 
-mod preview;
+pub(crate) mod preview;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -189,12 +189,12 @@ fn write_json(out: &mut dyn Write, lines: &[Line<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-fn paused_since(pauses: &Pauses, destination: &Destination) -> Option<UnixMillis> {
+pub(crate) fn paused_since(pauses: &Pauses, destination: &Destination) -> Option<UnixMillis> {
     pauses.0.get(destination)?.last().filter(|pause| pause.to.is_none()).map(|pause| pause.from)
 }
 
 /// Pauses a destination, and says what that means.
-async fn switch_off(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
+pub(crate) async fn switch_off(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
     let before = store.pauses([destination]).await?;
     let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
     let Some(after) = pauses::pause(spans, now) else {
@@ -208,7 +208,7 @@ async fn switch_off(store: &EventStore, destination: &Destination, now: UnixMill
 }
 
 /// Resumes a destination, and says what that means.
-async fn switch_on(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
+pub(crate) async fn switch_on(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
     let before = store.pauses([destination]).await?;
     let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
     let Some(after) = pauses::resume(spans, now) else {

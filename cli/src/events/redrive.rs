@@ -13,7 +13,7 @@ use shared::event_store::listing::EventSummary;
 use tokio::time::Instant;
 
 use crate::ask;
-use crate::aws::{Bridge, Target};
+use crate::aws::{Bridge, Function, Target};
 use crate::events::filter::{Filter, Filters};
 use crate::events::list::Table;
 use crate::events::selection::Selection;
@@ -68,7 +68,7 @@ const SAMPLE: usize = 10;
 /// What the function says of a call, in events; what another version of it does not say is zero.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
 #[serde(default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     delivered: u32,
     retried: u32,
     dead: u32,
@@ -80,27 +80,34 @@ pub(super) struct Counts {
 
 /// What is to be tried.
 #[derive(Debug, Default)]
-pub(super) struct Chosen {
-    pub(super) keys: Vec<String>,
+pub(crate) struct Chosen {
+    pub(crate) keys: Vec<String>,
     /// The first of them.
-    pub(super) sample: Vec<EventSummary>,
+    pub(crate) sample: Vec<EventSummary>,
     /// Fit, and are left alone.
-    pub(super) in_hand: usize,
+    pub(crate) in_hand: usize,
 }
 
 /// How a run over the keys ended.
 #[derive(Debug)]
-pub(super) struct Driven {
-    pub(super) done: usize,
-    pub(super) counts: Counts,
-    pub(super) ended: Ended,
+pub(crate) struct Driven {
+    pub(crate) done: usize,
+    pub(crate) counts: Counts,
+    pub(crate) ended: Ended,
 }
 
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     All,
     Interrupted,
     Failed(Failure),
+}
+
+/// What a run tells of itself as it goes on.
+pub(crate) enum Told<'c> {
+    Done(usize, &'c Counts),
+    /// It was interrupted, and waits for the call in hand.
+    Finishing,
 }
 
 impl Redrive {
@@ -136,13 +143,14 @@ impl Redrive {
         }
 
         let progress = Progress::of_items(chosen.keys.len());
-        let invoke = async |keys: &[String]| {
-            let said = function.invoke(serde_json::json!({ "keys": keys }).to_string()).await?;
-            serde_json::from_slice(&said).map_err(|_| {
-                Failure::outside("the function's answer does not read", "is --function the one that redrives?")
-            })
+        let tell = |told: Told<'_>| match told {
+            Told::Done(done, counts) => progress.tell(done as u64, counts),
+            Told::Finishing => {
+                progress.say("Finishing the events in hand. Ctrl-C once more leaves them to the function.");
+            }
         };
-        let driven = drive(invoke, &chosen.keys, self.rate, interrupted, &progress).await;
+        let invoke = async |keys: &[String]| try_again(&function, keys).await;
+        let driven = drive(invoke, &chosen.keys, self.rate, interrupted, tell).await;
         progress.end();
         println!("{} of {} events: {}", driven.done, chosen.keys.len(), driven.counts);
         self.conclude(driven, &chosen.keys, now)
@@ -277,14 +285,21 @@ fn agreed(chosen: &Chosen, bridge: &Bridge) -> Result<bool, Failure> {
     })
 }
 
+/// Has the function try these events again.
+pub(crate) async fn try_again(function: &Function, keys: &[String]) -> Result<Counts, Failure> {
+    let said = function.invoke(serde_json::json!({ "keys": keys }).to_string()).await?;
+    serde_json::from_slice(&said)
+        .map_err(|_| Failure::outside("the function's answer does not read", "is --function the one that redrives?"))
+}
+
 /// Calls `invoke` with some keys at a time, at most `rate` a second, until all are done, a call fails, or `interrupted`
 /// returns: then the call in hand is waited for, unless it returns a second time.
-pub(super) async fn drive(
+pub(crate) async fn drive(
     mut invoke: impl AsyncFnMut(&[String]) -> Result<Counts, Failure>,
     keys: &[String],
     rate: u32,
     interrupted: impl AsyncFn(),
-    progress: &Progress,
+    tell: impl Fn(Told<'_>),
 ) -> Driven {
     let per_call = rate.clamp(1, MOST_PER_CALL);
     let pause = Duration::from_secs(1) * per_call / rate.max(1);
@@ -303,7 +318,7 @@ pub(super) async fn drive(
             biased;
             said = &mut call => (said, false),
             () = &mut stop => {
-                progress.say("Finishing the events in hand. Ctrl-C once more leaves them to the function.");
+                tell(Told::Finishing);
                 tokio::select! {
                     biased;
                     said = &mut call => (said, true),
@@ -316,7 +331,7 @@ pub(super) async fn drive(
             Err(failure) => return Driven { ended: Ended::Failed(failure), ..driven },
         }
         driven.done += some.len();
-        progress.tell(driven.done as u64, &driven.counts);
+        tell(Told::Done(driven.done, &driven.counts));
         if stopping && driven.done < keys.len() {
             return Driven { ended: Ended::Interrupted, ..driven };
         }
@@ -385,7 +400,7 @@ impl Counts {
     }
 
     /// How many of those asked for the function says nothing of: its time ran out.
-    fn not_begun(self, asked: usize) -> usize {
+    pub(crate) fn not_begun(self, asked: usize) -> usize {
         let Self { delivered, retried, dead, lost, held_back, nothing_to_do, troubled } = self;
         asked.saturating_sub((delivered + retried + dead + lost + held_back + nothing_to_do + troubled) as usize)
     }
@@ -445,7 +460,7 @@ mod tests {
             };
             let keys = keys(calls_expected.iter().sum());
             let began = Instant::now();
-            let driven = drive(invoke, &keys, rate, never, &Progress::of_items(keys.len())).await;
+            let driven = drive(invoke, &keys, rate, never, |_| {}).await;
             assert_eq!((driven.done, driven.counts.delivered as usize), (keys.len(), keys.len()));
             assert_eq!(*calls.borrow(), calls_expected);
             assert!(began.elapsed().as_millis() >= least_ms, "{:?}", began.elapsed());
@@ -475,7 +490,7 @@ mod tests {
                 _ => {}
             }
         };
-        drive(invoke, &keys(96), 1000, interrupted, &Progress::of_items(96)).await
+        drive(invoke, &keys(96), 1000, interrupted, |_| {}).await
     }
 
     #[tokio::test]
@@ -499,7 +514,7 @@ mod tests {
             calls.set(calls.get() + 1);
             if calls.get() == 2 { Err(Failure::outside("down", "wait")) } else { Ok(all_delivered(some)) }
         };
-        let driven = drive(invoke, &keys(96), 1000, never, &Progress::of_items(96)).await;
+        let driven = drive(invoke, &keys(96), 1000, never, |_| {}).await;
         assert_eq!(driven.done, 32);
         assert!(matches!(driven.ended, Ended::Failed(_)), "{driven:?}");
     }

@@ -4,21 +4,16 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use futures_util::future::join_all;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::clock::{Clock, UnixMillis};
-use shared::event::{self, AttemptBy, DeliveryState, EventRecord, EventState};
-use shared::event_store::listing::EventSummary;
+use shared::clock::Clock;
+use shared::event::EventState;
 use shared::json::{Document, Kind, Value, write_string};
-use shared::message;
-use shared::pauses::Pauses;
-use shared::resolver::{Resolved, Resolver};
-use shared::routes::Routes;
 
 use crate::aws::Target;
 use crate::events::list::{Delivery, deliveries};
-use crate::events::times::{age, relative, span, written};
+use crate::events::report::{Composed, Moment, MomentKind, Report, Which, customers, is_open};
+use crate::events::times::{age, relative, written};
 use crate::events::{RoutesFile, print, printable};
 use crate::failure::Failure;
 
@@ -51,29 +46,6 @@ const EXAMPLES: &str = "Examples:
   bridge events show 'rail#evt_1'                                   quote it: # begins a comment in many shells
   bridge events show 'rail#evt_1' --body                            with the body that messages are made of
   bridge events show 'rail#evt_1' --table events --profile prod     in AWS";
-
-/// An event and what it is to be read beside.
-pub(super) struct Report<'e> {
-    pub(super) event: &'e EventRecord,
-    pub(super) routes: &'e Routes,
-    pub(super) customers: &'e Customers,
-    pub(super) pauses: &'e Pauses,
-    pub(super) now: UnixMillis,
-}
-
-/// By the name of the route, the customer of the message that it would make.
-pub(super) type Customers = BTreeMap<String, Result<Resolved, event::Failure>>;
-
-/// What one route would send now.
-struct Composed<'e> {
-    route: &'e str,
-    /// `None` when today's routes have no such route.
-    to: Option<String>,
-    /// Why it was not delivered before; `None` when it was not tried, or was ignored.
-    failed: Option<&'e str>,
-    /// The message, or why there would be none.
-    message: Result<String, String>,
-}
 
 /// `--json`.
 #[derive(Serialize)]
@@ -142,17 +114,6 @@ impl Show {
     }
 }
 
-/// As the body and the customers table say, without asking a provider.
-pub(super) async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Customers {
-    let Ok(document) = Document::parse(event.body.as_bytes()) else { return BTreeMap::new() };
-    let of_provider = routes.all().iter().filter(|route| route.provider == event.provider);
-    let resolved = of_provider.map(|route| async {
-        let customer = resolver.resolve(route, document.root()).await;
-        (route.name.clone(), customer)
-    });
-    join_all(resolved).await.into_iter().collect()
-}
-
 impl Report<'_> {
     pub(super) fn write(&self, out: &mut dyn Write, body: bool) -> io::Result<()> {
         let event = self.event;
@@ -174,11 +135,11 @@ impl Report<'_> {
         writeln!(out, "  body        {} bytes stored; {} as received", event.body.len(), event.body_sha256)?;
 
         writeln!(out, "\nTimeline")?;
-        for (at, what) in self.timeline() {
-            writeln!(out, "  {at}  {what}")?;
+        for moment in self.timeline() {
+            self.write_moment(out, &moment)?;
         }
         self.write_deliveries(out)?;
-        for composed in self.composed() {
+        for composed in self.composed(Which::Open) {
             composed.write(out)?;
         }
         if body {
@@ -188,66 +149,14 @@ impl Report<'_> {
         Ok(())
     }
 
-    fn state(&self) -> String {
-        let event = self.event;
-        match (event.state, event.next_attempt_at) {
-            (EventState::Pending, _) if self.is_all_paused() => "pending: what it waits for is paused".to_owned(),
-            (EventState::Pending, Some(_)) if self.is_in_hand() => "pending, being delivered".to_owned(),
-            (EventState::Pending, Some(at)) if event.is_due(self.now) => {
-                format!("pending, due {}", relative(at, self.now))
+    fn write_moment(&self, out: &mut dyn Write, moment: &Moment) -> io::Result<()> {
+        let Moment { at, kind, what, but } = moment;
+        match kind {
+            MomentKind::Next | MomentKind::Dead => {
+                writeln!(out, "  {at}  {what}, {}{but}", relative(at.seconds(), self.now))
             }
-            (EventState::Pending, Some(at)) => format!("pending, next attempt {}", relative(at, self.now)),
-            (EventState::Dead, _) => "dead: needs a person".to_owned(),
-            (EventState::Ignored, _) => "ignored: no route wanted it".to_owned(),
-            (state, _) => state.name().to_owned(),
+            _ => writeln!(out, "  {at}  {what}"),
         }
-    }
-
-    /// What happened when, oldest first, and what is to come.
-    fn timeline(&self) -> Vec<(String, String)> {
-        let event = self.event;
-        let lag = span(event.received_at.since(event.occurred_at));
-        let mut lines = vec![(event.received_at.to_string(), format!("received, {lag} after it occurred"))];
-        for attempt in &event.history {
-            let by = match attempt.by {
-                AttemptBy::First => "the receiving function",
-                AttemptBy::Redrive => "redrive",
-                AttemptBy::Manual => "redrive, by an operator",
-            };
-            let status = attempt.http_status.map(|status| format!(", HTTP {status}")).unwrap_or_default();
-            let what = format!("attempt of {by}: {}{status}, {} ms", attempt.outcome, attempt.ms);
-            lines.push((attempt.at.to_string(), what));
-        }
-        if let Some(at) = event.delivered_at.filter(|_| event.state == EventState::Delivered) {
-            lines.push((at.to_string(), "delivered".to_owned()));
-        }
-        let Some(at) = event.next_attempt_at else { return lines };
-        let told = relative(at, self.now);
-        let open = EventSummary::from(event).outcomes < event.attempts as usize;
-        lines.push((
-            written(at),
-            match event.state {
-                EventState::Dead => format!("dead, {told}"),
-                _ if open && self.is_all_paused() => format!("lease, {told}; paused, so nobody takes it over"),
-                _ if self.is_in_hand() => format!("lease of the attempt under way ends, {told}"),
-                _ if open && event.is_due(self.now) => {
-                    format!("lease of an attempt without an outcome ended, {told}; redrive takes it over")
-                }
-                _ if self.is_all_paused() => format!("next attempt, {told}, once its workflow is resumed"),
-                _ => format!("next attempt, {told}"),
-            },
-        ));
-        lines
-    }
-
-    fn is_in_hand(&self) -> bool {
-        EventSummary::from(self.event).is_in_hand(self.now)
-    }
-
-    /// Whether every destination that is still to hear of it is paused.
-    fn is_all_paused(&self) -> bool {
-        let mut routes = self.event.pending_routes().filter_map(|route| self.routes.named(route)).peekable();
-        routes.peek().is_some() && routes.all(|route| self.pauses.is_paused(&route.destination))
     }
 
     fn write_deliveries(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -281,43 +190,6 @@ impl Report<'_> {
         Ok(())
     }
 
-    /// What a redrive would send: for each route that is not done, or, if it was ignored, for each that wants it today.
-    fn composed(&self) -> Vec<Composed<'_>> {
-        let event = self.event;
-        let document = Document::parse(event.body.as_bytes());
-        let compose = |route: &str| {
-            let document = document.as_ref().map_err(|_| "the stored body does not read".to_owned())?;
-            let route = self.routes.named(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
-            let customer =
-                self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
-            let customer = customer.as_ref().map_err(event::Failure::summary)?;
-            message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
-        };
-        let to = |route: &str| self.routes.named(route).map(|route| route.destination.to_string());
-        if event.state == EventState::Ignored {
-            let Ok(document) = &document else { return Vec::new() };
-            let event_type = event.event_type.as_deref().unwrap_or_default();
-            let wanting = self.routes.matching(&event.provider, event_type, document.root());
-            let wanting: Vec<&str> = wanting.map(|route| route.name.as_str()).collect();
-            let routes = self.routes.all().iter().map(|route| route.name.as_str());
-            return routes
-                .filter(|route| wanting.contains(route))
-                .map(|route| Composed { route, to: to(route), failed: None, message: compose(route) })
-                .collect();
-        }
-        event
-            .deliveries
-            .iter()
-            .filter(|(_, delivery)| is_open(delivery.state))
-            .map(|(route, delivery)| Composed {
-                route,
-                to: to(route),
-                failed: delivery.code.as_deref(),
-                message: compose(route),
-            })
-            .collect()
-    }
-
     pub(super) fn write_json(&self, out: &mut dyn Write, body: bool) -> io::Result<()> {
         let event = self.event;
         let at = |state| event.next_attempt_at.filter(|_| event.state == state).map(written);
@@ -349,7 +221,7 @@ impl Report<'_> {
                     ms: attempt.ms,
                 })
                 .collect(),
-            would_send: self.composed().into_iter().map(WouldSend::from).collect(),
+            would_send: self.composed(Which::Open).into_iter().map(WouldSend::from).collect(),
             // Raw, so that numbers keep their digits.
             body: body.then(|| RawValue::from_string(event.body.clone())).transpose()?,
         };
@@ -358,10 +230,15 @@ impl Report<'_> {
     }
 }
 
-impl Composed<'_> {
+impl<'e> Composed<'e> {
+    /// Why it was not delivered before; `None` when it was not tried, or was ignored.
+    fn failed(&self) -> Option<&'e str> {
+        self.delivery?.code.as_deref()
+    }
+
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         let to = self.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-        let failed = self.failed.map(|code| format!(", which failed: {code}")).unwrap_or_default();
+        let failed = self.failed().map(|code| format!(", which failed: {code}")).unwrap_or_default();
         writeln!(out, "\nWould be sent now by {}{to}{failed}", self.route)?;
         match &self.message {
             Ok(message) => write_members(out, message),
@@ -372,7 +249,8 @@ impl Composed<'_> {
 
 impl<'e> From<Composed<'e>> for WouldSend<'e> {
     fn from(composed: Composed<'e>) -> Self {
-        let Composed { route, to, failed, message } = composed;
+        let failed = composed.failed();
+        let Composed { route, to, message, .. } = composed;
         let (message, problem) = match message.map(RawValue::from_string) {
             Ok(Ok(message)) => (Some(message), None),
             Ok(Err(_)) => (None, Some("the message is not JSON".to_owned())),
@@ -380,10 +258,6 @@ impl<'e> From<Composed<'e>> for WouldSend<'e> {
         };
         Self { route, to, failed, message, problem }
     }
-}
-
-fn is_open(state: DeliveryState) -> bool {
-    matches!(state, DeliveryState::Pending | DeliveryState::Dead)
 }
 
 /// A JSON object, a member a line, every value as it stands.

@@ -18,8 +18,8 @@ use shared::routes::{Destination, Routes};
 
 use super::filter::{Filter, Filters};
 use super::list::{Table, write_json};
+use super::report::{Customers, Report, customers as customers_of};
 use super::selection::Selection;
-use super::show::{Customers, Report};
 use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
@@ -112,7 +112,7 @@ fn workflow(name: &str) -> Destination {
 fn customers(event: &EventRecord, routes: &Routes) -> Customers {
     let resolver = Resolver { clock: Clock::system(), customers: None, apis: Vec::new() };
     // Without a table nothing is waited for.
-    show::customers(&resolver, routes, event).now_or_never().unwrap()
+    customers_of(&resolver, routes, event).now_or_never().unwrap()
 }
 
 fn shown(event: &EventRecord, pauses: &Pauses, body: bool) -> String {

@@ -16,6 +16,7 @@ use shared::routes::{CustomerSource, Fit, Route, Routes};
 use shared::verification::Envelope;
 
 use crate::delivery::{Sender, read_file};
+use crate::events::report::why_not;
 use crate::events::{RoutesFile, print, printable, write_members};
 use crate::failure::Failure;
 
@@ -117,14 +118,8 @@ fn event(sender: Sender, envelope: Envelope, document: &Document<'_>, routes: &R
 fn previewed<'r>(route: &'r Route, event: &EventRecord, received: Value<'_>, redacted: Value<'_>) -> Previewed<'r> {
     let event_type = event.event_type.as_deref().unwrap_or_default();
     let why_not = match route.fit(&event.provider, event_type, received) {
-        Fit::Matches => None,
         Fit::OtherProvider => Some(format!("for events of {}", route.provider)),
-        Fit::OtherType => Some(format!("not for {}", printable(event_type))),
-        Fit::ConditionFails(parts) => {
-            let parts: Vec<_> =
-                parts.iter().map(|part| format!("{} is none of {}", part.pointer, part.accepted.join(", "))).collect();
-            Some(parts.join("; and "))
-        }
+        fit => why_not(&fit, event_type),
     };
     let mut previewed = Previewed {
         route: &route.name,
@@ -153,7 +148,7 @@ fn previewed<'r>(route: &'r Route, event: &EventRecord, received: Value<'_>, red
 }
 
 /// What would be tried to find out who the customer is, and a stand-in for whoever that would be.
-fn who(route: &Route, body: Value<'_>) -> (Vec<String>, Option<Resolved>) {
+pub(crate) fn who(route: &Route, body: Value<'_>) -> (Vec<String>, Option<Resolved>) {
     let mut tried = Vec::new();
     let mut found: Option<String> = None;
     for source in &route.customer {

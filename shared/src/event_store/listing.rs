@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{EventStore, Item, StoreError, deliveries_from, history_from, integer, string};
+use super::{EventStore, Item, StoreError, deliveries_from, history_from, integer, record_of, string};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
 
@@ -110,9 +110,18 @@ impl EventStore {
                 keys.projection_expression(SUMMARY).expression_attribute_names("#state", "state").consistent_read(true)
             })
             .await?;
-        let pk_of = |item: &Item| item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
         let mut found: HashMap<_, _> = items.iter().map(|item| (pk_of(item), summary_of(item))).collect();
         Ok(pks.iter().filter_map(|pk| found.remove(pk)).collect())
+    }
+
+    /// As [`summaries`](Self::summaries), with all that is known of each, and in no order.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn records(&self, pks: &[String]) -> Result<Vec<Result<EventRecord, StoreError>>, StoreError> {
+        let distinct: Vec<&String> = pks.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let items = self.items(&distinct, |keys| keys.consistent_read(true)).await?;
+        Ok(items.iter().map(|item| record_of(&pk_of(item), item)).collect())
     }
 
     /// A page of all events in one of these states. Each call reads up to 1 MB of the table, however little of it fits.
@@ -143,9 +152,13 @@ impl EventStore {
     }
 }
 
+fn pk_of(item: &Item) -> String {
+    item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
+}
+
 fn summary_of(item: &Item) -> Result<EventSummary, StoreError> {
     let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-    let pk = text("pk").unwrap_or_default();
+    let pk = pk_of(item);
     let unreadable = |attribute| StoreError::Unreadable { pk: pk.clone(), attribute };
     let state = text("state").as_deref().and_then(EventState::named);
     let attempts = integer(item, "attempts").and_then(|attempts| attempts.try_into().ok());

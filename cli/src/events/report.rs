@@ -1,0 +1,208 @@
+//! What is to be said of one event: its timeline, its messages, and why other routes stayed silent. The command line and the
+//! page say it in their own ways.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use shared::clock::UnixMillis;
+use shared::event::{self, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use shared::event_store::listing::EventSummary;
+use shared::json::Document;
+use shared::message;
+use shared::pauses::Pauses;
+use shared::resolver::{Resolved, Resolver};
+use shared::routes::{Fit, Route, Routes};
+
+use crate::events::printable;
+use crate::events::times::{relative, span};
+
+/// An event and what it is to be read beside.
+pub(crate) struct Report<'e> {
+    pub(crate) event: &'e EventRecord,
+    pub(crate) routes: &'e Routes,
+    pub(crate) customers: &'e Customers,
+    pub(crate) pauses: &'e Pauses,
+    pub(crate) now: UnixMillis,
+}
+
+/// By the name of the route, the customer of the message that it would make.
+pub(crate) type Customers = BTreeMap<String, Result<Resolved, event::Failure>>;
+
+/// Something that happened, or is to come.
+pub(crate) struct Moment {
+    pub(crate) at: UnixMillis,
+    pub(crate) kind: MomentKind,
+    pub(crate) what: String,
+    /// Follows what is said of the time that is left or has passed.
+    pub(crate) but: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum MomentKind {
+    Received,
+    Attempt {
+        succeeded: bool,
+    },
+    Delivered,
+    Dead,
+    /// The next attempt, or the end of a lease; it may lie in the past.
+    Next,
+}
+
+/// What one route sent or would send.
+pub(crate) struct Composed<'e> {
+    pub(crate) route: &'e str,
+    /// `None` when today's routes have no such route.
+    pub(crate) to: Option<String>,
+    /// `None` of an event that was ignored.
+    pub(crate) delivery: Option<&'e RouteDelivery>,
+    /// The message, or why there would be none.
+    pub(crate) message: Result<String, String>,
+}
+
+/// Which messages are meant.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Which {
+    /// What a redrive would send.
+    Open,
+    /// What was sent, too. It is made again of the stored body, and is the same unless the customer's record has changed.
+    All,
+}
+
+/// As the body and the customers table say, without asking a provider.
+pub(crate) async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Customers {
+    let Ok(document) = Document::parse(event.body.as_bytes()) else { return BTreeMap::new() };
+    let of_provider = routes.all().iter().filter(|route| route.provider == event.provider);
+    let resolved = of_provider.map(|route| async {
+        let customer = resolver.resolve(route, document.root()).await;
+        (route.name.clone(), customer)
+    });
+    join_all(resolved).await.into_iter().collect()
+}
+
+impl Report<'_> {
+    pub(crate) fn state(&self) -> String {
+        let event = self.event;
+        match (event.state, event.next_attempt_at) {
+            (EventState::Pending, _) if self.is_all_paused() => "pending: what it waits for is paused".to_owned(),
+            (EventState::Pending, Some(_)) if self.is_in_hand() => "pending, being delivered".to_owned(),
+            (EventState::Pending, Some(at)) if event.is_due(self.now) => {
+                format!("pending, due {}", relative(at, self.now))
+            }
+            (EventState::Pending, Some(at)) => format!("pending, next attempt {}", relative(at, self.now)),
+            (EventState::Dead, _) => "dead: needs a person".to_owned(),
+            (EventState::Ignored, _) => "ignored: no route wanted it".to_owned(),
+            (state, _) => state.name().to_owned(),
+        }
+    }
+
+    /// What happened when, oldest first, and what is to come.
+    pub(crate) fn timeline(&self) -> Vec<Moment> {
+        let event = self.event;
+        let moment = |at, kind, what| Moment { at, kind, what, but: "" };
+        let lag = span(event.received_at.since(event.occurred_at));
+        let mut moments =
+            vec![moment(event.received_at, MomentKind::Received, format!("received, {lag} after it occurred"))];
+        for attempt in &event.history {
+            let by = match attempt.by {
+                AttemptBy::First => "the receiving function",
+                AttemptBy::Redrive => "redrive",
+                AttemptBy::Manual => "redrive, by an operator",
+            };
+            let status = attempt.http_status.map(|status| format!(", HTTP {status}")).unwrap_or_default();
+            let what = format!("attempt of {by}: {}{status}, {} ms", attempt.outcome, attempt.ms);
+            let succeeded = matches!(attempt.outcome.as_str(), "delivered" | "skipped");
+            moments.push(moment(attempt.at, MomentKind::Attempt { succeeded }, what));
+        }
+        if let Some(at) = event.delivered_at.filter(|_| event.state == EventState::Delivered) {
+            moments.push(moment(at, MomentKind::Delivered, "delivered".to_owned()));
+        }
+        let Some(at) = event.next_attempt_at else { return moments };
+        let open = EventSummary::from(event).outcomes < event.attempts as usize;
+        let (what, but) = match event.state {
+            EventState::Dead => ("dead", ""),
+            _ if open && self.is_all_paused() => ("lease", "; paused, so nobody takes it over"),
+            _ if self.is_in_hand() => ("lease of the attempt under way ends", ""),
+            _ if open && event.is_due(self.now) => {
+                ("lease of an attempt without an outcome ended", "; redrive takes it over")
+            }
+            _ if self.is_all_paused() => ("next attempt", ", once its workflow is resumed"),
+            _ => ("next attempt", ""),
+        };
+        let kind = if event.state == EventState::Dead { MomentKind::Dead } else { MomentKind::Next };
+        moments.push(Moment { at: UnixMillis(at.0.saturating_mul(1000)), kind, what: what.to_owned(), but });
+        moments
+    }
+
+    pub(crate) fn is_in_hand(&self) -> bool {
+        EventSummary::from(self.event).is_in_hand(self.now)
+    }
+
+    /// Whether every destination that is still to hear of it is paused.
+    fn is_all_paused(&self) -> bool {
+        let mut routes = self.event.pending_routes().filter_map(|route| self.routes.named(route)).peekable();
+        routes.peek().is_some() && routes.all(|route| self.pauses.is_paused(&route.destination))
+    }
+
+    /// A message for each route that the event was recorded with, or, if it was ignored, for each that wants it today.
+    pub(crate) fn composed(&self, which: Which) -> Vec<Composed<'_>> {
+        let event = self.event;
+        let document = Document::parse(event.body.as_bytes());
+        let compose = |route: &str| {
+            let document = document.as_ref().map_err(|_| "the stored body does not read".to_owned())?;
+            let route = self.routes.named(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
+            let customer =
+                self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
+            let customer = customer.as_ref().map_err(event::Failure::summary)?;
+            message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
+        };
+        let to = |route: &str| self.routes.named(route).map(|route| route.destination.to_string());
+        let composed = |route, delivery| Composed { route, to: to(route), delivery, message: compose(route) };
+        if event.state == EventState::Ignored {
+            let Ok(document) = &document else { return Vec::new() };
+            let event_type = event.event_type.as_deref().unwrap_or_default();
+            let fit = |route: &Route| route.fit(&event.provider, event_type, document.root()) == Fit::Matches;
+            let wanting = self.routes.all().iter().filter(|route| fit(route));
+            return wanting.map(|route| composed(route.name.as_str(), None)).collect();
+        }
+        event
+            .deliveries
+            .iter()
+            .filter(|(_, delivery)| which == Which::All || is_open(delivery.state))
+            .map(|(route, delivery)| composed(route, Some(delivery)))
+            .collect()
+    }
+
+    /// The provider's routes that made no message of it, and why not. They are held against the stored body.
+    pub(crate) fn silent(&self) -> Vec<(&str, String)> {
+        let event = self.event;
+        let Ok(document) = Document::parse(event.body.as_bytes()) else { return Vec::new() };
+        let event_type = event.event_type.as_deref().unwrap_or_default();
+        let ours = self.routes.all().iter().filter(|route| route.provider == event.provider);
+        ours.filter(|route| !event.deliveries.contains_key(&route.name))
+            .map(|route| {
+                let fit = route.fit(&event.provider, event_type, document.root());
+                let why = why_not(&fit, event_type);
+                (route.name.as_str(), why.unwrap_or_else(|| "wants it today, and did not when it came".to_owned()))
+            })
+            .collect()
+    }
+}
+
+/// Why a route does not want an event; `None` when it does.
+pub(crate) fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
+    match fit {
+        Fit::Matches => None,
+        Fit::OtherProvider => Some("for events of another provider".to_owned()),
+        Fit::OtherType => Some(format!("not for {}", printable(event_type))),
+        Fit::ConditionFails(parts) => {
+            let parts: Vec<_> =
+                parts.iter().map(|part| format!("{} is none of {}", part.pointer, part.accepted.join(", "))).collect();
+            Some(parts.join("; and "))
+        }
+    }
+}
+
+pub(crate) fn is_open(state: DeliveryState) -> bool {
+    matches!(state, DeliveryState::Pending | DeliveryState::Dead)
+}

@@ -1,0 +1,487 @@
+//! What the page knows: the events that changed last, how fast they come and go, and how long answers took. It never grows
+//! beyond its bounds, however many events pass.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use shared::clock::UnixMillis;
+use shared::event::{DeliveryState, EventState};
+use shared::event_store::listing::EventSummary;
+use shared::routes::Routes;
+
+/// How many events are listed; a browser scrolls through and filters so many without a pause. Some 10 MB here.
+pub(crate) const MAX_ROWS: usize = 10_000;
+
+/// How far back the rates go.
+const MINUTES: usize = 60;
+
+/// How many answers the latency is shown of.
+const ACKS: usize = 200;
+
+/// How many answers may be known before their events are: an event is looked up after it was written, and its answer is
+/// measured meanwhile.
+const EARLY_ACKS: usize = 256;
+
+/// A source of live events writes into it, every viewer reads from it.
+#[derive(Debug)]
+pub(crate) struct Board {
+    inner: Mutex<Inner>,
+    viewers: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rows: HashMap<String, Row>,
+    /// The keys of `rows` by when they changed: those whose delivery is at an end, and the others.
+    settled: BTreeMap<Version, String>,
+    open: BTreeMap<Version, String>,
+    version: Version,
+    /// Events before this were not watched as they went by, so they count in no rate.
+    watched_since: UnixMillis,
+    minutes: VecDeque<Minute>,
+    /// `None` where nobody measures them.
+    acks: Option<VecDeque<f64>>,
+    early_acks: VecDeque<(String, f64)>,
+    /// The table has more that waits or is dead than is listed.
+    more: bool,
+}
+
+/// Counts changes.
+type Version = u64;
+
+#[derive(Clone, Debug)]
+struct Row {
+    event: Arc<EventSummary>,
+    ack_ms: Option<f64>,
+    version: Version,
+}
+
+/// Epoch minute, events delivered, attempts failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Minute(pub(crate) u64, pub(crate) u32, pub(crate) u32);
+
+/// An event as the browser gets it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line<'e> {
+    pk: &'e str,
+    #[serde(rename = "type")]
+    event_type: Option<&'e str>,
+    received: u64,
+    state: &'static str,
+    attempts: u32,
+    /// Epoch seconds.
+    next: Option<u64>,
+    #[serde(rename = "inHand")]
+    in_hand: bool,
+    error: Option<&'e str>,
+    #[serde(rename = "ack")]
+    ack_ms: Option<f64>,
+    deliveries: Vec<DeliveryLine<'e>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeliveryLine<'e> {
+    route: &'e str,
+    to: Option<String>,
+    state: &'static str,
+    code: Option<&'e str>,
+    at: Option<u64>,
+}
+
+/// An event of the board's, to be spelled as a [`Line`].
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) event: Arc<EventSummary>,
+    pub(crate) ack_ms: Option<f64>,
+}
+
+/// The figures over the list.
+#[derive(Debug, Serialize)]
+pub(crate) struct Stats {
+    now: u64,
+    pending: usize,
+    dead: usize,
+    /// There are more pending or dead events than these.
+    #[serde(rename = "atLeast")]
+    at_least: bool,
+    /// When the oldest pending event was received.
+    oldest: Option<u64>,
+    minutes: Vec<Minute>,
+    /// The newest last.
+    acks: Option<Vec<f64>>,
+}
+
+/// Somebody looks at the board for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Viewer(Arc<Board>);
+
+impl Board {
+    /// An empty one; `acks` where answers are measured.
+    pub(crate) fn new(acks: bool, now: UnixMillis) -> Self {
+        let inner = Inner {
+            rows: HashMap::new(),
+            settled: BTreeMap::new(),
+            open: BTreeMap::new(),
+            version: 0,
+            watched_since: now,
+            minutes: VecDeque::new(),
+            acks: acks.then(VecDeque::new),
+            early_acks: VecDeque::new(),
+            more: false,
+        };
+        Self { inner: Mutex::new(inner), viewers: AtomicUsize::new(0) }
+    }
+
+    /// Takes note of an event as it is `now`; what was known of it before is replaced, unless it is the same.
+    pub(crate) fn put(&self, event: EventSummary, now: UnixMillis) {
+        self.lock().put(event, now);
+    }
+
+    /// Takes note of how long the acknowledgement of an event took.
+    pub(crate) fn acknowledged(&self, pk: &str, ms: f64) {
+        self.lock().acknowledged(pk, ms);
+    }
+
+    /// Whether the table has more than is listed of what waits or is dead.
+    pub(crate) fn set_more(&self, more: bool) {
+        self.lock().more = more;
+    }
+
+    pub(crate) fn has_more(&self) -> bool {
+        self.lock().more
+    }
+
+    /// All events, the newest received first, and the version that they make up.
+    pub(crate) fn all(&self) -> (Vec<Listed>, Version) {
+        let inner = self.lock();
+        let mut all: Vec<_> = inner.rows.values().map(Row::listed).collect();
+        let version = inner.version;
+        drop(inner);
+        all.sort_by(|a, b| b.event.received_at.cmp(&a.event.received_at).then_with(|| a.event.pk.cmp(&b.event.pk)));
+        (all, version)
+    }
+
+    /// The events that have changed since `version`, each once, and the version that they lead to.
+    pub(crate) fn changed_since(&self, version: Version) -> (Vec<Listed>, Version) {
+        let inner = self.lock();
+        let newer = version + 1..;
+        let keys = inner.settled.range(newer.clone()).chain(inner.open.range(newer));
+        let changed = keys.filter_map(|(_, pk)| inner.rows.get(pk)).map(Row::listed).collect();
+        (changed, inner.version)
+    }
+
+    /// The keys of what is pending or dead.
+    pub(crate) fn open_keys(&self) -> Vec<String> {
+        self.lock().open.values().cloned().collect()
+    }
+
+    /// What is listed under this key.
+    pub(crate) fn listed(&self, pk: &str) -> Option<Listed> {
+        self.lock().rows.get(pk).map(Row::listed)
+    }
+
+    pub(crate) fn stats(&self, now: UnixMillis) -> Stats {
+        let mut inner = self.lock();
+        inner.forget_minutes(now);
+        let mut stats = Stats {
+            now: now.0,
+            pending: 0,
+            dead: 0,
+            at_least: inner.more,
+            oldest: None,
+            minutes: inner.minutes.iter().copied().collect(),
+            acks: inner.acks.as_ref().map(|acks| acks.iter().copied().collect()),
+        };
+        for event in inner.open.values().filter_map(|pk| inner.rows.get(pk)).map(|row| &row.event) {
+            if event.state == EventState::Dead {
+                stats.dead += 1;
+                continue;
+            }
+            stats.pending += 1;
+            let received = event.received_at.0;
+            stats.oldest = Some(stats.oldest.map_or(received, |oldest: u64| oldest.min(received)));
+        }
+        stats
+    }
+
+    /// How many messages wait on each route.
+    pub(crate) fn pending_by_route(&self) -> BTreeMap<String, usize> {
+        let inner = self.lock();
+        let mut pending = BTreeMap::new();
+        for row in inner.open.values().filter_map(|pk| inner.rows.get(pk)) {
+            let deliveries = row.event.deliveries.iter();
+            for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DeliveryState::Pending) {
+                *pending.entry(route.clone()).or_default() += 1;
+            }
+        }
+        pending
+    }
+
+    pub(crate) fn viewer(self: &Arc<Self>) -> Viewer {
+        self.viewers.fetch_add(1, Ordering::SeqCst);
+        Viewer(Arc::clone(self))
+    }
+
+    /// Whether anybody looks.
+    pub(crate) fn is_viewed(&self) -> bool {
+        self.viewers.load(Ordering::SeqCst) > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.0.viewers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Inner {
+    fn put(&mut self, event: EventSummary, now: UnixMillis) {
+        let before = self.rows.get(&event.pk);
+        if before.is_some_and(|row| *row.event == event) {
+            return;
+        }
+        let known = match before {
+            Some(row) => Some((row.event.outcomes, row.event.state)),
+            None if event.received_at >= self.watched_since => Some((0, EventState::Pending)),
+            None => None,
+        };
+        if let Some((outcomes, state)) = known {
+            let delivered = u32::from(event.state == EventState::Delivered && state != EventState::Delivered);
+            let attempts = u32::try_from(event.outcomes.saturating_sub(outcomes)).unwrap_or(u32::MAX);
+            self.count(now, delivered, attempts.saturating_sub(delivered));
+        }
+        let ack_ms = before.and_then(|row| row.ack_ms).or_else(|| self.take_early_ack(&event.pk));
+        self.place(Row { event: Arc::new(event), ack_ms, version: 0 });
+        while self.rows.len() > MAX_ROWS {
+            self.forget_one();
+        }
+    }
+
+    fn acknowledged(&mut self, pk: &str, ms: f64) {
+        if let Some(acks) = &mut self.acks {
+            keep_newest(acks, ACKS, ms);
+        }
+        match self.rows.get(pk).cloned() {
+            // Of an event that is sent again the first answer is shown.
+            Some(row) if row.ack_ms.is_some() => {}
+            Some(row) => self.place(Row { ack_ms: Some(ms), ..row }),
+            None => keep_newest(&mut self.early_acks, EARLY_ACKS, (pk.to_owned(), ms)),
+        }
+    }
+
+    /// Puts a row where the newest change is.
+    fn place(&mut self, mut row: Row) {
+        self.version += 1;
+        row.version = self.version;
+        let pk = row.event.pk.clone();
+        let is_open = matches!(row.event.state, EventState::Pending | EventState::Dead);
+        if let Some(before) = self.rows.insert(pk.clone(), row) {
+            self.settled.remove(&before.version);
+            self.open.remove(&before.version);
+        }
+        if is_open { &mut self.open } else { &mut self.settled }.insert(self.version, pk);
+    }
+
+    /// What is done goes first, the longest unchanged before the others.
+    fn forget_one(&mut self) {
+        let forgotten = self.settled.pop_first().or_else(|| {
+            self.more = true;
+            self.open.pop_first()
+        });
+        if let Some((_, pk)) = forgotten {
+            self.rows.remove(&pk);
+        }
+    }
+
+    fn take_early_ack(&mut self, pk: &str) -> Option<f64> {
+        let at = self.early_acks.iter().position(|(early, _)| early == pk)?;
+        self.early_acks.remove(at).map(|(_, ms)| ms)
+    }
+
+    fn count(&mut self, now: UnixMillis, delivered: u32, failed: u32) {
+        if delivered + failed == 0 {
+            return;
+        }
+        let minute = now.seconds().0 / 60;
+        match self.minutes.back_mut() {
+            Some(last) if last.0 >= minute => {
+                last.1 += delivered;
+                last.2 += failed;
+            }
+            _ => self.minutes.push_back(Minute(minute, delivered, failed)),
+        }
+        self.forget_minutes(now);
+    }
+
+    fn forget_minutes(&mut self, now: UnixMillis) {
+        let oldest = (now.seconds().0 / 60).saturating_sub(MINUTES as u64 - 1);
+        while self.minutes.front().is_some_and(|minute| minute.0 < oldest) {
+            self.minutes.pop_front();
+        }
+    }
+}
+
+impl Row {
+    fn listed(&self) -> Listed {
+        Listed { event: Arc::clone(&self.event), ack_ms: self.ack_ms }
+    }
+}
+
+impl Listed {
+    /// An event that is not listed, as if it were.
+    pub(crate) fn of(event: EventSummary) -> Self {
+        Self { event: Arc::new(event), ack_ms: None }
+    }
+
+    pub(crate) fn line(&self, routes: &Routes, now: UnixMillis) -> Line<'_> {
+        let event = &*self.event;
+        let deliveries = event.deliveries.iter().map(|(route, delivery)| DeliveryLine {
+            route,
+            to: routes.named(route).map(|route| route.destination.to_string()),
+            state: delivery.state.name(),
+            code: delivery.code.as_deref(),
+            at: delivery.at.map(|at| at.0),
+        });
+        Line {
+            pk: &event.pk,
+            event_type: event.event_type.as_deref(),
+            received: event.received_at.0,
+            state: event.state.name(),
+            attempts: event.attempts,
+            next: event.next_attempt_at.map(|at| at.0),
+            in_hand: event.is_in_hand(now),
+            error: event.last_error.as_deref(),
+            ack_ms: self.ack_ms,
+            deliveries: deliveries.collect(),
+        }
+    }
+}
+
+fn keep_newest<T>(all: &mut VecDeque<T>, at_most: usize, newest: T) {
+    if all.len() == at_most {
+        all.pop_front();
+    }
+    all.push_back(newest);
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::event::RouteDelivery;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
+
+    fn event(n: usize, state: EventState, outcomes: usize) -> EventSummary {
+        EventSummary {
+            pk: format!("rail#evt_{n}"),
+            event_type: Some("ACCOUNT_OPEN".to_owned()),
+            received_at: UnixMillis(NOW.0 + n as u64),
+            state,
+            attempts: 1,
+            next_attempt_at: None,
+            last_error: None,
+            deliveries: [(
+                "opened".to_owned(),
+                RouteDelivery { state: DeliveryState::Pending, code: None, at: None },
+            )]
+            .into(),
+            outcomes,
+        }
+    }
+
+    fn board() -> Board {
+        Board::new(true, NOW)
+    }
+
+    fn keys(listed: &[Listed]) -> Vec<&str> {
+        listed.iter().map(|listed| listed.event.pk.as_str()).collect()
+    }
+
+    #[test]
+    fn a_viewer_is_told_of_each_change_once_and_of_the_latest_state() {
+        let board = board();
+        board.put(event(1, EventState::Pending, 0), NOW);
+        board.put(event(2, EventState::Pending, 0), NOW);
+        let (all, version) = board.all();
+        assert_eq!(keys(&all), ["rail#evt_2", "rail#evt_1"]);
+
+        board.put(event(1, EventState::Pending, 1), NOW);
+        board.put(event(1, EventState::Delivered, 2), NOW);
+        let (changed, version) = board.changed_since(version);
+        assert_eq!(keys(&changed), ["rail#evt_1"]);
+        assert_eq!(changed[0].event.state, EventState::Delivered);
+        board.put(event(1, EventState::Delivered, 2), NOW);
+        assert!(board.changed_since(version).0.is_empty());
+    }
+
+    #[test]
+    fn what_is_done_is_forgotten_before_what_waits() {
+        let board = board();
+        board.put(event(0, EventState::Pending, 0), NOW);
+        for n in 1..=MAX_ROWS {
+            board.put(event(n, EventState::Delivered, 1), NOW);
+        }
+        assert!(board.listed("rail#evt_0").is_some() && board.listed("rail#evt_1").is_none());
+        assert_eq!((board.all().0.len(), board.has_more()), (MAX_ROWS, false));
+
+        for n in 1..=MAX_ROWS {
+            board.put(event(n, EventState::Dead, 1), NOW);
+        }
+        assert!(board.listed("rail#evt_0").is_none());
+        assert_eq!((board.all().0.len(), board.has_more()), (MAX_ROWS, true));
+        assert_eq!(board.stats(NOW).dead, MAX_ROWS);
+    }
+
+    #[test]
+    fn rates_count_what_was_watched() {
+        let board = board();
+        let long_ago = EventSummary { received_at: UnixMillis(NOW.0 - 60_000), ..event(1, EventState::Pending, 3) };
+        board.put(long_ago.clone(), NOW);
+        assert_eq!(board.stats(NOW).minutes, []);
+        board.put(EventSummary { state: EventState::Delivered, outcomes: 5, ..long_ago }, NOW);
+        board.put(event(2, EventState::Pending, 2), NOW);
+        assert_eq!(board.stats(NOW).minutes, [Minute(NOW.0 / 60_000, 1, 3)]);
+        assert_eq!(board.stats(UnixMillis(NOW.0 + 3_600_000)).minutes, []);
+    }
+
+    #[test]
+    fn an_answer_finds_its_event_whichever_comes_first() {
+        let board = board();
+        board.acknowledged("rail#evt_1", 3.5);
+        board.put(event(1, EventState::Pending, 0), NOW);
+        board.put(event(2, EventState::Pending, 0), NOW);
+        board.acknowledged("rail#evt_2", 4.5);
+        board.acknowledged("rail#evt_2", 9.0);
+        let ack = |n: usize| board.listed(&format!("rail#evt_{n}")).and_then(|listed| listed.ack_ms);
+        assert_eq!((ack(1), ack(2)), (Some(3.5), Some(4.5)));
+        assert_eq!(board.stats(NOW).acks, Some(vec![3.5, 4.5, 9.0]));
+    }
+
+    #[test]
+    fn what_waits_is_counted_with_the_age_of_the_oldest() {
+        let board = board();
+        for n in [5, 3, 9] {
+            board.put(event(n, EventState::Pending, 0), NOW);
+        }
+        board.put(event(1, EventState::Dead, 1), NOW);
+        let stats = board.stats(NOW);
+        assert_eq!((stats.pending, stats.dead, stats.oldest), (3, 1, Some(NOW.0 + 3)));
+        assert_eq!(board.pending_by_route(), BTreeMap::from([("opened".to_owned(), 4)]));
+    }
+
+    #[test]
+    fn somebody_looks_as_long_as_a_viewer_lives() {
+        let board = Arc::new(board());
+        let viewer = board.viewer();
+        assert!(board.is_viewed());
+        drop(viewer);
+        assert!(!board.is_viewed());
+    }
+}

@@ -1,0 +1,232 @@
+//! Who may ask the page for what. It is for the person at this machine: not for web sites that the person's browser visits, nor
+//! for whoever can make a name point here.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
+
+use crate::failure::Failure;
+use crate::page::Problem;
+
+/// Lets requests in, or does not.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    port: u16,
+    token: String,
+    reading: Reading,
+}
+
+/// Who may look.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reading {
+    /// Anybody on this machine: there are samples only.
+    Open,
+    /// Whoever has the token: other users of this machine have not.
+    WithToken,
+}
+
+/// The header in which the page sends its token.
+pub(crate) const TOKEN_HEADER: &str = "x-bridge-token";
+
+/// Nobody guesses 128 bits.
+const TOKEN_BYTES: usize = 16;
+
+/// Scripts and styles are the page's own files, text is never markup, and nothing is loaded from or sent to anywhere else.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
+     trusted-types 'none'";
+
+const HEADERS: [(&str, &str); 6] = [
+    ("content-security-policy", CONTENT_SECURITY_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    // The token and the events are in it, and another start has other ones.
+    ("cache-control", "no-store"),
+];
+
+impl Guard {
+    /// A guard with a token of its own, of a page that listens on `port` of loopback.
+    ///
+    /// # Errors
+    /// The system gives no randomness.
+    pub(crate) fn new(port: u16, reading: Reading) -> Result<Self, Failure> {
+        let mut bytes = [0; TOKEN_BYTES];
+        getrandom::fill(&mut bytes).map_err(|error| {
+            Failure::outside(format!("no randomness for the page's token: {error}"), "look at this machine's /dev/urandom")
+        })?;
+        let mut token = String::new();
+        for byte in bytes {
+            let _ = write!(token, "{byte:02x}");
+        }
+        Ok(Self { port, token, reading })
+    }
+
+    /// What the page must know to change anything.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The address to open, of a page at this one.
+    pub(crate) fn open_url(&self, url: &str) -> String {
+        match self.reading {
+            Reading::Open => format!("{url}/"),
+            Reading::WithToken => format!("{url}/?token={}", self.token),
+        }
+    }
+
+    /// Looks at a request before anybody acts on it.
+    pub(crate) fn admit(&self, request: &Request<Bytes>) -> Result<(), Problem> {
+        let headers = request.headers();
+        if !self.is_addressed_to_us(headers) {
+            return Err(Problem::forbidden(
+                "this page is served to http://127.0.0.1 and http://localhost alone",
+                "open the address that `bridge` has printed",
+            ));
+        }
+        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_needed = !reads || self.reading == Reading::WithToken && needs_token(request.uri().path());
+        if is_needed && !self.has_token(request, reads) {
+            return Err(Problem::forbidden(
+                "the token is missing, or of an earlier start",
+                "open the address that `bridge` has printed; each start has a token of its own",
+            ));
+        }
+        if !reads && !self.is_from_our_page(headers) {
+            return Err(Problem::forbidden("another site's page sent this", "only the page itself may change anything"));
+        }
+        Ok(())
+    }
+
+    /// A name that somebody has pointed at loopback is not ours (DNS rebinding).
+    fn is_addressed_to_us(&self, headers: &HeaderMap) -> bool {
+        let mut hosts = headers.get_all(header::HOST).iter();
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+        let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port));
+        ours.iter().any(|ours| host.as_bytes().eq_ignore_ascii_case(ours.as_bytes()))
+    }
+
+    /// In the header, or where a browser cannot set one, in the query.
+    fn has_token(&self, request: &Request<Bytes>, reads: bool) -> bool {
+        let mut sent = request.headers().get_all(TOKEN_HEADER).iter();
+        if let (Some(sent), None) = (sent.next(), sent.next()) {
+            return sent.as_bytes() == self.token.as_bytes();
+        }
+        let query = request.uri().query().unwrap_or_default();
+        reads && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "token" && value == self.token)
+    }
+
+    /// Browsers say where a request comes from; other programs say nothing, and must know the token all the same.
+    fn is_from_our_page(&self, headers: &HeaderMap) -> bool {
+        let is = |name: &str, wanted: &dyn Fn(&[u8]) -> bool| headers.get_all(name).iter().all(|value| wanted(value.as_bytes()));
+        let ours = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{}", self.port));
+        is("origin", &|origin| ours.iter().any(|ours| origin == ours.as_bytes()))
+            && is("sec-fetch-site", &|site| site == b"same-origin")
+    }
+}
+
+/// The page's own files hold nothing of the table's.
+fn needs_token(path: &str) -> bool {
+    path == "/" || path.starts_with("/api/")
+}
+
+/// Puts on every answer what keeps browsers from doing anything else with it.
+pub(crate) fn protect(headers: &mut HeaderMap) {
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<Bytes> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Bytes::new()).unwrap()
+    }
+
+    #[track_caller]
+    fn check(reading: Reading, method: Method, path: &str, headers: &[(&str, &str)], admitted: bool) {
+        let guard = Guard { port: 9000, token: "the-token".to_owned(), reading };
+        assert_eq!(guard.admit(&request(method, path, headers)).is_ok(), admitted, "{path} {headers:?}");
+    }
+
+    const HOST: (&str, &str) = ("host", "127.0.0.1:9000");
+    const TOKEN: (&str, &str) = ("x-bridge-token", "the-token");
+
+    #[test]
+    fn only_requests_that_name_loopback_are_answered() {
+        for (host, admitted) in [
+            ("127.0.0.1:9000", true),
+            ("localhost:9000", true),
+            ("LocalHost:9000", true),
+            ("127.0.0.1", false),
+            ("127.0.0.1:9001", false),
+            ("evil.example:9000", false),
+            ("127.0.0.1.evil.example:9000", false),
+            ("", false),
+        ] {
+            check(Reading::Open, Method::GET, "/", &[("host", host)], admitted);
+            check(Reading::Open, Method::POST, "/api/send", &[("host", host), TOKEN], admitted);
+        }
+        check(Reading::Open, Method::GET, "/", &[], false);
+        check(Reading::Open, Method::GET, "/", &[HOST, ("host", "evil.example")], false);
+    }
+
+    #[test]
+    fn nothing_is_changed_without_the_token_in_the_header() {
+        let path = "/api/workflows";
+        check(Reading::Open, Method::POST, path, &[HOST, TOKEN], true);
+        check(Reading::Open, Method::POST, path, &[HOST], false);
+        check(Reading::Open, Method::POST, path, &[HOST, ("x-bridge-token", "another")], false);
+        check(Reading::Open, Method::POST, path, &[HOST, ("x-bridge-token", "")], false);
+        check(Reading::Open, Method::POST, path, &[HOST, TOKEN, TOKEN], false);
+        check(Reading::Open, Method::POST, "/api/workflows?token=the-token", &[HOST], false);
+        check(Reading::Open, Method::DELETE, path, &[HOST], false);
+    }
+
+    #[test]
+    fn what_another_site_s_page_sends_is_refused() {
+        for (name, value, admitted) in [
+            ("origin", "http://127.0.0.1:9000", true),
+            ("origin", "http://localhost:9000", true),
+            ("origin", "http://evil.example", false),
+            ("origin", "http://127.0.0.1:8000", false),
+            ("origin", "null", false),
+            ("sec-fetch-site", "same-origin", true),
+            ("sec-fetch-site", "same-site", false),
+            ("sec-fetch-site", "cross-site", false),
+        ] {
+            check(Reading::Open, Method::POST, "/api/workflows", &[HOST, TOKEN, (name, value)], admitted);
+        }
+    }
+
+    #[test]
+    fn a_deployed_table_is_shown_to_whoever_has_the_token() {
+        for (path, headers, admitted) in [
+            ("/", &[HOST][..], false),
+            ("/?token=the-token", &[HOST], true),
+            ("/?token=another", &[HOST], false),
+            ("/api/live", &[HOST], false),
+            ("/api/live?token=the-token", &[HOST], true),
+            ("/api/event?pk=rail%23evt_1", &[HOST, TOKEN], true),
+            ("/page.js", &[HOST], true),
+        ] {
+            check(Reading::WithToken, Method::GET, path, headers, admitted);
+        }
+        check(Reading::Open, Method::GET, "/api/live", &[HOST], true);
+    }
+
+    #[test]
+    fn each_start_has_a_token_of_its_own() {
+        let [one, other] = [0; 2].map(|_| Guard::new(9000, Reading::WithToken).unwrap());
+        assert_ne!(one.token(), other.token());
+        assert_eq!(one.token().len(), 32);
+    }
+}

@@ -1,0 +1,163 @@
+//! One event as the page opens it.
+
+use serde::Serialize;
+use shared::clock::Clock;
+use shared::event::EventRecord;
+use shared::event_store::listing::EventSummary;
+use shared::json::Document;
+use shared::resolver::Resolver;
+use shared::routes::Routes;
+
+use crate::events::report::{Composed, Customers, Moment, MomentKind, Report, Which, customers};
+use crate::events::times::written;
+use crate::page::board::{Line, Listed};
+use crate::page::{Page, Problem, indent};
+use crate::routes::preview::who;
+
+#[derive(Serialize)]
+pub(crate) struct Opened<'e> {
+    row: Line<'e>,
+    customer: Option<String>,
+    occurred: u64,
+    #[serde(rename = "deliveredAt")]
+    delivered_at: Option<u64>,
+    kept: String,
+    #[serde(rename = "bodyBytes")]
+    body_bytes: usize,
+    #[serde(rename = "bodySha256")]
+    body_sha256: &'e str,
+    timeline: Vec<MomentLine>,
+    messages: Vec<MessageLine<'e>>,
+    silent: Vec<Silent<'e>>,
+    body: String,
+}
+
+#[derive(Serialize)]
+struct MomentLine {
+    at: u64,
+    kind: &'static str,
+    ok: Option<bool>,
+    /// Of what is to come, and of a death, the page says how long until or ago; `but` follows that.
+    what: String,
+    but: &'static str,
+}
+
+#[derive(Serialize)]
+struct MessageLine<'e> {
+    route: &'e str,
+    to: Option<String>,
+    state: Option<&'static str>,
+    code: Option<&'e str>,
+    at: Option<u64>,
+    message: Option<String>,
+    problem: Option<String>,
+    /// How the customer is found, source by source.
+    customer: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Silent<'e> {
+    route: &'e str,
+    why: String,
+}
+
+impl Page {
+    /// All there is to say of one event, in JSON.
+    pub(super) async fn opened(&self, pk: &str) -> Result<String, Problem> {
+        let read = self.bridge.store.read(pk).await.map_err(|error| self.bridge.failure(&error))?;
+        let event = read.ok_or_else(|| {
+            Problem::not_found("there is no such event", "a key is provider#id; a delivered event is forgotten after 90 days")
+        })?;
+        let pauses = self.pauses();
+        let customers = customers(&self.resolver, &self.routes, &event).await;
+        let now = Clock::system().now();
+        let report = Report { event: &event, routes: &self.routes, customers: &customers, pauses: &pauses, now };
+        let listed = self.board.listed(pk);
+        let row = Listed { ack_ms: listed.and_then(|listed| listed.ack_ms), ..Listed::of(EventSummary::from(&event)) };
+        let opened = Opened {
+            row: row.line(&self.routes, now),
+            customer: customer_of(&event, &customers),
+            occurred: event.occurred_at.0,
+            delivered_at: event.delivered_at.map(|at| at.0),
+            kept: event
+                .expires_at()
+                .map_or_else(|| "until it is redriven".to_owned(), |at| format!("until {}", written(at))),
+            body_bytes: event.body.len(),
+            body_sha256: &event.body_sha256,
+            timeline: report.timeline().into_iter().map(MomentLine::from).collect(),
+            messages: report.composed(Which::All).into_iter().map(|it| message(it, &event, &self.routes)).collect(),
+            silent: report.silent().into_iter().map(|(route, why)| Silent { route, why }).collect(),
+            body: indent::indented(&event.body),
+        };
+        Ok(serde_json::to_string(&opened).unwrap_or_default())
+    }
+
+    /// Who each of these events is about, as far as that can be said without asking a provider.
+    pub(super) async fn customers(&self, keys: &[String]) -> Result<String, Problem> {
+        let events = self.bridge.store.records(keys).await.map_err(|error| self.bridge.failure(&error))?;
+        let mut found = serde_json::Map::new();
+        for event in events.into_iter().flatten() {
+            let customer = first_customer(&self.resolver, &self.routes, &event).await;
+            found.insert(event.pk(), customer.into());
+        }
+        Ok(serde_json::Value::Object(found).to_string())
+    }
+}
+
+/// By the first of its routes that can tell.
+async fn first_customer(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Option<String> {
+    let document = Document::parse(event.body.as_bytes()).ok()?;
+    let mut asked = Vec::new();
+    for route in routes.all().iter().filter(|route| route.provider == event.provider) {
+        let is_its = event.deliveries.is_empty() || event.deliveries.contains_key(&route.name);
+        if !is_its || asked.contains(&&route.customer) {
+            continue;
+        }
+        asked.push(&route.customer);
+        if let Ok(customer) = resolver.resolve(route, document.root()).await {
+            return Some(customer.customer_id);
+        }
+    }
+    None
+}
+
+fn customer_of(event: &EventRecord, customers: &Customers) -> Option<String> {
+    let mut its = customers.iter().filter(|(route, _)| event.deliveries.is_empty() || event.deliveries.contains_key(*route));
+    its.find_map(|(_, customer)| Some(customer.as_ref().ok()?.customer_id.clone()))
+}
+
+fn message<'e>(composed: Composed<'e>, event: &EventRecord, routes: &Routes) -> MessageLine<'e> {
+    let Composed { route, to, delivery, message } = composed;
+    let (message, problem) = match message {
+        Ok(message) => (Some(indent::indented(&message)), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    let document = Document::parse(event.body.as_bytes());
+    let customer = match (routes.named(route), document) {
+        (Some(route), Ok(document)) => who(route, document.root()).0,
+        _ => Vec::new(),
+    };
+    MessageLine {
+        route,
+        to,
+        state: delivery.map(|delivery| delivery.state.name()),
+        code: delivery.and_then(|delivery| delivery.code.as_deref()),
+        at: delivery.and_then(|delivery| delivery.at).map(|at| at.0),
+        message,
+        problem,
+        customer,
+    }
+}
+
+impl From<Moment> for MomentLine {
+    fn from(moment: Moment) -> Self {
+        let (kind, ok) = match moment.kind {
+            MomentKind::Received => ("received", None),
+            MomentKind::Attempt { succeeded } => ("attempt", Some(succeeded)),
+            MomentKind::Delivered => ("delivered", Some(true)),
+            MomentKind::Dead => ("dead", Some(false)),
+            MomentKind::Next => ("next", None),
+        };
+        Self { at: moment.at.0, kind, ok, what: moment.what, but: moment.but }
+    }
+}

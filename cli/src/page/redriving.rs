@@ -1,0 +1,149 @@
+//! Redrive from the page: what would be tried is counted and shown first, then tried at a rate, and can be stopped.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use shared::clock::UnixMillis;
+use shared::event::EventState;
+use shared::event_store::{EventStore, StoreError};
+use tokio::sync::Notify;
+
+use crate::aws::Function;
+use crate::events::redrive::{Counts, Ended, Told, drive, try_again};
+use crate::page::Problem;
+
+/// What is planned and what is under way; one at a time of either.
+#[derive(Debug, Default)]
+pub(crate) struct Redriving(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// The newest plan alone can be begun: it is what was last shown.
+    plan: Option<(String, Vec<String>)>,
+    job: Option<Job>,
+    /// Ends that job.
+    stop: Arc<Notify>,
+}
+
+/// What somebody is asked about.
+#[derive(Debug, Serialize)]
+pub(crate) struct Plan {
+    #[serde(rename = "plan")]
+    id: String,
+    count: usize,
+    /// Left alone, since somebody is delivering it.
+    #[serde(rename = "inHand")]
+    in_hand: usize,
+    /// Delivered already, or not there.
+    nothing: usize,
+}
+
+/// A run, as the page shows it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Job {
+    id: String,
+    total: usize,
+    done: usize,
+    state: JobState,
+    counts: String,
+    problem: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum JobState {
+    Running,
+    Done,
+    Stopped,
+    Failed,
+}
+
+/// No faster than this, whoever asks.
+const FASTEST: u32 = 1000;
+
+impl Redriving {
+    /// Looks up what would be tried of these events.
+    ///
+    /// # Errors
+    /// The table does not answer.
+    pub(crate) async fn plan(&self, store: &EventStore, keys: Vec<String>, now: UnixMillis) -> Result<Plan, StoreError> {
+        let asked: Vec<String> = keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let (mut chosen, mut in_hand) = (Vec::new(), 0);
+        for event in store.summaries(&asked).await?.into_iter().flatten() {
+            if event.is_in_hand(now) {
+                in_hand += 1;
+            } else if event.state != EventState::Delivered {
+                chosen.push(event.pk);
+            }
+        }
+        let id = format!("{:016x}", fastrand::u64(..));
+        let plan =
+            Plan { id: id.clone(), count: chosen.len(), in_hand, nothing: asked.len() - chosen.len() - in_hand };
+        self.lock().plan = Some((id, chosen));
+        Ok(plan)
+    }
+
+    /// Begins what was planned; the run goes on without whoever began it.
+    pub(crate) fn start(self: &Arc<Self>, plan: &str, rate: u32, function: Arc<Function>) -> Result<String, Problem> {
+        let (keys, stop) = {
+            let mut inner = self.lock();
+            if inner.job.as_ref().is_some_and(|job| job.state == JobState::Running) {
+                return Err(Problem::conflict("a redrive is under way", "stop it, or wait for its end"));
+            }
+            let planned = inner.plan.take_if(|(id, _)| id == plan);
+            let (id, keys) = planned.ok_or_else(|| {
+                Problem::conflict("this is not what was counted last", "ask for the count again")
+            })?;
+            inner.job = Some(Job {
+                id,
+                total: keys.len(),
+                done: 0,
+                state: JobState::Running,
+                counts: Counts::default().to_string(),
+                problem: None,
+            });
+            inner.stop = Arc::default();
+            (keys, Arc::clone(&inner.stop))
+        };
+        let redriving = Arc::clone(self);
+        tokio::spawn(async move { redriving.run(&function, &keys, rate.clamp(1, FASTEST), &stop).await });
+        Ok(plan.to_owned())
+    }
+
+    /// Finishes the events in hand and begins no more.
+    pub(crate) fn stop(&self) {
+        self.lock().stop.notify_one();
+    }
+
+    /// The newest run, at an end or not.
+    pub(crate) fn job(&self) -> Option<Job> {
+        self.lock().job.clone()
+    }
+
+    async fn run(&self, function: &Function, keys: &[String], rate: u32, stop: &Notify) {
+        let tell = |told: Told<'_>| {
+            if let (Told::Done(done, counts), Some(job)) = (told, &mut self.lock().job) {
+                (job.done, job.counts) = (done, counts.to_string());
+            }
+        };
+        let invoke = async |keys: &[String]| try_again(function, keys).await;
+        let driven = drive(invoke, keys, rate, async || stop.notified().await, tell).await;
+        if let Some(job) = &mut self.lock().job {
+            (job.done, job.counts) = (driven.done, driven.counts.to_string());
+            let unclear = driven.counts.not_begun(driven.done);
+            (job.state, job.problem) = match driven.ended {
+                Ended::Failed(failure) => (JobState::Failed, Some(failure.problem().to_owned())),
+                Ended::Interrupted => (JobState::Stopped, None),
+                Ended::All if unclear > 0 => {
+                    (JobState::Done, Some(format!("{unclear} were not begun: the function's time ran out")))
+                }
+                Ended::All => (JobState::Done, None),
+            };
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
