@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -23,12 +23,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// What goes back over the connection for one request.
-#[derive(Debug)]
 pub enum Answer {
     /// An ordinary response.
     Http(Response<Bytes>),
     /// The head and half of the body at once, the rest after the pause.
     SlowBody(Response<Bytes>, Duration),
+    /// The head at once, then each piece as soon as the stream has it; the body ends with the stream.
+    ///
+    /// The next piece is asked for when the connection has room for it. The stream is dropped as soon as the client is gone.
+    Stream(Response<()>, BoxStream<'static, Bytes>),
     /// The connection is reset (RST) before a byte of the answer.
     Reset,
     /// These bytes instead of a response, then the end of the stream.
@@ -168,6 +171,10 @@ where
                 Answer::Http(response) => return Ok(response.map(|body| Full::new(body).boxed_unsync())),
                 Answer::SlowBody(response, pause) => {
                     return Ok(response.map(|body| in_two_halves(&body, pause)));
+                }
+                Answer::Stream(response, pieces) => {
+                    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
+                    return Ok(response.map(|()| body));
                 }
                 Answer::Reset => Break::Reset,
                 Answer::Raw(bytes) => Break::Raw(bytes),
