@@ -82,7 +82,7 @@ impl Front {
         let listener = TcpListener::from_std(listener)?;
         let addr = listener.local_addr()?;
         let (close, closing) = mpsc::unbounded_channel();
-        let accept = tokio::spawn(accept(listener, closing, max_body, Arc::new(serve))).abort_handle();
+        let accept = tokio::spawn(accept(closing, listener, max_body, Arc::new(serve))).abort_handle();
         Ok(Self { addr, accept, close })
     }
 
@@ -103,6 +103,14 @@ impl Front {
             let _ = done.await;
         }
     }
+
+    /// Closes the port and every connection; returns when they are closed and `serve` is dropped.
+    pub async fn close(&self) {
+        // First the connections: aborting what owns them does not wait for them.
+        self.close_connections().await;
+        self.accept.abort();
+        self.close.closed().await;
+    }
 }
 
 impl Drop for Front {
@@ -112,9 +120,11 @@ impl Drop for Front {
 }
 
 /// The task that owns the connections, so that aborting it closes them all.
+///
+/// `closing` is dropped last of all that it holds: [`Front::close`] waits for that.
 async fn accept<S, F>(
-    listener: TcpListener,
     mut closing: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    listener: TcpListener,
     max_body: usize,
     serve: Arc<S>,
 ) where

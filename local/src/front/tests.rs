@@ -148,6 +148,19 @@ async fn a_dropped_front_closes_its_port_and_its_connections() {
 }
 
 #[tokio::test]
+async fn a_closed_front_has_closed_its_port_and_its_connections() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/hang").await;
+    within(front.close()).await;
+    let end = within(stream.read(&mut [0; 100])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let refused = within(TcpStream::connect(front.addr())).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    within(front.close()).await;
+}
+
+#[tokio::test]
 async fn closed_connections_end_and_new_ones_are_served() {
     let front = front();
     let mut idle = connect(&front).await;
