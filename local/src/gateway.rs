@@ -23,7 +23,7 @@ use time::macros::format_description;
 
 use crate::front::{Answer, Front, json_response};
 use crate::invoke_api;
-use crate::lambda_host::LambdaHost;
+use crate::lambda_host::{InvokeError, LambdaHost};
 
 /// An HTTP request as it reached the gateway.
 #[derive(Clone, Debug)]
@@ -242,8 +242,10 @@ async fn pass_on(function: &LambdaHost, request: &HttpRequest) -> Response<Bytes
         Ok(Ok(invoked)) => {
             http_response(&invoked.response).unwrap_or_else(|| message(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL))
         }
+        // AWS does not say what an HTTP API answers when Lambda throttles. A REST API answers 500 (repost.aws/knowledge-center/
+        // api-gateway-internal-server-error), like for a function that failed; here the two are to be told apart.
+        Ok(Err(InvokeError::SwitchedOff)) | Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         Ok(Err(_)) => message(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
-        Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
 

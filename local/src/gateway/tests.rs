@@ -226,6 +226,16 @@ fn gateway(observer: Option<Observer>) -> Gateway {
     Gateway::start(0, vec![route("echo", &[]), route("exits", &[("INIT", "exit")])], Vec::new(), observer).unwrap()
 }
 
+#[tokio::test]
+async fn a_function_that_is_switched_off_is_unavailable() {
+    let gateway = gateway(None);
+    gateway.hosted.routes[0].function.switch_off();
+    let unavailable = (503, r#"{"message":"Service Unavailable"}"#.to_owned());
+    assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await, unavailable);
+    gateway.hosted.routes[0].function.switch_on();
+    assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await.0, 200);
+}
+
 /// Says what it was asked.
 fn page(name: &'static str) -> Beside {
     Arc::new(move |request| {
