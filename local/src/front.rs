@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream;
+use futures_util::stream::{self, BoxStream, StreamExt};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -23,12 +23,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// What goes back over the connection for one request.
-#[derive(Debug)]
 pub enum Answer {
     /// An ordinary response.
     Http(Response<Bytes>),
     /// The head and half of the body at once, the rest after the pause.
     SlowBody(Response<Bytes>, Duration),
+    /// The head at once, then each piece as soon as the stream has it; the body ends with the stream.
+    ///
+    /// The next piece is asked for when the connection has room for it. The stream is dropped as soon as the client is gone.
+    Stream(Response<()>, BoxStream<'static, Bytes>),
     /// The connection is reset (RST) before a byte of the answer.
     Reset,
     /// These bytes instead of a response, then the end of the stream.
@@ -79,7 +82,7 @@ impl Front {
         let listener = TcpListener::from_std(listener)?;
         let addr = listener.local_addr()?;
         let (close, closing) = mpsc::unbounded_channel();
-        let accept = tokio::spawn(accept(listener, closing, max_body, Arc::new(serve))).abort_handle();
+        let accept = tokio::spawn(accept(closing, listener, max_body, Arc::new(serve))).abort_handle();
         Ok(Self { addr, accept, close })
     }
 
@@ -100,6 +103,14 @@ impl Front {
             let _ = done.await;
         }
     }
+
+    /// Closes the port and every connection; returns when they are closed and `serve` is dropped.
+    pub async fn close(&self) {
+        // First the connections: aborting what owns them does not wait for them.
+        self.close_connections().await;
+        self.accept.abort();
+        self.close.closed().await;
+    }
 }
 
 impl Drop for Front {
@@ -109,9 +120,11 @@ impl Drop for Front {
 }
 
 /// The task that owns the connections, so that aborting it closes them all.
+///
+/// `closing` is dropped last of all that it holds: [`Front::close`] waits for that.
 async fn accept<S, F>(
-    listener: TcpListener,
     mut closing: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    listener: TcpListener,
     max_body: usize,
     serve: Arc<S>,
 ) where
@@ -168,6 +181,10 @@ where
                 Answer::Http(response) => return Ok(response.map(|body| Full::new(body).boxed_unsync())),
                 Answer::SlowBody(response, pause) => {
                     return Ok(response.map(|body| in_two_halves(&body, pause)));
+                }
+                Answer::Stream(response, pieces) => {
+                    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
+                    return Ok(response.map(|()| body));
                 }
                 Answer::Reset => Break::Reset,
                 Answer::Raw(bytes) => Break::Raw(bytes),

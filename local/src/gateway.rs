@@ -6,13 +6,15 @@
 //! [rest-api]: https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 //! [function-url]: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 
+use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -21,7 +23,7 @@ use time::macros::format_description;
 
 use crate::front::{Answer, Front, json_response};
 use crate::invoke_api;
-use crate::lambda_host::LambdaHost;
+use crate::lambda_host::{InvokeError, LambdaHost};
 
 /// An HTTP request as it reached the gateway.
 #[derive(Clone, Debug)]
@@ -110,13 +112,21 @@ pub fn with_base64_body(mut event: Value) -> Value {
 pub struct Exchange {
     pub method: String,
     pub path: String,
+    /// As sent; a name may occur more than once.
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
     pub status: u16,
+    /// The answer's body.
+    pub answer: Bytes,
     /// From the whole request to the answer.
     pub ack: Duration,
 }
 
-/// Told of every exchange.
+/// Told of every exchange, but for those with what is served [beside](Beside) the functions.
 pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
+
+/// Answers what is neither at a function's path nor of Lambda's [Invoke API](invoke_api).
+pub type Beside = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 /// A path and the function that gets what is sent there, whatever the method.
 #[derive(Clone, Debug)]
@@ -126,9 +136,16 @@ pub struct Route {
 }
 
 /// A running HTTP API; dropping it closes the port.
-#[derive(Debug)]
 pub struct Gateway {
     front: Front,
+    hosted: Arc<Hosted>,
+}
+
+struct Hosted {
+    routes: Vec<Route>,
+    functions: Vec<Arc<LambdaHost>>,
+    observer: Option<Observer>,
+    beside: RwLock<Option<Beside>>,
 }
 
 impl Gateway {
@@ -142,29 +159,13 @@ impl Gateway {
         functions: Vec<Arc<LambdaHost>>,
         observer: Option<Observer>,
     ) -> io::Result<Self> {
-        let hosted = Arc::new((routes, functions));
+        let hosted = Arc::new(Hosted { routes, functions, observer, beside: RwLock::default() });
+        let answering = hosted.clone();
         let front = Front::start(port, MAX_BODY_BYTES, move |request| {
-            let (hosted, observer) = (hosted.clone(), observer.clone());
-            async move {
-                let began = Instant::now();
-                let request = read(request);
-                let (routes, functions) = &*hosted;
-                let response = match invoke_api::answer(functions, &request).await {
-                    Some(response) => response,
-                    None => pass_on(routes, &request).await,
-                };
-                if let Some(observer) = observer {
-                    observer(&Exchange {
-                        method: request.method,
-                        path: request.path,
-                        status: response.status().as_u16(),
-                        ack: began.elapsed(),
-                    });
-                }
-                Answer::Http(response)
-            }
+            let hosted = answering.clone();
+            async move { hosted.answer(request).await }
         })?;
-        Ok(Self { front })
+        Ok(Self { front, hosted })
     }
 
     pub fn url(&self) -> String {
@@ -174,20 +175,77 @@ impl Gateway {
     pub fn port(&self) -> u16 {
         self.front.addr().port()
     }
+
+    /// From now on gives `beside` every request that is for no function, instead of answering 404 itself; `None` ends that.
+    ///
+    /// What it is answering goes on until [`close`](Self::close). As long as it is set, the gateway keeps alive what it holds.
+    pub fn serve_beside(&self, beside: Option<Beside>) {
+        let mut set = self.hosted.beside.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *set, beside);
+        // It may hold whatever holds this gateway: not to be dropped under the lock.
+        drop(set);
+        drop(before);
+    }
+
+    /// Closes the port and every connection, and lets go of what is served beside the functions; returns when that is done.
+    pub async fn close(&self) {
+        self.serve_beside(None);
+        self.front.close().await;
+    }
 }
 
-async fn pass_on(routes: &[Route], request: &HttpRequest) -> Response<Bytes> {
-    let Some(route) = routes.iter().find(|route| route.path == request.path) else {
-        return message(StatusCode::NOT_FOUND, "Not Found");
-    };
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("front", &self.front).finish_non_exhaustive()
+    }
+}
+
+impl Hosted {
+    async fn answer(&self, request: Request<Bytes>) -> Answer {
+        let began = Instant::now();
+        let read = read(&request);
+        let response = match (invoke_api::answer(&self.functions, &read).await, self.function_at(&read.path)) {
+            (Some(response), _) => response,
+            (None, Some(function)) => pass_on(function, &read).await,
+            (None, None) => match self.beside() {
+                Some(beside) => return beside(request).await,
+                None => message(StatusCode::NOT_FOUND, "Not Found"),
+            },
+        };
+        if let Some(observer) = &self.observer {
+            observer(&Exchange {
+                method: read.method,
+                path: read.path,
+                headers: read.headers,
+                body: read.body,
+                status: response.status().as_u16(),
+                answer: response.body().clone(),
+                ack: began.elapsed(),
+            });
+        }
+        Answer::Http(response)
+    }
+
+    fn function_at(&self, path: &str) -> Option<&LambdaHost> {
+        let route = self.routes.iter().find(|route| route.path == path)?;
+        Some(&route.function)
+    }
+
+    fn beside(&self) -> Option<Beside> {
+        self.beside.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn pass_on(function: &LambdaHost, request: &HttpRequest) -> Response<Bytes> {
     let event = Bytes::from(http_api_event(request).to_string());
-    let invoked = route.function.invoke(event);
-    match tokio::time::timeout(INTEGRATION_TIMEOUT, invoked).await {
+    match tokio::time::timeout(INTEGRATION_TIMEOUT, function.invoke(event)).await {
         Ok(Ok(invoked)) => {
             http_response(&invoked.response).unwrap_or_else(|| message(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL))
         }
+        // AWS does not say what an HTTP API answers when Lambda throttles. A REST API answers 500 (repost.aws/knowledge-center/
+        // api-gateway-internal-server-error), like for a function that failed; here the two are to be told apart.
+        Ok(Err(InvokeError::SwitchedOff)) | Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         Ok(Err(_)) => message(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
-        Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
     }
 }
 
@@ -228,18 +286,17 @@ pub fn http_response(answer: &[u8]) -> Option<Response<Bytes>> {
     Some(response)
 }
 
-fn read(request: Request<Bytes>) -> HttpRequest {
-    let (head, body) = request.into_parts();
-    let headers = head.headers.iter().map(|(name, value)| {
+fn read(request: &Request<Bytes>) -> HttpRequest {
+    let headers = request.headers().iter().map(|(name, value)| {
         let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
         (name.as_str().to_owned(), value)
     });
     HttpRequest {
-        method: head.method.to_string(),
-        path: head.uri.path().to_owned(),
-        query: head.uri.query().unwrap_or_default().to_owned(),
+        method: request.method().to_string(),
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
         headers: headers.collect(),
-        body,
+        body: request.body().clone(),
     }
 }
 

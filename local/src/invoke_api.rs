@@ -67,6 +67,7 @@ fn response(outcome: Result<crate::lambda_host::Invoked, InvokeError>) -> Respon
             set(&mut response, "x-amzn-requestid", &invoked.request_id);
             return response;
         }
+        Err(InvokeError::SwitchedOff) => return throttled(),
         Err(InvokeError::Stopped) => {
             return exception(StatusCode::INTERNAL_SERVER_ERROR, "ServiceException", "the host was shut down");
         }
@@ -87,6 +88,17 @@ fn exception(status: StatusCode, name: &str, message: &str) -> Response<Bytes> {
     let side = if status.is_client_error() { "User" } else { "Service" };
     let mut response = json_response(status, JSON, &json!({ "Type": side, "Message": message }));
     set(&mut response, "x-amzn-errortype", name);
+    response
+}
+
+/// What [a function with a reserved concurrency of 0][reserved] is answered with; AWS spells `message` small here.
+///
+/// [reserved]: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+fn throttled() -> Response<Bytes> {
+    let reason = "ReservedFunctionConcurrentInvocationLimitExceeded";
+    let body = json!({ "Reason": reason, "Type": "User", "message": "Rate Exceeded." });
+    let mut response = json_response(StatusCode::TOO_MANY_REQUESTS, JSON, &body);
+    set(&mut response, "x-amzn-errortype", "TooManyRequestsException");
     response
 }
 

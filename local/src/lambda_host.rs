@@ -114,6 +114,9 @@ pub enum InvokeError {
     TimedOut { timeout: Duration },
     #[error("the process did not come up: {reason}")]
     InitFailed { reason: String },
+    /// As Lambda throttles a function whose reserved concurrency is 0.
+    #[error("the function is switched off")]
+    SwitchedOff,
     #[error("the host was shut down")]
     Stopped,
 }
@@ -163,6 +166,9 @@ impl LambdaHost {
             let mut state = self.inner.state();
             if state.stopped {
                 return Err(InvokeError::Stopped);
+            }
+            if state.switched_off {
+                return Err(InvokeError::SwitchedOff);
             }
             state.queue.push_back(Invocation {
                 request_id: crate::random_uuid(),
@@ -221,6 +227,25 @@ impl LambdaHost {
         self.inner.kill_after_ack.store(kill, Ordering::SeqCst);
     }
 
+    /// Kills all processes and refuses every event until [`switch_on`](Self::switch_on). Events that wait end as
+    /// [`InvokeError::SwitchedOff`], those under way as [`InvokeError::ProcessDied`].
+    pub fn switch_off(&self) {
+        let mut state = self.inner.state();
+        state.switched_off = true;
+        state.end_all(&InvokeError::SwitchedOff);
+        self.inner.changed.notify_waiters();
+    }
+
+    /// Takes events again; the next one starts a process.
+    pub fn switch_on(&self) {
+        self.inner.state().switched_off = false;
+    }
+
+    /// It takes events: nobody has switched it off.
+    pub fn is_on(&self) -> bool {
+        !self.inner.state().switched_off
+    }
+
     /// Peak memory and CPU time of a process that is alive.
     pub fn process_stats(&self, pid: u32) -> Option<ProcessStats> {
         self.pids().contains(&pid).then(|| ProcessStats::read(pid))?
@@ -261,6 +286,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     stopped: bool,
+    switched_off: bool,
     queue: VecDeque<Invocation>,
     processes: HashMap<ProcessId, Hosted>,
     last_id: ProcessId,
@@ -530,12 +556,7 @@ impl Inner {
     fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
-        for invocation in state.queue.drain(..) {
-            let _ = invocation.answer.send(Err(InvokeError::Stopped));
-        }
-        for hosted in state.processes.values_mut() {
-            hosted.kill();
-        }
+        state.end_all(&InvokeError::Stopped);
         self.changed.notify_waiters();
     }
 }
@@ -568,6 +589,20 @@ impl State {
 
     fn alive(&self) -> usize {
         self.processes.values().filter(|p| !p.killed).count()
+    }
+
+    /// Kills the processes and tells the events that wait.
+    fn end_all(&mut self, error: &InvokeError) {
+        for invocation in self.queue.drain(..) {
+            let _ = invocation.answer.send(Err(error.clone()));
+        }
+        for hosted in self.processes.values_mut() {
+            hosted.kill();
+            if matches!(hosted.phase, Phase::Starting { .. }) {
+                // No event is to be told of its end, least of all one that comes after this.
+                hosted.enter(Phase::Failed);
+            }
+        }
     }
 
     /// Ends the event that waits longest: the process that would have had it did not come up.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE};
-use crate::gateway::{Gateway, Observer, Route};
+use crate::gateway::{Beside, Gateway, Observer, Route};
 use crate::http_client::{HttpClient, SendError};
 use crate::lambda_host::{FunctionSpec, HostError, LambdaHost, LogSink};
 use crate::rail_api::RailApi;
@@ -216,9 +216,18 @@ impl Stack {
         }
     }
 
-    /// Kills the functions and returns when they are gone.
-    pub async fn shutdown(self) {
-        drop(self.gateway);
+    /// From now on gives `beside` every request to the gateway's port that is for no function; `None` ends that.
+    ///
+    /// It may hold this stack (then only [`shutdown`](Self::shutdown) ends the stack, or `None` here): both let go of it.
+    pub fn serve_beside(&self, beside: Option<Beside>) {
+        self.gateway.serve_beside(beside);
+    }
+
+    /// Closes the gateway, with what is served beside the functions, and kills the functions; returns when they are gone.
+    ///
+    /// The other parts stay until the stack is dropped, for whoever looks at what was left.
+    pub async fn shutdown(&self) {
+        self.gateway.close().await;
         for function in &self.functions {
             function.shutdown().await;
         }

@@ -56,6 +56,73 @@ async fn a_slow_body_stops_half_way() {
 }
 
 #[tokio::test]
+async fn the_pieces_of_a_stream_come_one_by_one_and_the_connection_serves_the_next() {
+    let (front, mut streams) = streaming();
+    let mut stream = connect(&front).await;
+    for _ in 0..2 {
+        ask(&mut stream, "/").await;
+        let (pieces, _dropped) = within(streams.recv()).await.unwrap();
+        let head = read_until(&mut stream, "\r\n\r\n").await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        for piece in ["first", "second"] {
+            pieces.send(Bytes::from(piece)).await.unwrap();
+            let read = read_until(&mut stream, &format!("{piece}\r\n")).await;
+            assert_eq!(read, format!("{:X}\r\n{piece}\r\n", piece.len()));
+        }
+        drop(pieces);
+        read_until(&mut stream, "0\r\n\r\n").await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_dropped_as_soon_as_its_client_is_gone() {
+    let (front, mut streams) = streaming();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/").await;
+    // Nothing is sent: that the client is gone must be seen without a piece to write.
+    let (_pieces, dropped) = within(streams.recv()).await.unwrap();
+    read_until(&mut stream, "\r\n\r\n").await;
+    drop(stream);
+    assert_eq!(within(dropped).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_stream_is_dropped_when_its_client_goes_without_having_read() {
+    let (front, mut streams) = streaming();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/").await;
+    let (pieces, dropped) = within(streams.recv()).await.unwrap();
+    fill(&pieces).await;
+    drop(stream);
+    assert_eq!(within(dropped).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_the_stream_up() {
+    let (front, mut streams) = streaming();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/").await;
+    let (pieces, _dropped) = within(streams.recv()).await.unwrap();
+    let sent = fill(&pieces).await;
+    // Reading what came is what lets it go on.
+    let mut read = 0;
+    while read < sent {
+        read += within(stream.read(&mut [0; 64 * 1024])).await.unwrap();
+    }
+    within(pieces.send(Bytes::from_static(b"the next"))).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_the_connections_ends_their_streams() {
+    let (front, mut streams) = streaming();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/").await;
+    let (_pieces, dropped) = within(streams.recv()).await.unwrap();
+    within(front.close_connections()).await;
+    assert_eq!(within(dropped).await, Ok(()));
+}
+
+#[tokio::test]
 async fn a_body_above_the_limit_is_answered_413_and_one_at_the_limit_is_served() {
     let front = front();
     let client = HttpClient::default();
@@ -78,6 +145,19 @@ async fn a_dropped_front_closes_its_port_and_its_connections() {
     let end = within(stream.read(&mut [0; 100])).await;
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     assert!(within(TcpStream::connect(addr)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_closed_front_has_closed_its_port_and_its_connections() {
+    let front = front();
+    let mut stream = connect(&front).await;
+    ask(&mut stream, "/hang").await;
+    within(front.close()).await;
+    let end = within(stream.read(&mut [0; 100])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
+    let refused = within(TcpStream::connect(front.addr())).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    within(front.close()).await;
 }
 
 #[tokio::test]
@@ -106,6 +186,47 @@ fn front() -> Front {
         }
     };
     Front::start(0, 1000, answer).unwrap()
+}
+
+/// What a test makes a stream yield, and what resolves when the stream was dropped.
+type Streamed = (mpsc::Sender<Bytes>, oneshot::Receiver<()>);
+
+/// Answers every request with a stream that the test feeds.
+fn streaming() -> (Front, mpsc::UnboundedReceiver<Streamed>) {
+    let (opened, streams) = mpsc::unbounded_channel();
+    let answer = move |_| {
+        let opened = opened.clone();
+        async move {
+            let (pieces, yielded) = mpsc::channel(1);
+            let (flag, dropped) = oneshot::channel();
+            let _ = opened.send((pieces, dropped));
+            let pieces = stream::unfold((yielded, DropFlag(Some(flag))), |(mut yielded, flag)| async move {
+                Some((yielded.recv().await?, (yielded, flag)))
+            });
+            Answer::Stream(Response::new(()), pieces.boxed())
+        }
+    };
+    (Front::start(0, 1000, answer).unwrap(), streams)
+}
+
+struct DropFlag(Option<oneshot::Sender<()>>);
+
+impl Drop for DropFlag {
+    fn drop(&mut self) {
+        let _ = self.0.take().map(|flag| flag.send(()));
+    }
+}
+
+/// Sends until nothing more is taken; how many bytes that were. A megabyte at a time: a socket takes a few of them.
+async fn fill(pieces: &mpsc::Sender<Bytes>) -> usize {
+    let piece = Bytes::from(vec![b'x'; 1 << 20]);
+    let mut sent = 0;
+    while let Ok(taken) = tokio::time::timeout(MOMENT, pieces.send(piece.clone())).await {
+        taken.unwrap();
+        sent += piece.len();
+        assert!(sent < 100 << 20, "{sent} bytes were taken and nobody has read one");
+    }
+    sent
 }
 
 async fn connect(front: &Front) -> TcpStream {

@@ -1,5 +1,8 @@
 use std::sync::Mutex;
 
+use futures_util::stream::{self, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use super::*;
 use crate::http_client::HttpClient;
 use crate::lambda_host::FunctionSpec;
@@ -134,6 +137,54 @@ async fn a_request_reaches_its_function_and_the_answer_comes_back() {
     assert_eq!(answer["echo"]["body"], "{}");
     let seen = seen.lock().unwrap();
     assert_eq!((seen.len(), seen[0].path.as_str(), seen[0].status), (1, "/webhooks/echo", 200));
+    let sent: Vec<_> = pairs(&seen[0].headers).filter(|(name, _)| *name == "x-sent").collect();
+    assert_eq!(sent, [("x-sent", "1"), ("x-sent", "2")]);
+    assert_eq!(seen[0].body, "{}");
+    assert_eq!(serde_json::from_slice::<Value>(&seen[0].answer).unwrap(), answer);
+}
+
+#[tokio::test]
+async fn what_is_beside_the_functions_gets_what_is_for_none_of_them_and_the_observer_is_not_told() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let exchanges = seen.clone();
+    let gateway = gateway(Some(Arc::new(move |exchange| {
+        exchanges.lock().unwrap().push((exchange.path.clone(), exchange.status));
+    })));
+    gateway.serve_beside(Some(page("the page")));
+    for (method, path, expected) in [
+        ("GET", "/?token=1", "the page: GET /?token=1 x"),
+        ("POST", "/webhooks/echo/", "the page: POST /webhooks/echo/ x"),
+        ("GET", "/2015-03-31/functions/echo/invocations", "the page: GET /2015-03-31/functions/echo/invocations x"),
+    ] {
+        assert_eq!(ask(&gateway, method, path).await, (200, expected.to_owned()), "{method} {path}");
+    }
+    gateway.serve_beside(Some(page("another")));
+    assert_eq!(ask(&gateway, "GET", "/").await, (200, "another: GET / x".to_owned()));
+    assert_eq!(*seen.lock().unwrap(), []);
+    assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await.0, 200);
+    assert_eq!(ask(&gateway, "POST", "/2015-03-31/functions/nobody/invocations").await.0, 404);
+    gateway.serve_beside(None);
+    assert_eq!(ask(&gateway, "GET", "/").await, (404, r#"{"message":"Not Found"}"#.to_owned()));
+    let told = ["/webhooks/echo", "/2015-03-31/functions/nobody/invocations", "/"].map(str::to_owned);
+    assert_eq!(*seen.lock().unwrap(), told.into_iter().zip([200, 404, 404]).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_closed_gateway_has_let_go_of_what_was_beside_the_functions() {
+    let gateway = Arc::new(gateway(None));
+    // As a page does that steers what it is served by, and whose answer goes on.
+    let held = gateway.clone();
+    gateway.serve_beside(Some(Arc::new(move |_| {
+        let held = held.clone();
+        let pieces = stream::pending().map(move |()| Bytes::from(held.url()));
+        Box::pin(async move { Answer::Stream(Response::new(()), pieces.boxed()) })
+    })));
+    let mut client = within(tokio::net::TcpStream::connect(("127.0.0.1", gateway.port()))).await.unwrap();
+    within(client.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")).await.unwrap();
+    within(client.read_exact(&mut [0; 1])).await.unwrap();
+    assert_eq!(Arc::strong_count(&gateway), 3);
+    within(gateway.close()).await;
+    assert_eq!(Arc::strong_count(&gateway), 1);
 }
 
 #[tokio::test]
@@ -173,6 +224,33 @@ fn gateway(observer: Option<Observer>) -> Gateway {
         Route { path: format!("/webhooks/{name}"), function: Arc::new(LambdaHost::start(spec).unwrap()) }
     };
     Gateway::start(0, vec![route("echo", &[]), route("exits", &[("INIT", "exit")])], Vec::new(), observer).unwrap()
+}
+
+#[tokio::test]
+async fn a_function_that_is_switched_off_is_unavailable() {
+    let gateway = gateway(None);
+    gateway.hosted.routes[0].function.switch_off();
+    let unavailable = (503, r#"{"message":"Service Unavailable"}"#.to_owned());
+    assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await, unavailable);
+    gateway.hosted.routes[0].function.switch_on();
+    assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await.0, 200);
+}
+
+/// Says what it was asked.
+fn page(name: &'static str) -> Beside {
+    Arc::new(move |request| {
+        let body = String::from_utf8_lossy(request.body()).into_owned();
+        let said = format!("{name}: {} {} {body}", request.method(), request.uri());
+        Box::pin(async move { Answer::Http(Response::new(Bytes::from(said))) })
+    })
+}
+
+async fn ask(gateway: &Gateway, method: &str, path: &str) -> (u16, String) {
+    let mut request = Request::new(Bytes::from_static(b"x"));
+    *request.method_mut() = method.parse().unwrap();
+    *request.uri_mut() = format!("{}{path}", gateway.url()).parse().unwrap();
+    let response = within(HttpClient::default().send(request)).await.unwrap();
+    (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
 }
 
 fn request() -> HttpRequest {

@@ -61,6 +61,18 @@ async fn what_cannot_be_invoked_is_told_as_aws_tells_it() {
 }
 
 #[tokio::test]
+async fn a_function_that_is_switched_off_is_throttled() {
+    let (gateway, host) = gateway_and_host();
+    host.switch_off();
+    let throttled = invoke(&gateway, "echo", &[], "{}").await;
+    assert_eq!(throttled.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(throttled.headers()["x-amzn-errortype"], "TooManyRequestsException");
+    assert_eq!(body(&throttled)["Reason"], "ReservedFunctionConcurrentInvocationLimitExceeded");
+    host.switch_on();
+    assert_eq!(invoke(&gateway, "echo", &[], "{}").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
 async fn an_asynchronous_invocation_is_accepted_and_runs() {
     let (gateway, host) = gateway_and_host();
     let accepted = invoke(&gateway, "echo", &[("X-Amz-Invocation-Type", "Event")], "{}").await;

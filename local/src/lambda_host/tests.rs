@@ -329,6 +329,66 @@ async fn shutting_down_ends_the_events_under_way_and_those_that_wait() {
     assert!(host.pids().is_empty());
 }
 
+#[tokio::test]
+async fn a_function_that_is_switched_off_refuses_events_until_it_is_switched_on() {
+    let host = host(|_| {});
+    let before = within(host.invoke(event(&json!({})))).await.unwrap().pid;
+    within(host.idle()).await;
+    assert!(host.is_on());
+    host.switch_off();
+    assert!(!host.is_on());
+    assert_eq!(host.pids(), [0; 0]);
+    assert_eq!(within(host.invoke(event(&json!({})))).await.unwrap_err(), InvokeError::SwitchedOff);
+    within(host.idle()).await;
+    assert_eq!(state_of(before), None);
+    host.switch_on();
+    assert!(host.is_on());
+    assert!(within(host.invoke(event(&json!({})))).await.unwrap().cold);
+}
+
+#[tokio::test]
+async fn switching_off_ends_the_events_under_way_and_those_that_wait() {
+    let host = Arc::new(host(|spec| spec.max_processes = 1));
+    let gate = Gate::open().await;
+    let invoke = || {
+        let (host, event) = (host.clone(), event(&json!({ "before": gate.address })));
+        tokio::spawn(async move { host.invoke(event).await })
+    };
+    let under_way = invoke();
+    let _working = gate.arrival().await;
+    let waiting = invoke();
+    while host.inner.state().queue.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    host.switch_off();
+    assert_eq!(within(waiting).await.unwrap().unwrap_err(), InvokeError::SwitchedOff);
+    let status = "signal 9".to_owned();
+    assert_eq!(within(under_way).await.unwrap().unwrap_err(), InvokeError::ProcessDied { status });
+    within(host.shutdown()).await;
+    assert_eq!(host.invoke(event(&json!({}))).await.unwrap_err(), InvokeError::Stopped);
+}
+
+#[tokio::test]
+async fn what_was_coming_up_when_it_was_switched_off_fails_no_later_event() {
+    let host = Arc::new(host(|_| {}));
+    for _ in 0..20 {
+        let first = tokio::spawn({
+            let host = host.clone();
+            async move { host.invoke(event(&json!({}))).await }
+        });
+        while host.pids().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        host.switch_off();
+        host.switch_on();
+        assert_eq!(within(first).await.unwrap().unwrap_err(), InvokeError::SwitchedOff);
+        within(host.invoke(event(&json!({})))).await.unwrap();
+        within(host.idle()).await;
+        host.switch_off();
+        host.switch_on();
+    }
+}
+
 /// Where the function connects to, and waits until the connection that arrived here is dropped.
 struct Gate {
     listener: TcpListener,

@@ -1,7 +1,10 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use http::Response;
+
 use super::*;
+use crate::front::Answer;
 use crate::testing::{echo_function, within};
 
 #[tokio::test]
@@ -65,6 +68,28 @@ async fn keys_rotated_in_one_run_hold_in_the_next() {
     let second = Stack::start(options()).await.unwrap();
     assert_eq!(second.secrets_manager.current(RILLIS_SIGNING_SECRET), Some(rotated));
     assert_eq!(second.secrets_manager.current(RETURNING_AI_SECRET), Some(second.returning_ai.secret()));
+}
+
+#[tokio::test]
+async fn a_page_that_holds_the_stack_goes_with_it() {
+    let functions = echo_functions();
+    let stack = Arc::new(Stack::start(StackOptions::new(functions.path().to_owned())).await.unwrap());
+    let held = stack.clone();
+    stack.serve_beside(Some(Arc::new(move |_| {
+        let stack = held.clone();
+        Box::pin(async move {
+            let invoked = stack.function("rail").unwrap().invoke(Bytes::from_static(b"{}")).await;
+            Answer::Http(Response::new(invoked.unwrap().response))
+        })
+    })));
+    let url = format!("{}/", stack.url());
+    let response = within(HttpClient::default().post::<&str, &str>(&url, &[], Bytes::new())).await.unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(response.body()).unwrap()["echo"], json!({}));
+    let pids = stack.function("rail").unwrap().pids();
+    assert_eq!(pids.len(), 1);
+    within(stack.shutdown()).await;
+    assert_eq!(stack.function("rail").unwrap().pids(), [0; 0]);
+    assert_eq!(Arc::strong_count(&stack), 1);
 }
 
 #[tokio::test]
