@@ -12,7 +12,7 @@ use rail::Rail;
 use rillis::Rillis;
 use sha2::Sha256;
 use shared::api_gateway::Headers;
-use shared::clock::{Clock, UnixMillis};
+use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::json::{Document, Value};
 use shared::secrets::Versions;
 use shared::signing_keys::KeySet;
@@ -103,8 +103,18 @@ impl Sender {
 
     /// The two headers of a delivery signed now, as the provider signs: over the first of its forms.
     pub(crate) fn signed_headers(self, body: &[u8], key: &str) -> Result<[(&'static str, String); 2], Failure> {
+        self.headers_signed_at(Clock::system().now().seconds(), body, key)
+    }
+
+    /// As [`signed_headers`](Self::signed_headers), at another time.
+    pub(crate) fn headers_signed_at(
+        self,
+        signed_at: UnixSeconds,
+        body: &[u8],
+        key: &str,
+    ) -> Result<[(&'static str, String); 2], Failure> {
         let contract = self.contract();
-        let signed_at = Clock::system().now().seconds().0.to_string();
+        let signed_at = signed_at.0.to_string();
         let text = contract.forms.first().map_or(Ok(body.to_vec()), |form| spelled(form, body))?;
         Ok([
             (contract.signature_header, signature(key, &signed_message(&signed_at, &text))?),

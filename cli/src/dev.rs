@@ -1,7 +1,7 @@
 //! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,16 +13,23 @@ use local::lambda_host::LogSink;
 use local::returning_ai::Message;
 use local::stack::{Stack, StackOptions};
 use serde_json::Value;
+use shared::clock::Clock;
 use shared::routes::Routes;
+use tokio::task::JoinSet;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::aws::{CustomersBridge, http};
+use crate::aws::{Bridge, CustomersBridge, http};
 use crate::customers::import_samples;
 use crate::delivery::Sender;
 use crate::failure::{Failure, with_causes};
+use crate::page::Page;
+use crate::page::bench::Bench;
+use crate::page::board::{Board, MAX_ROWS};
+use crate::page::guard::{Guard, Reading};
 use crate::samples::{self, Sample};
 
 mod chaos;
+mod pushed;
 mod watch;
 
 /// Run the whole bridge on this machine and play the sample events
@@ -92,9 +99,11 @@ impl Dev {
         let functions = build_functions(Profile::Debug)
             .map_err(|error| Failure::outside(with_causes(&error), "the compiler's own words stand above"))?;
         let telling = Arc::new(AtomicBool::new(false));
-        let stack = Stack::start(self.options(functions, &routes, &telling)).await.map_err(|error| {
+        let board = Arc::new(Board::new(true, Clock::system().now()));
+        let stack = Stack::start(self.options(functions, &routes, &telling, &board)).await.map_err(|error| {
             Failure::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
         })?;
+        let stack = Arc::new(stack);
 
         let here = CustomersBridge::here(DevFile::of(&stack), &http()?);
         import_samples(&root.join("events/customers.csv"), &routes, &here).await?;
@@ -106,6 +115,7 @@ impl Dev {
         } else if self.once {
             play_all(&stack, &samples).await
         } else {
+            let _page = serve_page(&stack, routes, board)?;
             // It says itself what did not end as it should; the bridge is there to look into it.
             let _ = play_all(&stack, &samples).await;
             telling.store(true, Ordering::Relaxed);
@@ -117,8 +127,14 @@ impl Dev {
         ended
     }
 
-    fn options(&self, functions: PathBuf, routes: &Routes, telling: &Arc<AtomicBool>) -> StackOptions {
-        let telling = Arc::clone(telling);
+    fn options(
+        &self,
+        functions: PathBuf,
+        routes: &Routes,
+        telling: &Arc<AtomicBool>,
+        board: &Arc<Board>,
+    ) -> StackOptions {
+        let (telling, board) = (Arc::clone(telling), Arc::clone(board));
         StackOptions {
             data: self.data.clone(),
             port: self.port,
@@ -126,6 +142,7 @@ impl Dev {
             incoming_webhooks: routes.incoming_webhooks(),
             log: if self.logs { LogSink::passing_on(|line| eprintln!("{line}")) } else { LogSink::default() },
             observer: Some(Arc::new(move |exchange| {
+                pushed::note_answer(&board, exchange);
                 if telling.load(Ordering::Relaxed) {
                     tell(exchange);
                 }
@@ -133,6 +150,34 @@ impl Dev {
             ..StackOptions::new(functions)
         }
     }
+}
+
+/// Serves the page beside the webhooks, and lets it see what happens, for as long as the value lives.
+fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, Failure> {
+    let bridge = Bridge::here(DevFile::of(stack), &http()?);
+    let page = Arc::new(Page {
+        guard: Guard::new(stack.port(), Reading::Open)?,
+        resolver: bridge.resolver(None),
+        function: Ok(Arc::new(bridge.redrive_function(None)?)),
+        bridge,
+        routes,
+        board,
+        limits: vec![format!(
+            "Events are pushed as they happen; the newest {MAX_ROWS} are listed, what waits or is dead before the rest."
+        )],
+        bench: Some(Bench::new(Arc::downgrade(stack), samples::load(&workspace_root().join("events"))?)),
+        redriving: Arc::default(),
+        pauses: Mutex::default(),
+    });
+    let serving = Arc::clone(&page);
+    stack.serve_beside(Some(Arc::new(move |request| Box::pin(Arc::clone(&serving).answer(request)))));
+
+    let mut working = JoinSet::new();
+    let writes = stack.dynamodb.subscribe_to_writes();
+    let following = Arc::clone(&page);
+    working.spawn(async move { pushed::follow(&following.bridge.store, &following.board, writes).await });
+    working.spawn(async move { page.keep_up().await });
+    Ok(working)
 }
 
 /// Where the verbs that work on a table find this bridge, for as long as the value lives.

@@ -149,7 +149,7 @@ impl Redrive {
                 progress.say("Finishing the events in hand. Ctrl-C once more leaves them to the function.");
             }
         };
-        let invoke = async |keys: &[String]| try_again(&function, keys).await;
+        let invoke = |keys| try_again(&function, keys);
         let driven = drive(invoke, &chosen.keys, self.rate, interrupted, tell).await;
         progress.end();
         println!("{} of {} events: {}", driven.done, chosen.keys.len(), driven.counts);
@@ -286,7 +286,7 @@ fn agreed(chosen: &Chosen, bridge: &Bridge) -> Result<bool, Failure> {
 }
 
 /// Has the function try these events again.
-pub(crate) async fn try_again(function: &Function, keys: &[String]) -> Result<Counts, Failure> {
+pub(crate) async fn try_again(function: &Function, keys: Vec<String>) -> Result<Counts, Failure> {
     let said = function.invoke(serde_json::json!({ "keys": keys }).to_string()).await?;
     serde_json::from_slice(&said)
         .map_err(|_| Failure::outside("the function's answer does not read", "is --function the one that redrives?"))
@@ -294,11 +294,11 @@ pub(crate) async fn try_again(function: &Function, keys: &[String]) -> Result<Co
 
 /// Calls `invoke` with some keys at a time, at most `rate` a second, until all are done, a call fails, or `interrupted`
 /// returns: then the call in hand is waited for, unless it returns a second time.
-pub(crate) async fn drive(
-    mut invoke: impl AsyncFnMut(&[String]) -> Result<Counts, Failure>,
+pub(crate) async fn drive<I: Future<Output = Result<Counts, Failure>>, S: Future<Output = ()>>(
+    mut invoke: impl FnMut(Vec<String>) -> I,
     keys: &[String],
     rate: u32,
-    interrupted: impl AsyncFn(),
+    interrupted: impl Fn() -> S,
     tell: impl Fn(Told<'_>),
 ) -> Driven {
     let per_call = rate.clamp(1, MOST_PER_CALL);
@@ -313,7 +313,7 @@ pub(crate) async fn drive(
             () = tokio::time::sleep_until(next) => {}
         }
         next = Instant::now() + pause;
-        let mut call = pin!(invoke(some));
+        let mut call = pin!(invoke(some.to_vec()));
         let (said, stopping) = tokio::select! {
             biased;
             said = &mut call => (said, false),
@@ -454,9 +454,9 @@ mod tests {
     async fn keys_go_in_small_calls_at_the_rate_asked_for() {
         for (rate, calls_expected, least_ms) in [(200, vec![32, 32, 6], 320), (20, vec![20, 5], 1000)] {
             let calls = RefCell::new(Vec::new());
-            let invoke = async |some: &[String]| {
+            let invoke = async |some: Vec<String>| {
                 calls.borrow_mut().push(some.len());
-                Ok(all_delivered(some))
+                Ok(all_delivered(&some))
             };
             let keys = keys(calls_expected.iter().sum());
             let began = Instant::now();
@@ -471,7 +471,7 @@ mod tests {
     async fn interrupted_in_the_second_call(times: usize) -> Driven {
         let (calls, listens) = (Cell::new(0), Cell::new(0));
         let second_call = Notify::new();
-        let invoke = async |some: &[String]| {
+        let invoke = async |some: Vec<String>| {
             calls.set(calls.get() + 1);
             if calls.get() == 2 {
                 second_call.notify_one();
@@ -480,7 +480,7 @@ mod tests {
                     never().await;
                 }
             }
-            Ok(all_delivered(some))
+            Ok(all_delivered(&some))
         };
         let interrupted = async || {
             listens.set(listens.get() + 1);
@@ -510,9 +510,9 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_fails_ends_the_run_with_what_was_done() {
         let calls = Cell::new(0);
-        let invoke = async |some: &[String]| {
+        let invoke = async |some: Vec<String>| {
             calls.set(calls.get() + 1);
-            if calls.get() == 2 { Err(Failure::outside("down", "wait")) } else { Ok(all_delivered(some)) }
+            if calls.get() == 2 { Err(Failure::outside("down", "wait")) } else { Ok(all_delivered(&some)) }
         };
         let driven = drive(invoke, &keys(96), 1000, never, |_| {}).await;
         assert_eq!(driven.done, 32);

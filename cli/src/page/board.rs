@@ -242,11 +242,11 @@ impl Drop for Viewer {
 
 impl Inner {
     fn put(&mut self, event: EventSummary, now: UnixMillis) {
-        let before = self.rows.get(&event.pk);
-        if before.is_some_and(|row| *row.event == event) {
+        let before = self.rows.get(&event.pk).cloned();
+        if before.as_ref().is_some_and(|row| *row.event == event) {
             return;
         }
-        let known = match before {
+        let known = match &before {
             Some(row) => Some((row.event.outcomes, row.event.state)),
             None if event.received_at >= self.watched_since => Some((0, EventState::Pending)),
             None => None,

@@ -107,7 +107,7 @@ impl Redriving {
             (keys, Arc::clone(&inner.stop))
         };
         let redriving = Arc::clone(self);
-        tokio::spawn(async move { redriving.run(&function, &keys, rate.clamp(1, FASTEST), &stop).await });
+        tokio::spawn(async move { redriving.run(function, keys, rate.clamp(1, FASTEST), stop).await });
         Ok(plan.to_owned())
     }
 
@@ -121,14 +121,14 @@ impl Redriving {
         self.lock().job.clone()
     }
 
-    async fn run(&self, function: &Function, keys: &[String], rate: u32, stop: &Notify) {
+    async fn run(&self, function: Arc<Function>, keys: Vec<String>, rate: u32, stop: Arc<Notify>) {
         let tell = |told: Told<'_>| {
             if let (Told::Done(done, counts), Some(job)) = (told, &mut self.lock().job) {
                 (job.done, job.counts) = (done, counts.to_string());
             }
         };
-        let invoke = async |keys: &[String]| try_again(function, keys).await;
-        let driven = drive(invoke, keys, rate, async || stop.notified().await, tell).await;
+        let invoke = |keys| try_again(&function, keys);
+        let driven = drive(invoke, &keys, rate, || stop.notified(), tell).await;
         if let Some(job) = &mut self.lock().job {
             (job.done, job.counts) = (driven.done, driven.counts.to_string());
             let unclear = driven.counts.not_begun(driven.done);

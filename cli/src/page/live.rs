@@ -1,0 +1,150 @@
+//! The page's live part: server-sent events, made anew for each viewer out of the board, so that nobody's slowness costs memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderValue, Response, header};
+use local::front::Answer;
+use serde::Serialize;
+use shared::clock::{Clock, UnixMillis};
+use shared::pauses::Pauses;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::page::board::Listed;
+use crate::page::{Page, guard};
+use crate::workflows::paused_since;
+
+/// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
+const CHANGES_EVERY: Duration = Duration::from_millis(200);
+
+/// The figures are told each second.
+const TICKS_PER_STATS: u32 = 5;
+
+/// Rows in one message: the first of them can be drawn before the last have come.
+const ROWS_AT_ONCE: usize = 500;
+
+/// Messages that may be on their way to a viewer who does not read.
+const UNREAD: usize = 8;
+
+/// One viewer's stream.
+struct Stream {
+    page: Arc<Page>,
+    to: mpsc::Sender<Bytes>,
+    /// By its name, what was said last, of what is said when it changes.
+    said: HashMap<&'static str, String>,
+}
+
+/// The viewer has gone.
+struct Gone;
+
+#[derive(Serialize)]
+struct WorkflowLine<'p> {
+    name: String,
+    paused: bool,
+    since: Option<u64>,
+    pending: usize,
+    routes: Vec<&'p str>,
+}
+
+/// Tells everything from the beginning, then what changes, until the viewer goes.
+pub(super) fn answer(page: Arc<Page>) -> Answer {
+    let (to, from) = mpsc::channel(UNREAD);
+    let stream = Stream { page, to, said: HashMap::new() };
+    tokio::spawn(async move {
+        // Ends only when there is nobody to tell.
+        let Err(Gone) = stream.tell().await;
+    });
+    let pieces = stream::unfold(from, |mut from| async { Some((from.recv().await?, from)) });
+    let mut response = Response::new(());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    guard::protect(response.headers_mut());
+    Answer::Stream(response, Box::pin(pieces))
+}
+
+impl Stream {
+    async fn tell(mut self) -> Result<std::convert::Infallible, Gone> {
+        let _viewer = self.page.board.viewer();
+        self.say("hello", &self.page.hello()).await?;
+        self.tell_figures().await?;
+        let (all, mut version) = self.page.board.all();
+        self.tell_rows(&all).await?;
+        drop(all);
+        self.say("loaded", &serde_json::json!({ "more": self.page.board.has_more() })).await?;
+
+        let mut ticks = interval(CHANGES_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = 0_u32;
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.to.closed() => return Err(Gone),
+            }
+            let (changed, now_at) = self.page.board.changed_since(version);
+            version = now_at;
+            self.tell_rows(&changed).await?;
+            self.tell_if_changed("job", self.page.redriving.job()).await?;
+            tick = tick.wrapping_add(1);
+            if tick.is_multiple_of(TICKS_PER_STATS) {
+                self.tell_figures().await?;
+            }
+        }
+    }
+
+    async fn tell_figures(&mut self) -> Result<(), Gone> {
+        let stats = self.page.board.stats(Clock::system().now());
+        self.say("stats", &stats).await?;
+        let page = Arc::clone(&self.page);
+        self.tell_if_changed("workflows", Some(workflows(&page))).await?;
+        self.tell_if_changed("bench", page.bench.as_ref().and_then(|bench| bench.now())).await
+    }
+
+    async fn tell_rows(&self, rows: &[Listed]) -> Result<(), Gone> {
+        let now: UnixMillis = Clock::system().now();
+        for some in rows.chunks(ROWS_AT_ONCE) {
+            let lines: Vec<_> = some.iter().map(|row| row.line(&self.page.routes, now)).collect();
+            self.say("rows", &lines).await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_if_changed(&mut self, name: &'static str, what: Option<impl Serialize>) -> Result<(), Gone> {
+        let Some(what) = what else { return Ok(()) };
+        let json = serde_json::to_string(&what).unwrap_or_default();
+        if self.said.get(name) != Some(&json) {
+            self.send(name, &json).await?;
+            self.said.insert(name, json);
+        }
+        Ok(())
+    }
+
+    async fn say(&self, name: &str, what: &impl Serialize) -> Result<(), Gone> {
+        self.send(name, &serde_json::to_string(what).unwrap_or_default()).await
+    }
+
+    /// JSON has no line breaks outside of its texts, and in those they are escaped: one `data` line holds it.
+    async fn send(&self, name: &str, json: &str) -> Result<(), Gone> {
+        let piece = Bytes::from(format!("event: {name}\ndata: {json}\n\n"));
+        self.to.send(piece).await.map_err(|_| Gone)
+    }
+}
+
+fn workflows(page: &Page) -> Vec<WorkflowLine<'_>> {
+    let pauses: Pauses = page.pauses();
+    let pending = page.board.pending_by_route();
+    let lines = page.routes.destinations().into_iter().map(|destination| {
+        let routes = page.routes.all().iter().filter(|route| route.destination == *destination);
+        let routes: Vec<&str> = routes.map(|route| route.name.as_str()).collect();
+        WorkflowLine {
+            name: destination.to_string(),
+            paused: pauses.is_paused(destination),
+            since: paused_since(&pauses, destination).map(|at| at.0),
+            pending: routes.iter().filter_map(|route| pending.get(*route)).sum(),
+            routes,
+        }
+    });
+    lines.collect()
+}
