@@ -1,8 +1,8 @@
 //! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -15,8 +15,8 @@ use local::stack::{Stack, StackOptions};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::routes::Routes;
-use tokio::task::JoinSet;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use crate::aws::{Bridge, CustomersBridge, http};
 use crate::customers::import_samples;

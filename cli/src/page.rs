@@ -164,7 +164,10 @@ impl Page {
                 "/api/customers" => {
                     let keys = query.all("pk");
                     if keys.len() > MAX_BATCH {
-                        return Err(Problem::unusable(format!("more than {MAX_BATCH} keys"), "ask for the rows in view"));
+                        return Err(Problem::unusable(
+                            format!("more than {MAX_BATCH} keys"),
+                            "ask for the rows in view",
+                        ));
                     }
                     self.customers(&keys).await.map(Said::Json)
                 }
@@ -186,7 +189,9 @@ impl Page {
                 "/api/due" => self.bench()?.make_due().await,
                 _ => Err(Problem::not_found("there is nothing at this path", "the page is at /")),
             },
-            _ => Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page takes GET and POST", "see docs/console.md")),
+            _ => {
+                Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page takes GET and POST", "see docs/console.md"))
+            }
         }
     }
 
@@ -232,7 +237,10 @@ impl Page {
 
     async fn plan(&self, Keys { keys }: Keys) -> Result<Said, Problem> {
         if keys.is_empty() || keys.len() > MAX_ROWS {
-            return Err(Problem::unusable(format!("not between 1 and {MAX_ROWS} keys"), "choose some of the events listed"));
+            return Err(Problem::unusable(
+                format!("not between 1 and {MAX_ROWS} keys"),
+                "choose some of the events listed",
+            ));
         }
         let now = Clock::system().now();
         let planned = self.redriving.plan(&self.bridge.store, keys, now).await;
@@ -240,7 +248,8 @@ impl Page {
     }
 
     fn start(&self, Start { plan, rate }: &Start) -> Result<Said, Problem> {
-        let function = self.function.as_ref().map_err(|why| Problem::conflict(why, "`bridge console --help` says how"))?;
+        let function =
+            self.function.as_ref().map_err(|why| Problem::conflict(why, "`bridge console --help` says how"))?;
         let id = self.redriving.start(plan, *rate, Arc::clone(function))?;
         Ok(Said::json(&json!({ "job": id })))
     }

@@ -194,7 +194,11 @@ pub(crate) fn paused_since(pauses: &Pauses, destination: &Destination) -> Option
 }
 
 /// Pauses a destination, and says what that means.
-pub(crate) async fn switch_off(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
+pub(crate) async fn switch_off(
+    store: &EventStore,
+    destination: &Destination,
+    now: UnixMillis,
+) -> Result<String, StoreError> {
     let before = store.pauses([destination]).await?;
     let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
     let Some(after) = pauses::pause(spans, now) else {
@@ -208,7 +212,11 @@ pub(crate) async fn switch_off(store: &EventStore, destination: &Destination, no
 }
 
 /// Resumes a destination, and says what that means.
-pub(crate) async fn switch_on(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
+pub(crate) async fn switch_on(
+    store: &EventStore,
+    destination: &Destination,
+    now: UnixMillis,
+) -> Result<String, StoreError> {
     let before = store.pauses([destination]).await?;
     let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
     let Some(after) = pauses::resume(spans, now) else {

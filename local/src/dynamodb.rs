@@ -17,13 +17,19 @@ use dynoxide::actions::scan::ScanRequest;
 use dynoxide::actions::update_item::UpdateItemRequest;
 use dynoxide::{AttributeValue, Database, DynoxideError};
 use http::{Request, Response, StatusCode};
+use serde::Deserialize as _;
 use serde_json::{Map, Number, Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use crate::aws::{AwsFront, Dialect};
 use crate::front::Front;
 use crate::http_client::HttpClient;
+
+pub use self::writes::Write;
+use self::writes::Writes;
+
+mod writes;
 
 /// The names of the bridge's tables on this machine.
 pub const EVENTS_TABLE: &str = "events";
@@ -79,6 +85,7 @@ pub fn time_to_live_definition(name: &str) -> Value {
 pub struct DynamoDb {
     database: Database,
     aws: Arc<AwsFront>,
+    writes: Writes,
     front: Front,
     /// The engine serves until this is dropped.
     _engine: oneshot::Sender<()>,
@@ -123,15 +130,17 @@ impl DynamoDb {
         });
 
         let aws = Arc::new(AwsFront::new(DYNAMODB));
-        let client = HttpClient::default();
-        let counted = aws.clone();
+        let writes = Writes::default();
+        let engine =
+            Engine { aws: aws.clone(), client: HttpClient::default(), url: engine_url.into(), writes: writes.clone() };
         let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
-            let aws = counted.clone();
-            let client = client.clone();
-            let engine_url = engine_url.clone();
-            async move { aws.answer(request, |_, request| forward(&aws, &client, &engine_url, request)).await }
+            let engine = engine.clone();
+            async move {
+                let aws = engine.aws.clone();
+                aws.answer(request, |operation, request| engine.call(operation, request)).await
+            }
         })?;
-        let dynamodb = Self { database, aws, front, _engine: running };
+        let dynamodb = Self { database, aws, writes, front, _engine: running };
         dynamodb.create_table(events_table_definition(EVENTS_TABLE))?;
         dynamodb.create_table(customers_table_definition(CUSTOMERS_TABLE))?;
         Ok(dynamodb)
@@ -145,6 +154,14 @@ impl DynamoDb {
     /// Closes the connections that callers keep open, as idle ones are.
     pub async fn close_connections(&self) {
         self.front.close_connections().await;
+    }
+
+    /// From now on every write that takes effect, in order, whatever its caller is answered; [`make_due`](Self::make_due) and
+    /// [`put_raw`](Self::put_raw), which go past the front, too. What expires is not told.
+    ///
+    /// Nothing waits for a receiver: one that is more than 4096 writes behind gets `Lagged` and should read the tables anew.
+    pub fn subscribe_to_writes(&self) -> broadcast::Receiver<Write> {
+        self.writes.subscribe()
     }
 
     /// Creates a table with its TTL attribute, unless a table of that name is there already.
@@ -271,7 +288,10 @@ impl DynamoDb {
             ..UpdateItemRequest::default()
         });
         match update {
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.writes.tell(EVENTS_TABLE, pk);
+                Ok(true)
+            }
             Err(DynoxideError::ConditionalCheckFailedException(..)) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -282,8 +302,9 @@ impl DynamoDb {
     /// # Errors
     /// It is not such an item, or has no key.
     pub fn put_raw(&self, table: &str, item: &Value) -> Result<(), DynamoDbError> {
-        let request: PutItemRequest = serde_json::from_value(json!({ "TableName": table, "Item": item }))?;
-        self.database.put_item(request)?;
+        let request = json!({ "TableName": table, "Item": item });
+        self.database.put_item(PutItemRequest::deserialize(&request)?)?;
+        self.writes.tell_one(&request["TableName"], &request);
         Ok(())
     }
 }
@@ -304,14 +325,41 @@ fn open(folder: Option<&Path>) -> Result<Database, DynamoDbError> {
     Ok(Database::new(&folder.join("dynamodb.sqlite").to_string_lossy())?)
 }
 
-async fn forward(aws: &AwsFront, client: &HttpClient, engine_url: &str, request: Request<Bytes>) -> Response<Bytes> {
-    let (mut head, body) = request.into_parts();
-    head.headers.remove(http::header::HOST);
-    match engine_url.parse() {
-        Ok(uri) => head.uri = uri,
-        Err(_) => return unavailable(aws),
+/// The embedded engine as the front calls it.
+#[derive(Clone)]
+struct Engine {
+    aws: Arc<AwsFront>,
+    client: HttpClient,
+    url: Arc<str>,
+    writes: Writes,
+}
+
+impl Engine {
+    async fn call(self, operation: String, request: Request<Bytes>) -> Response<Bytes> {
+        let aws = self.aws.clone();
+        if !self.writes.somebody_listens() {
+            return self.forward(operation, request).await;
+        }
+        // What the engine has begun takes effect, and is told, also when its caller goes away meanwhile.
+        let forwarded = tokio::spawn(async move { self.forward(operation, request).await });
+        forwarded.await.unwrap_or_else(|_| unavailable(&aws))
     }
-    client.send(Request::from_parts(head, body)).await.unwrap_or_else(|_| unavailable(aws))
+
+    async fn forward(&self, operation: String, request: Request<Bytes>) -> Response<Bytes> {
+        let (mut head, body) = request.into_parts();
+        head.headers.remove(http::header::HOST);
+        match self.url.parse() {
+            Ok(uri) => head.uri = uri,
+            Err(_) => return unavailable(&self.aws),
+        }
+        let forwarded = self.client.send(Request::from_parts(head, body.clone())).await;
+        let response = forwarded.unwrap_or_else(|_| unavailable(&self.aws));
+        // Somebody may be listening by now.
+        if response.status().is_success() && self.writes.somebody_listens() {
+            self.writes.tell_call(&operation, &body);
+        }
+        response
+    }
 }
 
 fn unavailable(aws: &AwsFront) -> Response<Bytes> {

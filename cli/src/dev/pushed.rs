@@ -60,7 +60,7 @@ async fn next(writes: &mut Receiver<Write>, changed: &mut BTreeSet<String>) -> R
 /// Switches and claims share the table, and are no events.
 fn note(write: Write, changed: &mut BTreeSet<String>) {
     let provider = write.key.split_once('#').map(|(provider, _)| provider);
-    if &*write.table == EVENTS_TABLE && provider.is_some_and(|provider| Sender::named(provider).is_some()) {
+    if write.table == EVENTS_TABLE && provider.is_some_and(|provider| Sender::named(provider).is_some()) {
         changed.insert(write.key);
     }
 }

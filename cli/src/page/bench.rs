@@ -170,7 +170,9 @@ impl Bench {
         let mut body = match (&request.body, &request.sample) {
             (Some(text), _) => text.as_bytes().to_vec(),
             (None, Some(name)) => self.named(name)?.body.clone(),
-            (None, None) => return Err(Problem::unusable("there is nothing to send", "choose a sample or write a body")),
+            (None, None) => {
+                return Err(Problem::unusable("there is nothing to send", "choose a sample or write a body"));
+            }
         };
         if request.fresh {
             body = with_fresh_id(sender, &body, &mut fastrand::Rng::new())?;
@@ -219,9 +221,9 @@ impl Bench {
 
     pub(super) fn switch(&self, SwitchFunction { name, running }: &SwitchFunction) -> Result<Said, Problem> {
         let stack = self.stack()?;
-        let host = stack
-            .function(name)
-            .ok_or_else(|| Problem::unusable("there is no such function", format!("one of {}", FUNCTIONS.join(", "))))?;
+        let host = stack.function(name).ok_or_else(|| {
+            Problem::unusable("there is no such function", format!("one of {}", FUNCTIONS.join(", ")))
+        })?;
         match running {
             true => host.switch_on(),
             false => host.switch_off(),
@@ -230,9 +232,10 @@ impl Bench {
     }
 
     pub(super) async fn make_due(&self) -> Result<Said, Problem> {
-        let due = self.stack()?.make_due().await.map_err(|error| {
-            Problem::conflict(format!("the embedded table: {}", with_causes(&error)), "try again")
-        })?;
+        let due =
+            self.stack()?.make_due().await.map_err(|error| {
+                Problem::conflict(format!("the embedded table: {}", with_causes(&error)), "try again")
+            })?;
         Ok(Said::json(&json!({ "due": due })))
     }
 

@@ -387,11 +387,8 @@ mod tests {
             attempts: 1,
             next_attempt_at: None,
             last_error: None,
-            deliveries: [(
-                "opened".to_owned(),
-                RouteDelivery { state: DeliveryState::Pending, code: None, at: None },
-            )]
-            .into(),
+            deliveries: [("opened".to_owned(), RouteDelivery { state: DeliveryState::Pending, code: None, at: None })]
+                .into(),
             outcomes,
         }
     }

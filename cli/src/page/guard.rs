@@ -55,7 +55,10 @@ impl Guard {
     pub(crate) fn new(port: u16, reading: Reading) -> Result<Self, Failure> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| {
-            Failure::outside(format!("no randomness for the page's token: {error}"), "look at this machine's /dev/urandom")
+            Failure::outside(
+                format!("no randomness for the page's token: {error}"),
+                "look at this machine's /dev/urandom",
+            )
         })?;
         let mut token = String::new();
         for byte in bytes {
@@ -95,7 +98,10 @@ impl Guard {
             ));
         }
         if !reads && !self.is_from_our_page(headers) {
-            return Err(Problem::forbidden("another site's page sent this", "only the page itself may change anything"));
+            return Err(Problem::forbidden(
+                "another site's page sent this",
+                "only the page itself may change anything",
+            ));
         }
         Ok(())
     }
@@ -120,7 +126,9 @@ impl Guard {
 
     /// Browsers say where a request comes from; other programs say nothing, and must know the token all the same.
     fn is_from_our_page(&self, headers: &HeaderMap) -> bool {
-        let is = |name: &str, wanted: &dyn Fn(&[u8]) -> bool| headers.get_all(name).iter().all(|value| wanted(value.as_bytes()));
+        let is = |name: &str, wanted: &dyn Fn(&[u8]) -> bool| {
+            headers.get_all(name).iter().all(|value| wanted(value.as_bytes()))
+        };
         let ours = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{}", self.port));
         is("origin", &|origin| ours.iter().any(|ours| origin == ours.as_bytes()))
             && is("sec-fetch-site", &|site| site == b"same-origin")

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn each_member_and_element_has_a_line_and_its_own_spelling() {
-        check(r#"{"a":1000.00,"b":[1e2, "x"],"c":{}}"#, "{\n  \"a\": 1000.00,\n  \"b\": [\n    1e2,\n    \"x\"\n  ],\n  \"c\": {}\n}");
+        check(
+            r#"{"a":1000.00,"b":[1e2, "x"],"c":{}}"#,
+            "{\n  \"a\": 1000.00,\n  \"b\": [\n    1e2,\n    \"x\"\n  ],\n  \"c\": {}\n}",
+        );
         check("{ \"a\" : [ ] }", "{\n  \"a\": []\n}");
         check("null", "null");
     }

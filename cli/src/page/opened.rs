@@ -66,7 +66,10 @@ impl Page {
     pub(super) async fn opened(&self, pk: &str) -> Result<String, Problem> {
         let read = self.bridge.store.read(pk).await.map_err(|error| self.bridge.failure(&error))?;
         let event = read.ok_or_else(|| {
-            Problem::not_found("there is no such event", "a key is provider#id; a delivered event is forgotten after 90 days")
+            Problem::not_found(
+                "there is no such event",
+                "a key is provider#id; a delivered event is forgotten after 90 days",
+            )
         })?;
         let pauses = self.pauses();
         let customers = customers(&self.resolver, &self.routes, &event).await;
@@ -122,7 +125,8 @@ async fn first_customer(resolver: &Resolver, routes: &Routes, event: &EventRecor
 }
 
 fn customer_of(event: &EventRecord, customers: &Customers) -> Option<String> {
-    let mut its = customers.iter().filter(|(route, _)| event.deliveries.is_empty() || event.deliveries.contains_key(*route));
+    let mut its =
+        customers.iter().filter(|(route, _)| event.deliveries.is_empty() || event.deliveries.contains_key(*route));
     its.find_map(|(_, customer)| Some(customer.as_ref().ok()?.customer_id.clone()))
 }
 

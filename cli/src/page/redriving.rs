@@ -67,7 +67,12 @@ impl Redriving {
     ///
     /// # Errors
     /// The table does not answer.
-    pub(crate) async fn plan(&self, store: &EventStore, keys: Vec<String>, now: UnixMillis) -> Result<Plan, StoreError> {
+    pub(crate) async fn plan(
+        &self,
+        store: &EventStore,
+        keys: Vec<String>,
+        now: UnixMillis,
+    ) -> Result<Plan, StoreError> {
         let asked: Vec<String> = keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let (mut chosen, mut in_hand) = (Vec::new(), 0);
         for event in store.summaries(&asked).await?.into_iter().flatten() {
@@ -78,8 +83,7 @@ impl Redriving {
             }
         }
         let id = format!("{:016x}", fastrand::u64(..));
-        let plan =
-            Plan { id: id.clone(), count: chosen.len(), in_hand, nothing: asked.len() - chosen.len() - in_hand };
+        let plan = Plan { id: id.clone(), count: chosen.len(), in_hand, nothing: asked.len() - chosen.len() - in_hand };
         self.lock().plan = Some((id, chosen));
         Ok(plan)
     }
@@ -92,9 +96,8 @@ impl Redriving {
                 return Err(Problem::conflict("a redrive is under way", "stop it, or wait for its end"));
             }
             let planned = inner.plan.take_if(|(id, _)| id == plan);
-            let (id, keys) = planned.ok_or_else(|| {
-                Problem::conflict("this is not what was counted last", "ask for the count again")
-            })?;
+            let (id, keys) = planned
+                .ok_or_else(|| Problem::conflict("this is not what was counted last", "ask for the count again"))?;
             inner.job = Some(Job {
                 id,
                 total: keys.len(),

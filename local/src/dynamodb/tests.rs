@@ -170,6 +170,59 @@ async fn a_slow_answer_comes_late_to_an_effect_that_was_not() {
 }
 
 #[tokio::test]
+async fn what_took_effect_is_told_whatever_its_caller_was_answered() {
+    let world = World::start().await;
+    world.record("rail#before", "nobody listens").await;
+    let mut told = world.dynamodb.subscribe_to_writes();
+    world.record("rail#1", "one").await;
+    assert_eq!(world.record("rail#1", "refused: it is there").await.0, 400);
+    world.call("GetItem", json!({ "TableName": EVENTS_TABLE, "Key": { "pk": { "S": "rail#1" } } })).await;
+    for (fault, pk) in [
+        (AwsFault::Throttle, "rail#throttled"),
+        (AwsFault::Refuse, "rail#refused"),
+        (AwsFault::ResetAfter, "rail#2"),
+        (AwsFault::Slow(MOMENT), "rail#3"),
+    ] {
+        world.dynamodb.inject(Some("PutItem"), fault, When::Next(1));
+        let _ = within(world.try_record(pk, "x")).await;
+    }
+    world.dynamodb.put_raw(CUSTOMERS_TABLE, &json!({ "ref": { "S": "rail-account:1" } })).unwrap();
+    let due = json!({ "pk": { "S": "rail#4" }, "state": { "S": "pending" }, "next_attempt_at": { "N": "60" } });
+    world.dynamodb.put_raw(EVENTS_TABLE, &due).unwrap();
+    assert!(!world.dynamodb.make_due("rail#4", 50, 10).unwrap());
+    assert!(world.dynamodb.make_due("rail#4", 60, 10).unwrap());
+    for (table, key) in [
+        (EVENTS_TABLE, "rail#1"),
+        (EVENTS_TABLE, "rail#2"),
+        (EVENTS_TABLE, "rail#3"),
+        (CUSTOMERS_TABLE, "rail-account:1"),
+        (EVENTS_TABLE, "rail#4"),
+        (EVENTS_TABLE, "rail#4"),
+    ] {
+        let write = within(told.recv()).await.unwrap();
+        assert_eq!((write.table.as_str(), write.key.as_str()), (table, key));
+    }
+    assert_eq!(told.try_recv(), Err(broadcast::error::TryRecvError::Empty));
+}
+
+#[tokio::test]
+async fn a_write_whose_caller_went_away_is_told() {
+    let world = World::start().await;
+    let mut told = world.dynamodb.subscribe_to_writes();
+    for n in 0..20 {
+        let key = format!("rail#{n}");
+        // Gone as soon as the call has come in, with the engine at work.
+        tokio::select! {
+            biased;
+            arrived = world.dynamodb.wait_for_calls(|calls| calls.len() > n, BOUND) => arrived.unwrap(),
+            recorded = world.try_record(&key, "x") => panic!("answered before it was counted: {recorded:?}"),
+        }
+        assert_eq!(within(told.recv()).await.unwrap().key, key);
+        assert!(world.dynamodb.item(&key).is_some());
+    }
+}
+
+#[tokio::test]
 async fn the_count_of_calls_can_start_again() {
     let world = World::start().await;
     world.record("rail#1", "one").await;
