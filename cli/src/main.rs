@@ -8,6 +8,7 @@ mod dev;
 mod doctor;
 mod events;
 mod failure;
+mod page;
 mod progress;
 mod rail;
 mod routes;

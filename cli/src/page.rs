@@ -1,0 +1,4 @@
+//! The page over the events.
+
+#[cfg(test)]
+mod tests;
