@@ -112,12 +112,20 @@ impl Browser {
         .await;
     }
 
-    /// Chooses the option with this `value` of a `<select>`.
+    /// Chooses the option with this `value` of a `<select>`. The driver would tell the page of `change` alone.
     pub(crate) async fn choose(&self, css: &str, value: &str) {
-        let options = format!("[...{}?.options ?? []].map((option) => option.value)", first(css));
-        let there = format!("{options}.includes({})", json!(value));
+        let select = first(css);
+        let value = json!(value);
+        let there = format!("!{select}.disabled && [...{select}.options].some((option) => option.value === {value})");
         self.await_true(&there, &format!("choose {value} in {css}"), css).await;
-        self.act(css, "choose in", async |element| Ok(element.select_by_value(value).await?)).await;
+        let choose = format!(
+            "((select) => {{
+                select.focus();
+                select.value = {value};
+                for (const kind of ['input', 'change']) select.dispatchEvent(new Event(kind, {{ bubbles: true }}));
+            }})({select})"
+        );
+        self.evaluate(&choose).await;
     }
 
     /// Presses a key where the focus is, by its name in `KeyboardEvent.key`: `Enter`, `ArrowDown`, `/`, `Shift+Tab`.
