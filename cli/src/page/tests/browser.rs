@@ -1,14 +1,16 @@
 //! A headless Chromium for one test, with short calls for what a person does at the page.
 //!
 //! Each call waits until the page is ready for it and panics after [`BOUND`] with what was there instead, what the
-//! console said, and a picture. Emulated size, colours and network hold until [`Browser::close_page`].
+//! console said, and a picture.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fantoccini::actions::{InputSource, KeyAction, KeyActions};
@@ -20,6 +22,9 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 /// What is waited for takes milliseconds; this long only on a machine that hardly runs.
@@ -39,7 +44,7 @@ const BROWSER: &str = "BRIDGE_BROWSER";
 /// own input: that comes when a test drops the browser, and also when the tests themselves are killed.
 const UNTIL_INPUT_ENDS: &str = r#""$@" & exec >&- 2>&-; read -r _; kill -KILL 0"#;
 
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "--headless=new",
     "--disable-gpu",
     "--disable-quic",
@@ -49,6 +54,7 @@ const FLAGS: [&str; 10] = [
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--window-size=1280,800",
+    "--proxy-bypass-list=<-loopback>",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ];
 
@@ -56,6 +62,7 @@ const FLAGS: [&str; 10] = [
 pub(crate) struct Browser {
     client: Client,
     processes: Processes,
+    cable: Cable,
     ended: bool,
     network_fails: bool,
 }
@@ -74,6 +81,8 @@ impl Browser {
         let profile = processes.folder().join("profile");
         let mut args: Vec<String> = FLAGS.map(String::from).into();
         args.push(format!("--user-data-dir={}", profile.display()));
+        let cable = Cable::start().await;
+        args.push(format!("--proxy-server=socks5://127.0.0.1:{}", cable.port));
         if is_root(processes.folder()) {
             args.push("--no-sandbox".to_owned());
         }
@@ -88,7 +97,7 @@ impl Browser {
         let connected = tokio::time::timeout(BOUND, builder.capabilities(capabilities).connect(&url)).await;
         let connected = connected.unwrap_or_else(|_| panic!("no session in {BOUND:?}\n{}", processes.said()));
         let client = connected.unwrap_or_else(|error| panic!("no session: {error}\n{}", processes.said()));
-        Some(Self { client, processes, ended: false, network_fails: false })
+        Some(Self { client, processes, cable, ended: false, network_fails: false })
     }
 
     /// Goes to `url`, and returns when the page is loaded.
@@ -193,12 +202,11 @@ impl Browser {
         self.protocol("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// Takes the page's network away, or gives it back. The console's errors of the network count no more.
+    /// Pulls the network's cable, which breaks every connection of the page, or plugs it in again. The console's errors
+    /// of the network count no more. (The protocol's own way would leave open what already streams.)
     pub(crate) async fn offline(&mut self, offline: bool) {
         self.network_fails();
-        let conditions = json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
-        self.protocol("Network.enable", json!({})).await;
-        self.protocol("Network.emulateNetworkConditions", conditions).await;
+        self.cable.pulled(offline).await;
     }
 
     /// From now on the console's errors of the network (no connection, or an answer above 399) are no errors.
@@ -421,6 +429,73 @@ impl Drop for Processes {
             std::thread::yield_now();
         }
     }
+}
+
+/// All that the browser reaches: loopback, by way of a SOCKS proxy (RFC 1928) whose connections can be broken.
+struct Cable {
+    port: u16,
+    accept: AbortHandle,
+    /// `None` while it is pulled.
+    connections: Arc<Mutex<Option<JoinSet<io::Result<()>>>>>,
+}
+
+impl Cable {
+    async fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let connections = Arc::new(Mutex::new(Some(JoinSet::new())));
+        let plugged = Arc::clone(&connections);
+        let accept = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                if let Some(connections) = plugged.lock().unwrap().as_mut() {
+                    connections.spawn(forward(stream));
+                }
+            }
+        });
+        Self { port, accept: accept.abort_handle(), connections }
+    }
+
+    /// Returns when every connection is broken.
+    async fn pulled(&self, pulled: bool) {
+        let connections = (!pulled).then(JoinSet::new);
+        let before = std::mem::replace(&mut *self.connections.lock().unwrap(), connections);
+        if let Some(mut broken) = before {
+            broken.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Cable {
+    fn drop(&mut self) {
+        self.accept.abort();
+    }
+}
+
+/// Chromium names every host, also an address, as a domain.
+async fn forward(mut browser: TcpStream) -> io::Result<()> {
+    const DOMAIN: u8 = 3;
+    const NOT_ALLOWED: u8 = 2;
+    let [_version, methods] = bytes_of(&mut browser).await?;
+    browser.read_exact(&mut vec![0; methods.into()]).await?;
+    browser.write_all(&[5, 0]).await?;
+    let [_version, _connect, _reserved, kind, length] = bytes_of(&mut browser).await?;
+    let mut host = vec![0; length.into()];
+    browser.read_exact(&mut host).await?;
+    let port = u16::from_be_bytes(bytes_of(&mut browser).await?);
+    if kind != DOMAIN || !(host == b"127.0.0.1" || host == b"localhost") {
+        return browser.write_all(&[5, NOT_ALLOWED, 0, 1, 0, 0, 0, 0, 0, 0]).await;
+    }
+    let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    server.set_nodelay(true)?;
+    browser.set_nodelay(true)?;
+    browser.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await?;
+    copy_bidirectional(&mut browser, &mut server).await.map(drop)
+}
+
+async fn bytes_of<const N: usize>(stream: &mut TcpStream) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    stream.read_exact(&mut bytes).await?;
+    Ok(bytes)
 }
 
 /// A command of the driver's that is not WebDriver's: its path below the session, and its body.

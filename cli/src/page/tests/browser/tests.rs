@@ -142,7 +142,17 @@ async fn errors_of_the_page_are_told_once_and_else_fail_the_test() {
     browser.evaluate("setTimeout(() => { throw new Error('a mistake'); })").await;
     browser.wait_for_text("#chosen", "thrown").await;
     let errors = browser.console_errors().await;
-    eprintln!("{errors:#?}");
+    let expected = [
+        ("security", "style-src"),
+        ("security", "TrustedHTML"),
+        ("javascript", "innerHTML"),
+        ("console-api", "the last"),
+        ("javascript", "a mistake"),
+    ];
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+    for (error, (source, part)) in errors.iter().zip(expected) {
+        assert!(error.starts_with(source) && error.contains(part), "{source} {part}: {errors:#?}");
+    }
     assert_eq!(browser.console_errors().await, [""; 0]);
 
     browser.evaluate("console.error('forgotten')").await;
