@@ -4,7 +4,7 @@
 //! console said, and a picture.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -21,7 +21,6 @@ use fantoccini::wd::WebDriverCompatibleCommand;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -40,9 +39,17 @@ const CHROMEDRIVER: (&str, &str) = ("BRIDGE_CHROMEDRIVER", "chromedriver");
 /// `required` where a test must not be left out for want of a browser: .ci/run sets it.
 const BROWSER: &str = "BRIDGE_BROWSER";
 
-/// Runs the driver as a child and kills its whole process group, which the browser's processes are in, at the end of its
-/// own input: that comes when a test drops the browser, and also when the tests themselves are killed.
-const UNTIL_INPUT_ENDS: &str = r#""$@" & exec >&- 2>&-; read -r _; kill -KILL 0"#;
+/// `sh -c THIS folder driver...` runs the driver in a process group of its own, which the browser's processes are in too. At the end of its own input it
+/// kills the group and removes the folder: that comes when a test drops the browser, and also when the tests are killed.
+/// A process that is killed may still be writing for a moment, so that the folder may need removing again.
+const UNTIL_INPUT_ENDS: &str = r#"
+setsid "$@" &
+exec >&- 2>&-
+read -r _
+kill -s KILL -- "-$!"
+wait
+for _ in 1 2 3 4 5 6 7 8 9; do rm -rf "$0" && break; done
+"#;
 
 const FLAGS: [&str; 11] = [
     "--headless=new",
@@ -78,12 +85,12 @@ impl Browser {
         };
         let starting = tokio::task::spawn_blocking(move || Processes::start(&chromedriver));
         let (processes, port) = starting.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
-        let profile = processes.folder().join("profile");
+        let profile = processes.folder.join("profile");
         let mut args: Vec<String> = FLAGS.map(String::from).into();
         args.push(format!("--user-data-dir={}", profile.display()));
         let cable = Cable::start().await;
         args.push(format!("--proxy-server=socks5://127.0.0.1:{}", cable.port));
-        if is_root(processes.folder()) {
+        if is_root(&processes.folder) {
             args.push("--no-sandbox".to_owned());
         }
         let capabilities = json!({
@@ -369,7 +376,7 @@ struct Processes {
     input: Option<ChildStdin>,
     /// Open for as long as the driver may write to it.
     _output: BufReader<ChildStdout>,
-    folder: Option<TempDir>,
+    folder: PathBuf,
 }
 
 impl Processes {
@@ -378,8 +385,8 @@ impl Processes {
         let folder = tempfile::Builder::new().prefix("bridge-browser-").tempdir().map_err(|error| error.to_string())?;
         let errors = fs::File::create(folder.path().join("stderr")).map_err(|error| error.to_string())?;
         let mut shell = Command::new("sh")
-            .args(["-c", UNTIL_INPUT_ENDS, "sh"])
-            .arg(chromedriver)
+            .args(["-c", UNTIL_INPUT_ENDS])
+            .args([folder.path(), chromedriver])
             .arg("--port=0")
             .env("HOME", folder.path())
             .env("TMPDIR", folder.path())
@@ -391,43 +398,31 @@ impl Processes {
             .process_group(0)
             .spawn()
             .map_err(|error| error.to_string())?;
+        // From here on the shell removes it.
+        let folder = folder.keep();
         let input = shell.stdin.take();
         let mut output = BufReader::new(shell.stdout.take().expect("it is piped"));
         let port = output.by_ref().lines().map_while(Result::ok).find_map(|line| {
             let port = line.split_once("started successfully on port ")?.1;
             port.trim_end_matches('.').parse().ok()
         });
-        let processes = Self { shell, input, _output: output, folder: Some(folder) };
+        let processes = Self { shell, input, _output: output, folder };
         match port {
             Some(port) => Ok((processes, port)),
             None => Err(format!("{} did not start: {}", chromedriver.display(), processes.said())),
         }
     }
 
-    fn folder(&self) -> &Path {
-        self.folder.as_ref().expect("it is there until the drop").path()
-    }
-
     /// What they wrote to their standard error.
     fn said(&self) -> String {
-        fs::read_to_string(self.folder().join("stderr")).unwrap_or_default()
+        fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
 }
 
 impl Drop for Processes {
     fn drop(&mut self) {
         drop(self.input.take());
-        // The shell is killed with its group, so that its end is the group's.
         let _ = self.shell.wait();
-        // A process that is killed may still be writing for a moment.
-        let folder = self.folder.take().map(TempDir::keep);
-        let until = Instant::now() + ANSWER_BOUND;
-        while let Some(folder) = &folder
-            && fs::remove_dir_all(folder).is_err_and(|error| error.kind() != ErrorKind::NotFound)
-            && Instant::now() < until
-        {
-            std::thread::yield_now();
-        }
     }
 }
 

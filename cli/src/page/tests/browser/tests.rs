@@ -165,13 +165,14 @@ async fn a_step_that_fails_says_what_was_there_and_leaves_no_process_behind() {
     let Some(browser) = Browser::start().await else { return };
     let page = page();
     browser.open(&page.url()).await;
-    let folder = browser.processes.folder().to_owned();
+    let folder = browser.processes.folder.clone();
+    let groups = groups(&folder);
     let said = panic_of(async move { browser.evaluate("nothing.there").await }).await;
     for expected in ["ReferenceError: nothing is not defined", "<button id=\"add\">", &page.url(), ".png"] {
         assert!(said.contains(expected), "{expected}: {said}");
     }
     assert!(!folder.exists());
-    gone(&folder).await;
+    gone(&groups).await;
 }
 
 #[tokio::test]
@@ -184,11 +185,13 @@ async fn a_page_may_be_closed_and_a_browser_killed_at_any_moment() {
     assert_eq!(browser.evaluate("location.href").await, "about:blank");
     browser.open(&page.url()).await;
     browser.click("#add").await;
-    let folder = browser.processes.folder().to_owned();
-    assert!(alive(&folder).len() > 3, "{:?}", alive(&folder));
+    let folder = browser.processes.folder.clone();
+    let groups = groups(&folder);
+    let names = alive(&groups);
+    assert!(names.len() > 3 && names.iter().any(|name| name == "chromedriver"), "{names:?}");
     browser.kill();
     assert!(!folder.exists());
-    gone(&folder).await;
+    gone(&groups).await;
 }
 
 /// What the task panics with.
@@ -198,23 +201,39 @@ async fn panic_of(task: impl Future<Output: Send> + Send + 'static) -> String {
     *panic.downcast::<String>().expect("a message")
 }
 
-/// The names of the processes whose home is `folder`; those that are dead and only not yet waited for have no home.
-fn alive(folder: &Path) -> Vec<String> {
+/// The process groups of all processes whose home is `folder`: the browser's, and those that watch for its crash.
+fn groups(folder: &Path) -> Vec<String> {
     let home = format!("HOME={}\0", folder.display());
-    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
-    let at_home = processes.filter(|process| {
+    let at_home = |process: &Path| {
         let variables = fs::read(process.join("environ")).unwrap_or_default();
         String::from_utf8_lossy(&variables).contains(&home)
-    });
-    at_home.map(|process| fs::read_to_string(process.join("comm")).unwrap_or_default()).collect()
+    };
+    processes().filter(|(process, ..)| at_home(process)).map(|(_, _, group)| group).collect()
 }
 
-/// Until none of them is left: those outside the group, which only watch for a crash, see that their browser is dead.
-async fn gone(folder: &Path) {
+/// The names of the processes in these groups.
+fn alive(groups: &[String]) -> Vec<String> {
+    processes().filter(|(_, _, group)| groups.contains(group)).map(|(_, name, _)| name).collect()
+}
+
+/// The folder, name and group of all processes but the dead ones that nobody has waited for.
+fn processes() -> impl Iterator<Item = (PathBuf, String, String)> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let folder = entry.unwrap().path();
+        // `pid (name) state parent group ...`
+        let stat = fs::read_to_string(folder.join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(") ")?;
+        let rest: Vec<&str> = rest.split(' ').collect();
+        (rest[0] != "Z").then(|| (folder, name.to_owned(), rest[2].to_owned()))
+    })
+}
+
+/// Until none of them is left.
+async fn gone(groups: &[String]) {
     let all = async {
-        while !alive(folder).is_empty() {
+        while !alive(groups).is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(BOUND, all).await.unwrap_or_else(|_| panic!("still there: {:?}", alive(folder)));
+    tokio::time::timeout(BOUND, all).await.unwrap_or_else(|_| panic!("still there: {:?}", alive(groups)));
 }
