@@ -295,13 +295,13 @@ impl Browser {
                 }})",
                 left.as_millis(),
             );
-            let problem = match self.run(&looking).await {
+            let (problem, is_final) = match self.run(&looking).await {
                 Ok(problem) if problem == "" => return,
-                Ok(problem) => plain(&problem),
-                Err(error) => error.to_string(),
+                Ok(problem) => (plain(&problem), false),
+                Err(error) => (error.to_string(), error.is_final()),
             };
             left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || problem.contains("SyntaxError") {
+            if left.is_zero() || is_final {
                 self.fail(&format!("not within {} s: {what}: {problem}", BOUND.as_secs()), css).await;
             }
         }
@@ -519,6 +519,14 @@ enum Failed {
 }
 
 impl Failed {
+    /// Whether another document in the page's place would make no difference: no browser any more, or no JavaScript.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Command(CmdError::Standard(error)) => error.error == ErrorStatus::InvalidSessionId,
+            _ => true,
+        }
+    }
+
     /// Whether it may be otherwise in the next frame.
     fn passes(&self) -> bool {
         let Self::Command(CmdError::Standard(error)) = self else { return false };
