@@ -36,6 +36,7 @@ const state = {
   shown: [],              // those that pass the filters
   heldFrom: null,         // while the reader is away from the top: rows newer than this one wait ...
   held: 0,                // ... and this is how many
+  loaded: false,
   loading: null,          // after a reconnect: the rows so far, until they are complete
   more: false,
   filters: { ...NO_FILTERS },
@@ -44,6 +45,7 @@ const state = {
   openedFrom: null,       // what had the focus before
   customers: new Map(),   // pk → { name, at }
   workflows: [],
+  bench: null,
   plan: null,
   job: null,
   sample: null,           // { name, provider, text }
@@ -166,7 +168,7 @@ function drawHello() {
   document.body.dataset.mode = mode;
   byId("bench").hidden = mode !== "dev";
   if (mode === "dev" && !state.sample) loadSamples();
-  byId("redrive-one").title = byId("redrive-shown").title = redrive ?? "";
+  byId("redrive-shown").title = redrive ?? "Those that are listed now and are not delivered: the number is asked first";
   drawLimits();
   soon(drawRows);
 }
@@ -308,7 +310,11 @@ function measure() {
   view.rowHeight = parseFloat(style.getPropertyValue("--row"));
   view.headHeight = parseFloat(style.getPropertyValue("--head"));
   view.height = events.clientHeight - view.headHeight;
-  soon(() => drawRows(anchor));
+  soon(() => {
+    drawRows(anchor);
+    // Another width may be another height of rows: what is opened stays in view.
+    if (!anchor && state.cursor) showRow(placeOf(state.cursor));
+  });
 }
 
 function drawRows(anchor = anchorRow()) {
@@ -379,7 +385,6 @@ function placeRow(slot, row, index, now) {
     slot.node.hidden = false;
     slot.node.style.transform = `translateY(${index * view.rowHeight}px)`;
     slot.node.setAttribute("aria-rowindex", index + 2);
-    slot.node.classList.toggle("odd", index % 2 === 1);
   } else if (view.rowHeight !== slot.rowHeight) {
     slot.node.style.transform = `translateY(${index * view.rowHeight}px)`;
   }
@@ -462,15 +467,18 @@ function drawEmpty() {
   empty.hidden = state.shown.length > 0;
   if (!empty.hidden) {
     const [title, advice] = emptyWords();
-    empty.replaceChildren(element("strong", {}, title), element("p", {}, advice));
+    empty.replaceChildren(element("strong", {}, title), element("p", {}, ...advice));
   }
 }
 
 function emptyWords() {
-  if (!state.loaded) return ["", "Reading the table ..."];
-  if (state.rows.size > 0) return ["None of the listed events fits the filters.", "Clear them, or look an id up in the table: type it above and press Enter."];
-  if (state.hello?.mode === "dev") return ["No events yet.", "Send one: choose a sample and press Send, or run bridge send rail events/rail/account_open.json --fresh in a shell."];
-  return ["Nothing is pending or dead.", "Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."];
+  if (!state.loaded) return ["", ["Reading the table ..."]];
+  if (state.rows.size > 0) return ["None of the listed events fits the filters.", ["Clear them, or look an id up in the table: type it above and press Enter."]];
+  if (state.hello.mode === "console") {
+    return ["Nothing is pending or dead.", ["Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."]];
+  }
+  const command = element("code", {}, "cargo run -- send rail events/rail/account_open.json --fresh");
+  return ["No events yet.", ["Send one: choose a sample and press Send, or in a shell ", command]];
 }
 
 /// While the reader is away from the top, newer rows wait.
@@ -550,7 +558,9 @@ function keepCustomer(pk, name) {
 
 function fillCustomer(slot) {
   const known = state.customers.get(slot.row.pk);
-  setCut(slot.customer, known ? known.name ?? "not known" : "");
+  setText(slot.customer, known ? known.name ?? "–" : "");
+  const title = known ? known.name ?? "not known" : "";
+  if (slot.customer.title !== title) slot.customer.title = title;
   slot.customer.classList.toggle("unknown", known?.name === null);
 }
 
@@ -697,7 +707,7 @@ function listenToKeys() {
   addEventListener("keydown", (key) => {
     if (document.querySelector("dialog[open]") || key.ctrlKey || key.metaKey || key.altKey) return;
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(key.target.tagName);
-    if (key.key === "Escape" && state.opened) { key.preventDefault(); closeOpened(); }
+    if (key.key === "Escape" && state.opened && (!typing || key.target.value === "")) { key.preventDefault(); closeOpened(); }
     else if (key.key === "/" && !typing) { key.preventDefault(); byId("search").focus(); byId("search").select(); }
     else if (key.key === "?" && !typing) { key.preventDefault(); byId("help").showModal(); }
   });
@@ -845,7 +855,9 @@ function drawOpened() {
   setText(byId("opened-ack"), row.ack === null ? "not in the table" : `${milliseconds(row.ack)} ms`);
   setText(byId("opened-attempts"), row.error ? `${row.attempts}, the last: ${row.error}` : `${row.attempts}`);
   setText(byId("opened-kept"), event.kept);
-  byId("redrive-one").disabled = row.state === "delivered" || Boolean(state.hello?.redrive);
+  const refusal = state.hello?.redrive ?? (row.state === "delivered" ? "It is delivered: there is nothing to redrive" : "");
+  byId("redrive-one").disabled = refusal !== "";
+  byId("redrive-one").title = refusal;
 
   repeat(byId("timeline"), "moment", event.timeline, fillMoment);
   repeat(byId("messages"), "message", event.messages, fillMessage);
@@ -1020,7 +1032,7 @@ function drawWorkflows() {
 function drawPausedTimes(now) {
   state.workflows.forEach(({ paused, since, pending }, index) => {
     const sub = byId("workflows").children[index]?.querySelector(".sub");
-    if (sub) setText(sub, (paused ? `paused${since ? ` for ${span(now - since)}` : ""}` : "running") + `, ${number(pending)} pending`);
+    if (sub) setText(sub, (paused ? `paused${since ? ` for ${age(now - since)}` : ""}` : "running") + `, ${number(pending)} pending`);
   });
 }
 
@@ -1044,7 +1056,7 @@ function drawOldest(now) {
   if (!state.stats) return;
   const { oldest } = state.stats;
   setText(byId("oldest"), oldest === null ? "none" : span(now - oldest));
-  setText(byId("oldest-sub"), oldest === null ? " " : `since ${new Date(oldest).toISOString().slice(11, 19)} UTC`);
+  setText(byId("oldest-sub"), oldest === null ? "\u00a0" : `since ${new Date(oldest).toISOString().slice(11, 19)} UTC`);
 }
 
 function drawRates(minutes) {
@@ -1093,6 +1105,7 @@ function drawAcks(acks) {
   if (acks === null) {
     setText(byId("ack"), "–");
     setText(byId("ack-sub"), "not in the table");
+    chart.parentElement.hidden = true;
     return;
   }
   if (acks.length === 0) {
