@@ -3,7 +3,7 @@
 // Top-down: start, what the server tells, the list, its filters and keys, the opened event, what changes something, the
 // figures, the dev bench; words and elements last. Whatever an event says is put in as text, never as markup.
 
-const OVERSCAN = 8;              // rows kept ready above and below those in view
+const OVERSCAN = 6;              // rows kept ready above and below those in view
 const SILENCE_MS = 8_000;        // `stats` come each second: after this long the line is dead, whatever the socket says
 const CUSTOMERS_KEPT = 2_000;
 const CUSTOMERS_ASKED = 100;     // at once; the server takes no more
@@ -118,6 +118,7 @@ function takeLoaded({ more }) {
   }
   state.loaded = true;
   soon(drawRows);
+  soon(drawOptions);
   soon(drawLimits);
   if (state.opened) refreshOpened();
 }
@@ -147,6 +148,7 @@ function tick() {
     if (live.readyState === EventSource.CLOSED || live.readyState === EventSource.OPEN) listen();
   }
   if (state.lostSince) drawConnection();
+  if (view.optionsOld) requestIdleCallback(drawOptions, { timeout: 1_000 });
   soon(drawTimes);
 }
 
@@ -285,7 +287,7 @@ function placeOf(row) {
 
 // The list: only the rows in view are in the document --------------------------------------------------------------
 
-const view = { rowHeight: 30, headHeight: 0, height: 0, pool: [], optionsAt: 0 };
+const view = { rowHeight: 30, headHeight: 0, height: 0, pool: [], optionsOld: false };
 
 function listenToList() {
   const events = byId("events");
@@ -329,7 +331,7 @@ function drawRows(anchor = anchorRow()) {
   drawShown();
   drawEmpty();
   drawList();
-  if (performance.now() - view.optionsAt > 2_000) drawOptions();
+  view.optionsOld = true;
 }
 
 function drawScrolled() {
@@ -383,10 +385,10 @@ function placeRow(slot, row, index, now) {
   if (slot.index !== index) {
     slot.index = index;
     slot.node.hidden = false;
-    slot.node.style.transform = `translateY(${index * view.rowHeight}px)`;
+    slot.node.style.top = `${index * view.rowHeight}px`;
     slot.node.setAttribute("aria-rowindex", index + 2);
   } else if (view.rowHeight !== slot.rowHeight) {
-    slot.node.style.transform = `translateY(${index * view.rowHeight}px)`;
+    slot.node.style.top = `${index * view.rowHeight}px`;
   }
   slot.rowHeight = view.rowHeight;
   if (slot.row !== row || slot.version !== row.version) fillRow(slot, row);
@@ -426,9 +428,12 @@ function fillDeliveries(slot, deliveries) {
     chip.hidden = delivery === undefined;
     if (!delivery) return;
     chip.dataset.state = delivery.state;
-    setText(chip.children[1], delivery.to ?? delivery.route);
-    setText(chip.children[2], ` ${delivery.state}`);
-    chip.title = [`${delivery.route}: ${delivery.state}`, delivery.code].filter(Boolean).join(", ");
+    setText(chip.lastElementChild, delivery.to ?? delivery.route);
+    const words = [`${delivery.route}: ${delivery.state}`, delivery.code].filter(Boolean).join(", ");
+    if (chip.title !== words) {
+      chip.title = words;
+      chip.setAttribute("aria-label", words);
+    }
   });
 }
 
@@ -582,16 +587,15 @@ function listenToFilters() {
   for (const tile of document.querySelectorAll("[data-show]")) {
     tile.onclick = () => setFilters({ ...NO_FILTERS, state: tile.dataset.show });
   }
+  addEventListener("pagehide", () => { if (writing) writeFragment(); });
   addEventListener("hashchange", () => { readFragment(); showFilters(); toTop(); });
 }
 
 function setFilters(changed) {
   Object.assign(state.filters, changed);
   showFilters();
-  writeFragment();
-  state.heldFrom = null;
-  byId("events").scrollTop = 0;
-  soon(drawRowsFromTop);
+  writeFragmentSoon();
+  toTop();
 }
 
 function showFilters() {
@@ -609,8 +613,17 @@ function isFiltered() {
   return Object.values(state.filters).some((value) => value !== "");
 }
 
+let writing = null;
+
+/// Not at each key: browsers take their time over it, and count.
+function writeFragmentSoon() {
+  writing ??= setTimeout(writeFragment, 200);
+}
+
 /// The filters are in the address's fragment: a reload keeps them, and the server never sees them.
 function writeFragment() {
+  clearTimeout(writing);
+  writing = null;
   const kept = Object.entries(state.filters).filter(([, value]) => value !== "");
   if (state.opened) kept.push(["event", state.opened.pk]);
   const fragment = new URLSearchParams(kept).toString();
@@ -659,7 +672,7 @@ function fillChoices() {
 
 /// The choices are what is listed, besides what the routes name.
 function drawOptions() {
-  view.optionsAt = performance.now();
+  view.optionsOld = false;
   const providers = new Set(state.hello?.providers);
   const workflows = new Set(state.hello?.routes.map((route) => route.to));
   const errors = new Set();
@@ -674,6 +687,8 @@ function drawOptions() {
 }
 
 function fillOptions(select, any, values) {
+  // Not under the reader's hand.
+  if (select.options.length && select === document.activeElement) return;
   const kept = values.slice(0, OPTIONS_SHOWN);
   if (select.value && !kept.includes(select.value)) kept.push(select.value);
   const before = Array.from(select.options, (option) => option.value).slice(1);
@@ -767,7 +782,7 @@ function openEvent(pk, { focus }) {
     byId("opened-problem").hidden = true;
     byId("opened-scroll").scrollTop = 0;
     refreshOpened();
-    writeFragment();
+    writeFragmentSoon();
     soon(drawList);
   }
   byId("opened").hidden = false;
@@ -783,7 +798,7 @@ function closeOpened() {
   byId("opened").hidden = true;
   document.body.classList.remove("opens");
   keepBehindOut();
-  writeFragment();
+  writeFragmentSoon();
   soon(drawList);
   if (!hadFocus) return;
   const from = state.openedFrom;
