@@ -156,7 +156,7 @@ impl DynamoDb {
         self.front.close_connections().await;
     }
 
-    /// From now on every write that takes effect, in order, whatever its caller is answered.
+    /// From now on every write that takes effect, whatever its caller is answered.
     /// [`put_raw`](Self::put_raw) and what is [made due](crate::stack::Stack::make_due) go past the front and are told, too; what
     /// expires is not.
     ///
