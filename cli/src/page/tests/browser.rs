@@ -39,9 +39,9 @@ const CHROMEDRIVER: (&str, &str) = ("BRIDGE_CHROMEDRIVER", "chromedriver");
 /// `required` where a test must not be left out for want of a browser: .ci/run sets it.
 const BROWSER: &str = "BRIDGE_BROWSER";
 
-/// `sh -c THIS folder driver...` runs the driver in a process group of its own, which the browser's processes are in too. At the end of its own input it
-/// kills the group and removes the folder: that comes when a test drops the browser, and also when the tests are killed.
-/// A process that is killed may still be writing for a moment, so that the folder may need removing again.
+/// `sh -c THIS folder driver...`: runs the driver in a process group of its own, which the browser's processes are in too.
+/// At the end of its own input it kills the group and removes the folder: that comes when a test drops the browser, and
+/// also when the tests are killed. A killed process may still be writing for a moment, hence the removing again.
 const UNTIL_INPUT_ENDS: &str = r#"
 setsid "$@" &
 exec >&- 2>&-
@@ -79,7 +79,7 @@ impl Browser {
     pub(crate) async fn start() -> Option<Self> {
         let (Some(chromium), Some(chromedriver)) = (program(CHROMIUM), program(CHROMEDRIVER)) else {
             let missing = format!("there is no {} with {} here", CHROMIUM.1, CHROMEDRIVER.1);
-            assert_ne!(std::env::var(BROWSER).as_deref(), Ok("required"), "{missing}");
+            assert!(std::env::var_os(BROWSER).is_none_or(|value| value != "required"), "{missing}");
             println!("left out: the page in a browser ({missing})");
             return None;
         };
@@ -210,7 +210,7 @@ impl Browser {
     }
 
     /// Pulls the network's cable, which breaks every connection of the page, or plugs it in again. The console's errors
-    /// of the network count no more. (The protocol's own way would leave open what already streams.)
+    /// of the network count no more. (`Network.emulateNetworkConditions` would leave open what already streams.)
     pub(crate) async fn offline(&mut self, offline: bool) {
         self.network_fails();
         self.cable.pulled(offline).await;

@@ -10,8 +10,8 @@ use super::*;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Half of it comes at once, the rest when all tests are over.
-const STREAM: &str = "data: first\n\ndata: second\n\n";
+/// Half of it, with the one event, comes at once; the rest not while there are tests.
+const STREAM: &str = "retry: 10\ndata: first\n\n: and nothing more for an hour";
 
 const HTML: &str = r#"<!doctype html><title>sample</title><link rel="icon" href="icon.svg">
 <script src="page.js" defer></script>
