@@ -115,6 +115,7 @@ function takeLoaded({ more }) {
     state.rows.clear();
     state.newestFirst = [];
     keepRows(rows);
+    if (state.cursor) state.cursor = state.rows.get(state.cursor.pk) ?? state.cursor;
   }
   state.loaded = true;
   soon(drawRows);
@@ -769,7 +770,7 @@ function listenToOpened() {
     const button = click.target.closest("button.copy");
     if (button) copyText(button.dataset.copies ? byId(button.dataset.copies) : button.parentElement.querySelector("pre"));
   });
-  byId("redrive-one").onclick = () => planRedrive([state.opened.pk]);
+  byId("redrive-one").onclick = () => planRedrive(byId("redrive-one"), [state.opened.pk]);
   matchMedia("(max-width: 719px)").addEventListener("change", keepBehindOut);
 }
 
@@ -788,7 +789,7 @@ function openEvent(pk, { focus }) {
   byId("opened").hidden = false;
   document.body.classList.add("opens");
   keepBehindOut();
-  if (focus) byId("opened").focus({ preventScroll: true });
+  if (focus) byId("opened-scroll").focus({ preventScroll: true });
 }
 
 function closeOpened() {
@@ -943,7 +944,7 @@ async function copyText(node) {
 // Redrive --------------------------------------------------------------------------------------------------------------
 
 function listenToRedrive() {
-  byId("redrive-shown").onclick = () => planRedrive(state.shown.filter(isRedrivable).map((row) => row.pk));
+  byId("redrive-shown").onclick = () => planRedrive(byId("redrive-shown"), state.shown.filter(isRedrivable).map((row) => row.pk));
   byId("confirm-no").onclick = () => byId("confirm").close();
   byId("confirm-yes").onclick = startRedrive;
   for (const choice of document.querySelectorAll("[name=rate]")) choice.onchange = drawConfirm;
@@ -962,8 +963,7 @@ function drawRedriveShown() {
   setText(button, count ? `Redrive shown (${number(count)}) ...` : "Redrive shown");
 }
 
-async function planRedrive(keys) {
-  const button = keys.length === 1 && state.opened?.pk === keys[0] ? byId("redrive-one") : byId("redrive-shown");
+async function planRedrive(button, keys) {
   await act(button, async () => {
     state.plan = await ask("api/redrive/plan", { post: { keys } });
     drawConfirm();
@@ -1092,6 +1092,7 @@ function drawRates(minutes) {
   if (!chart.firstChild) fillRatesChart(chart);
   const most = Math.max(1, ...bars.map(([one, other]) => one + other));
   setText(byId("rates-top"), most > 1 ? `highest ${number(most)} a minute` : "");
+  chart.setAttribute("aria-label", `Delivered and failed in each of the last 60 minutes: ${number(most)} in the busiest`);
   bars.forEach(([delivered, failed], index) => {
     const [good, bad] = chart.children[index].children;
     const goodHeight = (delivered / most) * 47;
@@ -1298,7 +1299,8 @@ let saying = null;
 function say(words, kind = "done") {
   clearTimeout(saying);
   const notice = byId("notice");
-  notice.hidden = words === "";
+  // Empty, not hidden: a screen reader hears only of what changes in something that is there.
+  notice.toggleAttribute("data-empty", words === "");
   notice.dataset.kind = kind;
   setText(byId("notice-text"), words);
   // What went wrong stays until it is closed.
