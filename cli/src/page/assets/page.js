@@ -308,7 +308,7 @@ function listenToList() {
 
 function measure() {
   const events = byId("events");
-  const anchor = anchorRow();
+  const anchor = anchorRow() && (cursorAnchor() ?? anchorRow());
   const style = getComputedStyle(events);
   view.rowHeight = parseFloat(style.getPropertyValue("--row"));
   view.headHeight = parseFloat(style.getPropertyValue("--head"));
@@ -517,6 +517,13 @@ function anchorRow() {
   const scrolled = byId("events").scrollTop;
   const index = Math.min(Math.floor(scrolled / view.rowHeight), state.shown.length - 1);
   return index < 0 ? null : { row: state.shown[index], offset: index * view.rowHeight - scrolled };
+}
+
+/// The row of the keyboard, or of the click, where it is in view: another layout of rows leaves it where it is.
+function cursorAnchor() {
+  if (!state.cursor) return null;
+  const offset = placeOf(state.cursor) * view.rowHeight - byId("events").scrollTop;
+  return offset >= 0 && offset < view.height ? { row: state.cursor, offset } : null;
 }
 
 // Customers are not in a row: they are looked up for what is in view ---------------------------------------------------
