@@ -44,6 +44,12 @@ impl Outputs {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn of(values: &[(&str, &str)]) -> Self {
+        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self { status: String::new(), values: values.collect() }
+    }
+
     /// The value of an output, unless it is missing or empty.
     pub(crate) fn named(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())

@@ -101,7 +101,7 @@ impl Console {
         let routes = self.routes.read()?;
         let site = self.place.open(&http()?).await?;
         let serving = site.serve(routes, self.port, indexed::LOOK_EVERY).await?;
-        println!("{} is at {}", serving.page.bridge.name(), serving.url());
+        println!("The page over {}: {}", serving.page.bridge.name(), serving.url());
         println!("Whoever has this address has your rights on it. Ctrl-C ends it.");
         interrupted().await;
         println!();

@@ -16,7 +16,7 @@ use crate::page::board::{Board, MAX_ROWS};
 
 /// What was read of the index, and what of it is on the board.
 #[derive(Debug, Default)]
-struct Index {
+pub(super) struct Index {
     /// The keys that were looked up, and those that had no room, each with the `next_attempt_at` that the index had of it.
     known: HashMap<String, UnixSeconds>,
     /// What is in the table and does not read, by key.
@@ -28,11 +28,11 @@ struct Index {
 }
 
 /// A reading of the index.
-struct Seen {
+pub(super) struct Seen {
     /// Those that an operator needs most first: by turns of what died last, and of what is tried next.
-    keys: Vec<(String, UnixSeconds)>,
+    pub(super) keys: Vec<(String, UnixSeconds)>,
     /// The index has more.
-    more: bool,
+    pub(super) more: bool,
 }
 
 /// The index is read so often while somebody looks, and less often when it is long.
@@ -85,7 +85,7 @@ pub(super) async fn follow(bridge: &Bridge, board: &Board, every: Duration) {
 
 impl Index {
     /// Reads the index, and looks up what has changed; says how many keys were read.
-    async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
+    pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
         if !self.is_complete {
             // A page of each part: the first rows are there while the rest of a long index is still read.
             let beginning = Seen::read(store, 1, 1).await?;
@@ -101,7 +101,7 @@ impl Index {
         Ok(seen.count())
     }
 
-    async fn take(&mut self, store: &EventStore, board: &Board, seen: &Seen) -> Result<(), StoreError> {
+    pub(super) async fn take(&mut self, store: &EventStore, board: &Board, seen: &Seen) -> Result<(), StoreError> {
         board.set_more(seen.more || seen.keys.len() > MAX_ROWS);
         let in_index: HashSet<&str> = seen.keys.iter().map(|(pk, _)| pk.as_str()).collect();
         let listed: HashSet<String> = board.open_keys().into_iter().collect();
