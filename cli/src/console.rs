@@ -49,10 +49,10 @@ struct Place {
     #[arg(long, value_name = "NAME", group = "deployed")]
     table: Option<String>,
     /// With --table: the customers table, to say who customers are
-    #[arg(long, value_name = "NAME", requires = "table")]
+    #[arg(long, value_name = "NAME", requires = "table", conflicts_with = "stack")]
     customers_table: Option<String>,
     /// With --table: the function that redrives
-    #[arg(long, value_name = "NAME", requires = "table")]
+    #[arg(long, value_name = "NAME", requires = "table", conflicts_with = "stack")]
     function: Option<String>,
     /// AWS region, unless environment or profile say
     #[arg(long, value_name = "REGION", requires = "deployed")]
@@ -118,13 +118,7 @@ impl Place {
                 let parts = Parts::of(stack, &Outputs::read(stack, &config).await?)?;
                 (config, parts)
             }
-            (None, Some(table)) => {
-                let function = self.function.clone().ok_or_else(|| {
-                    "which function redrives is not said: start `bridge console` with --stack NAME or --function NAME".to_owned()
-                });
-                let customers_table = self.customers_table.clone();
-                (config().await?, Parts { table: table.clone(), customers_table, function })
-            }
+            (None, Some(table)) => (config().await?, self.parts(table)),
             (None, None) => {
                 let dev = dev_file("--stack NAME or --table NAME works on one in AWS")?;
                 let customers_table = Some(dev.customers_table.clone());
@@ -136,6 +130,15 @@ impl Place {
             customers_table: parts.customers_table,
             function: parts.function.map(Some),
         })
+    }
+
+    /// As the flags beside --table have them.
+    fn parts(&self, table: &str) -> Parts {
+        let function = self.function.clone().ok_or_else(|| {
+            "which function redrives is not said: start `bridge console` with --stack NAME, or with --function NAME"
+                .to_owned()
+        });
+        Parts { table: table.to_owned(), customers_table: self.customers_table.clone(), function }
     }
 }
 
@@ -249,7 +252,7 @@ fn limits(with_customers: bool) -> Vec<String> {
          have it."
             .to_owned(),
         customers.to_owned(),
-        "A look at the index costs 4.5 read units with up to some 500 events in it, and about 100 with 10,000; each event that \
+        "A look at the index costs 4.5 read units with up to some 450 events in it, and about 100 with 10,000; each event that \
          has changed costs one unit more, and one for each 4 KB of it."
             .to_owned(),
     ]

@@ -303,7 +303,8 @@ async fn the_page_is_served_to_whoever_has_the_token_and_lists_what_waits() {
     let world = world().await;
     world.pending("evt", 0, NOW_S);
     let serving = serve(dev_file_of(&world.dynamodb)).await.unwrap();
-    let http = reqwest::Client::new();
+    let http = Http::new().unwrap();
+    let http = http.client();
     let refused = http.get(serving.front.url()).send().await.unwrap();
     assert_eq!(refused.status(), 403);
     assert_eq!(http.get(serving.url()).send().await.unwrap().status(), 200);
@@ -368,6 +369,30 @@ fn a_stack_s_outputs_name_the_parts_and_what_it_lacks_is_said() {
     let least = Parts { table: "e".to_owned(), customers_table: None, function: Err(why.to_owned()) };
     assert_eq!(parts(&all[..1]), Ok(least));
     assert_eq!(parts(&all[1..]), Err("stack bridge has no output EventsTableName".to_owned()));
+}
+
+#[tokio::test]
+async fn without_a_function_the_page_says_why_nothing_can_be_redriven() {
+    let place = Place { table: Some("events".to_owned()), ..Place::default() };
+    let function = place.parts("events").function.map(Some);
+    let why = "which function redrives is not said: start `bridge console` with --stack NAME, or with --function NAME";
+    assert_eq!(function, Err(why.to_owned()));
+
+    let world = world().await;
+    let bridge = Bridge::here(dev_file_of(&world.dynamodb), &Http::new().unwrap());
+    let site = Site { bridge, customers_table: None, function };
+    let serving = site.serve(crate::routes::read(None).unwrap(), 0, OFTEN).await.unwrap();
+    let http = Http::new().unwrap();
+    let started = http
+        .client()
+        .post(format!("{}/api/redrive/start", serving.front.url()))
+        .header("x-bridge-token", serving.page.guard.token())
+        .body(r#"{"plan":"any","rate":10}"#);
+    let answer = started.send().await.unwrap();
+    assert_eq!(answer.status(), 409);
+    let said: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+    assert_eq!(said["problem"], why);
+    world.has_only_read();
 }
 
 #[test]
