@@ -65,6 +65,9 @@ const EXAMPLES: &str = "Examples:
   bridge dev --data .bridge --logs  keep the table, show every log line
   bridge dev --chaos --seed 7       exit 0 if no acknowledged event is lost, whatever fails";
 
+/// How many calls the stand-ins remember: far more than the samples make, and no more than a few megabytes.
+const REMEMBERED: usize = 1_000;
+
 /// What became of one sample.
 struct Played {
     answer: String,
@@ -147,6 +150,8 @@ impl Dev {
                     tell(exchange);
                 }
             })),
+            // The storm's tally needs all of it.
+            remembered: (!self.chaos).then_some(REMEMBERED),
             ..StackOptions::new(functions)
         }
     }

@@ -65,6 +65,12 @@ impl AwsFront {
         Self { dialect, calls: Records::default(), strikes: Records::default(), faults: Faults::default() }
     }
 
+    /// From now on remembers only the newest calls and strikes: at least so many of each, at most twice as many.
+    pub fn remember(&self, at_least: usize) {
+        self.calls.keep(at_least);
+        self.strikes.keep(at_least);
+    }
+
     /// The operations called, in order.
     pub fn calls(&self) -> Vec<String> {
         self.calls.all()

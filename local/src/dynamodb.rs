@@ -156,8 +156,9 @@ impl DynamoDb {
         self.front.close_connections().await;
     }
 
-    /// From now on every write that takes effect, in order, whatever its caller is answered; [`make_due`](Self::make_due) and
-    /// [`put_raw`](Self::put_raw), which go past the front, too. What expires is not told.
+    /// From now on every write that takes effect, whatever its caller is answered.
+    /// [`put_raw`](Self::put_raw) and what is [made due](crate::stack::Stack::make_due) go past the front and are told, too; what
+    /// expires is not.
     ///
     /// Nothing waits for a receiver: one that is more than 4096 writes behind gets `Lagged` and should read the tables anew.
     pub fn subscribe_to_writes(&self) -> broadcast::Receiver<Write> {

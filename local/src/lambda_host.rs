@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::front::{Answer, Front};
+use crate::records::Records;
 
 pub use self::log_sink::LogSink;
 pub use self::process::ProcessStats;
@@ -141,6 +142,7 @@ impl LambdaHost {
             runtime: Handle::current(),
             state: Mutex::default(),
             changed: Notify::new(),
+            cold_starts: Records::default(),
             kill_after_ack: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -253,7 +255,12 @@ impl LambdaHost {
 
     /// How long each process took from its start to its first question for an event, in the order they got there.
     pub fn cold_starts(&self) -> Vec<Duration> {
-        self.inner.state().cold_starts.clone()
+        self.inner.cold_starts.all()
+    }
+
+    /// From now on remembers only the newest cold starts: at least so many, at most twice as many.
+    pub fn remember(&self, at_least: usize) {
+        self.inner.cold_starts.keep(at_least);
     }
 
     /// Kills all processes and returns when they are gone; events without a response end as [`InvokeError::Stopped`].
@@ -280,6 +287,7 @@ struct Inner {
     runtime: Handle,
     state: Mutex<State>,
     changed: Notify,
+    cold_starts: Records<Duration>,
     kill_after_ack: AtomicBool,
 }
 
@@ -290,7 +298,6 @@ struct State {
     queue: VecDeque<Invocation>,
     processes: HashMap<ProcessId, Hosted>,
     last_id: ProcessId,
-    cold_starts: Vec<Duration>,
     /// One thread per process ever started and not joined yet.
     reapers: Vec<JoinHandle<()>>,
 }
@@ -470,7 +477,7 @@ impl Inner {
         let state = &mut *state;
         let hosted = state.processes.get_mut(&id)?;
         if let Phase::Starting { .. } = hosted.phase {
-            state.cold_starts.push(hosted.process.age());
+            self.cold_starts.push(hosted.process.age());
         }
         let unanswered = hosted.enter(Phase::Waiting(next));
         if let Some(answer) = unanswered {

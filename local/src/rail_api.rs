@@ -267,6 +267,12 @@ impl RailApi {
         self.world.faults.clear();
     }
 
+    /// From now on remembers only the newest calls and violations: at least so many of each, at most twice as many.
+    pub fn remember(&self, at_least: usize) {
+        self.world.calls.keep(at_least);
+        self.world.violations.keep(at_least);
+    }
+
     /// The calls, in order; those that are none of its own are [`violations`](Self::violations) only.
     pub fn calls(&self) -> Vec<Call> {
         self.world.calls.all()
@@ -406,7 +412,10 @@ impl World {
         }
         let token = format!("rail_sample_token_{:032x}", fastrand::u128(..));
         let expires_in_s = state.expires_in_s;
-        let given = Token { scopes: asked, expires: Instant::now() + Duration::from_secs(expires_in_s) };
+        let now = Instant::now();
+        // One that has expired is refused like one that never was.
+        state.tokens.retain(|_, token| token.expires > now);
+        let given = Token { scopes: asked, expires: now + Duration::from_secs(expires_in_s) };
         state.tokens.insert(token.clone(), given);
         let body =
             json!({ "token_type": "Bearer", "expires_in": expires_in_s, "access_token": token, "scope": scopes });

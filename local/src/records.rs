@@ -4,9 +4,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// A list that only grows (but for [`clear`](Self::clear)) and can be waited on.
+/// A list that grows (but for [`clear`](Self::clear) and [`keep`](Self::keep)) and can be waited on.
 #[derive(Debug)]
-pub struct Records<T>(watch::Sender<Vec<T>>);
+pub struct Records<T>(watch::Sender<Kept<T>>);
+
+#[derive(Debug)]
+struct Kept<T> {
+    newest: Vec<T>,
+    /// How many there were before these.
+    forgotten: usize,
+    at_least: Option<usize>,
+}
 
 /// What was waited for did not come in the time that was given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -17,42 +25,127 @@ pub struct NotInTime {
 
 impl<T> Default for Records<T> {
     fn default() -> Self {
-        Self(watch::Sender::new(Vec::new()))
+        Self(watch::Sender::new(Kept { newest: Vec::new(), forgotten: 0, at_least: None }))
     }
 }
 
 impl<T: Clone> Records<T> {
+    /// From now on only the newest are kept: at least so many, at most twice as many.
+    pub fn keep(&self, at_least: usize) {
+        self.0.send_modify(|kept| {
+            kept.at_least = Some(at_least);
+            kept.trim();
+        });
+    }
+
     pub fn push(&self, record: T) {
-        self.0.send_modify(|records| records.push(record));
+        self.0.send_modify(|kept| {
+            kept.newest.push(record);
+            kept.trim();
+        });
     }
 
     pub fn all(&self) -> Vec<T> {
-        self.0.borrow().clone()
+        self.0.borrow().newest.clone()
     }
 
     pub fn clear(&self) {
-        self.0.send_modify(Vec::clear);
+        self.0.send_modify(|kept| kept.forget(kept.newest.len()));
     }
 
     pub fn matching(&self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-        let records = self.0.borrow();
-        records.iter().filter(|r| wanted(r)).cloned().collect()
+        let kept = self.0.borrow();
+        kept.newest.iter().filter(|r| wanted(r)).cloned().collect()
     }
 
     pub fn count(&self, wanted: impl Fn(&T) -> bool) -> usize {
-        self.0.borrow().iter().filter(|r| wanted(r)).count()
+        self.0.borrow().newest.iter().filter(|r| wanted(r)).count()
     }
 
-    /// Returns as soon as `reached` holds of the whole list, at once if it does already.
+    /// How many there ever were, with those that are not kept any more.
+    pub fn ever(&self) -> usize {
+        let kept = self.0.borrow();
+        kept.forgotten + kept.newest.len()
+    }
+
+    /// What came after the first so many that [ever](Self::ever) were, as far as it is kept.
+    pub fn since(&self, ever: usize) -> Vec<T> {
+        let kept = self.0.borrow();
+        kept.newest.iter().skip(ever.saturating_sub(kept.forgotten)).cloned().collect()
+    }
+
+    /// Returns as soon as `reached` holds of all that is kept, at once if it does already.
     ///
     /// # Errors
     /// It did not within `bound`.
     pub async fn wait_for(&self, reached: impl Fn(&[T]) -> bool, bound: Duration) -> Result<(), NotInTime> {
         let mut changes = self.0.subscribe();
-        let waiting = changes.wait_for(|records| reached(records));
+        let waiting = changes.wait_for(|kept| reached(&kept.newest));
         match tokio::time::timeout(bound, waiting).await {
             Ok(_) => Ok(()),
             Err(_) => Err(NotInTime { bound }),
         }
+    }
+}
+
+impl<T> Kept<T> {
+    /// Half goes at a time, so that what stays is moved once per so many records.
+    fn trim(&mut self) {
+        if let Some(at_least) = self.at_least
+            && self.newest.len() > at_least.saturating_mul(2)
+        {
+            self.forget(self.newest.len() - at_least);
+        }
+    }
+
+    fn forget(&mut self, oldest: usize) {
+        self.newest.drain(..oldest);
+        self.forgotten += oldest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_kept_unless_it_is_said() {
+        let records = Records::default();
+        (0..1000).for_each(|n| records.push(n));
+        assert_eq!(records.all(), (0..1000).collect::<Vec<_>>());
+        records.keep(10);
+        assert_eq!(records.all(), (990..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_never_more_than_twice_as_many_as_was_said() {
+        for at_least in [0, 1, 2, 10] {
+            let records = Records::default();
+            records.keep(at_least);
+            for n in 1..=1000 {
+                records.push(n);
+                let kept = records.all();
+                assert!(kept.len() >= n.min(at_least) && kept.len() <= 2 * at_least, "{at_least}: {}", kept.len());
+                assert!(kept.iter().copied().eq(n + 1 - kept.len()..=n), "{at_least}: {kept:?}");
+                assert_eq!(records.ever(), n);
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_since_is_found_however_much_was_forgotten() {
+        let records = Records::default();
+        records.keep(4);
+        (0..100).for_each(|n| records.push(n));
+        let mark = records.ever();
+        assert_eq!(records.since(mark), [0; 0]);
+        (100..103).for_each(|n| records.push(n));
+        assert_eq!(records.since(mark), [100, 101, 102]);
+        records.clear();
+        assert_eq!(records.since(mark), [0; 0]);
+        records.push(103);
+        assert_eq!((records.since(mark), records.ever()), (vec![103], 104));
+        (104..200).for_each(|n| records.push(n));
+        assert_eq!(records.since(mark), records.all());
     }
 }

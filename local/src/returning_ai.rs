@@ -223,6 +223,13 @@ impl ReturningAi {
         self.world.faults.clear();
     }
 
+    /// From now on remembers only the newest calls, handshakes and violations: at least so many of each, at most twice as many.
+    pub fn remember(&self, at_least: usize) {
+        self.world.messages.keep(at_least);
+        self.world.handshakes.keep(at_least);
+        self.world.violations.keep(at_least);
+    }
+
     /// The messages a workflow (or incoming webhook) accepted, in order.
     pub fn messages(&self, workflow: &str) -> Vec<Message> {
         let wanted = |m: &Message| m.accepted && m.workflow == workflow;
@@ -232,6 +239,18 @@ impl ReturningAi {
     /// All messages accepted, in order.
     pub fn all_messages(&self) -> Vec<Message> {
         self.world.messages.matching(|m| m.accepted)
+    }
+
+    /// How many [`attempts`](Self::attempts) there ever were, with those that are not remembered any more.
+    pub fn attempts_ever(&self) -> usize {
+        self.world.messages.ever()
+    }
+
+    /// The messages accepted after the first so many [attempts](Self::attempts_ever), in order, as far as they are remembered.
+    pub fn messages_since(&self, attempts: usize) -> Vec<Message> {
+        let mut messages = self.world.messages.since(attempts);
+        messages.retain(|message| message.accepted);
+        messages
     }
 
     /// All calls that came with a JSON object, accepted or not, in order.
@@ -370,9 +389,12 @@ impl World {
             return refusal(&Refused(StatusCode::FORBIDDEN, "Token exchange is disabled"));
         }
         let token = format!("st_{:032x}", fastrand::u128(..));
+        let now = Instant::now();
+        // One that has expired is refused like one that never was.
+        state.tokens.retain(|_, token| token.expires > now);
         let given = Token {
             workflow: workflow.name.clone(),
-            expires: Instant::now() + Duration::from_secs(workflow.expires_in_s),
+            expires: now + Duration::from_secs(workflow.expires_in_s),
             token_use: workflow.token_use,
         };
         state.tokens.insert(token.clone(), given);

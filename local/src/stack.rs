@@ -59,6 +59,9 @@ pub struct StackOptions {
     pub log: LogSink,
     /// Told of every request that the gateway answered.
     pub observer: Option<Observer>,
+    /// Of what they were called with, the parts remember only the newest: at least so many calls of each kind, at most twice
+    /// as many. `None` is all of it: for tests, not for what runs long.
+    pub remembered: Option<usize>,
 }
 
 impl StackOptions {
@@ -76,6 +79,7 @@ impl StackOptions {
             extra_env: Vec::new(),
             log: LogSink::default(),
             observer: None,
+            remembered: None,
         }
     }
 }
@@ -155,6 +159,13 @@ impl Stack {
                 routes.push(Route { path: webhook_path(name), function: host.clone() });
             }
             functions.push(host);
+        }
+        if let Some(at_least) = options.remembered {
+            dynamodb.remember(at_least);
+            secrets_manager.remember(at_least);
+            returning_ai.remember(at_least);
+            rail_api.remember(at_least);
+            functions.iter().for_each(|function| function.remember(at_least));
         }
         let port = options.port;
         let gateway = Gateway::start(port, routes, functions.clone(), options.observer.clone())

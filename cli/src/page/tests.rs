@@ -1,1 +1,3 @@
+//! The page, in a browser.
 
+mod browser;

@@ -57,6 +57,35 @@ async fn a_message_wants_a_live_token_of_its_own_workflow() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_since_is_known_when_only_the_newest_are_remembered() {
+    let world = World::start();
+    world.ai.remember(3);
+    let token = world.token("kyc").await;
+    for _ in 0..20 {
+        assert_eq!(world.message("kyc", &token).await.0, 200);
+    }
+    assert!((3..=6).contains(&world.ai.attempts().len()), "{}", world.ai.attempts().len());
+    let before = world.ai.attempts_ever();
+    assert_eq!(before, 20);
+    world.message("kyc", &token).await;
+    world.message("kyc", "st_unknown").await;
+    world.message("kyc", &token).await;
+    let since = world.ai.messages_since(before);
+    assert_eq!((since.len(), world.ai.attempts_ever()), (2, 23));
+    assert!(since.iter().all(|message| message.accepted));
+}
+
+#[tokio::test]
+async fn expired_tokens_do_not_pile_up() {
+    let world = World::start();
+    world.ai.set_workflow(Workflow { expires_in_s: 0, ..Workflow::session("kyc") });
+    for _ in 0..5 {
+        world.token("kyc").await;
+    }
+    assert_eq!(world.ai.world.state().tokens.len(), 1);
+}
+
+#[tokio::test]
 async fn a_token_serves_many_messages_or_one_as_the_workflow_wants() {
     let world = World::start();
     let token = world.token("kyc").await;

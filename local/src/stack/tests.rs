@@ -93,6 +93,37 @@ async fn a_page_that_holds_the_stack_goes_with_it() {
 }
 
 #[tokio::test]
+async fn no_part_remembers_more_than_it_was_told_to() {
+    let functions = echo_functions();
+    let options = StackOptions { remembered: Some(2), ..StackOptions::new(functions.path().to_owned()) };
+    let stack = Stack::start(options).await.unwrap();
+    let client = HttpClient::default();
+    let rail = stack.function("rail").unwrap();
+    for _ in 0..10 {
+        within(rail.invoke(Bytes::from_static(b"{}"))).await.unwrap();
+        rail.switch_off();
+        rail.switch_on();
+        for (url, target) in [
+            (stack.dynamodb.url(), "DynamoDB_20120810.ListTables"),
+            (stack.secrets_manager.url(), "secretsmanager.GetSecretValue"),
+            (stack.returning_ai.url(), ""),
+            (stack.rail_api.url(), ""),
+        ] {
+            within(client.post(&url, &[("x-amz-target", target)], Bytes::from_static(b"{}"))).await.unwrap();
+        }
+    }
+    for (part, kept) in [
+        ("functions", rail.cold_starts().len()),
+        ("DynamoDB", stack.dynamodb.calls().len()),
+        ("Secrets Manager", stack.secrets_manager.calls().len()),
+        ("Returning.AI", stack.returning_ai.violations().len()),
+        ("Rail's API", stack.rail_api.violations().len()),
+    ] {
+        assert!((2..=4).contains(&kept), "{part}: {kept}");
+    }
+}
+
+#[tokio::test]
 async fn a_missing_function_is_named() {
     let empty = tempfile::tempdir().unwrap();
     let failed = Stack::start(StackOptions::new(empty.path().to_owned())).await.err().unwrap();

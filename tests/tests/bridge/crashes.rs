@@ -60,6 +60,36 @@ async fn a_process_killed_while_returning_ai_hangs_leaves_a_lease_that_runs_out(
 }
 
 #[tokio::test]
+async fn a_function_that_is_switched_off_takes_nothing_and_loses_nothing() {
+    let bridge = Bridge::start().await;
+    let (rail, returning_ai) = (bridge.function(RAIL), &bridge.stack.returning_ai);
+    returning_ai.inject(None, Fault::Hang, When::UntilCleared);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
+    returning_ai.wait_for_handshakes("withdrawal", 1, BOUND).await.unwrap();
+
+    rail.switch_off();
+
+    let unavailable = (503, r#"{"message":"Service Unavailable"}"#);
+    assert_eq!(bridge.post(RAIL, withdrawal("e2")).await.told(), unavailable);
+    assert_eq!(bridge.post(RILLIS, flow_completed("e3")).await.told(), ACCEPTED);
+    bridge.function(RILLIS).switch_off();
+    bridge.settled().await;
+    check_lease(&bridge.item("rail#e1"), &["withdrawal-completed"]);
+    assert_eq!(bridge.stack.dynamodb.item("rail#e2"), None);
+
+    returning_ai.clear_faults();
+    rail.switch_on();
+    assert_eq!(bridge.post(RAIL, withdrawal("e2")).await.told(), ACCEPTED);
+    bridge.settled().await;
+    assert_eq!(bridge.make_due().await, 2);
+    bridge.redrive(json!({})).await;
+    for pk in ["rail#e1", "rail#e2", "rillis#e3"] {
+        assert_eq!(bridge.item(pk)["state"], "delivered", "{pk}");
+    }
+    assert_eq!(bridge.messages().len(), 3);
+}
+
+#[tokio::test]
 async fn a_process_killed_before_it_settles_leaves_a_lease_that_runs_out() {
     let bridge = Bridge::start().await;
     let dynamodb = &bridge.stack.dynamodb;

@@ -3,7 +3,7 @@
 // Top-down: start, what the server tells, the list, its filters and keys, the opened event, what changes something, the
 // figures, the dev bench; words and elements last. Whatever an event says is put in as text, never as markup.
 
-const OVERSCAN = 8;              // rows kept ready above and below those in view
+const OVERSCAN = 6;              // rows kept ready above and below those in view
 const SILENCE_MS = 8_000;        // `stats` come each second: after this long the line is dead, whatever the socket says
 const CUSTOMERS_KEPT = 2_000;
 const CUSTOMERS_ASKED = 100;     // at once; the server takes no more
@@ -36,6 +36,7 @@ const state = {
   shown: [],              // those that pass the filters
   heldFrom: null,         // while the reader is away from the top: rows newer than this one wait ...
   held: 0,                // ... and this is how many
+  loaded: false,
   loading: null,          // after a reconnect: the rows so far, until they are complete
   more: false,
   filters: { ...NO_FILTERS },
@@ -44,6 +45,7 @@ const state = {
   openedFrom: null,       // what had the focus before
   customers: new Map(),   // pk → { name, at }
   workflows: [],
+  bench: null,
   plan: null,
   job: null,
   sample: null,           // { name, provider, text }
@@ -113,9 +115,11 @@ function takeLoaded({ more }) {
     state.rows.clear();
     state.newestFirst = [];
     keepRows(rows);
+    if (state.cursor) state.cursor = state.rows.get(state.cursor.pk) ?? state.cursor;
   }
   state.loaded = true;
   soon(drawRows);
+  soon(drawOptions);
   soon(drawLimits);
   if (state.opened) refreshOpened();
 }
@@ -145,6 +149,7 @@ function tick() {
     if (live.readyState === EventSource.CLOSED || live.readyState === EventSource.OPEN) listen();
   }
   if (state.lostSince) drawConnection();
+  if (view.optionsOld) requestIdleCallback(drawOptions, { timeout: 1_000 });
   soon(drawTimes);
 }
 
@@ -166,7 +171,7 @@ function drawHello() {
   document.body.dataset.mode = mode;
   byId("bench").hidden = mode !== "dev";
   if (mode === "dev" && !state.sample) loadSamples();
-  byId("redrive-one").title = byId("redrive-shown").title = redrive ?? "";
+  byId("redrive-shown").title = redrive ?? "Those that are listed now and are not delivered: the number is asked first";
   drawLimits();
   soon(drawRows);
 }
@@ -283,7 +288,7 @@ function placeOf(row) {
 
 // The list: only the rows in view are in the document --------------------------------------------------------------
 
-const view = { rowHeight: 30, headHeight: 0, height: 0, pool: [], optionsAt: 0 };
+const view = { rowHeight: 30, headHeight: 0, height: 0, pool: [], optionsOld: false };
 
 function listenToList() {
   const events = byId("events");
@@ -308,7 +313,11 @@ function measure() {
   view.rowHeight = parseFloat(style.getPropertyValue("--row"));
   view.headHeight = parseFloat(style.getPropertyValue("--head"));
   view.height = events.clientHeight - view.headHeight;
-  soon(() => drawRows(anchor));
+  soon(() => {
+    drawRows(anchor);
+    // Another width may be another height of rows: what is opened stays in view.
+    if (!anchor && state.cursor) showRow(placeOf(state.cursor));
+  });
 }
 
 function drawRows(anchor = anchorRow()) {
@@ -323,7 +332,7 @@ function drawRows(anchor = anchorRow()) {
   drawShown();
   drawEmpty();
   drawList();
-  if (performance.now() - view.optionsAt > 2_000) drawOptions();
+  view.optionsOld = true;
 }
 
 function drawScrolled() {
@@ -377,11 +386,10 @@ function placeRow(slot, row, index, now) {
   if (slot.index !== index) {
     slot.index = index;
     slot.node.hidden = false;
-    slot.node.style.transform = `translateY(${index * view.rowHeight}px)`;
+    slot.node.style.top = `${index * view.rowHeight}px`;
     slot.node.setAttribute("aria-rowindex", index + 2);
-    slot.node.classList.toggle("odd", index % 2 === 1);
   } else if (view.rowHeight !== slot.rowHeight) {
-    slot.node.style.transform = `translateY(${index * view.rowHeight}px)`;
+    slot.node.style.top = `${index * view.rowHeight}px`;
   }
   slot.rowHeight = view.rowHeight;
   if (slot.row !== row || slot.version !== row.version) fillRow(slot, row);
@@ -421,9 +429,12 @@ function fillDeliveries(slot, deliveries) {
     chip.hidden = delivery === undefined;
     if (!delivery) return;
     chip.dataset.state = delivery.state;
-    setText(chip.children[1], delivery.to ?? delivery.route);
-    setText(chip.children[2], ` ${delivery.state}`);
-    chip.title = [`${delivery.route}: ${delivery.state}`, delivery.code].filter(Boolean).join(", ");
+    setText(chip.lastElementChild, delivery.to ?? delivery.route);
+    const words = [`${delivery.route}: ${delivery.state}`, delivery.code].filter(Boolean).join(", ");
+    if (chip.title !== words) {
+      chip.title = words;
+      chip.setAttribute("aria-label", words);
+    }
   });
 }
 
@@ -462,15 +473,18 @@ function drawEmpty() {
   empty.hidden = state.shown.length > 0;
   if (!empty.hidden) {
     const [title, advice] = emptyWords();
-    empty.replaceChildren(element("strong", {}, title), element("p", {}, advice));
+    empty.replaceChildren(element("strong", {}, title), element("p", {}, ...advice));
   }
 }
 
 function emptyWords() {
-  if (!state.loaded) return ["", "Reading the table ..."];
-  if (state.rows.size > 0) return ["None of the listed events fits the filters.", "Clear them, or look an id up in the table: type it above and press Enter."];
-  if (state.hello?.mode === "dev") return ["No events yet.", "Send one: choose a sample and press Send, or run bridge send rail events/rail/account_open.json --fresh in a shell."];
-  return ["Nothing is pending or dead.", "Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."];
+  if (!state.loaded) return ["", ["Reading the table ..."]];
+  if (state.rows.size > 0) return ["None of the listed events fits the filters.", ["Clear them, or look an id up in the table: type it above and press Enter."]];
+  if (state.hello.mode === "console") {
+    return ["Nothing is pending or dead.", ["Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."]];
+  }
+  const command = element("code", {}, "cargo run -- send rail events/rail/account_open.json --fresh");
+  return ["No events yet.", ["Send one: choose a sample and press Send, or in a shell ", command]];
 }
 
 /// While the reader is away from the top, newer rows wait.
@@ -550,7 +564,9 @@ function keepCustomer(pk, name) {
 
 function fillCustomer(slot) {
   const known = state.customers.get(slot.row.pk);
-  setCut(slot.customer, known ? known.name ?? "not known" : "");
+  setText(slot.customer, known ? known.name ?? "–" : "");
+  const title = known ? known.name ?? "not known" : "";
+  if (slot.customer.title !== title) slot.customer.title = title;
   slot.customer.classList.toggle("unknown", known?.name === null);
 }
 
@@ -572,16 +588,15 @@ function listenToFilters() {
   for (const tile of document.querySelectorAll("[data-show]")) {
     tile.onclick = () => setFilters({ ...NO_FILTERS, state: tile.dataset.show });
   }
+  addEventListener("pagehide", () => { if (writing) writeFragment(); });
   addEventListener("hashchange", () => { readFragment(); showFilters(); toTop(); });
 }
 
 function setFilters(changed) {
   Object.assign(state.filters, changed);
   showFilters();
-  writeFragment();
-  state.heldFrom = null;
-  byId("events").scrollTop = 0;
-  soon(drawRowsFromTop);
+  writeFragmentSoon();
+  toTop();
 }
 
 function showFilters() {
@@ -599,8 +614,17 @@ function isFiltered() {
   return Object.values(state.filters).some((value) => value !== "");
 }
 
+let writing = null;
+
+/// Not at each key: browsers take their time over it, and count.
+function writeFragmentSoon() {
+  writing ??= setTimeout(writeFragment, 200);
+}
+
 /// The filters are in the address's fragment: a reload keeps them, and the server never sees them.
 function writeFragment() {
+  clearTimeout(writing);
+  writing = null;
   const kept = Object.entries(state.filters).filter(([, value]) => value !== "");
   if (state.opened) kept.push(["event", state.opened.pk]);
   const fragment = new URLSearchParams(kept).toString();
@@ -649,7 +673,7 @@ function fillChoices() {
 
 /// The choices are what is listed, besides what the routes name.
 function drawOptions() {
-  view.optionsAt = performance.now();
+  view.optionsOld = false;
   const providers = new Set(state.hello?.providers);
   const workflows = new Set(state.hello?.routes.map((route) => route.to));
   const errors = new Set();
@@ -664,6 +688,8 @@ function drawOptions() {
 }
 
 function fillOptions(select, any, values) {
+  // Not under the reader's hand.
+  if (select.options.length && select === document.activeElement) return;
   const kept = values.slice(0, OPTIONS_SHOWN);
   if (select.value && !kept.includes(select.value)) kept.push(select.value);
   const before = Array.from(select.options, (option) => option.value).slice(1);
@@ -697,7 +723,7 @@ function listenToKeys() {
   addEventListener("keydown", (key) => {
     if (document.querySelector("dialog[open]") || key.ctrlKey || key.metaKey || key.altKey) return;
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(key.target.tagName);
-    if (key.key === "Escape" && state.opened) { key.preventDefault(); closeOpened(); }
+    if (key.key === "Escape" && state.opened && (!typing || key.target.value === "")) { key.preventDefault(); closeOpened(); }
     else if (key.key === "/" && !typing) { key.preventDefault(); byId("search").focus(); byId("search").select(); }
     else if (key.key === "?" && !typing) { key.preventDefault(); byId("help").showModal(); }
   });
@@ -744,7 +770,7 @@ function listenToOpened() {
     const button = click.target.closest("button.copy");
     if (button) copyText(button.dataset.copies ? byId(button.dataset.copies) : button.parentElement.querySelector("pre"));
   });
-  byId("redrive-one").onclick = () => planRedrive([state.opened.pk]);
+  byId("redrive-one").onclick = () => planRedrive(byId("redrive-one"), [state.opened.pk]);
   matchMedia("(max-width: 719px)").addEventListener("change", keepBehindOut);
 }
 
@@ -757,13 +783,13 @@ function openEvent(pk, { focus }) {
     byId("opened-problem").hidden = true;
     byId("opened-scroll").scrollTop = 0;
     refreshOpened();
-    writeFragment();
+    writeFragmentSoon();
     soon(drawList);
   }
   byId("opened").hidden = false;
   document.body.classList.add("opens");
   keepBehindOut();
-  if (focus) byId("opened").focus({ preventScroll: true });
+  if (focus) byId("opened-scroll").focus({ preventScroll: true });
 }
 
 function closeOpened() {
@@ -773,7 +799,7 @@ function closeOpened() {
   byId("opened").hidden = true;
   document.body.classList.remove("opens");
   keepBehindOut();
-  writeFragment();
+  writeFragmentSoon();
   soon(drawList);
   if (!hadFocus) return;
   const from = state.openedFrom;
@@ -845,7 +871,9 @@ function drawOpened() {
   setText(byId("opened-ack"), row.ack === null ? "not in the table" : `${milliseconds(row.ack)} ms`);
   setText(byId("opened-attempts"), row.error ? `${row.attempts}, the last: ${row.error}` : `${row.attempts}`);
   setText(byId("opened-kept"), event.kept);
-  byId("redrive-one").disabled = row.state === "delivered" || Boolean(state.hello?.redrive);
+  const refusal = state.hello?.redrive ?? (row.state === "delivered" ? "It is delivered: there is nothing to redrive" : "");
+  byId("redrive-one").disabled = refusal !== "";
+  byId("redrive-one").title = refusal;
 
   repeat(byId("timeline"), "moment", event.timeline, fillMoment);
   repeat(byId("messages"), "message", event.messages, fillMessage);
@@ -916,7 +944,7 @@ async function copyText(node) {
 // Redrive --------------------------------------------------------------------------------------------------------------
 
 function listenToRedrive() {
-  byId("redrive-shown").onclick = () => planRedrive(state.shown.filter(isRedrivable).map((row) => row.pk));
+  byId("redrive-shown").onclick = () => planRedrive(byId("redrive-shown"), state.shown.filter(isRedrivable).map((row) => row.pk));
   byId("confirm-no").onclick = () => byId("confirm").close();
   byId("confirm-yes").onclick = startRedrive;
   for (const choice of document.querySelectorAll("[name=rate]")) choice.onchange = drawConfirm;
@@ -935,8 +963,7 @@ function drawRedriveShown() {
   setText(button, count ? `Redrive shown (${number(count)}) ...` : "Redrive shown");
 }
 
-async function planRedrive(keys) {
-  const button = keys.length === 1 && state.opened?.pk === keys[0] ? byId("redrive-one") : byId("redrive-shown");
+async function planRedrive(button, keys) {
   await act(button, async () => {
     state.plan = await ask("api/redrive/plan", { post: { keys } });
     drawConfirm();
@@ -1020,7 +1047,7 @@ function drawWorkflows() {
 function drawPausedTimes(now) {
   state.workflows.forEach(({ paused, since, pending }, index) => {
     const sub = byId("workflows").children[index]?.querySelector(".sub");
-    if (sub) setText(sub, (paused ? `paused${since ? ` for ${span(now - since)}` : ""}` : "running") + `, ${number(pending)} pending`);
+    if (sub) setText(sub, (paused ? `paused${since ? ` for ${age(now - since)}` : ""}` : "running") + `, ${number(pending)} pending`);
   });
 }
 
@@ -1044,7 +1071,7 @@ function drawOldest(now) {
   if (!state.stats) return;
   const { oldest } = state.stats;
   setText(byId("oldest"), oldest === null ? "none" : span(now - oldest));
-  setText(byId("oldest-sub"), oldest === null ? " " : `since ${new Date(oldest).toISOString().slice(11, 19)} UTC`);
+  setText(byId("oldest-sub"), oldest === null ? "\u00a0" : `since ${new Date(oldest).toISOString().slice(11, 19)} UTC`);
 }
 
 function drawRates(minutes) {
@@ -1065,6 +1092,7 @@ function drawRates(minutes) {
   if (!chart.firstChild) fillRatesChart(chart);
   const most = Math.max(1, ...bars.map(([one, other]) => one + other));
   setText(byId("rates-top"), most > 1 ? `highest ${number(most)} a minute` : "");
+  chart.setAttribute("aria-label", `Delivered and failed in each of the last 60 minutes: ${number(most)} in the busiest`);
   bars.forEach(([delivered, failed], index) => {
     const [good, bad] = chart.children[index].children;
     const goodHeight = (delivered / most) * 47;
@@ -1093,6 +1121,7 @@ function drawAcks(acks) {
   if (acks === null) {
     setText(byId("ack"), "–");
     setText(byId("ack-sub"), "not in the table");
+    chart.parentElement.hidden = true;
     return;
   }
   if (acks.length === 0) {
@@ -1270,7 +1299,8 @@ let saying = null;
 function say(words, kind = "done") {
   clearTimeout(saying);
   const notice = byId("notice");
-  notice.hidden = words === "";
+  // Empty, not hidden: a screen reader hears only of what changes in something that is there.
+  notice.toggleAttribute("data-empty", words === "");
   notice.dataset.kind = kind;
   setText(byId("notice-text"), words);
   // What went wrong stays until it is closed.
