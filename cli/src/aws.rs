@@ -104,9 +104,7 @@ impl Target {
 
     async fn aws(&self, table: &str, http: &Http) -> Result<Bridge, Failure> {
         let config = aws_config(self.region.as_deref(), self.profile.as_deref(), http).await?;
-        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
-        let store = EventStore::new(dynamodb.clone(), table.to_owned());
-        Ok(Bridge { store, dynamodb, place: Place::Aws { table: table.to_owned(), config: Box::new(config) } })
+        Ok(Bridge::deployed(config, table.to_owned()))
     }
 }
 
@@ -185,6 +183,13 @@ impl Bridge {
         Self { store, dynamodb, place: Place::Here(dev) }
     }
 
+    /// A bridge in AWS, by its events table.
+    pub(crate) fn deployed(config: SdkConfig, table: String) -> Self {
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        let store = EventStore::new(dynamodb.clone(), table.clone());
+        Self { store, dynamodb, place: Place::Aws { table, config: Box::new(config) } }
+    }
+
     /// The function that redrives: here `bridge dev`'s, in AWS the one of this name.
     pub(crate) fn redrive_function(&self, named: Option<&str>) -> Result<Function, Failure> {
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(INVOKE_TIMEOUT).build();
@@ -236,6 +241,11 @@ impl Bridge {
         self.place
             .failure(error, "dynamodb:GetItem, BatchGetItem, Query (on the index, too), Scan and PutItem on the table")
     }
+
+    /// Of looking up who a customer is.
+    pub(crate) fn customers_failure(&self, error: &StoreError) -> Failure {
+        self.place.failure(error, "dynamodb:GetItem on the customers table")
+    }
 }
 
 impl CustomersBridge {
@@ -283,6 +293,10 @@ impl Place {
                 error,
                 "there is no such table or index here: check the table's name, --region and --profile",
             ),
+            // No such index, or another hash key.
+            (_, "ValidationException") => {
+                Failure::usage(error, "it has not the keys and the index of the bridge's table: check the table's name")
+            }
             (_, "AccessDeniedException") => Failure::outside(error, format!("it takes {needs}")),
             (_, "UnrecognizedClientException" | "ExpiredTokenException" | "InvalidSignatureException") => {
                 Failure::outside(error, "AWS does not take the credentials: log in again, or name another --profile")

@@ -2,6 +2,8 @@
 
 mod ask;
 mod aws;
+mod cloudformation;
+mod console;
 mod customers;
 mod delivery;
 mod dev;
@@ -53,6 +55,7 @@ enum Verb {
     Events(events::Events),
     Workflows(workflows::Workflows),
     Customers(customers::Customers),
+    Console(console::Console),
     Doctor(doctor::Doctor),
 }
 
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Events(events) => block_on(events.run()),
         Verb::Workflows(workflows) => block_on(workflows.run()),
         Verb::Customers(customers) => block_on(customers.run()),
+        Verb::Console(console) => block_on(console.run()),
         Verb::Doctor(doctor) => block_on(doctor.run()),
     };
     match result {

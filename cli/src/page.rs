@@ -117,6 +117,9 @@ const ICON: &str = include_str!("page/assets/icon.svg");
 /// Where the token goes in the HTML.
 const TOKEN_PLACE: &str = "{{token}}";
 
+/// What helps whoever asks otherwise than the page does.
+const PAGE_ASKS: &str = "only the page itself asks here: load it anew, so that it is of this version";
+
 /// Switches that somebody else turned are noticed so soon.
 const PAUSES_EVERY: Duration = Duration::from_secs(5);
 
@@ -189,9 +192,7 @@ impl Page {
                 "/api/due" => self.bench()?.make_due().await,
                 _ => Err(Problem::not_found("there is nothing at this path", "the page is at /")),
             },
-            _ => {
-                Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page takes GET and POST", "see docs/console.md"))
-            }
+            _ => Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page takes GET and POST", PAGE_ASKS)),
         }
     }
 
@@ -291,7 +292,7 @@ impl Query {
         let mut named = self.0.iter().filter(|(it, _)| it == name);
         match (named.next(), named.next()) {
             (Some((_, value)), None) if !value.is_empty() => Ok(value),
-            _ => Err(Problem::unusable(format!("`{name}` is not said once"), "see docs/console.md")),
+            _ => Err(Problem::unusable(format!("`{name}` is not said once"), PAGE_ASKS)),
         }
     }
 
@@ -303,7 +304,7 @@ impl Query {
 /// What a request's body says.
 fn read<T: DeserializeOwned>(request: &Request<Bytes>) -> Result<T, Problem> {
     serde_json::from_slice(request.body())
-        .map_err(|_| Problem::unusable("the request's body is not what this path takes", "see docs/console.md"))
+        .map_err(|_| Problem::unusable("the request's body is not what this path takes", PAGE_ASKS))
 }
 
 impl Problem {

@@ -1,6 +1,6 @@
 //! Reads the facts of a stack: one call a fact, nothing written, and nothing sent to a workflow but its handshake.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
@@ -19,6 +19,7 @@ use super::facts::{
     Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Secret, Stack, Table, Wanted, Webhook,
 };
 use crate::aws::{aws_config, dev_file, local_config};
+use crate::cloudformation::Outputs;
 use crate::delivery::Sender;
 use crate::failure::{Failure, with_causes};
 
@@ -88,35 +89,15 @@ impl Site {
         http: Http,
     ) -> Result<Self, Failure> {
         let config = aws_config(region, profile, &http).await?;
-        let answer = aws_sdk_cloudformation::Client::new(&config).describe_stacks().stack_name(name).send().await;
-        let found = answer.map_err(|error| {
-            let reason = sdk_reason(&error);
-            let hint = match reason.as_str() {
-                "ValidationError" => "there is no such stack here: check --stack, --region and --profile",
-                "AccessDenied" | "AccessDeniedException" => "it takes cloudformation:DescribeStacks",
-                "ExpiredToken" | "InvalidClientTokenId" | "SignatureDoesNotMatch" => {
-                    "AWS does not take the credentials: log in again, or name another --profile"
-                }
-                _ => "try again; is AWS within reach, and the region right?",
-            };
-            Failure::outside(format!("stack {name} cannot be looked at: {reason}"), hint)
-        })?;
-        let no_such = || Failure::outside(format!("there is no stack {name}"), "check --stack, --region and --profile");
-        let stack = found.stacks.and_then(|stacks| stacks.into_iter().next()).ok_or_else(no_such)?;
-        let outputs: HashMap<String, String> = stack
-            .outputs
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|output| Some((output.output_key?, output.output_value?)))
-            .collect();
+        let outputs = Outputs::read(name, &config).await?;
         let mut missing = Vec::new();
         let mut required = |name: &'static str| {
-            outputs.get(name).cloned().unwrap_or_else(|| {
+            outputs.named(name).map(str::to_owned).unwrap_or_else(|| {
                 missing.push(name);
                 String::new()
             })
         };
-        let optional = |name: &str| outputs.get(name).filter(|value| !value.is_empty()).cloned();
+        let optional = |name: &str| outputs.named(name).map(str::to_owned);
         let webhooks = vec![(Sender::Rail, required("RailWebhookUrl")), (Sender::Rillis, required("RillisWebhookUrl"))];
         let signing_secrets =
             vec![(Sender::Rail, required("RailSigningSecretId")), (Sender::Rillis, required("RillisSigningSecretId"))];
@@ -130,7 +111,7 @@ impl Site {
             place: Place {
                 stack: Some(Stack {
                     name: name.to_owned(),
-                    status: stack.stack_status.map_or_else(String::new, |status| status.as_str().to_owned()),
+                    status: outputs.status.clone(),
                     missing,
                     schedule: schedule.filter(|name| !name.is_empty()),
                 }),
@@ -338,7 +319,7 @@ impl Site {
         let mut overdue: BTreeMap<String, UnixSeconds> = BTreeMap::new();
         let mut looked_at = Vec::new();
         let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-        let pages = join_all(shards.iter().map(|shard| store.indexed(shard, None))).await;
+        let pages = join_all(shards.iter().map(|shard| store.indexed(shard, true, None))).await;
         for page in pages {
             let page = page?;
             let page_is_overdue = page.keys.last().is_some_and(|(_, at)| *at <= latest);
@@ -360,7 +341,7 @@ impl Site {
                 queue.overdue_s = queue.overdue_s.max(now.seconds().0.saturating_sub(at.0));
             }
         }
-        let dead = store.indexed(DUE_DEAD, None).await?;
+        let dead = store.indexed(DUE_DEAD, true, None).await?;
         queue.dead = dead.keys.len();
         queue.more_dead = dead.next.is_some();
         // The youngest of the dead, and the events that are due first.

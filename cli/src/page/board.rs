@@ -46,6 +46,7 @@ struct Inner {
     early_acks: VecDeque<(String, f64)>,
     /// The table has more that waits or is dead than is listed.
     more: bool,
+    trouble: Option<String>,
 }
 
 /// Counts changes.
@@ -111,6 +112,8 @@ pub(crate) struct Stats {
     minutes: Vec<Minute>,
     /// The newest last.
     acks: Option<Vec<f64>>,
+    /// Why what is listed may be old, and what helps.
+    trouble: Option<String>,
 }
 
 /// Somebody looks at the board for as long as this lives.
@@ -130,6 +133,7 @@ impl Board {
             acks: acks.then(VecDeque::new),
             early_acks: VecDeque::new(),
             more: false,
+            trouble: None,
         };
         Self { inner: Mutex::new(inner), viewers: AtomicUsize::new(0) }
     }
@@ -153,6 +157,11 @@ impl Board {
         self.lock().more
     }
 
+    /// Takes note of why the table cannot be read, or that it can.
+    pub(crate) fn set_trouble(&self, trouble: Option<String>) {
+        self.lock().trouble = trouble;
+    }
+
     /// All events, the newest received first, and the version that they make up.
     pub(crate) fn all(&self) -> (Vec<Listed>, Version) {
         let inner = self.lock();
@@ -172,7 +181,7 @@ impl Board {
         (changed, inner.version)
     }
 
-    /// The keys of what is pending or dead.
+    /// The keys of what is pending or dead, the longest unchanged first.
     pub(crate) fn open_keys(&self) -> Vec<String> {
         self.lock().open.values().cloned().collect()
     }
@@ -193,6 +202,7 @@ impl Board {
             oldest: None,
             minutes: inner.minutes.iter().copied().collect(),
             acks: inner.acks.as_ref().map(|acks| acks.iter().copied().collect()),
+            trouble: inner.trouble.clone(),
         };
         for event in inner.open.values().filter_map(|pk| inner.rows.get(pk)).map(|row| &row.event) {
             if event.state == EventState::Dead {

@@ -1,0 +1,240 @@
+//! The live events of a deployed table, which pushes nothing: the sparse index is read again and again as long as somebody
+//! looks, and what has changed in it is looked up.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use futures_util::future::{try_join, try_join_all};
+use futures_util::stream::{self, StreamExt};
+use shared::clock::{Clock, UnixSeconds};
+use shared::event::{DUE_DEAD, SHARDS, shard_name};
+use shared::event_store::{EventStore, MAX_BATCH, StoreError};
+use tokio::time::sleep;
+
+use crate::aws::Bridge;
+use crate::page::board::{Board, MAX_ROWS};
+
+/// What was read of the index, and what of it is on the board.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// The keys that were looked up, and those that had no room, each with the `next_attempt_at` that the index had of it.
+    known: HashMap<String, UnixSeconds>,
+    /// What is in the table and does not read, by key.
+    unreadable: BTreeMap<String, String>,
+    /// Where looking through the rows that are out of sight goes on.
+    after: String,
+    /// The whole of it was read, as far as it is read.
+    is_complete: bool,
+}
+
+/// A reading of the index.
+pub(super) struct Seen {
+    /// Those that an operator needs most first: by turns of what died last, and of what is tried next.
+    pub(super) keys: Vec<(String, UnixSeconds)>,
+    /// The index has more.
+    pub(super) more: bool,
+}
+
+/// The index is read so often while somebody looks, and less often when it is long.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// For more keys than these the pause grows with their number, so that reading them costs no more than some 25 units a second.
+const KEYS_A_LOOK: u32 = 5_000;
+
+/// After failures in a row the pause doubles, this often.
+const DOUBLINGS: u32 = 3;
+
+/// Of what is dead so many are read, the latest; of what is pending in each part of the index so many, the soonest: keys
+/// are spread evenly over the parts, so that all together have enough for all rows.
+const DEAD_KEYS: usize = MAX_ROWS;
+const SHARD_KEYS: usize = 2 * MAX_ROWS / SHARDS as usize;
+
+/// Look-ups under way at once.
+const CALLS_AT_ONCE: usize = 8;
+
+/// Rows that a longer index has no more room for are looked up by turns, so many a look.
+const OUT_OF_SIGHT_AT_ONCE: usize = MAX_BATCH;
+
+/// Whether somebody has come to look is asked so often.
+const VIEWERS_EVERY: Duration = Duration::from_millis(100);
+
+/// Writes into `board` what is pending or dead in the table, and what becomes of it, as long as somebody looks. Does not end.
+pub(super) async fn follow(bridge: &Bridge, board: &Board, every: Duration) {
+    let mut index = Index::default();
+    let mut failures = 0;
+    loop {
+        while !board.is_viewed() {
+            sleep(every.min(VIEWERS_EVERY)).await;
+        }
+        let pause = match index.look(&bridge.store, board).await {
+            Ok(keys) => {
+                failures = 0;
+                board.set_trouble(index.trouble());
+                every.max(every * keys / KEYS_A_LOOK)
+            }
+            Err(error) => {
+                let failure = bridge.failure(&error);
+                board.set_trouble(Some(format!("{}. Hint: {}", failure.problem(), failure.hint())));
+                failures += 1;
+                every * 2_u32.pow(failures.min(DOUBLINGS))
+            }
+        };
+        sleep(pause).await;
+    }
+}
+
+impl Index {
+    /// Reads the index, and looks up what has changed; says how many keys were read.
+    pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
+        if !self.is_complete {
+            // A page of each part: the first rows are there while the rest of a long index is still read.
+            let beginning = Seen::read(store, 1, 1).await?;
+            self.take(store, board, &beginning).await?;
+            self.is_complete = !beginning.more;
+            if self.is_complete {
+                return Ok(beginning.count());
+            }
+        }
+        let seen = Seen::read(store, DEAD_KEYS, SHARD_KEYS).await?;
+        self.take(store, board, &seen).await?;
+        self.is_complete = true;
+        Ok(seen.count())
+    }
+
+    pub(super) async fn take(&mut self, store: &EventStore, board: &Board, seen: &Seen) -> Result<(), StoreError> {
+        board.set_more(seen.more || seen.keys.len() > MAX_ROWS);
+        let in_index: HashSet<&str> = seen.keys.iter().map(|(pk, _)| pk.as_str()).collect();
+        let listed: HashSet<String> = board.open_keys().into_iter().collect();
+        self.known.retain(|pk, _| in_index.contains(pk.as_str()) || listed.contains(pk));
+        self.unreadable.retain(|pk, _| in_index.contains(pk.as_str()));
+
+        // What has left the index has ended, or has no place in what is read of it.
+        let (left, mut out_of_sight): (Vec<_>, Vec<_>) = listed
+            .iter()
+            .filter(|pk| !in_index.contains(pk.as_str()))
+            .cloned()
+            .partition(|pk| self.known.contains_key(pk));
+        out_of_sight.sort_unstable();
+        let at = out_of_sight.partition_point(|pk| *pk <= self.after);
+        out_of_sight.rotate_left(at);
+        out_of_sight.truncate(OUT_OF_SIGHT_AT_ONCE);
+        if let Some(last) = out_of_sight.last() {
+            self.after.clone_from(last);
+        }
+        let mut asked: Vec<_> = left.into_iter().chain(out_of_sight).map(|pk| (pk, None)).collect();
+
+        let mut room = MAX_ROWS.saturating_sub(listed.len());
+        for (pk, at) in &seen.keys {
+            let (is_listed, known) = (listed.contains(pk), self.known.get(pk));
+            let is_shown = is_listed || self.unreadable.contains_key(pk);
+            let wanted = match known {
+                // Nothing has happened to it; it may have had no room so far.
+                Some(known) if known == at => !is_shown && room > 0,
+                Some(_) => true,
+                // Of a long index what is first read beyond all room is left until something happens to it.
+                None => room > 0 || self.is_complete,
+            };
+            if wanted {
+                room = room.saturating_sub(usize::from(!is_listed));
+                asked.push((pk.clone(), Some(*at)));
+            } else if known.is_none() {
+                self.known.insert(pk.clone(), *at);
+            }
+        }
+        // The rest in the next look.
+        asked.truncate(MAX_ROWS);
+        self.look_up(store, board, &asked).await
+    }
+
+    /// Puts these onto the board as they are now, each batch as soon as it is read.
+    async fn look_up(
+        &mut self,
+        store: &EventStore,
+        board: &Board,
+        asked: &[(String, Option<UnixSeconds>)],
+    ) -> Result<(), StoreError> {
+        let batches: Vec<Vec<_>> = asked.chunks(MAX_BATCH).map(<[_]>::to_vec).collect();
+        let calls = batches.into_iter().map(|batch| async move {
+            let keys: Vec<String> = batch.iter().map(|(pk, _)| pk.clone()).collect();
+            (batch, store.summaries(&keys).await)
+        });
+        let mut answers = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+        while let Some((batch, answer)) = answers.next().await {
+            let now = Clock::system().now();
+            for event in answer? {
+                match event {
+                    Ok(event) => {
+                        self.unreadable.remove(&event.pk);
+                        board.put(event, now);
+                    }
+                    Err(StoreError::Unreadable { pk, attribute }) => {
+                        let error = StoreError::Unreadable { pk: pk.clone(), attribute };
+                        self.unreadable.insert(pk, error.to_string());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            for (pk, at) in batch {
+                match at {
+                    Some(at) => self.known.insert(pk, at),
+                    None => self.known.remove(&pk),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// What was read, and cannot be listed.
+    fn trouble(&self) -> Option<String> {
+        let (_, first) = self.unreadable.first_key_value()?;
+        let others = match self.unreadable.len() - 1 {
+            0 => String::new(),
+            others => format!(", and {others} more do not either"),
+        };
+        Some(format!("{first}{others}. Hint: somebody else wrote or changed it; look at it in the DynamoDB console"))
+    }
+}
+
+impl Seen {
+    async fn read(store: &EventStore, dead_keys: usize, shard_keys: usize) -> Result<Self, StoreError> {
+        let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
+        let pending = try_join_all(shards.iter().map(|due| part(store, due, true, shard_keys)));
+        let (dead, pending) = try_join(part(store, DUE_DEAD, false, dead_keys), pending).await?;
+        let more = dead.more || pending.iter().any(|part| part.more);
+        let mut pending: Vec<_> = pending.into_iter().flat_map(|part| part.keys).collect();
+        pending.sort_by_key(|(_, at)| *at);
+        Ok(Self { keys: by_turns(dead.keys, pending), more })
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.keys.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// What is under one hash key of the index, from one end of it, in whole pages until these are `enough` keys.
+async fn part(store: &EventStore, due: &str, soonest: bool, enough: usize) -> Result<Seen, StoreError> {
+    let mut keys = Vec::new();
+    let mut from = None;
+    loop {
+        let page = store.indexed(due, soonest, from.as_ref()).await?;
+        keys.extend(page.keys);
+        from = page.next;
+        if from.is_none() || keys.len() >= enough {
+            return Ok(Seen { keys, more: from.is_some() });
+        }
+    }
+}
+
+/// One of each as long as both have some, then the rest of the other.
+fn by_turns<T>(some: Vec<T>, others: Vec<T>) -> Vec<T> {
+    let mut mixed = Vec::with_capacity(some.len() + others.len());
+    let (mut some, mut others) = (some.into_iter(), others.into_iter());
+    loop {
+        let before = mixed.len();
+        mixed.extend(some.next());
+        mixed.extend(others.next());
+        if mixed.len() == before {
+            return mixed;
+        }
+    }
+}
