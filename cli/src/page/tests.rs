@@ -3,3 +3,4 @@
 mod browser;
 mod dev;
 mod here;
+mod load;
