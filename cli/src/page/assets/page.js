@@ -14,7 +14,7 @@ const NO_FILTERS = { provider: "", type: "", state: "", workflow: "", error: "",
 const STATES = ["pending", "dead", "delivered", "ignored"];
 const BEHAVIOURS = {
   fine: "answers 200 at once",
-  slow: "answers too late: the attempt is given up and planned again",
+  slow: "takes two seconds for each answer: delivered all the same",
   500: "fails each time: planned again",
   429: "asks for patience: planned again, no sooner than it says",
   401: "refuses the session: one new handshake, then planned again",
