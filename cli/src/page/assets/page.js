@@ -117,6 +117,8 @@ function takeLoaded({ more }) {
     keepRows(rows);
     if (state.cursor) state.cursor = state.rows.get(state.cursor.pk) ?? state.cursor;
   }
+  // They came newest first, but what may go first is to come first.
+  state.rows = new Map(state.newestFirst.toReversed().map((row) => [row.pk, row]));
   state.loaded = true;
   soon(drawRows);
   soon(drawOptions);
@@ -1100,7 +1102,8 @@ function drawFigures() {
   setText(byId("pending"), count(pending));
   setText(byId("dead"), count(dead));
   byId("dead").parentElement.classList.toggle("alarm", dead > 0);
-  document.title = [dead && `${number(dead)} dead`, pending && `${number(pending)} pending`, "bridge"].filter(Boolean).join(" · ");
+  const stuck = [dead && `${number(dead)} dead`, pending && `${number(pending)} pending`];
+  document.title = [...stuck, "bridge"].filter(Boolean).join(" · ");
   drawOldest(serverNow());
   drawRates(minutes);
   drawAcks(acks);
@@ -1286,7 +1289,8 @@ function drawBench() {
   repeat(byId("functions"), "function", functions, (node, { name, running, processes, atWork }) => {
     node.dataset.function = name;
     setState(node.querySelector(".state"), running ? "running" : "paused", name);
-    setText(node.querySelector(".sub"), running ? `${counted(processes, "process", "processes")}, ${atWork} at work` : "stopped");
+    const works = `${counted(processes, "process", "processes")}, ${atWork} at work`;
+    setText(node.querySelector(".sub"), running ? works : "stopped");
     const button = node.querySelector("button");
     setText(button, running ? "Stop" : "Start");
     button.setAttribute("aria-label", `${running ? "Stop" : "Start"} ${name}`);
