@@ -7,6 +7,7 @@ use self::browser::Browser;
 pub(crate) mod browser;
 mod dev;
 pub(crate) mod here;
+mod operate;
 
 /// Chooses a sample and sends it; the event's key.
 async fn send(browser: &Browser, sample: &str) -> String {
