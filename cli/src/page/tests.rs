@@ -8,6 +8,8 @@ pub(crate) mod browser;
 mod dev;
 pub(crate) mod here;
 mod operate;
+mod safe;
+mod shown;
 
 /// Chooses a sample and sends it; the event's key.
 async fn send(browser: &Browser, sample: &str) -> String {
