@@ -250,8 +250,8 @@ fn limits(with_customers: bool) -> Vec<String> {
             MAX_ROWS / 1000,
             MAX_ROWS % 1000,
         ),
-        "Rates count what this page has seen, when it saw it. How long acknowledgements took is not in the table: the functions' metrics \
-         have it."
+        "Rates count what this page has seen, when it saw it. How long acknowledgements took is not in the table: the \
+         functions' metrics have it."
             .to_owned(),
         customers.to_owned(),
         "A look at the index costs 4.5 read units with up to some 450 events in it, and about 100 with 10,000; each event that \
