@@ -30,6 +30,7 @@ use crate::samples::{self, Sample};
 
 mod chaos;
 mod pushed;
+pub(crate) use self::pushed::note_answer;
 mod watch;
 
 /// Run the whole bridge on this machine and play the sample events
@@ -119,6 +120,7 @@ impl Dev {
             play_all(&stack, &samples).await
         } else {
             let _page = serve_page(&stack, routes, board)?;
+            println!("The page is at {}/: events show there as they cross.\n", stack.url());
             // It says itself what did not end as it should; the bridge is there to look into it.
             let _ = play_all(&stack, &samples).await;
             telling.store(true, Ordering::Relaxed);
@@ -145,7 +147,7 @@ impl Dev {
             incoming_webhooks: routes.incoming_webhooks(),
             log: if self.logs { LogSink::passing_on(|line| eprintln!("{line}")) } else { LogSink::default() },
             observer: Some(Arc::new(move |exchange| {
-                pushed::note_answer(&board, exchange);
+                note_answer(&board, exchange);
                 if telling.load(Ordering::Relaxed) {
                     tell(exchange);
                 }
@@ -158,7 +160,7 @@ impl Dev {
 }
 
 /// Serves the page beside the webhooks, and lets it see what happens, for as long as the value lives.
-fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, Failure> {
+pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, Failure> {
     let bridge = Bridge::here(DevFile::of(stack), &http()?);
     let page = Arc::new(Page {
         guard: Guard::new(stack.port(), Reading::Open)?,
@@ -227,7 +229,7 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
         Sender::Rillis => local::stack::RILLIS_SAMPLE_KEY,
     };
     let headers = sample.sender.signed_headers(&sample.body, key)?;
-    let before = stack.returning_ai.all_messages().len();
+    let before = stack.returning_ai.attempts_ever();
     let began = Instant::now();
     let (status, answer) = stack.send(sample.sender.name(), &headers, sample.body.clone()).await.map_err(|error| {
         Failure::outside(with_causes(&error), "the local gateway should answer; please report this")
@@ -242,7 +244,7 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
     let item = sample.pk().and_then(|pk| stack.dynamodb.item(&pk));
     let state = item.as_ref().and_then(|item| item.get("state")?.as_str()).unwrap_or("not recorded").to_owned();
     let skipped = item.as_ref().map(skipped_routes).unwrap_or_default();
-    let messages: Vec<Message> = stack.returning_ai.all_messages().split_off(before);
+    let messages: Vec<Message> = stack.returning_ai.messages_since(before);
 
     let mut differences = Vec::new();
     // With --data the table remembers the last run: then only the state is to be looked at.
@@ -297,7 +299,7 @@ fn tell(exchange: &Exchange) {
 /// Says what can be done now.
 fn invite(stack: &Stack) {
     println!();
-    println!("The bridge is up at {}. Send it something:", stack.url());
+    println!("The bridge is up, and its page is at {}/. Send it something there, or here:", stack.url());
     println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
     println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
     println!(

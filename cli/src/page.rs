@@ -120,6 +120,8 @@ const TOKEN_PLACE: &str = "{{token}}";
 /// What helps whoever asks otherwise than the page does.
 const PAGE_ASKS: &str = "only the page itself asks here: load it anew, so that it is of this version";
 
+const FILES: [&str; 4] = ["/", "/page.css", "/page.js", "/icon.svg"];
+
 /// Switches that somebody else turned are noticed so soon.
 const PAUSES_EVERY: Duration = Duration::from_secs(5);
 
@@ -137,6 +139,10 @@ impl Page {
 
     /// Answers one request.
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Answer {
+        if !is_ours(request.uri().path()) {
+            // As API Gateway says it: somebody has mistaken the path of a webhook.
+            return Answer::json(StatusCode::NOT_FOUND, "application/json", &json!({ "message": "Not Found" }));
+        }
         if let Err(problem) = self.guard.admit(&request) {
             return problem.into();
         }
@@ -176,7 +182,7 @@ impl Page {
                 }
                 "/api/samples" => self.bench()?.samples(),
                 "/api/sample" => self.bench()?.sample(query.one("name")?),
-                _ => Err(Problem::not_found("there is nothing at this path", "the page is at /")),
+                _ => Err(Problem::no_such_path()),
             },
             ("POST", path) => match path {
                 "/api/redrive/plan" => self.plan(read(request)?).await,
@@ -190,7 +196,7 @@ impl Page {
                 "/api/returning-ai" => self.bench()?.behave(&read(request)?),
                 "/api/functions" => self.bench()?.switch(&read(request)?),
                 "/api/due" => self.bench()?.make_due().await,
-                _ => Err(Problem::not_found("there is nothing at this path", "the page is at /")),
+                _ => Err(Problem::no_such_path()),
             },
             _ => Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page takes GET and POST", PAGE_ASKS)),
         }
@@ -279,6 +285,10 @@ impl Page {
     }
 }
 
+fn is_ours(path: &str) -> bool {
+    FILES.contains(&path) || path.starts_with("/api/")
+}
+
 /// The parameters of a request.
 struct Query(Vec<(String, String)>);
 
@@ -322,6 +332,10 @@ impl Problem {
 
     pub(crate) fn not_found(problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, problem, hint)
+    }
+
+    fn no_such_path() -> Self {
+        Self::not_found("there is nothing at this path", "the page is at /")
     }
 
     pub(crate) fn conflict(problem: impl Into<String>, hint: impl Into<String>) -> Self {

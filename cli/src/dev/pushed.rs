@@ -96,7 +96,7 @@ async fn read_all(store: &EventStore, board: &Board) -> Result<(), StoreError> {
 }
 
 /// Takes note of how long an acknowledgement took.
-pub(super) fn note_answer(board: &Board, exchange: &Exchange) {
+pub(crate) fn note_answer(board: &Board, exchange: &Exchange) {
     let sender = [Sender::Rail, Sender::Rillis].into_iter().find(|sender| webhook_path(sender.name()) == exchange.path);
     if exchange.status == 200
         && let Some(pk) = sender.and_then(|sender| key_of(sender, &exchange.body))

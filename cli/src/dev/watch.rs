@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use local::stack::Stack;
+use local::stack::{REDRIVE, Stack};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::time::sleep;
@@ -43,6 +43,10 @@ pub(super) async fn watch(stack: &Stack) -> Result<(), Failure> {
 async fn redrive(stack: &Stack) {
     loop {
         sleep(REDRIVE_EVERY).await;
+        // Somebody at the page sees how it is without it.
+        if stack.function(REDRIVE).is_none_or(|redrive| !redrive.is_on()) {
+            continue;
+        }
         match stack.redrive(json!({})).await {
             Ok(counts) => {
                 if let Some(line) = summary(&counts) {

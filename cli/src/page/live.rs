@@ -14,6 +14,7 @@ use shared::pauses::Pauses;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::page::bench::Bench;
 use crate::page::board::Listed;
 use crate::page::{Page, guard};
 use crate::workflows::paused_since;
@@ -99,7 +100,7 @@ impl Stream {
         self.say("stats", &stats).await?;
         let page = Arc::clone(&self.page);
         self.tell_if_changed("workflows", Some(workflows(&page))).await?;
-        self.tell_if_changed("bench", page.bench.as_ref().and_then(|bench| bench.now())).await
+        self.tell_if_changed("bench", page.bench.as_ref().and_then(Bench::now)).await
     }
 
     async fn tell_rows(&self, rows: &[Listed]) -> Result<(), Gone> {

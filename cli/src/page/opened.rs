@@ -37,9 +37,7 @@ struct MomentLine {
     at: u64,
     kind: &'static str,
     ok: Option<bool>,
-    /// Of what is to come, and of a death, the page says how long until or ago; `but` follows that.
     what: String,
-    but: &'static str,
 }
 
 #[derive(Serialize)]
@@ -162,6 +160,6 @@ impl From<Moment> for MomentLine {
             MomentKind::Dead => ("dead", Some(false)),
             MomentKind::Next => ("next", None),
         };
-        Self { at: moment.at.0, kind, ok, what: moment.what, but: moment.but }
+        Self { at: moment.at.0, kind, ok, what: moment.what + moment.but }
     }
 }

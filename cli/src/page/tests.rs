@@ -1,3 +1,5 @@
-//! The page, in a browser.
+//! The page as a person uses it: in a browser, over the bridge itself.
 
 mod browser;
+mod dev;
+mod here;

@@ -12,15 +12,15 @@ const UNKNOWN_CUSTOMER_MS = 30_000; // a link may come any minute
 const OPTIONS_SHOWN = 200;
 const NO_FILTERS = { provider: "", type: "", state: "", workflow: "", error: "", search: "" };
 const STATES = ["pending", "dead", "delivered", "ignored"];
-const BEHAVIOURS = {
-  fine: "answers 200 at once",
-  slow: "answers too late: the attempt is given up and planned again",
-  500: "fails each time: planned again",
-  429: "asks for patience: planned again, no sooner than it says",
-  401: "refuses the session: one new handshake, then planned again",
-  reset: "drops the connection: planned again",
-  garbage: "answers what cannot be read: planned again",
-};
+const BEHAVIOURS = new Map([
+  ["fine", "answers 200 at once"],
+  ["slow", "answers too late: the attempt is given up and planned again"],
+  ["500", "fails each time: planned again"],
+  ["429", "asks for patience: planned again, no sooner than it says"],
+  ["401", "refuses the session: one new handshake, then planned again"],
+  ["reset", "drops the connection: planned again"],
+  ["garbage", "answers what cannot be read: planned again"],
+]);
 
 const token = document.querySelector("meta[name=bridge-token]").content;
 const byId = (id) => document.getElementById(id);
@@ -66,7 +66,7 @@ function start() {
   listen();
 }
 
-// What the server tells ------------------------------------------------------------------------------------------
+// What the server tells -----------------------------------------------------------------------------------------------
 
 let live = null;
 
@@ -117,6 +117,8 @@ function takeLoaded({ more }) {
     keepRows(rows);
     if (state.cursor) state.cursor = state.rows.get(state.cursor.pk) ?? state.cursor;
   }
+  // They came newest first, but what may go first is to come first.
+  state.rows = new Map(state.newestFirst.toReversed().map((row) => [row.pk, row]));
   state.loaded = true;
   soon(drawRows);
   soon(drawOptions);
@@ -140,7 +142,7 @@ function found() {
   drawConnection();
 }
 
-/// Each second: what counts time, and whether the line still lives.
+// Each second: what counts time, and whether the line still lives.
 function tick() {
   const silent = Date.now() - state.lastHeard;
   if (silent > SILENCE_MS) {
@@ -149,7 +151,7 @@ function tick() {
     if (live.readyState === EventSource.CLOSED || live.readyState === EventSource.OPEN) listen();
   }
   if (state.lostSince) drawConnection();
-  if (view.optionsOld) requestIdleCallback(drawOptions, { timeout: 1_000 });
+  if (view.optionsOld) soon(drawOptions);
   soon(drawTimes);
 }
 
@@ -186,7 +188,7 @@ function drawLimits() {
   repeat(byId("limits").querySelector("ul"), "sentence", sentences, setText);
 }
 
-// Rows -----------------------------------------------------------------------------------------------------------
+// Rows ----------------------------------------------------------------------------------------------------------------
 
 function keepRows(rows) {
   const added = [];
@@ -217,7 +219,7 @@ function keepRows(rows) {
   soon(drawRows);
 }
 
-/// A row as the page keeps it: always the same members, so that 10,000 of them are quick to go through.
+// A row as the page keeps it: always the same members, so that 10,000 of them are quick to go through.
 function keep(told) {
   const cut = told.pk.indexOf("#");
   const row = {
@@ -254,7 +256,7 @@ function forget(row) {
   state.rows.delete(row.pk);
 }
 
-/// Above the cap, what is done goes first, by its last change; then whatever changed longest ago.
+// Above the cap, what is done goes first, by its last change; then whatever changed longest ago.
 function dropRows() {
   let over = state.rows.size - (state.hello?.cap ?? 10_000);
   if (over <= 0) return false;
@@ -274,7 +276,7 @@ function newestFirst(one, other) {
   return other.received - one.received || (one.pk < other.pk ? -1 : one.pk > other.pk ? 1 : 0);
 }
 
-/// Where a row stands, or would stand, among those shown.
+// Where a row stands, or would stand, among those shown.
 function placeOf(row) {
   let low = 0;
   let high = state.shown.length;
@@ -286,7 +288,7 @@ function placeOf(row) {
   return low;
 }
 
-// The list: only the rows in view are in the document --------------------------------------------------------------
+// The list: only the rows in view are in the document -----------------------------------------------------------------
 
 const view = { rowHeight: 30, headHeight: 0, height: 0, pool: [], optionsOld: false };
 
@@ -296,11 +298,15 @@ function listenToList() {
   new ResizeObserver(measure).observe(events);
   // Rows may move between press and release: what was pressed counts.
   let pressed = null;
-  events.addEventListener("pointerdown", (press) => { pressed = press.target.closest("[data-pk]")?.dataset.pk ?? null; });
-  events.addEventListener("click", () => {
-    if (pressed === null || !getSelection().isCollapsed) return;
-    moveCursor(state.rows.get(pressed), { scroll: false });
-    openEvent(pressed, { focus: isNarrow() });
+  events.addEventListener("pointerdown", (press) => {
+    pressed = press.target.closest("[data-pk]")?.dataset.pk ?? null;
+  });
+  events.addEventListener("click", (click) => {
+    const pk = pressed ?? click.target.closest("[data-pk]")?.dataset.pk;
+    pressed = null;
+    if (!pk || !getSelection().isCollapsed) return; // who marks text does not open
+    moveCursor(state.rows.get(pk), { scroll: false });
+    openEvent(pk, { focus: isNarrow() });
   });
   events.addEventListener("blur", () => { if (atTop()) release(); });
   byId("newer").onclick = () => { toTop(); events.focus({ preventScroll: true }); };
@@ -308,7 +314,7 @@ function listenToList() {
 
 function measure() {
   const events = byId("events");
-  const anchor = anchorRow();
+  const anchor = anchorRow() && (cursorAnchor() ?? anchorRow());
   const style = getComputedStyle(events);
   view.rowHeight = parseFloat(style.getPropertyValue("--row"));
   view.headHeight = parseFloat(style.getPropertyValue("--head"));
@@ -368,8 +374,9 @@ function newSlot() {
   byId("canvas").append(node);
   return {
     node, row: null, version: -1, index: -1, used: false, chips: [],
-    state: cell("state"), provider: cell("provider"), type: cell("type"), customer: cell("customer"), id: cell("id"), ack: cell("ack"),
-    deliveries: cell("deliveries"), attempts: cell("attempts"), error: cell("error"), next: cell("next"), age: cell("age"),
+    state: cell("state"), provider: cell("provider"), type: cell("type"), customer: cell("customer"), id: cell("id"),
+    ack: cell("ack"), deliveries: cell("deliveries"), attempts: cell("attempts"), error: cell("error"), next: cell("next"),
+    age: cell("age"),
   };
 }
 
@@ -413,7 +420,7 @@ function fillRow(slot, row) {
   setCut(slot.id, row.id);
   setText(slot.ack, row.ack === null ? "" : `${milliseconds(row.ack)} ms`);
   setText(slot.attempts, row.attempts > 1 ? `${row.attempts}×` : "");
-  slot.attempts.title = `${row.attempts} ${row.attempts === 1 ? "attempt" : "attempts"}`;
+  slot.attempts.title = counted(row.attempts, "attempt");
   setCut(slot.error, row.error ?? "");
   fillDeliveries(slot, row.deliveries);
 }
@@ -462,9 +469,9 @@ function untilNext(row, now) {
 function drawShown() {
   const all = state.rows.size;
   const shown = state.shown.length + state.held;
-  setText(byId("shown"), shown === all ? `${number(all)} ${all === 1 ? "event" : "events"}` : `${number(shown)} of ${number(all)} events`);
+  setText(byId("shown"), shown === all ? counted(all, "event") : `${number(shown)} of ${counted(all, "event")}`);
   byId("newer").hidden = state.held === 0;
-  setText(byId("newer"), `${number(state.held)} new ${state.held === 1 ? "event" : "events"} ↑`);
+  setText(byId("newer"), `${counted(state.held, "new event")} ↑`);
   drawRedriveShown();
 }
 
@@ -479,15 +486,20 @@ function drawEmpty() {
 
 function emptyWords() {
   if (!state.loaded) return ["", ["Reading the table ..."]];
-  if (state.rows.size > 0) return ["None of the listed events fits the filters.", ["Clear them, or look an id up in the table: type it above and press Enter."]];
-  if (state.hello.mode === "console") {
-    return ["Nothing is pending or dead.", ["Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."]];
+  if (state.rows.size > 0) {
+    return ["None of the listed events fits the filters.",
+      ["Clear them, or look an id up in the table: type it above and press Enter."]];
   }
-  const command = element("code", {}, "cargo run -- send rail events/rail/account_open.json --fresh");
-  return ["No events yet.", ["Send one: choose a sample and press Send, or in a shell ", command]];
+  if (state.hello.mode === "console") {
+    return ["Nothing is pending or dead.",
+      ["Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."]];
+  }
+  return ["No events yet.",
+    ["Send one: choose a sample and press Send, or in a shell ",
+      element("code", {}, "cargo run -- send rail events/rail/account_open.json --fresh")]];
 }
 
-/// While the reader is away from the top, newer rows wait.
+// While the reader is away from the top, newer rows wait.
 function hold() {
   if (state.heldFrom === null && state.shown.length) state.heldFrom = state.shown[0];
 }
@@ -519,7 +531,14 @@ function anchorRow() {
   return index < 0 ? null : { row: state.shown[index], offset: index * view.rowHeight - scrolled };
 }
 
-// Customers are not in a row: they are looked up for what is in view ---------------------------------------------------
+// The row of the keyboard, or of the click, where it is in view: another layout of rows leaves it where it is.
+function cursorAnchor() {
+  if (!state.cursor) return null;
+  const offset = placeOf(state.cursor) * view.rowHeight - byId("events").scrollTop;
+  return offset >= 0 && offset < view.height ? { row: state.cursor, offset } : null;
+}
+
+// Customers are not in a row: they are looked up for what is in view --------------------------------------------------
 
 let customersAsked = null;
 
@@ -533,7 +552,8 @@ async function askCustomers() {
   const asked = [];
   for (const { used, row } of view.pool) {
     if (!used || !wantsCustomer(row.pk)) continue;
-    if (asked.length === CUSTOMERS_ASKED || (asked.length && query.toString().length + row.pk.length > CUSTOMERS_URL)) break;
+    if (asked.length === CUSTOMERS_ASKED) break;
+    if (asked.length && query.toString().length + row.pk.length > CUSTOMERS_URL) break;
     query.append("pk", row.pk);
     asked.push(row.pk);
   }
@@ -570,10 +590,15 @@ function fillCustomer(slot) {
   slot.customer.classList.toggle("unknown", known?.name === null);
 }
 
-// Filters --------------------------------------------------------------------------------------------------------------
+// Filters -------------------------------------------------------------------------------------------------------------
 
 const FILTER_INPUTS = {
-  provider: "filter-provider", type: "filter-type", state: "filter-state", workflow: "filter-workflow", error: "filter-error", search: "search",
+  provider: "filter-provider",
+  type: "filter-type",
+  state: "filter-state",
+  workflow: "filter-workflow",
+  error: "filter-error",
+  search: "search",
 };
 
 function listenToFilters() {
@@ -616,12 +641,12 @@ function isFiltered() {
 
 let writing = null;
 
-/// Not at each key: browsers take their time over it, and count.
+// Not at each key: browsers take their time over it, and count.
 function writeFragmentSoon() {
   writing ??= setTimeout(writeFragment, 200);
 }
 
-/// The filters are in the address's fragment: a reload keeps them, and the server never sees them.
+// The filters are in the address's fragment: a reload keeps them, and the server never sees them.
 function writeFragment() {
   clearTimeout(writing);
   writing = null;
@@ -671,7 +696,7 @@ function fillChoices() {
   showFilters();
 }
 
-/// The choices are what is listed, besides what the routes name.
+// The choices are what is listed, besides what the routes name.
 function drawOptions() {
   view.optionsOld = false;
   const providers = new Set(state.hello?.providers);
@@ -692,8 +717,8 @@ function fillOptions(select, any, values) {
   if (select.options.length && select === document.activeElement) return;
   const kept = values.slice(0, OPTIONS_SHOWN);
   if (select.value && !kept.includes(select.value)) kept.push(select.value);
-  const before = Array.from(select.options, (option) => option.value).slice(1);
-  if (select.options.length && before.length === kept.length && before.every((value, index) => value === kept[index])) return;
+  const before = Array.from(select.options, (option) => option.value);
+  if (before.length === kept.length + 1 && kept.every((value, index) => value === before[index + 1])) return;
   const chosen = select.value;
   select.replaceChildren(option("", any), ...kept.map((value) => option(value)));
   select.value = chosen;
@@ -716,16 +741,21 @@ async function find(id) {
   }
 }
 
-// Keys -----------------------------------------------------------------------------------------------------------------
+// Keys ----------------------------------------------------------------------------------------------------------------
 
 function listenToKeys() {
   byId("events").addEventListener("keydown", moveByKey);
   addEventListener("keydown", (key) => {
     if (document.querySelector("dialog[open]") || key.ctrlKey || key.metaKey || key.altKey) return;
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(key.target.tagName);
-    if (key.key === "Escape" && state.opened && (!typing || key.target.value === "")) { key.preventDefault(); closeOpened(); }
-    else if (key.key === "/" && !typing) { key.preventDefault(); byId("search").focus(); byId("search").select(); }
-    else if (key.key === "?" && !typing) { key.preventDefault(); byId("help").showModal(); }
+    const does = {
+      Escape: state.opened && (!typing || key.target.value === "") ? closeOpened : null,
+      "/": typing ? null : () => byId("search").select(),
+      "?": typing ? null : () => byId("help").showModal(),
+    }[key.key];
+    if (!does) return;
+    key.preventDefault();
+    does();
   });
   byId("help-open").onclick = () => byId("help").showModal();
   byId("help-close").onclick = () => byId("help").close();
@@ -734,15 +764,18 @@ function listenToKeys() {
 function moveByKey(key) {
   if (key.target !== byId("events") || key.ctrlKey || key.metaKey || key.altKey) return;
   const page = Math.max(1, Math.floor(view.height / view.rowHeight) - 1);
-  const at = state.cursor ? placeOf(state.cursor) : -1;
-  const to = { ArrowDown: at + 1, ArrowUp: Math.max(at - 1, 0), PageDown: at + page, PageUp: at - page, Home: 0, End: Infinity }[key.key];
+  const at = state.cursor ? placeOf(state.cursor) : 0;
+  const isThere = state.cursor !== null && state.shown[at] === state.cursor;
+  const to = {
+    ArrowDown: isThere ? at + 1 : at, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: Infinity,
+  }[key.key];
   if (to !== undefined) {
     key.preventDefault();
     const index = Math.max(0, Math.min(to, state.shown.length - 1));
     if (index === 0) release();
     else hold();
     moveCursor(state.shown[index], { scroll: true });
-  } else if (key.key === "Enter" && state.cursor) {
+  } else if (key.key === "Enter" && isThere) {
     key.preventDefault();
     openEvent(state.cursor.pk, { focus: true });
   }
@@ -762,13 +795,14 @@ function showRow(index) {
   else if (top + view.rowHeight > events.scrollTop + view.height) events.scrollTop = top + view.rowHeight - view.height;
 }
 
-// The opened event -----------------------------------------------------------------------------------------------------
+// The opened event ----------------------------------------------------------------------------------------------------
 
 function listenToOpened() {
   byId("opened-close").onclick = closeOpened;
   byId("opened").addEventListener("click", (click) => {
     const button = click.target.closest("button.copy");
-    if (button) copyText(button.dataset.copies ? byId(button.dataset.copies) : button.parentElement.querySelector("pre"));
+    if (!button) return;
+    copyText(button.dataset.copies ? byId(button.dataset.copies) : button.parentElement.querySelector("pre"));
   });
   byId("redrive-one").onclick = () => planRedrive(byId("redrive-one"), [state.opened.pk]);
   matchMedia("(max-width: 719px)").addEventListener("change", keepBehindOut);
@@ -806,7 +840,7 @@ function closeOpened() {
   (from?.isConnected && from !== document.body ? from : byId("events")).focus({ preventScroll: true });
 }
 
-/// Where the opened event fills the screen, what is behind it is out of reach of Tab.
+// Where the opened event fills the screen, what is behind it is out of reach of Tab.
 function keepBehindOut() {
   const covered = state.opened !== null && isNarrow();
   for (const part of document.querySelectorAll(".top, .tiles, .list, .side")) part.inert = covered;
@@ -819,7 +853,7 @@ function isNarrow() {
 let refreshing = null;
 let openedRequest = null;
 
-/// Many changes of one event in a moment are one look at it.
+// Many changes of one event in a moment are one look at it.
 function refreshOpenedSoon() {
   refreshing ??= setTimeout(refreshOpened, 250);
 }
@@ -851,7 +885,7 @@ function drawOpenedHead() {
   setState(byId("opened-state"), row?.state ?? "", row ? row.state : "…");
 }
 
-/// Nodes are kept and only what differs is put in: place, focus and selection survive each change.
+// Nodes are kept and only what differs is put in: place, focus and selection survive each change.
 function drawOpened() {
   if (!state.opened) return;
   const { event, problem } = state.opened;
@@ -871,7 +905,8 @@ function drawOpened() {
   setText(byId("opened-ack"), row.ack === null ? "not in the table" : `${milliseconds(row.ack)} ms`);
   setText(byId("opened-attempts"), row.error ? `${row.attempts}, the last: ${row.error}` : `${row.attempts}`);
   setText(byId("opened-kept"), event.kept);
-  const refusal = state.hello?.redrive ?? (row.state === "delivered" ? "It is delivered: there is nothing to redrive" : "");
+  const done = row.state === "delivered" ? "It is delivered: there is nothing to redrive" : "";
+  const refusal = state.hello?.redrive ?? done;
   byId("redrive-one").disabled = refusal !== "";
   byId("redrive-one").title = refusal;
 
@@ -880,7 +915,7 @@ function drawOpened() {
   byId("no-messages").hidden = event.messages.length > 0;
   const silent = byId("silent");
   silent.hidden = event.silent.length === 0;
-  setText(silent.querySelector("summary"), `${event.silent.length} ${event.silent.length === 1 ? "route is" : "routes are"} silent, and why`);
+  setText(silent.querySelector("summary"), counted(event.silent.length, "route is silent: why", "routes are silent: why"));
   repeat(silent.querySelector("ul"), "silent-route", event.silent, (node, { route, why }) => {
     setText(node.querySelector(".route"), route);
     setText(node.querySelector(".why"), why);
@@ -927,7 +962,9 @@ function drawOpenedTimes(now) {
   const nodes = byId("timeline").children;
   event.timeline.forEach((moment, index) => {
     const since = nodes[index]?.querySelector(".since");
-    if (since) setText(since, moment.kind === "next" ? untilNext(event.row, now) : `+${shortSpan(moment.at - event.row.received)}`);
+    if (!since) return;
+    const passed = `+${shortSpan(moment.at - event.row.received)}`;
+    setText(since, moment.kind === "next" ? untilNext(event.row, now) : passed);
   });
 }
 
@@ -941,10 +978,11 @@ async function copyText(node) {
   }
 }
 
-// Redrive --------------------------------------------------------------------------------------------------------------
+// Redrive -------------------------------------------------------------------------------------------------------------
 
 function listenToRedrive() {
-  byId("redrive-shown").onclick = () => planRedrive(byId("redrive-shown"), state.shown.filter(isRedrivable).map((row) => row.pk));
+  const shown = byId("redrive-shown");
+  shown.onclick = () => planRedrive(shown, state.shown.filter(isRedrivable).map((row) => row.pk));
   byId("confirm-no").onclick = () => byId("confirm").close();
   byId("confirm-yes").onclick = startRedrive;
   for (const choice of document.querySelectorAll("[name=rate]")) choice.onchange = drawConfirm;
@@ -968,16 +1006,17 @@ async function planRedrive(button, keys) {
     state.plan = await ask("api/redrive/plan", { post: { keys } });
     drawConfirm();
     byId("confirm").showModal();
-    byId(state.plan.count ? "confirm-yes" : "confirm-no").focus();
+    // Not on what begins it: a second Enter must not be the answer to a question that was not read yet.
+    (state.plan.count > 1 ? document.querySelector("[name=rate]:checked") : byId("confirm-no")).focus();
   });
 }
 
 function drawConfirm() {
   const { count, inHand, nothing } = state.plan;
   const sentences = [count === 0 ? "Nothing here can be redriven now."
-    : `Redrive ${number(count)} ${count === 1 ? "event" : `events at ${chosenRate()} a second`}?`];
-  if (inHand) sentences.push(`${number(inHand)} ${inHand === 1 ? "is" : "are"} being delivered and ${inHand === 1 ? "is" : "are"} left alone.`);
-  if (nothing) sentences.push(`${number(nothing)} ${nothing === 1 ? "needs" : "need"} none: delivered already, or gone.`);
+    : count === 1 ? "Redrive 1 event?" : `Redrive ${number(count)} events at ${chosenRate()} a second?`];
+  if (inHand) sentences.push(counted(inHand, "is being delivered and is", "are being delivered and are") + " left alone.");
+  if (nothing) sentences.push(counted(nothing, "needs none", "need none") + ": delivered already, or gone.");
   const takes = Math.ceil(count / chosenRate());
   if (takes >= 10) sentences.push(`It takes about ${span(takes * 1_000)}; it can be stopped.`);
   setText(byId("confirm-text"), sentences.join(" "));
@@ -993,7 +1032,8 @@ function chosenRate() {
 
 async function startRedrive() {
   byId("confirm").close();
-  await act(byId("confirm-yes"), () => ask("api/redrive/start", { post: { plan: state.plan.plan, rate: chosenRate() } }));
+  const post = { plan: state.plan.plan, rate: chosenRate() };
+  await act(byId("confirm-yes"), () => ask("api/redrive/start", { post }));
 }
 
 function takeJob(job) {
@@ -1024,7 +1064,7 @@ function jobCounts(job) {
   return [`${number(job.done)} of ${number(job.total)}`, job.counts].filter(Boolean).join(": ");
 }
 
-// Workflows ------------------------------------------------------------------------------------------------------------
+// Workflows -----------------------------------------------------------------------------------------------------------
 
 function drawWorkflows() {
   repeat(byId("workflows"), "workflow", state.workflows, (node, workflow) => {
@@ -1047,11 +1087,12 @@ function drawWorkflows() {
 function drawPausedTimes(now) {
   state.workflows.forEach(({ paused, since, pending }, index) => {
     const sub = byId("workflows").children[index]?.querySelector(".sub");
-    if (sub) setText(sub, (paused ? `paused${since ? ` for ${age(now - since)}` : ""}` : "running") + `, ${number(pending)} pending`);
+    const stands = !paused ? "running" : since === null ? "paused" : `paused for ${age(now - since)}`;
+    if (sub) setText(sub, `${stands}, ${number(pending)} pending`);
   });
 }
 
-// Figures --------------------------------------------------------------------------------------------------------------
+// Figures -------------------------------------------------------------------------------------------------------------
 
 const MINUTES = 60;
 
@@ -1061,7 +1102,8 @@ function drawFigures() {
   setText(byId("pending"), count(pending));
   setText(byId("dead"), count(dead));
   byId("dead").parentElement.classList.toggle("alarm", dead > 0);
-  document.title = (dead ? `${number(dead)} dead · ` : "") + (pending ? `${number(pending)} pending · ` : "") + "bridge";
+  const stuck = [dead && `${number(dead)} dead`, pending && `${number(pending)} pending`];
+  document.title = [...stuck, "bridge"].filter(Boolean).join(" · ");
   drawOldest(serverNow());
   drawRates(minutes);
   drawAcks(acks);
@@ -1092,7 +1134,7 @@ function drawRates(minutes) {
   if (!chart.firstChild) fillRatesChart(chart);
   const most = Math.max(1, ...bars.map(([one, other]) => one + other));
   setText(byId("rates-top"), most > 1 ? `highest ${number(most)} a minute` : "");
-  chart.setAttribute("aria-label", `Delivered and failed in each of the last 60 minutes: ${number(most)} in the busiest`);
+  chart.setAttribute("aria-label", `Delivered and failed in each of the last 60 minutes; ${number(most)} in the busiest`);
   bars.forEach(([delivered, failed], index) => {
     const [good, bad] = chart.children[index].children;
     const goodHeight = (delivered / most) * 47;
@@ -1107,7 +1149,8 @@ function drawRates(minutes) {
 function fillRatesChart(chart) {
   for (let index = 0; index < MINUTES; index++) {
     const x = index * 4 + 0.5;
-    chart.append(svg("g", {}, svg("rect", { class: "delivered", x, width: 3 }), svg("rect", { class: "failed", x, width: 3 }), svg("title", {})));
+    const [good, bad] = ["delivered", "failed"].map((name) => svg("rect", { class: name, x, width: 3 }));
+    chart.append(svg("g", {}, good, bad, svg("title", {})));
   }
 }
 
@@ -1139,10 +1182,10 @@ function drawAcks(acks) {
   const high = Math.log(Math.max(0.2, sorted[sorted.length - 1]) * 1.2);
   const y = (ack) => (48 - ((Math.log(Math.max(0.1, ack)) - low) / (high - low)) * 48).toFixed(1);
   if (!chart.firstChild) {
-    chart.append(svg("path", { class: "p50" }), svg("path", { class: "p95" }), svg("path", { class: "p99" }), svg("path", { class: "dots" }));
+    chart.append(...["p50", "p95", "p99", "dots"].map((name) => svg("path", { class: name })));
   }
   const [line50, line95, line99, dots] = chart.children;
-  [[line50, p50], [line95, p95], [line99, p99]].forEach(([line, value]) => line.setAttribute("d", `M0 ${y(value)}H200`));
+  for (const [line, value] of [[line50, p50], [line95, p95], [line99, p99]]) line.setAttribute("d", `M0 ${y(value)}H200`);
   // Dots of zero length with round ends: they stay round however the chart is stretched.
   dots.setAttribute("d", acks.map((ack, index) => `M${200 - acks.length + index + 0.5} ${y(ack)}h0`).join(""));
   setText(byId("ack-from"), `${acks.length} ago`);
@@ -1150,7 +1193,7 @@ function drawAcks(acks) {
   setText(byId("ack-to"), "now");
 }
 
-// The dev bench --------------------------------------------------------------------------------------------------------
+// The dev bench -------------------------------------------------------------------------------------------------------
 
 function listenToBench() {
   byId("send-sample").onchange = loadSample;
@@ -1159,10 +1202,10 @@ function listenToBench() {
   byId("send").onclick = send;
   byId("make-due").onclick = () => act(byId("make-due"), async () => {
     const { due } = await ask("api/due", { post: {} });
-    say(due === 0 ? "Nothing waits." : `${number(due)} ${due === 1 ? "event is" : "events are"} due now.`);
+    say(due === 0 ? "Nothing waits." : `${counted(due, "event is", "events are")} due now.`);
   });
   const behaviour = byId("behaviour");
-  behaviour.append(...Object.keys(BEHAVIOURS).sort((one, other) => (other === "fine") - (one === "fine")).map((name) => option(name)));
+  behaviour.append(...Array.from(BEHAVIOURS.keys(), (name) => option(name)));
   behaviour.onchange = () => act(behaviour, () => ask("api/returning-ai", { post: { behaviour: behaviour.value } }));
 }
 
@@ -1170,12 +1213,17 @@ async function loadSamples() {
   try {
     const samples = await ask("api/samples");
     const groups = Map.groupBy(samples, (sample) => sample.provider);
-    byId("send-sample").replaceChildren(...Array.from(groups, ([provider, of]) => element("optgroup", { label: provider },
-      ...of.map(({ name, ends }) => element("option", { value: name, "data-provider": provider }, `${name.replace(/^[^/]*\//, "")} (${ends})`)))));
+    byId("send-sample").replaceChildren(...Array.from(groups, ([provider, of]) =>
+      element("optgroup", { label: provider }, ...of.map((sample) => sampleOption(sample)))));
     await loadSample();
   } catch (problem) {
     complain(problem);
   }
+}
+
+function sampleOption({ name, provider, ends }) {
+  const file = name.slice(name.lastIndexOf("/") + 1);
+  return element("option", { value: name, "data-provider": provider }, `${file} (${ends})`);
 }
 
 async function loadSample() {
@@ -1207,7 +1255,8 @@ function send() {
   return act(byId("send"), async () => {
     const { name: sample, provider } = state.sample;
     const body = isEdited() ? byId("send-body").value : null;
-    const sent = await ask("api/send", { post: { provider, sample, body, how: byId("send-how").value, fresh: byId("send-fresh").checked } });
+    const [how, fresh] = [byId("send-how").value, byId("send-fresh").checked];
+    const sent = await ask("api/send", { post: { provider, sample, body, how, fresh } });
     drawSent(sent);
     if (sent.pk && isWide()) openEvent(sent.pk, { focus: false });
   });
@@ -1216,7 +1265,7 @@ function send() {
 function drawSent({ pk, answers, p50, longest }) {
   const total = answers.reduce((sum, { count }) => sum + count, 0);
   const words = answers.map(({ count, status, answer }) => (total > 1 ? `${count} × ` : "") + `${status} ${answer}`);
-  words.push(total > 1 ? `p50 ${milliseconds(p50)} ms, longest ${milliseconds(longest)} ms` : `${milliseconds(longest)} ms`);
+  words.push((total > 1 ? `p50 ${milliseconds(p50)} ms, longest ` : "") + `${milliseconds(longest)} ms`);
   const result = byId("send-result");
   result.dataset.ok = answers.some(({ status }) => status < 300);
   result.replaceChildren(words.join(", "));
@@ -1236,11 +1285,12 @@ function drawBench() {
   const { behaviour, functions } = state.bench;
   ensureOption(byId("behaviour"), behaviour);
   byId("behaviour").value = behaviour;
-  setText(byId("behaviour-means"), BEHAVIOURS[behaviour] ?? "");
+  setText(byId("behaviour-means"), BEHAVIOURS.get(behaviour) ?? "");
   repeat(byId("functions"), "function", functions, (node, { name, running, processes, atWork }) => {
     node.dataset.function = name;
     setState(node.querySelector(".state"), running ? "running" : "paused", name);
-    setText(node.querySelector(".sub"), running ? `${processes} ${processes === 1 ? "process" : "processes"}, ${atWork} at work` : "stopped");
+    const works = `${counted(processes, "process", "processes")}, ${atWork} at work`;
+    setText(node.querySelector(".sub"), running ? works : "stopped");
     const button = node.querySelector("button");
     setText(button, running ? "Stop" : "Start");
     button.setAttribute("aria-label", `${running ? "Stop" : "Start"} ${name}`);
@@ -1248,7 +1298,7 @@ function drawBench() {
   });
 }
 
-// Asking and saying ----------------------------------------------------------------------------------------------------
+// Asking and saying ---------------------------------------------------------------------------------------------------
 
 class Problem extends Error {
   constructor(message, hint) {
@@ -1262,7 +1312,8 @@ async function ask(path, { post, text, signal } = {}) {
   if (post) headers["content-type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method: post ? "POST" : "GET", headers, body: post && JSON.stringify(post), signal, cache: "no-store" });
+    const body = post && JSON.stringify(post);
+    answer = await fetch(path, { method: post ? "POST" : "GET", headers, body, signal, cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("the bridge does not answer", "is it still running?");
@@ -1272,7 +1323,7 @@ async function ask(path, { post, text, signal } = {}) {
   throw new Problem(said.problem ?? `the bridge answered ${answer.status}`, said.hint);
 }
 
-/// Runs what a button asks for, once at a time, and says what went wrong.
+// Runs what a button asks for, once at a time, and says what went wrong.
 async function act(button, work) {
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
@@ -1307,10 +1358,14 @@ function say(words, kind = "done") {
   if (words && kind === "done") saying = setTimeout(() => say(""), 15_000);
 }
 
-// Words ----------------------------------------------------------------------------------------------------------------
+// Words ---------------------------------------------------------------------------------------------------------------
 
 const grouped = new Intl.NumberFormat("en");
 const number = (value) => grouped.format(value);
+
+function counted(value, one, many = `${one}s`) {
+  return `${number(value)} ${value === 1 ? one : many}`;
+}
 
 function serverNow() {
   return Date.now() + state.skew;
@@ -1320,7 +1375,7 @@ function milliseconds(value) {
   return value < 10 ? value.toFixed(1) : number(Math.round(value));
 }
 
-/// In the two largest units, as the command line says it: `3 h 5 min`.
+// In the two largest units, as the command line says it: `3 h 5 min`.
 function span(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1_000));
   const pair = (large, name, small, smallName) => {
@@ -1333,7 +1388,7 @@ function span(ms) {
   return pair(86_400, "d", 3_600, "h");
 }
 
-/// Between two moments of one event: milliseconds matter at first, not later.
+// Between two moments of one event: milliseconds matter at first, not later.
 function shortSpan(ms) {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   return ms < 10_000 ? `${(ms / 1_000).toFixed(2)} s` : span(ms);
@@ -1351,12 +1406,12 @@ function timeWords(ms) {
   return new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
 }
 
-// Elements -------------------------------------------------------------------------------------------------------------
+// Elements ------------------------------------------------------------------------------------------------------------
 
 let drawing = 0;
 const undrawn = new Set();
 
-/// Everything is drawn in the next frame, and once, however often it is asked for.
+// Everything is drawn in the next frame, and once, however often it is asked for.
 function soon(draw) {
   undrawn.add(draw);
   drawing ||= requestAnimationFrame(() => {
@@ -1393,14 +1448,14 @@ function copy(template) {
   return byId(template).content.firstElementChild.cloneNode(true);
 }
 
-/// One copy of the template for each item; nodes that are there already are used again, in place.
+// One copy of the template for each item; nodes that are there already are used again, in place.
 function repeat(container, template, items, fill) {
   while (container.children.length > items.length) container.lastElementChild.remove();
   while (container.children.length < items.length) container.append(copy(template));
   items.forEach((item, index) => fill(container.children[index], item));
 }
 
-/// Writes only what differs, into the text node that is there.
+// Writes only what differs, into the text node that is there.
 function setText(node, text) {
   const only = node.firstChild;
   if (only?.nodeType === Node.TEXT_NODE && !only.nextSibling) {
@@ -1410,7 +1465,7 @@ function setText(node, text) {
   }
 }
 
-/// For what may be cut by the layout: the whole is in the title.
+// For what may be cut by the layout: the whole is in the title.
 function setCut(node, text) {
   setText(node, text);
   if (node.title !== text) node.title = text;

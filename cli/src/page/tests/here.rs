@@ -1,0 +1,66 @@
+//! The bridge with its page, as `bridge dev` has them.
+
+use std::sync::Arc;
+
+use local::binaries::{Profile, build_functions};
+use local::stack::{Stack, StackOptions};
+use serde_json::{Value, json};
+use shared::clock::Clock;
+use tokio::task::JoinSet;
+
+use crate::aws::{CustomersBridge, http};
+use crate::customers::import_samples;
+use crate::dev::{note_answer, serve_page};
+use crate::page::board::Board;
+
+/// A bridge that is up, with its page. No schedule: a test says when redrive runs.
+pub(crate) struct Here {
+    pub(crate) stack: Arc<Stack>,
+    _working: JoinSet<()>,
+}
+
+impl Here {
+    /// With the sample customers.
+    pub(crate) async fn start() -> Self {
+        Self::with(|options| options).await
+    }
+
+    /// With other options of the stack's.
+    pub(crate) async fn with(change: impl FnOnce(StackOptions) -> StackOptions) -> Self {
+        let routes = crate::routes::read(None).unwrap();
+        let functions = tokio::task::spawn_blocking(|| build_functions(Profile::Debug)).await.unwrap().unwrap();
+        let board = Arc::new(Board::new(true, Clock::system().now()));
+        let noting = Arc::clone(&board);
+        let options = StackOptions {
+            workflows: routes.workflows(),
+            incoming_webhooks: routes.incoming_webhooks(),
+            observer: Some(Arc::new(move |exchange| note_answer(&noting, exchange))),
+            ..StackOptions::new(functions)
+        };
+        let stack = Arc::new(Stack::start(change(options)).await.unwrap());
+        let customers = CustomersBridge::here(local::dev_file::DevFile::of(&stack), &http().unwrap());
+        let file = local::binaries::workspace_root().join("events/customers.csv");
+        import_samples(&file, &routes, &customers).await.unwrap();
+        let working = serve_page(&stack, routes, board).unwrap();
+        Self { stack, _working: working }
+    }
+
+    /// The page's address.
+    pub(crate) fn url(&self) -> String {
+        format!("{}/", self.stack.url())
+    }
+
+    /// One run of the schedule.
+    pub(crate) async fn redrive(&self) {
+        self.stack.redrive(json!({})).await.unwrap();
+    }
+
+    /// Everything in the events table.
+    pub(crate) fn table(&self) -> Vec<Value> {
+        self.stack.dynamodb.items()
+    }
+
+    pub(crate) async fn end(self) {
+        self.stack.shutdown().await;
+    }
+}
