@@ -41,9 +41,9 @@ const state = {
   more: false,
   filters: { ...NO_FILTERS },
   cursor: null,           // the row that the keyboard is on
-  opened: null,           // { pk, event, text }: text is what was drawn, to see whether anything changed
+  opened: null,           // { pk, event, problem, asking, changed }
   openedFrom: null,       // what had the focus before
-  customers: new Map(),   // pk → { name, at }
+  customers: new Map(),   // pk → { name, at }: name is null where nobody knows it, undefined where asking failed
   workflows: [],
   bench: null,
   plan: null,
@@ -564,7 +564,7 @@ async function askCustomers() {
     }
   } catch {
     // They are an aside: the list is not disturbed by it, and they are asked again.
-    for (const pk of asked) keepCustomer(pk, null);
+    for (const pk of asked) keepCustomer(pk, undefined);
   }
   customersAsked = null;
   for (const slot of view.pool) if (slot.used) fillCustomer(slot);
@@ -573,7 +573,7 @@ async function askCustomers() {
 
 function wantsCustomer(pk) {
   const known = state.customers.get(pk);
-  return !known || (known.name === null && Date.now() - known.at > UNKNOWN_CUSTOMER_MS);
+  return !known || (typeof known.name !== "string" && Date.now() - known.at > UNKNOWN_CUSTOMER_MS);
 }
 
 function keepCustomer(pk, name) {
@@ -583,11 +583,12 @@ function keepCustomer(pk, name) {
 }
 
 function fillCustomer(slot) {
-  const known = state.customers.get(slot.row.pk);
-  setText(slot.customer, known ? known.name ?? "–" : "");
-  const title = known ? known.name ?? "not known" : "";
+  const name = state.customers.get(slot.row.pk)?.name;
+  const isUnknown = name === null;
+  setText(slot.customer, isUnknown ? "–" : name ?? "");
+  const title = isUnknown ? "not known" : name ?? "";
   if (slot.customer.title !== title) slot.customer.title = title;
-  slot.customer.classList.toggle("unknown", known?.name === null);
+  slot.customer.classList.toggle("unknown", isUnknown);
 }
 
 // Filters -------------------------------------------------------------------------------------------------------------
@@ -750,7 +751,7 @@ function listenToKeys() {
     const typing = /^(INPUT|TEXTAREA|SELECT)$/.test(key.target.tagName);
     const does = {
       Escape: state.opened && (!typing || key.target.value === "") ? closeOpened : null,
-      "/": typing ? null : () => byId("search").select(),
+      "/": typing ? null : toSearch,
       "?": typing ? null : () => byId("help").showModal(),
     }[key.key];
     if (!does) return;
@@ -759,6 +760,11 @@ function listenToKeys() {
   });
   byId("help-open").onclick = () => byId("help").showModal();
   byId("help-close").onclick = () => byId("help").close();
+}
+
+function toSearch() {
+  byId("search").focus();
+  byId("search").select();
 }
 
 function moveByKey(key) {
@@ -811,7 +817,7 @@ function listenToOpened() {
 function openEvent(pk, { focus }) {
   if (state.opened?.pk !== pk) {
     if (!state.opened) state.openedFrom = document.activeElement;
-    state.opened = { pk, event: null, text: "", problem: null };
+    state.opened = { pk, event: null, problem: null, asking: false, changed: false };
     drawOpenedHead();
     byId("opened-content").hidden = true;
     byId("opened-problem").hidden = true;
@@ -851,7 +857,6 @@ function isNarrow() {
 }
 
 let refreshing = null;
-let openedRequest = null;
 
 // Many changes of one event in a moment are one look at it.
 function refreshOpenedSoon() {
@@ -863,19 +868,23 @@ async function refreshOpened() {
   refreshing = null;
   const { opened } = state;
   if (!opened) return;
-  openedRequest?.abort();
-  openedRequest = new AbortController();
+  // One look at a time: an event that changes all the while would otherwise never be seen.
+  if (opened.asking) {
+    opened.changed = true;
+    return;
+  }
+  opened.asking = true;
+  opened.changed = false;
   try {
-    const event = await ask("api/event?" + new URLSearchParams({ pk: opened.pk }), { signal: openedRequest.signal });
-    if (state.opened !== opened) return;
+    opened.event = await ask("api/event?" + new URLSearchParams({ pk: opened.pk }));
     opened.problem = null;
-    const text = JSON.stringify(event);
-    if (text !== opened.text) Object.assign(opened, { event, text });
   } catch (problem) {
-    if (problem.name === "AbortError" || state.opened !== opened) return;
     opened.problem = problem;
   }
+  opened.asking = false;
+  if (state.opened !== opened) return;
   soon(drawOpened);
+  if (opened.changed) refreshOpenedSoon();
 }
 
 function drawOpenedHead() {
@@ -930,7 +939,7 @@ function fillMoment(node, moment) {
   node.dataset.kind = moment.kind;
   node.dataset.ok = moment.ok ?? "";
   const time = node.querySelector("time");
-  setText(time, new Date(moment.at).toISOString().slice(11, 23));
+  setText(time, timeWords(moment.at).slice(11, 23));
   time.title = timeWords(moment.at);
   setText(node.querySelector(".said"), moment.what);
 }
@@ -1113,7 +1122,7 @@ function drawOldest(now) {
   if (!state.stats) return;
   const { oldest } = state.stats;
   setText(byId("oldest"), oldest === null ? "none" : span(now - oldest));
-  setText(byId("oldest-sub"), oldest === null ? "\u00a0" : `since ${new Date(oldest).toISOString().slice(11, 19)} UTC`);
+  setText(byId("oldest-sub"), oldest === null ? "\u00a0" : `since ${timeWords(oldest).slice(11, 19)} UTC`);
 }
 
 function drawRates(minutes) {
@@ -1312,15 +1321,14 @@ class Problem extends Error {
   }
 }
 
-async function ask(path, { post, text, signal } = {}) {
+async function ask(path, { post, text } = {}) {
   const headers = { "x-bridge-token": token };
   if (post) headers["content-type"] = "application/json";
   let answer;
   try {
     const body = post && JSON.stringify(post);
-    answer = await fetch(path, { method: post ? "POST" : "GET", headers, body, signal, cache: "no-store" });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+    answer = await fetch(path, { method: post ? "POST" : "GET", headers, body, cache: "no-store" });
+  } catch {
     throw new Problem("the bridge does not answer", "is it still running?");
   }
   if (answer.ok) return text ? answer.text() : answer.json();
@@ -1408,7 +1416,9 @@ function age(ms) {
 }
 
 function timeWords(ms) {
-  return new Date(ms).toISOString().replace("T", " ").replace("Z", " UTC");
+  const date = new Date(ms);
+  // An event may say that it occurred at a time that no calendar has.
+  return Number.isNaN(date.getTime()) ? `${ms} ms since 1970` : date.toISOString().replace("T", " ").replace("Z", " UTC");
 }
 
 // Elements ------------------------------------------------------------------------------------------------------------
