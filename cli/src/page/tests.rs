@@ -2,4 +2,5 @@
 
 mod browser;
 mod dev;
+mod files;
 mod here;
