@@ -422,4 +422,4 @@ pub(crate) fn key_of(sender: Sender, body: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

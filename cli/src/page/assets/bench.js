@@ -8,7 +8,7 @@ import { counted, milliseconds } from "./words.js";
 
 const BEHAVIOURS = new Map([
   ["fine", "answers 200 at once"],
-  ["slow", "answers too late: the attempt is given up and planned again"],
+  ["slow", "takes each message, and two seconds over its answer"],
   ["500", "fails each time: planned again"],
   ["429", "asks for patience: planned again, no sooner than it says"],
   ["401", "refuses the session: one new handshake, then planned again"],
@@ -17,7 +17,7 @@ const BEHAVIOURS = new Map([
 ]);
 
 export function listenToBench() {
-  byId("send-sample").onchange = loadSample;
+  byId("send-sample").onchange = () => { sampleComing = loadSample(); };
   byId("send-body").oninput = drawEdited;
   byId("send-reset").onclick = () => { byId("send-body").value = state.sample.text; drawEdited(); };
   byId("send").onclick = send;
@@ -36,7 +36,7 @@ export async function loadSamples() {
     const groups = Map.groupBy(samples, (sample) => sample.provider);
     byId("send-sample").replaceChildren(...Array.from(groups, ([provider, of]) =>
       element("optgroup", { label: provider }, ...of.map((sample) => sampleOption(sample)))));
-    await loadSample();
+    await (sampleComing = loadSample());
   } catch (problem) {
     complain(problem);
   }
@@ -46,6 +46,9 @@ function sampleOption({ name, provider, ends }) {
   const file = name.slice(name.lastIndexOf("/") + 1);
   return element("option", { value: name, "data-provider": provider }, `${file} (${ends})`);
 }
+
+// What was chosen last may still be on its way when it is to be sent.
+let sampleComing = null;
 
 async function loadSample() {
   const chosen = byId("send-sample").selectedOptions[0];
@@ -58,6 +61,7 @@ async function loadSample() {
     byId("send-body").value = text;
     drawEdited();
   } catch (problem) {
+    if (state.sample) byId("send-sample").value = state.sample.name;
     complain(problem);
   }
 }
@@ -72,8 +76,9 @@ function drawEdited() {
 }
 
 function send() {
-  if (!state.sample) return;
   return act(byId("send"), async () => {
+    await sampleComing;
+    if (!state.sample) return;
     const { name: sample, provider } = state.sample;
     const body = isEdited() ? byId("send-body").value : null;
     const [how, fresh] = [byId("send-how").value, byId("send-fresh").checked];

@@ -96,6 +96,14 @@ function takeStats(stats) {
   state.stats = stats;
   state.skew = stats.now - Date.now();
   soon(drawFigures);
+  soon(drawTrouble);
+}
+
+/// Why the table could not be read the last time; what was known stays in view.
+function drawTrouble() {
+  const trouble = byId("trouble");
+  trouble.hidden = !state.stats.trouble;
+  setText(trouble, state.stats.trouble ?? "");
 }
 
 function lost() {
