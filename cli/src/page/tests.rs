@@ -6,6 +6,7 @@ use self::browser::Browser;
 
 pub(crate) mod browser;
 mod dev;
+mod files;
 pub(crate) mod here;
 mod operate;
 mod safe;
