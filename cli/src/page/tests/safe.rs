@@ -1,5 +1,7 @@
 //! What events say stays text, strangers change nothing, and no key leaves the bridge.
 
+use std::iter;
+
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -8,6 +10,7 @@ use super::browser::{BOUND, Browser};
 use super::here::Here;
 use super::{found, listed, row};
 use crate::delivery::Sender;
+use crate::page::FILES;
 use crate::page::guard::{Guard, Reading};
 
 /// Markup, script, ends of what it may be put into, and characters that turn, break or end text.
@@ -260,12 +263,15 @@ async fn no_key_token_or_signature_is_in_any_answer_of_the_page() {
 
 /// All that the page can be asked for; `evt_1` may or may not be there.
 fn reads() -> Vec<String> {
-    let mut paths =
-        ["/", "/page.css", "/page.js", "/icon.svg", "/api/live", "/api/samples"].map(str::to_owned).to_vec();
-    paths.push("/api/find?id=evt_1".to_owned());
-    paths.push("/api/customers?pk=rail%23evt_1".to_owned());
-    paths.push("/api/sample?name=rail%2Faccount_open.json".to_owned());
-    paths
+    let files = FILES.iter().map(|(path, ..)| *path);
+    let asked = [
+        "/api/live",
+        "/api/samples",
+        "/api/find?id=evt_1",
+        "/api/customers?pk=rail%23evt_1",
+        "/api/sample?name=rail%2Faccount_open.json",
+    ];
+    iter::once("/").chain(files).chain(asked).map(str::to_owned).collect()
 }
 
 /// An answer, with its headers in lower case.
