@@ -129,9 +129,32 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
             .await;
         browser.wait_for_text("#timeline li:last-child[data-kind=delivered]", "delivered").await;
     }
-    assert_eq!(browser.text("#pending").await, "0");
+    browser.wait_until("document.querySelector('#pending').textContent === '0'").await;
     assert_eq!(browser.evaluate("window.__loaded_once").await, true);
     assert_eq!(here.stack.returning_ai.all_messages().len(), 6);
+    browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_stopped_takes_nothing_until_it_is_started_again() {
+    let Some(browser) = Browser::start().await else { return };
+    let here = Here::start().await;
+    browser.open(&here.url()).await;
+    browser.choose("#send-sample", "rail/account_open.json").await;
+    browser.wait_for_text("#functions [data-function=rail]", "at work").await;
+    browser.click("#functions [data-function=rail] button").await;
+    browser.wait_for_text("#functions [data-function=rail]", "stopped").await;
+    browser.click("#send").await;
+    browser.wait_for_text("#send-result", "503 Service Unavailable").await;
+    assert_eq!((here.table().len(), browser.text("#shown").await.as_str()), (0, "0 events"));
+    let other = send(&browser, "rillis/flow_completed_with_customer.json").await;
+    listed(&browser, &other, "delivered").await;
+
+    browser.click("#functions [data-function=rail] button").await;
+    browser.wait_for_text("#functions [data-function=rail]", "at work").await;
+    let pk = send(&browser, "rail/account_open.json").await;
+    listed(&browser, &pk, "delivered").await;
     browser.close().await;
     here.end().await;
 }

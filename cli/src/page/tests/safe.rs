@@ -181,6 +181,12 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
         let path = format!("{path}?token={token}");
         refused(ask(port, "POST", &path, &[("host", &host)], body).await, &path, &[]);
     }
+    // Beside the page there are the functions, which any program here may call, and no page in a browser.
+    for name in local::stack::FUNCTIONS {
+        let path = local::invoke_api::path(name);
+        let headers = [("host", rebound.as_str()), ("origin", "http://evil.example")];
+        assert_eq!(ask(port, "POST", &path, &headers, r#"{"keys":["rail#evt_1"]}"#).await.status, 403, "{name}");
+    }
     here.stack.settled().await;
     assert_eq!(everything(), before);
 
