@@ -22,7 +22,7 @@ async fn an_operator_sees_what_waits_finds_the_rest_by_id_and_redrives_what_is_d
         here.stack.settled().await;
     };
     let fails = |workflow: &str, fault| {
-        here.stack.returning_ai.inject(Some(At::Webhook(workflow.to_owned())), fault, When::Next(1))
+        here.stack.returning_ai.inject(Some(At::Webhook(workflow.to_owned())), fault, When::Next(1));
     };
     deliver("rail/account_open.json").await;
     fails("kyc", Fault::Status(422));

@@ -155,10 +155,10 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
     for headers in strange_hosts {
         let headers = [headers, &[("x-bridge-token", token)]].concat();
         for path in reads() {
-            refused(ask(port, "GET", &path, &headers, "").await, &path, &headers);
+            refused(&ask(port, "GET", &path, &headers, "").await, &path, &headers);
         }
         for (path, body) in posts {
-            refused(ask(port, "POST", path, &headers, body).await, path, &headers);
+            refused(&ask(port, "POST", path, &headers, body).await, path, &headers);
         }
     }
     let strangers: [&[(&str, &str)]; 7] = [
@@ -173,13 +173,13 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
     for headers in strangers {
         let headers = [&[("host", host.as_str())], headers].concat();
         for (path, body) in posts {
-            refused(ask(port, "POST", path, &headers, body).await, path, &headers);
-            refused(ask(port, "OPTIONS", path, &headers, "").await, path, &headers);
+            refused(&ask(port, "POST", path, &headers, body).await, path, &headers);
+            refused(&ask(port, "OPTIONS", path, &headers, "").await, path, &headers);
         }
     }
     for (path, body) in posts {
         let path = format!("{path}?token={token}");
-        refused(ask(port, "POST", &path, &[("host", &host)], body).await, &path, &[]);
+        refused(&ask(port, "POST", &path, &[("host", &host)], body).await, &path, &[]);
     }
     // Beside the page there are the functions, which any program here may call, and no page in a browser.
     for name in local::stack::FUNCTIONS {
@@ -322,7 +322,7 @@ async fn ask(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body
 
 /// With a reason, and with nothing that lets another site read it.
 #[track_caller]
-fn refused(answer: Answer, path: &str, headers: &[(&str, &str)]) {
+fn refused(answer: &Answer, path: &str, headers: &[(&str, &str)]) {
     assert_eq!(answer.status, 403, "{path} {headers:?}: {}", answer.text);
     assert!(answer.json()["hint"].is_string(), "{path} {headers:?}: {}", answer.text);
     assert!(!answer.head.contains("access-control-"), "{path} {headers:?}: {}", answer.head);
