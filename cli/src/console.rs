@@ -245,11 +245,13 @@ fn limits(with_customers: bool) -> Vec<String> {
          most are delivered too soon for that. Searching an event's id finds it in any state."
             .to_owned(),
         format!(
-            "At most {MAX_ROWS} events are listed: where more wait, those that died last and those tried next, and from then \
-             on what happens."
+            "At most {},{:03} events are listed: where more wait, those that died last and those tried next, and from then \
+             on what happens.",
+            MAX_ROWS / 1000,
+            MAX_ROWS % 1000,
         ),
-        "Rates count what this page has seen. How long acknowledgements took is not in the table: the functions' metrics \
-         have it."
+        "Rates count what this page has seen, when it saw it. How long acknowledgements took is not in the table: the \
+         functions' metrics have it."
             .to_owned(),
         customers.to_owned(),
         "A look at the index costs 4.5 read units with up to some 450 events in it, and about 100 with 10,000; each event that \

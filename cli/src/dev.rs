@@ -120,6 +120,7 @@ impl Dev {
             play_all(&stack, &samples).await
         } else {
             let _page = serve_page(&stack, routes, board)?;
+            println!("The page is at {}/: events show there as they cross.\n", stack.url());
             // It says itself what did not end as it should; the bridge is there to look into it.
             let _ = play_all(&stack, &samples).await;
             telling.store(true, Ordering::Relaxed);
@@ -298,7 +299,7 @@ fn tell(exchange: &Exchange) {
 /// Says what can be done now.
 fn invite(stack: &Stack) {
     println!();
-    println!("The bridge is up at {}. Send it something:", stack.url());
+    println!("The bridge is up, and its page is at {}/. Send it something there, or here:", stack.url());
     println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
     println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
     println!(

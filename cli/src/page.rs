@@ -110,15 +110,44 @@ struct Switch {
 }
 
 const HTML: &str = include_str!("page/assets/index.html");
-const CSS: &str = include_str!("page/assets/page.css");
-const JS: &str = include_str!("page/assets/page.js");
-const ICON: &str = include_str!("page/assets/icon.svg");
 
 /// Where the token goes in the HTML.
 const TOKEN_PLACE: &str = "{{token}}";
 
 /// What helps whoever asks otherwise than the page does.
 const PAGE_ASKS: &str = "only the page itself asks here: load it anew, so that it is of this version";
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+/// A file that the browser loads: at which path, what it is, what is in it.
+macro_rules! file {
+    ($name:literal, $kind:expr) => {
+        (concat!("/", $name), $kind, include_str!(concat!("page/assets/", $name)))
+    };
+}
+
+/// What the HTML loads. A module that another one imports is here and among the HTML's `modulepreload`s.
+const FILES: [(&str, &str, &str); 18] = [
+    file!("icon.svg", "image/svg+xml"),
+    file!("page.css", CSS),
+    file!("page.js", JS),
+    file!("asking.js", JS),
+    file!("bench.js", JS),
+    file!("customers.js", JS),
+    file!("elements.js", JS),
+    file!("figures.js", JS),
+    file!("filters.js", JS),
+    file!("fragment.js", JS),
+    file!("keys.js", JS),
+    file!("list.js", JS),
+    file!("opened.js", JS),
+    file!("redrive.js", JS),
+    file!("rows.js", JS),
+    file!("state.js", JS),
+    file!("words.js", JS),
+    file!("workflows.js", JS),
+];
 
 /// Switches that somebody else turned are noticed so soon.
 const PAUSES_EVERY: Duration = Duration::from_secs(5);
@@ -137,6 +166,10 @@ impl Page {
 
     /// Answers one request.
     pub(crate) async fn answer(self: Arc<Self>, request: Request<Bytes>) -> Answer {
+        if !is_ours(request.uri().path()) {
+            // As API Gateway says it: somebody has mistaken the path of a webhook.
+            return Answer::json(StatusCode::NOT_FOUND, "application/json", &json!({ "message": "Not Found" }));
+        }
         if let Err(problem) = self.guard.admit(&request) {
             return problem.into();
         }
@@ -159,9 +192,6 @@ impl Page {
                     let html = HTML.replace(TOKEN_PLACE, self.guard.token());
                     Ok(Said::File("text/html; charset=utf-8", html.into()))
                 }
-                "/page.css" => Ok(Said::File("text/css; charset=utf-8", CSS.into())),
-                "/page.js" => Ok(Said::File("text/javascript; charset=utf-8", JS.into())),
-                "/icon.svg" => Ok(Said::File("image/svg+xml", ICON.into())),
                 "/api/event" => self.opened(query.one("pk")?).await.map(Said::Json),
                 "/api/find" => self.found(query.one("id")?).await,
                 "/api/customers" => {
@@ -176,7 +206,7 @@ impl Page {
                 }
                 "/api/samples" => self.bench()?.samples(),
                 "/api/sample" => self.bench()?.sample(query.one("name")?),
-                _ => Err(Problem::not_found("there is nothing at this path", "the page is at /")),
+                path => file(path).ok_or_else(Problem::no_such_path),
             },
             ("POST", path) => match path {
                 "/api/redrive/plan" => self.plan(read(request)?).await,
@@ -190,7 +220,7 @@ impl Page {
                 "/api/returning-ai" => self.bench()?.behave(&read(request)?),
                 "/api/functions" => self.bench()?.switch(&read(request)?),
                 "/api/due" => self.bench()?.make_due().await,
-                _ => Err(Problem::not_found("there is nothing at this path", "the page is at /")),
+                _ => Err(Problem::no_such_path()),
             },
             _ => Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "the page takes GET and POST", PAGE_ASKS)),
         }
@@ -279,6 +309,15 @@ impl Page {
     }
 }
 
+fn is_ours(path: &str) -> bool {
+    path == "/" || path.starts_with("/api/") || file(path).is_some()
+}
+
+fn file(path: &str) -> Option<Said> {
+    let (_, kind, text) = FILES.into_iter().find(|(at, ..)| *at == path)?;
+    Some(Said::File(kind, text.into()))
+}
+
 /// The parameters of a request.
 struct Query(Vec<(String, String)>);
 
@@ -322,6 +361,10 @@ impl Problem {
 
     pub(crate) fn not_found(problem: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, problem, hint)
+    }
+
+    fn no_such_path() -> Self {
+        Self::not_found("there is nothing at this path", "the page is at /")
     }
 
     pub(crate) fn conflict(problem: impl Into<String>, hint: impl Into<String>) -> Self {
@@ -379,4 +422,4 @@ pub(crate) fn key_of(sender: Sender, body: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

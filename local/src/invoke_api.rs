@@ -25,6 +25,10 @@ pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest)
     if request.method != "POST" {
         return None;
     }
+    // Browsers say where a POST comes from, clients of this API do not: other sites' pages shall not run anything here.
+    if header(request, "origin").is_some() {
+        return Some(exception(StatusCode::FORBIDDEN, "AccessDeniedException", "not from a page in a browser"));
+    }
     let named = percent_decoded(named);
     let Some(function) = functions.iter().find(|function| function.name() == name_of(&named)) else {
         let message = format!("Function not found: {ARN_PREFIX}{}", name_of(&named));

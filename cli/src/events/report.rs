@@ -130,7 +130,10 @@ impl Report<'_> {
             _ => ("next attempt", ""),
         };
         let kind = if event.state == EventState::Dead { MomentKind::Dead } else { MomentKind::Next };
-        moments.push(Moment { at: UnixMillis(at.0.saturating_mul(1000)), kind, what: what.to_owned(), but });
+        // The table has whole seconds of it, and nobody dies before the attempt that was the last.
+        let last = if kind == MomentKind::Dead { moments.last().map_or(0, |moment| moment.at.0) } else { 0 };
+        let at = UnixMillis(at.0.saturating_mul(1000).max(last));
+        moments.push(Moment { at, kind, what: what.to_owned(), but });
         moments
     }
 

@@ -308,6 +308,9 @@ fn recorded_as(sender: Sender, headers: &SignedHeaders, body: &[u8]) -> Option<S
 /// What the bridge answered, in its own word.
 fn word(answer: &str) -> String {
     let said = serde_json::from_str::<serde_json::Value>(answer).ok();
-    let word = said.and_then(|said| Some(said.get("status").or(said.get("error"))?.as_str()?.to_owned()));
+    // The last is what the gateway itself says.
+    let named =
+        |said: &serde_json::Value| ["status", "error", "message"].iter().find_map(|name| said.get(name)).cloned();
+    let word = said.and_then(|said| Some(named(&said)?.as_str()?.to_owned()));
     word.unwrap_or_else(|| "an answer of another's".to_owned())
 }

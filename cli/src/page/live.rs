@@ -31,6 +31,9 @@ const ROWS_AT_ONCE: usize = 500;
 /// Messages that may be on their way to a viewer who does not read.
 const UNREAD: usize = 8;
 
+/// A browser that has lost the stream asks for it again after so many milliseconds.
+const RETRY: &[u8] = b"retry: 1000\n\n";
+
 /// One viewer's stream.
 struct Stream {
     page: Arc<Page>,
@@ -69,6 +72,7 @@ pub(super) fn answer(page: Arc<Page>) -> Answer {
 impl Stream {
     async fn tell(mut self) -> Result<std::convert::Infallible, Gone> {
         let _viewer = self.page.board.viewer();
+        self.to.send(Bytes::from_static(RETRY)).await.map_err(|_| Gone)?;
         self.say("hello", &self.page.hello()).await?;
         self.tell_figures().await?;
         let (all, mut version) = self.page.board.all();

@@ -49,6 +49,7 @@ async fn what_cannot_be_invoked_is_told_as_aws_tells_it() {
         ("nobody", [].as_slice(), "{}", 404, "ResourceNotFoundException"),
         ("echo", &[], "{", 400, "InvalidRequestContentException"),
         ("echo", &[("x-amz-invocation-type", "Later")], "{}", 400, "InvalidParameterValueException"),
+        ("echo", &[("origin", "http://evil.example")], "{}", 403, "AccessDeniedException"),
     ] {
         let response = invoke(&gateway, named, headers, payload).await;
         let told = (response.status().as_u16(), response.headers()["x-amzn-errortype"].to_str().unwrap());

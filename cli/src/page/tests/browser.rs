@@ -113,6 +113,12 @@ impl Browser {
         self.done(opened, || format!("open {url}")).await;
     }
 
+    /// Loads the page anew, and returns when it is loaded.
+    pub(crate) async fn reload(&self) {
+        let reloaded = bounded(async { Ok(self.client.refresh().await?) }).await;
+        self.done(reloaded, || "reload".to_owned()).await;
+    }
+
     /// Clicks the first element of `css` when it is there, shown, enabled, and not covered.
     pub(crate) async fn click(&self, css: &str) {
         self.act(css, "click", async |element| Ok(element.click().await?)).await;

@@ -1,21 +1,160 @@
 //! What `bridge dev` is for: see events cross the bridge, break it, mend it.
 
+use serde_json::json;
+
 use super::browser::Browser;
 use super::here::Here;
+use super::{behave, found, listed, row, send, send_again};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sample_that_is_sent_is_seen_delivered() {
+async fn a_sample_that_is_sent_is_seen_delivered_as_it_is_and_edited() {
+    let Some(browser) = Browser::start().await else { return };
+    let here = Here::start().await;
+    browser.open(&here.url()).await;
+    let pk = send(&browser, "rail/account_open.json").await;
+    assert!(browser.text("#send-result").await.starts_with("200 accepted"));
+    browser.wait_for_text("#events [data-state=delivered]", "ACCOUNT_OPEN").await;
+    browser.click(&row(&pk)).await;
+    browser.wait_for_text("#opened-state", "delivered").await;
+    browser.wait_for_text("#opened-customer", "C-1001").await;
+    browser.wait_for_text("#messages [data-route=account-open]", "account.open").await;
+
+    let body = browser.evaluate("document.querySelector('#send-body').value").await;
+    let edited = body.as_str().unwrap().replace("C-1001", "C-2002");
+    browser.type_into("#send-body", &edited).await;
+    browser.wait_for_text("#send-reset", "edited").await;
+    let pk = send_again(&browser).await;
+    browser.click(&row(&pk)).await;
+    browser.wait_for_text("#opened-id", &pk).await;
+    browser.wait_for_text("#opened-customer", "C-2002").await;
+    browser.wait_for_text("#body", r#""customer_id": "C-2002""#).await;
+    browser.click("#send-reset").await;
+    browser.wait_until("document.querySelector('#send-body').value.includes('C-1001')").await;
+
+    let sent = here.stack.returning_ai.all_messages();
+    assert_eq!(sent.iter().map(|it| it.body["customerId"].clone()).collect::<Vec<_>>(), ["C-1001", "C-2002"]);
+    browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_at_once_are_one_event_and_what_is_not_genuine_is_refused() {
+    let Some(browser) = Browser::start().await else { return };
+    let here = Here::start().await;
+    browser.open(&here.url()).await;
+    browser.choose("#send-how", "sixty_four").await;
+    let copied = send(&browser, "rail/transaction_posted_deposit.json").await;
+    let answers = browser.text("#send-result").await;
+    assert!(answers.starts_with("1 × 200 accepted, 63 × 200 duplicate, p50 "), "{answers}");
+    browser.choose("#send-how", "twice").await;
+    let twice = send_again(&browser).await;
+    let answers = browser.text("#send-result").await;
+    assert!(answers.starts_with("1 × 200 accepted, 1 × 200 duplicate, p50 "), "{answers}");
+    for pk in [copied, twice] {
+        listed(&browser, &pk, "delivered").await;
+    }
+    browser.wait_for_text("#shown", "2 events").await;
+    let first = here.stack.returning_ai.messages("first-deposit").len();
+    assert_eq!((first, here.stack.returning_ai.messages("deposit").len()), (1, 2));
+
+    let table = here.table();
+    for how in ["stale", "tampered", "other_key"] {
+        browser.choose("#send-how", how).await;
+        browser.evaluate("document.querySelector('#send-result').textContent = ''").await;
+        browser.click("#send").await;
+        browser.wait_for_text("#send-result", "401 unauthorized").await;
+        assert_eq!(browser.count("#send-result button").await, 0, "{how}");
+        assert_eq!(browser.evaluate("document.querySelector('#send-result').dataset.ok").await, "false");
+    }
+    here.stack.settled().await;
+    assert_eq!(here.table(), table);
+    assert_eq!(browser.text("#shown").await, "2 events");
+    browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_mended_they_are_seen_delivered() {
+    let Some(browser) = Browser::start().await else { return };
+    let here = Here::start().await;
+    // Wide enough for what is sent to be opened beside the list.
+    browser.size(1600, 900).await;
+    browser.open(&here.url()).await;
+    browser.evaluate("window.__loaded_once = true").await;
+
+    behave(&browser, "slow", "takes").await;
+    let slow = send(&browser, "rail/account_open.json").await;
+    listed(&browser, &slow, "delivered").await;
+
+    let mut waiting = Vec::new();
+    for (behaviour, means, error) in [
+        ("500", "fails", "server_error, HTTP 500"),
+        ("401", "session", "handshake_refused, HTTP 401"),
+        ("reset", "drops", "connection_lost"),
+        ("garbage", "cannot be read", "connection_lost"),
+        ("429", "patience", "throttled, HTTP 429"),
+    ] {
+        behave(&browser, behaviour, means).await;
+        let pk = send_again(&browser).await;
+        listed(&browser, &pk, "pending").await;
+        browser.wait_for_text("#opened-id", &pk).await;
+        browser.wait_for_text("#timeline [data-kind=attempt][data-ok=false]", error).await;
+        browser.wait_for_text("#timeline [data-kind=attempt]:nth-child(2)", " ms").await;
+        waiting.push((pk, error));
+    }
+    browser.wait_for_text("#pending", "5").await;
+
+    // Returning.AI has asked for ten seconds, so there is something to count down from.
+    for counted in [format!("{} [data-col=next]", row(&waiting[4].0)), "#timeline [data-kind=next] .since".to_owned()] {
+        browser.wait_for_text(&counted, "in ").await;
+        let before = browser.text(&counted).await;
+        let ticked =
+            format!("((text) => text.startsWith('in ') && text !== {})({}?.innerText)", json!(before), found(&counted));
+        browser.wait_until(&ticked).await;
+    }
+
+    behave(&browser, "fine", "answers").await;
+    browser.click("#make-due").await;
+    browser.wait_for_text("#notice", "5 events are due now").await;
+    browser.wait_for_text(&format!("{} [data-col=next]", row(&waiting[0].0)), "due").await;
+    here.redrive().await;
+    for (pk, error) in &waiting {
+        listed(&browser, pk, "delivered").await;
+        browser.click(&row(pk)).await;
+        browser.wait_for_text("#opened-id", pk).await;
+        browser.wait_for_text("#opened-state", "delivered").await;
+        browser.wait_for_text("#timeline [data-kind=attempt][data-ok=false]", error).await;
+        browser
+            .wait_for_text("#timeline [data-kind=attempt][data-ok=true]", "attempt of redrive: delivered, HTTP 200, ")
+            .await;
+        browser.wait_for_text("#timeline li:last-child[data-kind=delivered]", "delivered").await;
+    }
+    browser.wait_until("document.querySelector('#pending').textContent === '0'").await;
+    assert_eq!(browser.evaluate("window.__loaded_once").await, true);
+    assert_eq!(here.stack.returning_ai.all_messages().len(), 6);
+    browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_stopped_takes_nothing_until_it_is_started_again() {
     let Some(browser) = Browser::start().await else { return };
     let here = Here::start().await;
     browser.open(&here.url()).await;
     browser.choose("#send-sample", "rail/account_open.json").await;
+    browser.wait_for_text("#functions [data-function=rail]", "at work").await;
+    browser.click("#functions [data-function=rail] button").await;
+    browser.wait_for_text("#functions [data-function=rail]", "stopped").await;
     browser.click("#send").await;
-    browser.wait_for_text("#send-result", "accepted").await;
-    browser.wait_for_text("#events [data-state=delivered]", "ACCOUNT_OPEN").await;
-    browser.click("#events [data-state=delivered]").await;
-    browser.wait_for_text("#opened-state", "delivered").await;
-    browser.wait_for_text("#opened-customer", "C-1001").await;
-    browser.wait_for_text("#messages [data-route=account-open]", "account.open").await;
+    browser.wait_for_text("#send-result", "503 Service Unavailable").await;
+    assert_eq!((here.table().len(), browser.text("#shown").await.as_str()), (0, "0 events"));
+    let other = send(&browser, "rillis/flow_completed_with_customer.json").await;
+    listed(&browser, &other, "delivered").await;
+
+    browser.click("#functions [data-function=rail] button").await;
+    browser.wait_for_text("#functions [data-function=rail]", "at work").await;
+    let pk = send(&browser, "rail/account_open.json").await;
+    listed(&browser, &pk, "delivered").await;
     browser.close().await;
     here.end().await;
 }

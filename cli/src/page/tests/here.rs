@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::aws::{CustomersBridge, http};
 use crate::customers::import_samples;
+use crate::delivery::Sender;
 use crate::dev::{note_answer, serve_page};
 use crate::page::board::Board;
 
@@ -56,9 +57,20 @@ impl Here {
         self.stack.redrive(json!({})).await.unwrap();
     }
 
+    /// Signs a body and posts it, as its provider does; the answer's status.
+    pub(crate) async fn deliver(&self, sender: Sender, body: &str) -> u16 {
+        let headers = sender.signed_headers(body.as_bytes(), sender.contract().sample_key).unwrap();
+        self.stack.send(sender.name(), &headers, body.to_owned()).await.unwrap().0
+    }
+
     /// Everything in the events table.
     pub(crate) fn table(&self) -> Vec<Value> {
         self.stack.dynamodb.items()
+    }
+
+    /// How many events the table has in this state.
+    pub(crate) fn count(&self, state: &str) -> usize {
+        self.table().iter().filter(|item| item["state"] == state).count()
     }
 
     pub(crate) async fn end(self) {

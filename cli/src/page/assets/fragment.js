@@ -1,0 +1,31 @@
+// The filters and the opened event are in the address's fragment: a reload keeps them, the server never sees them.
+
+import { NO_FILTERS, state } from "./state.js";
+
+let writing = null;
+
+export function listenToFragment(changed) {
+  addEventListener("pagehide", () => { if (writing) writeFragment(); });
+  addEventListener("hashchange", changed);
+}
+
+export function readFragment(open) {
+  const said = new URLSearchParams(location.hash.slice(1));
+  for (const name of Object.keys(NO_FILTERS)) state.filters[name] = said.get(name) ?? "";
+  const pk = said.get("event");
+  if (pk && state.opened?.pk !== pk) queueMicrotask(() => open(pk, { focus: false }));
+}
+
+// Not at each key: browsers take their time over it, and count.
+export function writeFragmentSoon() {
+  writing ??= setTimeout(writeFragment, 200);
+}
+
+function writeFragment() {
+  clearTimeout(writing);
+  writing = null;
+  const kept = Object.entries(state.filters).filter(([, value]) => value !== "");
+  if (state.opened) kept.push(["event", state.opened.pk]);
+  const fragment = new URLSearchParams(kept).toString();
+  history.replaceState(null, "", location.pathname + location.search + (fragment && `#${fragment}`));
+}
