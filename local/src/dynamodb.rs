@@ -15,7 +15,7 @@ use dynoxide::actions::put_item::PutItemRequest;
 use dynoxide::actions::query::QueryRequest;
 use dynoxide::actions::scan::ScanRequest;
 use dynoxide::actions::update_item::UpdateItemRequest;
-use dynoxide::{AttributeValue, Database, DynoxideError};
+use dynoxide::{AttributeValue, Database, DynoxideError, ImportOptions};
 use http::{Request, Response, StatusCode};
 use serde::Deserialize as _;
 use serde_json::{Map, Number, Value, json};
@@ -306,6 +306,19 @@ impl DynamoDb {
         let request = json!({ "TableName": table, "Item": item });
         self.database.put_item(PutItemRequest::deserialize(&request)?)?;
         self.writes.tell_one(&request["TableName"], &request);
+        Ok(())
+    }
+
+    /// As [`put_raw`](Self::put_raw), all of them at once: for tests that need very many.
+    ///
+    /// # Errors
+    /// One is not such an item, or has no key: then none is written.
+    pub fn put_raw_all(&self, table: &str, items: &[Value]) -> Result<(), DynamoDbError> {
+        let rows = items.iter().map(HashMap::deserialize).collect::<Result<_, _>>()?;
+        self.database.import_items(table, rows, ImportOptions::default())?;
+        for item in items {
+            self.writes.tell_item(table, item);
+        }
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use super::indexed::{Index, Seen, follow};
 use super::*;
 use crate::page::board::{Listed, Viewer};
 
+mod load;
 mod page;
 
 const NOW_S: u64 = 1_738_784_271;

@@ -8,6 +8,8 @@ pub(crate) mod browser;
 mod dev;
 mod files;
 pub(crate) mod here;
+mod killed;
+pub(crate) mod load;
 mod operate;
 mod safe;
 mod shown;

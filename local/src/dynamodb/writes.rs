@@ -69,8 +69,12 @@ impl Writes {
         let Some(table) = table.as_str() else {
             return;
         };
+        self.tell_item(table, write.get("Item").or(write.get("Key")).unwrap_or(&Value::Null));
+    }
+
+    /// Tells an item, or the key of one.
+    pub(super) fn tell_item(&self, table: &str, item: &Value) {
         let hash_key = if table == CUSTOMERS_TABLE { "ref" } else { "pk" };
-        let item = write.get("Item").or(write.get("Key")).unwrap_or(&Value::Null);
         if let Some(key) = item[hash_key]["S"].as_str() {
             self.tell(table, key);
         }

@@ -230,10 +230,20 @@ impl Browser {
     /// What the page's scripts hold after the garbage is collected.
     pub(crate) async fn heap_bytes(&self) -> u64 {
         self.protocol("HeapProfiler.collectGarbage", json!({})).await;
+        self.metric("JSHeapUsedSize").await as u64
+    }
+
+    /// One of Chromium's own figures of the page: `Nodes`, with those that only scripts still hold.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
         self.protocol("Performance.enable", json!({})).await;
         let metrics = self.protocol("Performance.getMetrics", json!({})).await;
-        let used = metrics["metrics"].as_array().and_then(|all| all.iter().find(|m| m["name"] == "JSHeapUsedSize"));
-        used.and_then(|used| used["value"].as_f64()).expect("the heap's size") as u64
+        let metric = metrics["metrics"].as_array().and_then(|all| all.iter().find(|metric| metric["name"] == name));
+        metric.and_then(|metric| metric["value"].as_f64()).unwrap_or_else(|| panic!("no metric {name}"))
+    }
+
+    /// From now on runs `js` in every page that is opened, before the page's own scripts.
+    pub(crate) async fn at_the_start_of_each_page(&self, js: &str) {
+        self.protocol("Page.addScriptToEvaluateOnNewDocument", json!({ "source": js })).await;
     }
 
     /// What the console has said of errors since it was last asked, as `source: message`: script errors, what the

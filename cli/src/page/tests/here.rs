@@ -17,6 +17,7 @@ use crate::page::board::Board;
 /// A bridge that is up, with its page. No schedule: a test says when redrive runs.
 pub(crate) struct Here {
     pub(crate) stack: Arc<Stack>,
+    pub(crate) board: Arc<Board>,
     _working: JoinSet<()>,
 }
 
@@ -42,8 +43,8 @@ impl Here {
         let customers = CustomersBridge::here(local::dev_file::DevFile::of(&stack), &http().unwrap());
         let file = local::binaries::workspace_root().join("events/customers.csv");
         import_samples(&file, &routes, &customers).await.unwrap();
-        let working = serve_page(&stack, routes, board).unwrap();
-        Self { stack, _working: working }
+        let working = serve_page(&stack, routes, Arc::clone(&board)).unwrap();
+        Self { stack, board, _working: working }
     }
 
     /// The page's address.
