@@ -1,5 +1,7 @@
 //! What `bridge dev` is for: see events cross the bridge, break it, mend it.
 
+use local::faults::When;
+use local::returning_ai::Fault;
 use serde_json::json;
 
 use super::browser::Browser;
@@ -82,11 +84,25 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
     browser.open(&here.url()).await;
     browser.evaluate("window.__loaded_once = true").await;
 
+    // It asks for so long a pause that there is something to count down from, however slow this machine is.
+    let patience = Fault::RetryAfter { status: 429, after: "600".to_owned() };
+    here.stack.returning_ai.inject(None, patience, When::Next(1));
+    let pk = send(&browser, "rail/account_open.json").await;
+    listed(&browser, &pk, "pending").await;
+    browser.wait_for_text("#opened-id", &pk).await;
+    for counted in [format!("{} [data-col=next]", row(&pk)), "#timeline [data-kind=next] .since".to_owned()] {
+        browser.wait_for_text(&counted, "in ").await;
+        let before = browser.text(&counted).await;
+        let ticked =
+            format!("((text) => text.startsWith('in ') && text !== {})({}?.innerText)", json!(before), found(&counted));
+        browser.wait_until(&ticked).await;
+    }
+
     behave(&browser, "slow", "takes").await;
-    let slow = send(&browser, "rail/account_open.json").await;
+    let slow = send_again(&browser).await;
     listed(&browser, &slow, "delivered").await;
 
-    let mut waiting = Vec::new();
+    let mut waiting = vec![(pk, "throttled, HTTP 429")];
     for (behaviour, means, error) in [
         ("500", "fails", "server_error, HTTP 500"),
         ("401", "session", "handshake_refused, HTTP 401"),
@@ -102,20 +118,11 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
         browser.wait_for_text("#timeline [data-kind=attempt]:nth-child(2)", " ms").await;
         waiting.push((pk, error));
     }
-    browser.wait_for_text("#pending", "5").await;
-
-    // Returning.AI has asked for ten seconds, so there is something to count down from.
-    for counted in [format!("{} [data-col=next]", row(&waiting[4].0)), "#timeline [data-kind=next] .since".to_owned()] {
-        browser.wait_for_text(&counted, "in ").await;
-        let before = browser.text(&counted).await;
-        let ticked =
-            format!("((text) => text.startsWith('in ') && text !== {})({}?.innerText)", json!(before), found(&counted));
-        browser.wait_until(&ticked).await;
-    }
+    browser.wait_for_text("#pending", "6").await;
 
     behave(&browser, "fine", "answers").await;
     browser.click("#make-due").await;
-    browser.wait_for_text("#notice", "5 events are due now").await;
+    browser.wait_for_text("#notice", "6 events are due now").await;
     browser.wait_for_text(&format!("{} [data-col=next]", row(&waiting[0].0)), "due").await;
     here.redrive().await;
     for (pk, error) in &waiting {
@@ -131,7 +138,7 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
     }
     browser.wait_until("document.querySelector('#pending').textContent === '0'").await;
     assert_eq!(browser.evaluate("window.__loaded_once").await, true);
-    assert_eq!(here.stack.returning_ai.all_messages().len(), 6);
+    assert_eq!(here.stack.returning_ai.all_messages().len(), 7);
     browser.close().await;
     here.end().await;
 }
