@@ -111,7 +111,7 @@ impl StoreError {
 pub const DUE_INDEX: &str = "due-index";
 
 /// How many keys are read at a time: some 10 kB, and a second's work for redrive.
-const DUE_PAGE: i32 = 256;
+pub const DUE_PAGE: i32 = 256;
 
 /// How many keys one `BatchGetItem` takes.
 pub const MAX_BATCH: usize = 100;

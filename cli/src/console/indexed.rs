@@ -8,7 +8,7 @@ use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{self, StreamExt};
 use shared::clock::{Clock, UnixSeconds};
 use shared::event::{DUE_DEAD, SHARDS, shard_name};
-use shared::event_store::{EventStore, MAX_BATCH, StoreError};
+use shared::event_store::{DUE_PAGE, EventStore, MAX_BATCH, StoreError};
 use tokio::time::sleep;
 
 use crate::aws::Bridge;
@@ -49,23 +49,21 @@ const DOUBLINGS: u32 = 3;
 const DEAD_KEYS: usize = MAX_ROWS;
 const SHARD_KEYS: usize = 2 * MAX_ROWS / SHARDS as usize;
 
+/// Before all of these a look reads so many of each part: together some screens full.
+const FIRST_KEYS: usize = 32;
+
 /// Look-ups under way at once.
 const CALLS_AT_ONCE: usize = 8;
 
 /// Rows that a longer index has no more room for are looked up by turns, so many a look.
 const OUT_OF_SIGHT_AT_ONCE: usize = MAX_BATCH;
 
-/// Whether somebody has come to look is asked so often.
-const VIEWERS_EVERY: Duration = Duration::from_millis(100);
-
 /// Writes into `board` what is pending or dead in the table, and what becomes of it, as long as somebody looks. Does not end.
 pub(super) async fn follow(bridge: &Bridge, board: &Board, every: Duration) {
     let mut index = Index::default();
     let mut failures = 0;
     loop {
-        while !board.is_viewed() {
-            sleep(every.min(VIEWERS_EVERY)).await;
-        }
+        board.until_viewed().await;
         let pause = match index.look(&bridge.store, board).await {
             Ok(keys) => {
                 failures = 0;
@@ -87,8 +85,8 @@ impl Index {
     /// Reads the index, and looks up what has changed; says how many keys were read.
     pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
         if !self.is_complete {
-            // A page of each part: the first rows are there while the rest of a long index is still read.
-            let beginning = Seen::read(store, 1, 1).await?;
+            // A little of each part: the first rows are there while the rest of a long index is still read.
+            let beginning = Seen::read(store, FIRST_KEYS, FIRST_KEYS).await?;
             self.take(store, board, &beginning).await?;
             self.is_complete = !beginning.more;
             if self.is_complete {
@@ -153,12 +151,15 @@ impl Index {
         board: &Board,
         asked: &[(String, Option<UnixSeconds>)],
     ) -> Result<(), StoreError> {
-        let batches: Vec<Vec<_>> = asked.chunks(MAX_BATCH).map(<[_]>::to_vec).collect();
-        let calls = batches.into_iter().map(|batch| async move {
+        // Nothing delays the first screen.
+        let (first, rest) = asked.split_at(asked.len().min(FIRST_KEYS));
+        let batches: Vec<Vec<_>> = first.chunks(MAX_BATCH).chain(rest.chunks(MAX_BATCH)).map(<[_]>::to_vec).collect();
+        let mut calls = batches.into_iter().map(|batch| async move {
             let keys: Vec<String> = batch.iter().map(|(pk, _)| pk.clone()).collect();
             (batch, store.summaries(&keys).await)
         });
-        let mut answers = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE);
+        let first = stream::iter(calls.next()).buffer_unordered(1);
+        let mut answers = first.chain(stream::iter(calls).buffer_unordered(CALLS_AT_ONCE));
         while let Some((batch, answer)) = answers.next().await {
             let now = Clock::system().now();
             for event in answer? {
@@ -213,10 +214,11 @@ impl Seen {
 
 /// What is under one hash key of the index, from one end of it, in whole pages until these are `enough` keys.
 async fn part(store: &EventStore, due: &str, soonest: bool, enough: usize) -> Result<Seen, StoreError> {
+    let at_most = i32::try_from(enough).unwrap_or(DUE_PAGE).min(DUE_PAGE);
     let mut keys = Vec::new();
     let mut from = None;
     loop {
-        let page = store.indexed(due, soonest, from.as_ref()).await?;
+        let page = store.indexed(due, soonest, at_most, from.as_ref()).await?;
         keys.extend(page.keys);
         from = page.next;
         if from.is_none() || keys.len() >= enough {

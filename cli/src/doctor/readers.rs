@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
-use shared::event_store::{EventStore, StoreError};
+use shared::event_store::{DUE_PAGE, EventStore, StoreError};
 use shared::http::Http;
 use shared::routes::{Destination, Routes};
 use shared::secrets::sdk_reason;
@@ -319,7 +319,7 @@ impl Site {
         let mut overdue: BTreeMap<String, UnixSeconds> = BTreeMap::new();
         let mut looked_at = Vec::new();
         let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-        let pages = join_all(shards.iter().map(|shard| store.indexed(shard, true, None))).await;
+        let pages = join_all(shards.iter().map(|shard| store.indexed(shard, true, DUE_PAGE, None))).await;
         for page in pages {
             let page = page?;
             let page_is_overdue = page.keys.last().is_some_and(|(_, at)| *at <= latest);
@@ -341,7 +341,7 @@ impl Site {
                 queue.overdue_s = queue.overdue_s.max(now.seconds().0.saturating_sub(at.0));
             }
         }
-        let dead = store.indexed(DUE_DEAD, true, None).await?;
+        let dead = store.indexed(DUE_DEAD, true, DUE_PAGE, None).await?;
         queue.dead = dead.keys.len();
         queue.more_dead = dead.next.is_some();
         // The youngest of the dead, and the events that are due first.

@@ -7,7 +7,7 @@ use shared::clock::UnixSeconds;
 use shared::event::{DUE_DEAD, EventState, SHARDS, shard_name};
 use shared::event_store::MAX_BATCH;
 use shared::event_store::listing::{Cursor, EventSummary};
-use shared::event_store::{EventStore, StoreError};
+use shared::event_store::{DUE_PAGE, EventStore, StoreError};
 
 use crate::events::filter::Filter;
 
@@ -124,7 +124,7 @@ impl Partition {
     /// Reads on until a key is at hand, or there is none left.
     async fn fill(&mut self, store: &EventStore, filter: &Filter) -> Result<(), StoreError> {
         while self.keys.is_empty() && !matches!(self.place, Place::End) {
-            let page = store.indexed(&self.due, true, self.place.cursor()).await?;
+            let page = store.indexed(&self.due, true, DUE_PAGE, self.place.cursor()).await?;
             self.place = Place::after(page.next);
             self.keys.extend(page.keys.into_iter().filter(|(pk, _)| filter.fits_key(pk)));
         }

@@ -10,6 +10,7 @@ use shared::clock::UnixMillis;
 use shared::event::{DeliveryState, EventState};
 use shared::event_store::listing::EventSummary;
 use shared::routes::Routes;
+use tokio::sync::Notify;
 
 /// How many events are listed; a browser scrolls through and filters so many without a pause. Some 10 MB here.
 pub(crate) const MAX_ROWS: usize = 10_000;
@@ -29,6 +30,7 @@ const EARLY_ACKS: usize = 256;
 pub(crate) struct Board {
     inner: Mutex<Inner>,
     viewers: AtomicUsize,
+    somebody_came: Notify,
 }
 
 #[derive(Debug)]
@@ -135,7 +137,7 @@ impl Board {
             more: false,
             trouble: None,
         };
-        Self { inner: Mutex::new(inner), viewers: AtomicUsize::new(0) }
+        Self { inner: Mutex::new(inner), viewers: AtomicUsize::new(0), somebody_came: Notify::new() }
     }
 
     /// Takes note of an event as it is `now`; what was known of it before is replaced, unless it is the same.
@@ -231,7 +233,15 @@ impl Board {
 
     pub(crate) fn viewer(self: &Arc<Self>) -> Viewer {
         self.viewers.fetch_add(1, Ordering::SeqCst);
+        self.somebody_came.notify_one();
         Viewer(Arc::clone(self))
+    }
+
+    /// Returns as soon as somebody looks; one may wait for it at a time.
+    pub(crate) async fn until_viewed(&self) {
+        while !self.is_viewed() {
+            self.somebody_came.notified().await;
+        }
     }
 
     /// Whether anybody looks.

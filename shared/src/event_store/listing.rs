@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{DUE_PAGE, EventStore, Item, StoreError, deliveries_from, history_from, integer, record_of, string};
+use super::{EventStore, Item, StoreError, deliveries_from, history_from, integer, record_of, string};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
 
@@ -79,14 +79,20 @@ impl From<&EventRecord> for EventSummary {
 }
 
 impl EventStore {
-    /// A page of the keys under one hash key of the index, due or not, from its soonest or its latest end. The index may be a
-    /// moment behind.
+    /// A page of at most so many keys under one hash key of the index, due or not, from its soonest or its latest end. The
+    /// index may be a moment behind.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
-    pub async fn indexed(&self, due: &str, soonest: bool, from: Option<&Cursor>) -> Result<IndexPage, StoreError> {
+    pub async fn indexed(
+        &self,
+        due: &str,
+        soonest: bool,
+        at_most: i32,
+        from: Option<&Cursor>,
+    ) -> Result<IndexPage, StoreError> {
         let start = from.map(|cursor| cursor.0.clone());
-        let asked = self.part(due).scan_index_forward(soonest).limit(DUE_PAGE).set_exclusive_start_key(start);
+        let asked = self.part(due).scan_index_forward(soonest).limit(at_most).set_exclusive_start_key(start);
         let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
         let key = |item: &Item| {
             let pk = item.get("pk")?.as_s().ok()?;

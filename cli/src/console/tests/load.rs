@@ -27,6 +27,7 @@ async fn the_first_of_ten_thousand_events_are_seen_at_once() {
         let site = Site { bridge, customers_table, function: Ok(None) };
         let serving = site.serve(crate::routes::read(None).unwrap(), 0, indexed::LOOK_EVERY).await.unwrap();
         views.push(first_view(&browser, &serving.url()).await);
+        browser.open("about:blank").await;
     }
     let told: Vec<_> = views.iter().map(|ms| format!("{ms:.0} ms")).collect();
     tell(&format!("console: the first rows of 10,000 in the index after {}", told.join(", ")));
