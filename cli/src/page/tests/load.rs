@@ -132,7 +132,10 @@ async fn measured_in_a_process_of_its_own() {
             browser.press(&key.to_string()).await;
         }
         browser.wait_until("seen.keys.length === 20").await;
-        keys.push(Spread::of("a key until it is seen, filtering while events come", &browser.evaluate("seen.keys").await));
+        keys.push(Spread::of(
+            "a key until it is seen, filtering while events come",
+            &browser.evaluate("seen.keys").await,
+        ));
         browser.type_into("#search", "").await;
         writing.await.unwrap();
         println!("page: {:.0} live events a second", (LIVE / 2) as f64 / began.elapsed().as_secs_f64());
@@ -275,10 +278,13 @@ fn state_of(n: usize) -> EventState {
     }
 }
 
-/// How many of the events up to this one end so.
+/// How many of the events up to this one end so, as the page writes it.
 fn count(newest: usize, state: EventState) -> String {
     let count = (0..=newest).filter(|n| state_of(*n) == state).count();
-    format!("{},{:03}", count / 1_000, count % 1_000)
+    match count / 1_000 {
+        0 => count.to_string(),
+        thousands => format!("{thousands},{:03}", count % 1_000),
+    }
 }
 
 /// The event as the functions would have written it.
@@ -302,7 +308,8 @@ pub(crate) fn item(n: usize, state: EventState, from_ms: u64) -> Value {
         return item;
     }
     let outcome = if state == EventState::Delivered { "delivered" } else { "server_error" };
-    let attempt = json!({ "at": number(received + 9), "by": { "S": "first" }, "outcome": { "S": outcome }, "ms": number(7) });
+    let attempt =
+        json!({ "at": number(received + 9), "by": { "S": "first" }, "outcome": { "S": outcome }, "ms": number(7) });
     let delivery = json!({ "M": { "state": { "S": state.name() }, "at": number(received + 9) } });
     let deliveries: Map<_, _> = routes.iter().map(|route| ((*route).to_owned(), delivery.clone())).collect();
     item["deliveries"] = json!({ "M": deliveries });
