@@ -179,6 +179,10 @@ impl Bridge {
     /// A bridge that runs on this machine.
     pub(crate) fn here(dev: DevFile, http: &Http) -> Self {
         let dynamodb = shared::aws::dynamodb(&local_config(&dev), http);
+        // As in AWS: a function waits no longer than a second, in which an unoptimised engine may not read a page of a scan.
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let patient = dynamodb.config().to_builder().timeout_config(timeouts).build();
+        let dynamodb = aws_sdk_dynamodb::Client::from_conf(patient);
         let store = EventStore::new(dynamodb.clone(), dev.events_table.clone());
         Self { store, dynamodb, place: Place::Here(dev) }
     }

@@ -261,4 +261,4 @@ fn limits(with_customers: bool) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -41,7 +41,7 @@ async fn world() -> World {
     World { dynamodb, bridge, board, following: JoinSet::new() }
 }
 
-fn dev_file_of(dynamodb: &DynamoDb) -> DevFile {
+pub(crate) fn dev_file_of(dynamodb: &DynamoDb) -> DevFile {
     let nowhere = "http://127.0.0.1:9".to_owned();
     DevFile {
         gateway_url: nowhere.clone(),

@@ -8,6 +8,7 @@ use local::gateway::Exchange;
 use local::stack::webhook_path;
 use shared::clock::Clock;
 use shared::event::EventState;
+use shared::event_store::listing::EventSummary;
 use shared::event_store::{EventStore, StoreError};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
@@ -73,23 +74,32 @@ async fn read_some(store: &EventStore, board: &Board, changed: &BTreeSet<String>
     Ok(())
 }
 
-/// The newest events of the table, which has them in no order.
+/// What waits or is dead, and the newest of the other events: the table has them in no order.
 async fn read_all(store: &EventStore, board: &Board) -> Result<(), StoreError> {
-    let mut newest = Vec::new();
+    let is_open = |event: &EventSummary| matches!(event.state, EventState::Pending | EventState::Dead);
+    let (mut kept, mut more) = (Vec::new(), false);
     let mut from = None;
     loop {
         let page = store.scan(&EventState::ALL, from.as_ref()).await?;
-        newest.extend(page.events.into_iter().flatten());
+        kept.extend(page.events.into_iter().flatten());
         from = page.next;
-        if newest.len() > 2 * MAX_ROWS || from.is_none() {
-            newest.sort_unstable_by_key(|event| event.received_at);
-            newest.drain(..newest.len().saturating_sub(MAX_ROWS));
+        if kept.len() > 2 * MAX_ROWS || from.is_none() {
+            kept.sort_unstable_by_key(|event| (is_open(event), event.received_at));
+            for event in kept.drain(..kept.len().saturating_sub(MAX_ROWS)) {
+                if board.listed(&event.pk).is_some() {
+                    // It may have ended unseen.
+                    board.put(event, Clock::system().now());
+                } else {
+                    more |= is_open(&event);
+                }
+            }
         }
         if from.is_none() {
             break;
         }
     }
-    for event in newest {
+    board.set_more(more);
+    for event in kept {
         board.put(event, Clock::system().now());
     }
     Ok(())
@@ -102,5 +112,77 @@ pub(crate) fn note_answer(board: &Board, exchange: &Exchange) {
         && let Some(pk) = sender.and_then(|sender| key_of(sender, &exchange.body))
     {
         board.acknowledged(&pk, exchange.ack.as_secs_f64() * 1000.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use local::dynamodb::DynamoDb;
+    use shared::http::Http;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::aws::Bridge;
+    use crate::console::tests::dev_file_of;
+    use crate::page::tests::load::{from_ms, item, key_of};
+
+    const BOUND: Duration = Duration::from_secs(60);
+
+    async fn until(what: &str, holds: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < BOUND, "not within {BOUND:?}: {what}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// On one thread: nobody reads while a test writes.
+    async fn followed(dynamodb: &DynamoDb) -> Arc<Board> {
+        let board = Arc::new(Board::new(true, Clock::system().now()));
+        let store = Bridge::here(dev_file_of(dynamodb), &Http::new().unwrap()).store;
+        let (writes, following) = (dynamodb.subscribe_to_writes(), Arc::clone(&board));
+        tokio::spawn(async move { follow(&store, &following, writes).await });
+        board
+    }
+
+    fn put(dynamodb: &DynamoDb, events: impl Iterator<Item = usize>, state: EventState, from_ms: u64) {
+        let items: Vec<_> = events.map(|n| item(n, state, from_ms)).collect();
+        dynamodb.put_raw_all(EVENTS_TABLE, &items).unwrap();
+    }
+
+    fn lists(board: &Board, n: usize, state: EventState) -> bool {
+        board.listed(&key_of(n)).is_some_and(|listed| listed.event.state == state)
+    }
+
+    #[tokio::test]
+    async fn whoever_is_too_far_behind_reads_the_table_anew() {
+        let dynamodb = DynamoDb::start(None).await.unwrap();
+        let from_ms = from_ms();
+        put(&dynamodb, 0..1, EventState::Pending, from_ms);
+        let board = followed(&dynamodb).await;
+        until("the first event is listed", || lists(&board, 0, EventState::Pending)).await;
+        dynamodb.reset_calls();
+        put(&dynamodb, 0..5_000, EventState::Delivered, from_ms);
+        until("all are listed", || (0..5_000).all(|n| lists(&board, n, EventState::Delivered))).await;
+        assert!(dynamodb.count("Scan") > 0);
+    }
+
+    #[tokio::test]
+    async fn of_a_long_table_what_waits_is_listed_however_old_it_is_and_how_it_ended_while_nobody_could_read() {
+        let dynamodb = DynamoDb::start(None).await.unwrap();
+        let from_ms = from_ms();
+        put(&dynamodb, 0..2, EventState::Pending, from_ms);
+        put(&dynamodb, 2..MAX_ROWS + 100, EventState::Delivered, from_ms);
+        let board = followed(&dynamodb).await;
+        until("the newest is listed", || lists(&board, MAX_ROWS + 99, EventState::Delivered)).await;
+        assert!(lists(&board, 0, EventState::Pending) && lists(&board, 1, EventState::Pending));
+        assert!(!board.has_more() && board.listed(&key_of(2)).is_none());
+
+        put(&dynamodb, 0..1, EventState::Delivered, from_ms);
+        put(&dynamodb, MAX_ROWS + 100..MAX_ROWS + 5_100, EventState::Delivered, from_ms);
+        until("the newest is listed", || lists(&board, MAX_ROWS + 5_099, EventState::Delivered)).await;
+        assert!(!lists(&board, 0, EventState::Pending) && lists(&board, 1, EventState::Pending));
     }
 }

@@ -1,4 +1,11 @@
-//! The page over ten thousand events that wait or are dead, of a table that has to be asked for each.
+//! The page over ten thousand events of a table that has to be asked for each, and viewers who do not read.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http::Request;
+use shared::clock::UnixMillis;
+use shared::event_store::listing::EventSummary;
 
 use super::*;
 use crate::page::tests::browser::Browser;
@@ -25,4 +32,70 @@ async fn the_first_of_ten_thousand_events_are_seen_at_once() {
     tell(&format!("console: the first rows of 10,000 in the index after {}", told.join(", ")));
     assert!(smallest(views) < FIRST_VIEW_MS);
     browser.close().await;
+}
+
+/// What a viewer has been told.
+struct Told {
+    pieces: BoxStream<'static, Bytes>,
+    /// How many rows.
+    rows: usize,
+}
+
+impl Told {
+    async fn of(serving: &Serving) -> Self {
+        let host = format!("127.0.0.1:{}", serving.front.addr().port());
+        let live = format!("/api/live?token={}", serving.page.guard.token());
+        let request = Request::get(live).header("host", host).body(Bytes::new()).unwrap();
+        let Answer::Stream(_, pieces) = Arc::clone(&serving.page).answer(request).await else { panic!("no stream") };
+        Self { pieces, rows: 0 }
+    }
+
+    /// Reads until a row says so many attempts.
+    async fn until_attempts(&mut self, attempts: u32) {
+        loop {
+            let piece = timeout(BOUND, self.pieces.next()).await.unwrap().unwrap();
+            let piece = String::from_utf8_lossy(&piece).into_owned();
+            let Some(rows) = piece.strip_prefix("event: rows\ndata: ") else { continue };
+            let rows: Vec<Value> = serde_json::from_str(rows).unwrap();
+            self.rows += rows.len();
+            if rows.iter().any(|row| row["attempts"] == attempts) {
+                return;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_who_does_not_read_hinders_nobody_and_is_told_of_what_is_so_in_the_end_alone() {
+    const ROWS: usize = 2_000;
+    const CHANGES: u32 = 10;
+    let world = world().await;
+    let serving = serve(dev_file_of(&world.dynamodb)).await.unwrap();
+    let change = |attempts: u32| {
+        for n in 0..ROWS {
+            let event = EventSummary {
+                pk: format!("rail#evt_{n}"),
+                event_type: None,
+                received_at: UnixMillis(NOW_S * 1_000),
+                state: EventState::Delivered,
+                attempts,
+                next_attempt_at: None,
+                last_error: None,
+                deliveries: [].into(),
+                outcomes: 1,
+            };
+            serving.page.board.put(event, Clock::system().now());
+        }
+    };
+    change(1);
+    let (mut slow, mut other) = (Told::of(&serving).await, Told::of(&serving).await);
+    for attempts in 1..=CHANGES {
+        change(attempts);
+        other.until_attempts(attempts).await;
+    }
+    // Some messages waited for it, and the others were never made.
+    slow.until_attempts(CHANGES).await;
+    assert!(slow.rows < 4 * ROWS, "{} rows", slow.rows);
+    drop((slow, other));
+    until(|| !serving.page.board.is_viewed(), || "somebody still looks".to_owned()).await;
 }
