@@ -130,8 +130,9 @@ impl Report<'_> {
             _ => ("next attempt", ""),
         };
         let kind = if event.state == EventState::Dead { MomentKind::Dead } else { MomentKind::Next };
-        // The table has whole seconds of it, and nobody dies before the attempt that was the last.
-        let last = if kind == MomentKind::Dead { moments.last().map_or(0, |moment| moment.at.0) } else { 0 };
+        // The table has whole seconds of it, and nobody dies before the end of the attempt that was the last.
+        let ended = event.history.iter().map(|attempt| attempt.at.0.saturating_add(attempt.ms)).max();
+        let last = ended.filter(|_| kind == MomentKind::Dead).unwrap_or_default();
         let at = UnixMillis(at.0.saturating_mul(1000).max(last));
         moments.push(Moment { at, kind, what: what.to_owned(), but });
         moments
