@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 /// What is waited for takes milliseconds; this long only on a machine that hardly runs.
-pub(crate) const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// For the driver to answer, beyond what it waits for.
 const ANSWER_BOUND: Duration = Duration::from_secs(10);
