@@ -32,8 +32,7 @@ const TIMES_FEW: f64 = 4.0;
 pub(crate) const FEW: usize = 40;
 
 /// What the second half of the live events may add to what is held after the first.
-const TAB_GROWTH: f64 = 1.15;
-const SERVER_GROWTH: f64 = 1.15;
+const GROWTH: f64 = 1.15;
 
 /// Some forty rows are in the document, of 50 nodes each at most, and the rest of the page.
 const MAX_NODES: f64 = 6_000.0;
@@ -149,8 +148,8 @@ async fn measured_in_a_process_of_its_own() {
     here.end().await;
 
     let (middle, end) = (&held[1], &held[2]);
-    assert!(end.tab <= middle.tab * TAB_GROWTH, "{held:?}");
-    assert!(end.server <= middle.server * SERVER_GROWTH, "{held:?}");
+    assert!(end.tab <= middle.tab * GROWTH, "{held:?}");
+    assert!(end.server <= middle.server * GROWTH, "{held:?}");
     assert!(held.iter().all(|held| held.nodes <= MAX_NODES), "{held:?}");
 }
 
