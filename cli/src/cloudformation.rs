@@ -44,12 +44,6 @@ impl Outputs {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn of(values: &[(&str, &str)]) -> Self {
-        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self { status: String::new(), values: values.collect() }
-    }
-
     /// The value of an output, unless it is missing or empty.
     pub(crate) fn named(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
@@ -71,6 +65,13 @@ mod tests {
     use shared::http::Http;
 
     use super::*;
+
+    impl Outputs {
+        pub(crate) fn of(values: &[(&str, &str)]) -> Self {
+            let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            Self { status: String::new(), values: values.collect() }
+        }
+    }
 
     const DESCRIBED: &str = r#"<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/">
       <DescribeStacksResult><Stacks><member>
