@@ -13,7 +13,7 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use local::stack::{Stack, StackOptions};
-use shared::routes::Routes;
+use shared::route::routes::Routes;
 
 use crate::build::Binaries;
 use crate::measure::measure;

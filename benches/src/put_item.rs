@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use local::lambda_host::FunctionSpec;
-use shared::aws;
 use shared::config::Config;
-use shared::http::Http;
+use shared::outside::aws;
+use shared::outside::http::Http;
 use tokio::io::AsyncBufReadExt;
 
 pub(crate) const ARGUMENT: &str = "put-item";

@@ -17,11 +17,11 @@ use local::binaries::workspace_root;
 use local::dev_file::DevFile;
 use shared::clock::Clock;
 use shared::config::AwsConfig;
-use shared::customers::Customers;
-use shared::event_store::{EventStore, StoreError};
-use shared::http::Http;
-use shared::resolver::Resolver;
-use shared::secrets::sdk_reason;
+use shared::customer::table::Customers;
+use shared::deliver::resolver::Resolver;
+use shared::outside::http::Http;
+use shared::outside::secrets::sdk_reason;
+use shared::record::store::{EventStore, StoreError};
 
 use crate::failure::{Failure, with_causes};
 
@@ -178,7 +178,7 @@ pub(crate) fn local_config(dev: &DevFile) -> AwsConfig {
 impl Bridge {
     /// A bridge that runs on this machine.
     pub(crate) fn here(dev: DevFile, http: &Http) -> Self {
-        let dynamodb = shared::aws::dynamodb(&local_config(&dev), http);
+        let dynamodb = shared::outside::aws::dynamodb(&local_config(&dev), http);
         // As in AWS: a function waits no longer than a second, in which an unoptimised engine may not read a page of a scan.
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
         let patient = dynamodb.config().to_builder().timeout_config(timeouts).build();
@@ -255,7 +255,7 @@ impl Bridge {
 impl CustomersBridge {
     /// The tables of a bridge that runs on this machine.
     pub(crate) fn here(dev: DevFile, http: &Http) -> Self {
-        let client = shared::aws::dynamodb(&local_config(&dev), http);
+        let client = shared::outside::aws::dynamodb(&local_config(&dev), http);
         let events = Some(EventStore::new(client.clone(), dev.events_table.clone()));
         let customers = Customers::new(client, dev.customers_table.clone());
         Self { customers, events, place: Place::Here(dev) }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_types::sdk_config::SdkConfig;
-use shared::secrets::sdk_reason;
+use shared::outside::secrets::sdk_reason;
 
 use crate::failure::Failure;
 
@@ -62,7 +62,7 @@ mod tests {
     use bytes::Bytes;
     use http::{Response, StatusCode};
     use local::front::{Answer, Front};
-    use shared::http::Http;
+    use shared::outside::http::Http;
 
     use super::*;
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use local::front::{Answer, Front};
 use shared::clock::Clock;
-use shared::customers::CustomerRef;
-use shared::event::DUE_DEAD;
-use shared::http::Http;
-use shared::routes::Routes;
+use shared::customer::table::CustomerRef;
+use shared::outside::http::Http;
+use shared::record::event::DUE_DEAD;
+use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use crate::aws::{Bridge, aws_config, dev_file, http};

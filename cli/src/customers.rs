@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use shared::clock::Clock;
-use shared::customers::{Customer, CustomerRef};
+use shared::customer::table::{Customer, CustomerRef};
 
 pub(crate) use self::import::import_samples;
 

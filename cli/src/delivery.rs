@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use hmac::{Hmac, KeyInit, Mac};
+use json::{Document, Value};
 use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY};
 use rail::Rail;
 use rillis::Rillis;
 use sha2::Sha256;
-use shared::api_gateway::Headers;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
-use shared::json::{Document, Value};
-use shared::secrets::Versions;
-use shared::signing_keys::KeySet;
-use shared::verification::{self, Delivery, Envelope, Form, Provider, Refusal, hex};
+use shared::outside::secrets::Versions;
+use shared::receive::door::Headers;
+use shared::receive::signing_keys::KeySet;
+use shared::receive::verification::{self, Delivery, Envelope, Form, Provider, Refusal, hex};
 
 use crate::failure::Failure;
 

@@ -14,7 +14,7 @@ use local::returning_ai::Message;
 use local::stack::{Stack, StackOptions};
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::routes::Routes;
+use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 

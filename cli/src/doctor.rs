@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use shared::clock::Clock;
-use shared::http::Http;
+use shared::outside::http::Http;
 
 use crate::events::{RoutesFile, print};
 use crate::failure::{Failure, with_causes};

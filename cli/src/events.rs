@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use shared::routes::{Destination, Routes};
+use shared::route::routes::{Destination, Routes};
 
 pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;

@@ -13,10 +13,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::clock::Clock;
-use shared::event_store::MAX_BATCH;
-use shared::pauses::Pauses;
-use shared::resolver::Resolver;
-use shared::routes::Routes;
+use shared::deliver::resolver::Resolver;
+use shared::record::pauses::Pauses;
+use shared::record::store::MAX_BATCH;
+use shared::route::routes::Routes;
 
 use crate::aws::{Bridge, Function};
 use crate::delivery::Sender;
@@ -416,7 +416,7 @@ fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Answ
 
 /// The event that a delivery is, whoever has signed it.
 pub(crate) fn key_of(sender: Sender, body: &[u8]) -> Option<String> {
-    let document = shared::json::Document::parse(body).ok()?;
+    let document = json::Document::parse(body).ok()?;
     let id = sender.envelope(document.root()).event_id?;
     Some(format!("{}#{id}", sender.name()))
 }

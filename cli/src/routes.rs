@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use local::binaries::workspace_root;
-use shared::routes::{self, RoutesError};
+use shared::route::routes::{self, RoutesError};
 
 use crate::delivery::Sender;
 use crate::failure::Failure;

@@ -102,7 +102,7 @@ fn route_of(message: &Message) -> Option<&str> {
 
 /// A member of the message: a string's text, a number's digits as they were sent.
 fn text(message: &Message, member: &str) -> Option<String> {
-    let document = shared::json::Document::parse(&message.raw).ok()?;
+    let document = json::Document::parse(&message.raw).ok()?;
     let value = document.root().get(member)?;
     Some(value.text().map_or_else(|| value.source().to_owned(), std::borrow::Cow::into_owned))
 }

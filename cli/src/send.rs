@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::join_all;
-use shared::http::Http;
-use shared::json::Document;
+use json::Document;
+use shared::outside::http::Http;
 
 use crate::delivery::{KeySource, Sender, read_file};
 use crate::failure::{Failure, with_causes};

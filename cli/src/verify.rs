@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use shared::api_gateway::Headers;
 use shared::clock::{Clock, UnixMillis};
-use shared::verification::Refusal;
+use shared::receive::door::Headers;
+use shared::receive::verification::Refusal;
 
 use crate::delivery::{Sender, read_file, signed_message, spelled};
 use crate::failure::Failure;

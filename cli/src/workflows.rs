@@ -6,10 +6,10 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::event::DeliveryState;
-use shared::event_store::{EventStore, StoreError};
-use shared::pauses::{self, Pauses};
-use shared::routes::{Destination, Routes};
+use shared::record::event::DeliveryState;
+use shared::record::pauses::{self, Pauses};
+use shared::record::store::{EventStore, StoreError};
+use shared::route::routes::{Destination, Routes};
 
 use crate::aws::Target;
 use crate::events::{Filter, RoutesFile, Selection, age, known_destination, print};

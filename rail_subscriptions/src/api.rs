@@ -7,8 +7,8 @@ use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::http::Answer;
-use shared::provider_api::{ApiCall, ApiClient, ProviderApi};
+use shared::customer::provider_api::{ApiCall, ApiClient, ProviderApi};
+use shared::outside::http::Answer;
 
 use crate::error::{Doing, Error, RailError, Why};
 use crate::plan::CallbackUrl;

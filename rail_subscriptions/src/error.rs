@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use shared::event::Failure;
-use shared::secrets::SecretError;
+use shared::outside::secrets::SecretError;
+use shared::record::event::Failure;
 
 /// Why a run stopped. What was done until then is done, and the next run goes on from there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

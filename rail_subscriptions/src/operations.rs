@@ -77,7 +77,7 @@ pub struct Rotation<'r> {
     /// `None` is all that are needed.
     pub only: Option<&'r str>,
     /// Between two new subscriptions: a function that has just read the secret for the sake of one new key does not read it
-    /// for another one for [`COOL_DOWN`](shared::secrets::COOL_DOWN).
+    /// for another one for [`COOL_DOWN`](shared::outside::secrets::COOL_DOWN).
     pub pace: Duration,
     /// From the last new key's being in the secret until the old subscriptions go, and from then until their keys go.
     pub pause: Duration,

@@ -1,6 +1,6 @@
 //! `routes.toml` as it is compiled into the functions, and the providers' APIs that it may ask.
 
-use shared::provider_api::ProviderApi;
+use shared::customer::provider_api::ProviderApi;
 
 mod rail_api;
 

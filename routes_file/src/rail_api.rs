@@ -1,6 +1,6 @@
 //! What Rail's API answers about customers (`docs/contracts/rail.md`).
 
-use shared::provider_api::{Lookup, ProviderApi};
+use shared::customer::provider_api::{Lookup, ProviderApi};
 
 /// `customer_id` is the broker's own reference: the id that Rail was given when the customer was registered.
 pub(crate) const API: ProviderApi = ProviderApi {

@@ -1,11 +1,11 @@
 use std::collections::BTreeSet;
 
+use json::{Document, Pointer};
 use shared::clock::UnixMillis;
-use shared::event::EventRecord;
-use shared::json::{Document, Pointer};
-use shared::message;
-use shared::resolver::Resolved;
-use shared::routes::Routes;
+use shared::deliver::message;
+use shared::deliver::resolver::Resolved;
+use shared::record::event::EventRecord;
+use shared::route::routes::Routes;
 
 use super::*;
 

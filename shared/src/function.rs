@@ -1,5 +1,7 @@
 //! The functions from start to end: everything their `main`s have to say.
 
+pub mod after_ack;
+
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::process::ExitCode;
@@ -12,25 +14,26 @@ use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use tokio::time::{Instant, timeout};
 use tracing::level_filters::LevelFilter;
 
-use crate::after_ack::AfterAck;
-use crate::api_gateway::{HttpRequest, HttpResponse};
+use self::after_ack::AfterAck;
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{self, Config, ConfigError, ReceiverConfig};
-use crate::customers::Customers;
-use crate::delivery::{Deliverer, Switches};
-use crate::event_store::EventStore;
-use crate::http::{Http, HttpSetupError};
-use crate::metrics::Meter;
-use crate::provider_api::{ApiAccount, ApiClient, ProviderApi};
-use crate::receiver::{ACK_BUDGET, Invocation, Receiver};
-use crate::redrive::{self, Counts, Redrive};
-use crate::resolver::Resolver;
-use crate::returning_ai::{ReturningAi, Webhooks};
-use crate::routes::{Routes, RoutesError};
-use crate::secrets::CachedSecret;
-use crate::signing_keys::KeySet;
-use crate::verification::Provider;
-use crate::{aws, metrics, telemetry};
+use crate::customer::provider_api::{ApiAccount, ApiClient, ProviderApi};
+use crate::customer::table::Customers;
+use crate::deliver::attempt::{Deliverer, Switches};
+use crate::deliver::resolver::Resolver;
+use crate::deliver::returning_ai::{ReturningAi, Webhooks};
+use crate::observe::metrics::Meter;
+use crate::observe::{metrics, telemetry};
+use crate::outside::aws;
+use crate::outside::http::{Http, HttpSetupError};
+use crate::outside::secrets::CachedSecret;
+use crate::receive::door::{HttpRequest, HttpResponse};
+use crate::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
+use crate::receive::signing_keys::KeySet;
+use crate::receive::verification::Provider;
+use crate::record::store::EventStore;
+use crate::redrive::run::{Counts, Redrive, Request, STOP_BEFORE_END};
+use crate::route::routes::{Routes, RoutesError};
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,9 +100,8 @@ async fn serve_redrive(routes: &str, apis: &[ProviderApi]) -> Result<(), StartEr
     let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock, metrics::to_stdout)));
     let after_ack = AfterAck::default();
     let layer = after_ack.clone();
-    let redrive = service_fn(move |event: LambdaEvent<redrive::Request>| {
-        redrive(Arc::clone(&redriver), after_ack.clone(), event)
-    });
+    let redrive =
+        service_fn(move |event: LambdaEvent<Request>| redrive(Arc::clone(&redriver), after_ack.clone(), event));
     Runtime::new(redrive).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
@@ -163,12 +165,12 @@ async fn answer<P: Provider>(
 async fn redrive(
     redriver: Arc<(Deliverer, Meter)>,
     after_ack: AfterAck,
-    event: LambdaEvent<redrive::Request>,
+    event: LambdaEvent<Request>,
 ) -> Result<Counts, Infallible> {
     let (deliverer, _) = &*redriver;
     deliverer.refresh_pauses().await;
     let left = UnixMillis(event.context.deadline).since(deliverer.clock.now());
-    let stops_at = Instant::now() + left.saturating_sub(redrive::STOP_BEFORE_END);
+    let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
     let (counts, measured) = Redrive::new(deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await;
     let meter = Arc::clone(&redriver);
     after_ack.leave(&event.context.request_id, async move { meter.1.write(measured) });

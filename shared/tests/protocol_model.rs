@@ -1,7 +1,7 @@
 //! Record, lease and settle under every interleaving, crash, lost answer and clock that small numbers allow.
 //!
-//! The records are made by the transitions of `shared::event` themselves and the messages by `shared::message`; only the
-//! table is a mirror of `shared::event_store` (`protocol_model/table.rs`), and pauses are left out. Each test visits every
+//! The records are made by the transitions of `shared::record::event` themselves and the messages by `shared::deliver::message`; only the
+//! table is a mirror of `shared::record::store` (`protocol_model/table.rs`), and pauses are left out. Each test visits every
 //! state that its [`Bounds`] allow and holds all of them to every [`Property`]; its bounds are chosen for those in its name.
 //! `cargo test -p shared --test protocol_model -- --nocapture` tells how many states that were.
 
@@ -14,7 +14,7 @@ mod table;
 #[path = "protocol_model/world.rs"]
 mod world;
 
-use shared::retry_plan::Draw;
+use shared::record::retry_plan::Draw;
 
 use explorer::explore;
 use world::{COPY, FIRST, Model, OPERATOR, OTHER_REDRIVE, REDRIVE, Sights};

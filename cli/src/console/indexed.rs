@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{self, StreamExt};
 use shared::clock::{Clock, UnixSeconds};
-use shared::event::{DUE_DEAD, SHARDS, shard_name};
-use shared::event_store::{DUE_PAGE, EventStore, MAX_BATCH, StoreError};
+use shared::record::event::{DUE_DEAD, SHARDS, shard_name};
+use shared::record::store::{DUE_PAGE, EventStore, MAX_BATCH, StoreError};
 use tokio::time::sleep;
 
 use crate::aws::Bridge;

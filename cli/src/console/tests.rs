@@ -8,7 +8,7 @@ use local::dev_file::DevFile;
 use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
 use local::faults::When;
 use serde_json::{Value, json};
-use shared::event::{DUE_DEAD, EventState};
+use shared::record::event::{DUE_DEAD, EventState};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::indexed::{Index, Seen, follow};

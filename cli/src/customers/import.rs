@@ -12,10 +12,10 @@ use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::customers::{Customer, CustomerRef, Customers, MAX_BATCH};
-use shared::event_store::once::Claimed;
-use shared::event_store::{EventStore, StoreError};
-use shared::routes::Routes;
+use shared::customer::table::{Customer, CustomerRef, Customers, MAX_BATCH};
+use shared::record::store::once::Claimed;
+use shared::record::store::{EventStore, StoreError};
+use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use super::lines::{Bad, HeaderError, Lines, Row, column_names};

@@ -7,9 +7,9 @@ use local::dynamodb::{EVENTS_TABLE, Write};
 use local::gateway::Exchange;
 use local::stack::webhook_path;
 use shared::clock::Clock;
-use shared::event::EventState;
-use shared::event_store::listing::EventSummary;
-use shared::event_store::{EventStore, StoreError};
+use shared::record::event::EventState;
+use shared::record::store::listing::EventSummary;
+use shared::record::store::{EventStore, StoreError};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::sleep;
@@ -120,7 +120,7 @@ mod tests {
     use std::sync::Arc;
 
     use local::dynamodb::DynamoDb;
-    use shared::http::Http;
+    use shared::outside::http::Http;
     use tokio::time::Instant;
 
     use super::*;

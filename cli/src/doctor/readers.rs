@@ -9,11 +9,11 @@ use futures_util::future::{join, join_all, join3, join4};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
-use shared::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
-use shared::event_store::{DUE_PAGE, EventStore, StoreError};
-use shared::http::Http;
-use shared::routes::{Destination, Routes};
-use shared::secrets::sdk_reason;
+use shared::outside::http::Http;
+use shared::outside::secrets::sdk_reason;
+use shared::record::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
+use shared::record::store::{DUE_PAGE, EventStore, StoreError};
+use shared::route::routes::{Destination, Routes};
 
 use super::facts::{
     Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Secret, Stack, Table, Wanted, Webhook,
@@ -71,8 +71,8 @@ impl Site {
             signing_secrets: senders.into_iter().zip(secrets.map(str::to_owned)).collect(),
             returning_ai_secret: local::stack::RETURNING_AI_SECRET.to_owned(),
             rail_api_secret: None,
-            dynamodb: shared::aws::dynamodb(&config, &http),
-            secrets_manager: shared::aws::secrets_manager(&config, &http),
+            dynamodb: shared::outside::aws::dynamodb(&config, &http),
+            secrets_manager: shared::outside::aws::secrets_manager(&config, &http),
             scheduler: None,
             http,
         }

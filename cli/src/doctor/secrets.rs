@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use serde_json::{Map, Value};
-use shared::secrets::PLACEHOLDER;
+use shared::outside::secrets::PLACEHOLDER;
 
 use super::checks::{Line, Verdict};
 use super::facts::{Place, Secret, Wanted};

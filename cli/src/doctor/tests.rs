@@ -11,7 +11,7 @@ use local::returning_ai::{At, Fault};
 use local::stack::{RAIL_SIGNING_SECRET, RETURNING_AI_SECRET, RILLIS_SIGNING_SECRET, Stack, StackOptions};
 use serde_json::{Value, json};
 use shared::clock::UnixMillis;
-use shared::routes::Routes;
+use shared::route::routes::Routes;
 
 use super::*;
 
@@ -245,8 +245,11 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
     let dev = DevFile::of(&world.stack);
     let http = Http::new().unwrap();
     let config = crate::aws::local_config(&dev);
-    let store = shared::event_store::EventStore::new(shared::aws::dynamodb(&config, &http), dev.events_table.clone());
-    let pauses = shared::pauses::pause(&[], Clock::system().now()).unwrap();
+    let store = shared::record::store::EventStore::new(
+        shared::outside::aws::dynamodb(&config, &http),
+        dev.events_table.clone(),
+    );
+    let pauses = shared::record::pauses::pause(&[], Clock::system().now()).unwrap();
     store.write_pauses(&workflow, &pauses).await.unwrap();
     let wrong = world.wrong().await;
     let expected = [

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
 use shared::clock::UnixMillis;
-use shared::event::{DeliveryState, EventState};
-use shared::event_store::listing::EventSummary;
+use shared::record::event::{DeliveryState, EventState};
+use shared::record::store::listing::EventSummary;
 
 use crate::delivery::Sender;
 use crate::events::RoutesFile;
@@ -183,7 +183,7 @@ fn failed_with(event: &EventSummary, code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use shared::event::RouteDelivery;
+    use shared::record::event::RouteDelivery;
 
     use super::*;
 

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use clap::Args;
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::event::{EventState, RouteDelivery};
-use shared::event_store::listing::EventSummary;
+use shared::record::event::{EventState, RouteDelivery};
+use shared::record::store::listing::EventSummary;
 
 use crate::aws::Target;
 use crate::events::filter::Filters;

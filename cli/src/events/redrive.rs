@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::event_store::listing::EventSummary;
+use shared::record::store::listing::EventSummary;
 use tokio::time::Instant;
 
 use crate::ask;

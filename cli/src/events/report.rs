@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
+use json::Document;
 use shared::clock::UnixMillis;
-use shared::event::{self, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
-use shared::event_store::listing::EventSummary;
-use shared::json::Document;
-use shared::message;
-use shared::pauses::Pauses;
-use shared::resolver::{Resolved, Resolver};
-use shared::routes::{Fit, Route, Routes};
+use shared::deliver::message;
+use shared::deliver::resolver::{Resolved, Resolver};
+use shared::record::event::{self, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use shared::record::pauses::Pauses;
+use shared::record::store::listing::EventSummary;
+use shared::route::routes::{Fit, Route, Routes};
 
 use crate::events::printable;
 use crate::events::times::{relative, span};

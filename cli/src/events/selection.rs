@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
 use shared::clock::UnixSeconds;
-use shared::event::{DUE_DEAD, EventState, SHARDS, shard_name};
-use shared::event_store::MAX_BATCH;
-use shared::event_store::listing::{Cursor, EventSummary};
-use shared::event_store::{DUE_PAGE, EventStore, StoreError};
+use shared::record::event::{DUE_DEAD, EventState, SHARDS, shard_name};
+use shared::record::store::MAX_BATCH;
+use shared::record::store::listing::{Cursor, EventSummary};
+use shared::record::store::{DUE_PAGE, EventStore, StoreError};
 
 use crate::events::filter::Filter;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
+use json::{Document, Kind, Value, write_string};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
-use shared::event::EventState;
-use shared::json::{Document, Kind, Value, write_string};
+use shared::record::event::EventState;
 
 use crate::aws::Target;
 use crate::events::list::{Delivery, deliveries};

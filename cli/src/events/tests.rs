@@ -7,14 +7,14 @@ use futures_util::FutureExt;
 use local::dynamodb::{DynamoDb, EVENTS_TABLE};
 use shared::clock::{Clock, UnixMillis};
 use shared::config::AwsConfig;
-use shared::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
-use shared::event_store::listing::EventSummary;
-use shared::event_store::{EventStore, Recorded, Settled};
-use shared::http::Http;
-use shared::pauses::{Pause, Pauses};
-use shared::resolver::Resolver;
-use shared::retry_plan::Draw;
-use shared::routes::{Destination, Routes};
+use shared::deliver::resolver::Resolver;
+use shared::outside::http::Http;
+use shared::record::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
+use shared::record::pauses::{Pause, Pauses};
+use shared::record::retry_plan::Draw;
+use shared::record::store::listing::EventSummary;
+use shared::record::store::{EventStore, Recorded, Settled};
+use shared::route::routes::{Destination, Routes};
 
 use super::filter::{Filter, Filters};
 use super::list::{Table, write_json};
@@ -298,7 +298,7 @@ pub(crate) fn client(dynamodb: &DynamoDb) -> aws_sdk_dynamodb::Client {
         dynamodb_url: Some(dynamodb.url()),
         secrets_manager_url: None,
     };
-    shared::aws::dynamodb(&config, &Http::new().unwrap())
+    shared::outside::aws::dynamodb(&config, &Http::new().unwrap())
 }
 
 /// Records an event that these routes want.

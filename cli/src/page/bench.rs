@@ -11,8 +11,8 @@ use local::returning_ai::Fault;
 use local::stack::{FUNCTIONS, Stack};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use shared::api_gateway::Headers;
 use shared::clock::{Clock, UnixSeconds};
+use shared::receive::door::Headers;
 
 use crate::delivery::Sender;
 use crate::failure::with_causes;

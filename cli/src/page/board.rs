@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use shared::clock::UnixMillis;
-use shared::event::{DeliveryState, EventState};
-use shared::event_store::listing::EventSummary;
-use shared::routes::Routes;
+use shared::record::event::{DeliveryState, EventState};
+use shared::record::store::listing::EventSummary;
+use shared::route::routes::Routes;
 use tokio::sync::Notify;
 
 /// How many events are listed; a browser scrolls through and filters so many without a pause. Some 10 MB here.
@@ -392,7 +392,7 @@ fn keep_newest<T>(all: &mut VecDeque<T>, at_most: usize, newest: T) {
 
 #[cfg(test)]
 mod tests {
-    use shared::event::RouteDelivery;
+    use shared::record::event::RouteDelivery;
 
     use super::*;
 

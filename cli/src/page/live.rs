@@ -10,7 +10,7 @@ use http::{HeaderValue, Response, header};
 use local::front::Answer;
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::pauses::Pauses;
+use shared::record::pauses::Pauses;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 

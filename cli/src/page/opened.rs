@@ -1,12 +1,12 @@
 //! One event as the page opens it.
 
+use json::Document;
 use serde::Serialize;
 use shared::clock::Clock;
-use shared::event::EventRecord;
-use shared::event_store::listing::EventSummary;
-use shared::json::Document;
-use shared::resolver::Resolver;
-use shared::routes::Routes;
+use shared::deliver::resolver::Resolver;
+use shared::record::event::EventRecord;
+use shared::record::store::listing::EventSummary;
+use shared::route::routes::Routes;
 
 use crate::events::report::{Composed, Customers, Moment, MomentKind, Report, Which, customers};
 use crate::events::times::written;

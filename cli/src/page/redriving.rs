@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use shared::clock::UnixMillis;
-use shared::event::EventState;
-use shared::event_store::{EventStore, StoreError};
+use shared::record::event::EventState;
+use shared::record::store::{EventStore, StoreError};
 use tokio::sync::Notify;
 
 use crate::aws::Function;

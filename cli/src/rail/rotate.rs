@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use rail_subscriptions::{RailApi, Rotation};
-use shared::secrets::{COOL_DOWN, MAX_AGE};
+use shared::outside::secrets::{COOL_DOWN, MAX_AGE};
 
 use super::target::{CallbackArg, Target};
 use super::{agreed, conclude, counted, needed, tell};

@@ -7,8 +7,8 @@ use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET, webhook_path};
 use rail_subscriptions::plan::CallbackUrl;
 use rail_subscriptions::{Doing, Error, RailApi, RailError, SigningSecret, Subscriptions, Why};
 use shared::clock::Clock;
-use shared::provider_api::{ApiAccount, ApiClient, ProviderApi};
-use shared::secrets::{CachedSecret, SecretError};
+use shared::customer::provider_api::{ApiAccount, ApiClient, ProviderApi};
+use shared::outside::secrets::{CachedSecret, SecretError};
 
 use super::RAIL;
 use crate::aws::{aws_config, dev_file, http, local_config};
@@ -63,7 +63,7 @@ impl Target {
             }
             _ => {
                 let dev = dev_file("--signing-secret ID --api-secret ID works in AWS")?;
-                let client = shared::aws::secrets_manager(&local_config(&dev), &http);
+                let client = shared::outside::aws::secrets_manager(&local_config(&dev), &http);
                 (client, RAIL_SIGNING_SECRET.to_owned(), RAIL_API_SECRET.to_owned(), Place::Here(dev))
             }
         };

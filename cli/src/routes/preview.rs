@@ -4,16 +4,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use json::{Document, Value};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
-use shared::customers::Customer;
-use shared::event::EventRecord;
-use shared::json::{Document, Value};
-use shared::message;
-use shared::resolver::{Resolved, id_at};
-use shared::routes::{CustomerSource, Fit, Route, Routes};
-use shared::verification::Envelope;
+use shared::customer::table::Customer;
+use shared::deliver::message;
+use shared::deliver::resolver::{Resolved, id_at};
+use shared::receive::verification::Envelope;
+use shared::record::event::EventRecord;
+use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::delivery::{Sender, read_file};
 use crate::events::report::why_not;

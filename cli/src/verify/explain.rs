@@ -12,9 +12,9 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use shared::api_gateway::Headers;
 use shared::clock::{UnixMillis, UnixSeconds};
-use shared::verification::{TOLERANCE_S, hex, signature_bytes};
+use shared::receive::door::Headers;
+use shared::receive::verification::{TOLERANCE_S, hex, signature_bytes};
 
 use crate::delivery::{Contract, Sender, spelled};
 

@@ -1,8 +1,8 @@
 //! Rail's contract (`docs/contracts/rail.md`): where its signature is, what it is over, and how its envelope reads.
 
+use json::{Kind, Value};
 use shared::clock::UnixMillis;
-use shared::json::{Kind, Value};
-use shared::verification::{Envelope, Form, Provider};
+use shared::receive::verification::{Envelope, Form, Provider};
 
 /// Payments: accounts, transactions, applications, withdrawals.
 pub struct Rail;

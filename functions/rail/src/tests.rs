@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use shared::api_gateway::Headers;
-use shared::secrets::Versions;
-use shared::signing_keys::KeySet;
-use shared::verification::{Delivery, Refusal, verify};
+use shared::outside::secrets::Versions;
+use shared::receive::door::Headers;
+use shared::receive::signing_keys::KeySet;
+use shared::receive::verification::{Delivery, Refusal, verify};
 
 use super::*;
 
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn no_envelope_makes_the_reader_panic(id in json(), date in json(), event_type in json()) {
         let text = format!(r#"{{"event_id":{id},"event_date":{date},"event_type":{event_type}}}"#);
-        let document = shared::json::Document::parse(text.as_bytes()).unwrap();
+        let document = json::Document::parse(text.as_bytes()).unwrap();
         let envelope = Rail::envelope(document.root());
         prop_assert_eq!(envelope.event_type.is_some(), event_type.starts_with('"'));
     }

@@ -3,7 +3,7 @@
 //! Rillis signs its payload "with keys sorted recursively, stringified", and leaves open how. JavaScript programs do it in
 //! two ways that differ for integer-like keys and for `__proto__`; both are here. Source: `docs/contracts/rillis.md`.
 
-use shared::json::{Member, Value};
+use json::{Member, Value};
 
 /// A sorted object **rebuilt** by assignment and given to `JSON.stringify`, recursively; arrays keep their order.
 ///

@@ -2,9 +2,9 @@
 
 pub mod canonical_json;
 
+use json::{Kind, Value};
 use shared::clock::UnixMillis;
-use shared::json::{Kind, Value};
-use shared::verification::{Envelope, Form, Provider};
+use shared::receive::verification::{Envelope, Form, Provider};
 
 /// KYC: flows, identity verification, onboarding forms.
 pub struct Rillis;

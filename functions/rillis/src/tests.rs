@@ -1,8 +1,8 @@
 use proptest::prelude::*;
-use shared::api_gateway::Headers;
-use shared::secrets::Versions;
-use shared::signing_keys::{KeySet, KeyVersion};
-use shared::verification::{Delivery, Refusal, VerifiedEvent, verify};
+use shared::outside::secrets::Versions;
+use shared::receive::door::Headers;
+use shared::receive::signing_keys::{KeySet, KeyVersion};
+use shared::receive::verification::{Delivery, Refusal, VerifiedEvent, verify};
 
 use super::*;
 

@@ -6,8 +6,8 @@ use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use json::Document;
 use rillis::canonical_json::{built, rebuilt};
-use shared::json::Document;
 
 /// 3,000 documents, and 600 texts that are damaged or never were JSON: a few seconds in the dev profile.
 const TEXTS: u64 = 3_600;

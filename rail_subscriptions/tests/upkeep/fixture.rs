@@ -10,9 +10,9 @@ use rail_subscriptions::{CallbackUrl, Error, Outcome, RailApi, Rotation, Signing
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::AwsConfig;
-use shared::http::Http;
-use shared::provider_api::{ApiAccount, ApiClient, ProviderApi};
-use shared::secrets::CachedSecret;
+use shared::customer::provider_api::{ApiAccount, ApiClient, ProviderApi};
+use shared::outside::http::Http;
+use shared::outside::secrets::CachedSecret;
 
 pub(crate) const URL: &str = "https://example.com/webhooks/rail";
 pub(crate) const SIGNING: &str = "bridge/rail/signing";
@@ -53,7 +53,7 @@ impl World {
             secrets_manager_url: Some(self.secrets.url()),
         };
         let http = Http::new().unwrap();
-        let client = shared::aws::secrets_manager(&config, &http);
+        let client = shared::outside::aws::secrets_manager(&config, &http);
         let account =
             CachedSecret::new(client.clone(), API.to_owned(), Clock::system(), ApiAccount::parse).current_only();
         let client_of_rail = ApiClient::new(api, http, account, Clock::system());

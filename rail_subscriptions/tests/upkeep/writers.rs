@@ -6,7 +6,7 @@ use local::faults::When;
 use local::rail_api::At;
 use rail_subscriptions::{Change, Error, Outcome};
 use serde_json::{Value, json};
-use shared::secrets::SecretError;
+use shared::outside::secrets::SecretError;
 
 use crate::upkeep::fixture::{SIGNING, World};
 

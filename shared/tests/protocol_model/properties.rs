@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use shared::clock::UnixMillis;
-use shared::event::{
+use shared::record::event::{
     AttemptBy, DUE_DEAD, DeliveryState, Done, EventRecord, EventState, MAX_HISTORY, RouteOutcome, SHARDS, shard_name,
 };
 

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
 use std::rc::Rc;
 
+use json::Document;
 use shared::clock::UnixMillis;
-use shared::event::{AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
-use shared::json::Document;
-use shared::message;
-use shared::resolver::{Resolved, id_at};
+use shared::deliver::message;
+use shared::deliver::resolver::{Resolved, id_at};
+use shared::record::event::{AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};
 use crate::{Flaw, table};

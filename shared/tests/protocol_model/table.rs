@@ -1,9 +1,9 @@
-//! The events table as `shared::event_store::EventStore` uses it: conditions and written attributes, write by write.
+//! The events table as `shared::record::store::EventStore` uses it: conditions and written attributes, write by write.
 //!
 //! DynamoDB wants its conditions as text, so they are mirrored here, each with the method it is the mirror of.
 
 use shared::clock::UnixSeconds;
-use shared::event::{EventRecord, EventState};
+use shared::record::event::{EventRecord, EventState};
 
 use crate::Flaw;
 

@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use shared::clock::{UnixMillis, UnixSeconds};
-use shared::event::{DeliveryState, EventRecord, EventState};
-use shared::routes::Routes;
+use shared::record::event::{DeliveryState, EventRecord, EventState};
+use shared::route::routes::Routes;
 
 use crate::table::Item;
 use crate::{Bounds, Flaw, Property};
@@ -145,7 +145,7 @@ const AHEAD_S: u64 = 10 * 60;
 
 pub(crate) const MAX_ATTEMPTS: usize = 3;
 
-/// What the transitions of `shared::event` make of the few records there are, remembered: a world holds numbers only.
+/// What the transitions of `shared::record::event` make of the few records there are, remembered: a world holds numbers only.
 pub(crate) struct Model {
     pub(crate) bounds: Bounds,
     pub(crate) flaw: Option<Flaw>,

@@ -10,9 +10,9 @@ use local::secrets_manager::SecretsManager;
 use local::stack::RETURNING_AI_SECRET;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::http::Http;
-use shared::routes::Destination;
-use shared::secrets::CachedSecret;
+use shared::outside::http::Http;
+use shared::outside::secrets::CachedSecret;
+use shared::route::routes::Destination;
 use tokio::time::Instant;
 
 use crate::bridge::fixture::*;
@@ -129,14 +129,14 @@ async fn several_deliveries_that_wait_for_a_session_make_one_handshake() {
         _ => Some("sample".to_owned()),
     });
     let http = Http::new().unwrap();
-    let client = shared::aws::secrets_manager(&config.unwrap().aws, &http);
+    let client = shared::outside::aws::secrets_manager(&config.unwrap().aws, &http);
     let webhooks = CachedSecret::new(
         client,
         RETURNING_AI_SECRET.to_owned(),
         Clock::system(),
-        shared::returning_ai::Webhooks::parse,
+        shared::deliver::returning_ai::Webhooks::parse,
     );
-    let client = Arc::new(shared::returning_ai::ReturningAi::new(http, webhooks, Clock::system()));
+    let client = Arc::new(shared::deliver::returning_ai::ReturningAi::new(http, webhooks, Clock::system()));
     let deadline = Instant::now() + Duration::from_secs(20);
     let message = Bytes::from_static(b"{}");
 

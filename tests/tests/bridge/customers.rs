@@ -7,11 +7,11 @@ use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
 use local::faults::When;
 use shared::clock::UnixMillis;
 use shared::config::AwsConfig;
-use shared::customers::{Customer, CustomerRef, Customers, MAX_BATCH};
-use shared::event::EventState;
-use shared::event_store::EventStore;
-use shared::event_store::once::Claimed;
-use shared::http::Http;
+use shared::customer::table::{Customer, CustomerRef, Customers, MAX_BATCH};
+use shared::outside::http::Http;
+use shared::record::event::EventState;
+use shared::record::store::EventStore;
+use shared::record::store::once::Claimed;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const LATER: UnixMillis = UnixMillis(1_738_784_281_042);
@@ -31,7 +31,7 @@ impl World {
             dynamodb_url: Some(dynamodb.url()),
             secrets_manager_url: None,
         };
-        let client = shared::aws::dynamodb(&config, &Http::new().unwrap());
+        let client = shared::outside::aws::dynamodb(&config, &Http::new().unwrap());
         let customers = Customers::new(client.clone(), CUSTOMERS_TABLE.to_owned());
         let events = EventStore::new(client, EVENTS_TABLE.to_owned());
         Self { dynamodb, customers, events }

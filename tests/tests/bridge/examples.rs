@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use json::{Document, Kind, Pointer};
 use serde_json::Value;
-use shared::json::{Document, Kind, Pointer};
 
 use crate::bridge::fixture::*;
 

@@ -20,10 +20,10 @@ use serde_json::Value;
 use sha2::Sha256;
 use shared::clock::Clock;
 use shared::config::AwsConfig;
-use shared::customers::{Customer, CustomerRef, Customers};
-use shared::event_store::EventStore;
-use shared::http::Http;
-use shared::routes::Routes;
+use shared::customer::table::{Customer, CustomerRef, Customers};
+use shared::outside::http::Http;
+use shared::record::store::EventStore;
+use shared::route::routes::Routes;
 
 use crate::bridge::examples::folder;
 
@@ -158,7 +158,7 @@ impl Bridge {
             dynamodb_url: Some(self.stack.dynamodb.url()),
             secrets_manager_url: None,
         };
-        let client = shared::aws::dynamodb(&config, &Http::new().unwrap());
+        let client = shared::outside::aws::dynamodb(&config, &Http::new().unwrap());
         (Customers::new(client.clone(), CUSTOMERS_TABLE.to_owned()), EventStore::new(client, EVENTS_TABLE.to_owned()))
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
 use local::stack::{FUNCTIONS, RECEIVERS};
 use serde_json::json;
-use shared::routes::Routes;
+use shared::route::routes::Routes;
 
 use crate::bridge::examples::{expectations, folder};
 

@@ -10,7 +10,7 @@ use local::faults::When;
 use local::returning_ai::{At, Fault};
 use local::stack::RAIL_SIGNING_SECRET;
 use serde_json::{Value, json};
-use shared::metrics::{ALL, By, Dimension, FUNCTION_NAME, NAMESPACE};
+use shared::observe::metrics::{ALL, By, Dimension, FUNCTION_NAME, NAMESPACE};
 
 use crate::bridge::fixture::*;
 use crate::bridge::redrive::left;

@@ -13,10 +13,10 @@ use rail_subscriptions::{Needed, Outcome, RailApi, Rotation, SigningSecret, Subs
 use serde_json::json;
 use shared::clock::Clock;
 use shared::config::AwsConfig;
-use shared::http::Http;
-use shared::provider_api::{ApiAccount, ApiClient};
-use shared::routes::Routes;
-use shared::secrets::{COOL_DOWN, CachedSecret};
+use shared::customer::provider_api::{ApiAccount, ApiClient};
+use shared::outside::http::Http;
+use shared::outside::secrets::{COOL_DOWN, CachedSecret};
+use shared::route::routes::Routes;
 use tokio::time::{Instant, interval, sleep_until};
 
 use crate::bridge::fixture::*;
@@ -36,7 +36,7 @@ impl Bridge {
             secrets_manager_url: Some(self.stack.secrets_manager.url()),
         };
         let http = Http::new().unwrap();
-        let client = shared::aws::secrets_manager(&config, &http);
+        let client = shared::outside::aws::secrets_manager(&config, &http);
         let clock = Clock::system();
         let account = CachedSecret::new(client.clone(), RAIL_API_SECRET.to_owned(), clock, ApiAccount::parse);
         let api = ApiClient::new(&RailApi::CHANGING, http, account.current_only(), clock);

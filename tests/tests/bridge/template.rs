@@ -8,12 +8,12 @@ use local::dynamodb::{customers_table_definition, events_table_definition, time_
 use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE, webhook_path};
 use serde_json::{Value, json};
 use shared::config::{Config, ReceiverConfig};
-use shared::metrics;
-use shared::provider_api::ApiAccount;
-use shared::retry_plan::LEASE_S;
-use shared::returning_ai::Webhooks;
-use shared::secrets::Versions;
-use shared::signing_keys::KeySet;
+use shared::customer::provider_api::ApiAccount;
+use shared::deliver::returning_ai::Webhooks;
+use shared::observe::metrics;
+use shared::outside::secrets::Versions;
+use shared::receive::signing_keys::KeySet;
+use shared::record::retry_plan::LEASE_S;
 
 use crate::bridge::fixture::*;
 use crate::bridge::invariants::root;

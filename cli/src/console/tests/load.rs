@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use http::Request;
 use shared::clock::UnixMillis;
-use shared::event_store::listing::EventSummary;
+use shared::record::store::listing::EventSummary;
 
 use super::*;
 use crate::page::tests::browser::Browser;

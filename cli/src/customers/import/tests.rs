@@ -4,7 +4,7 @@ use local::aws::AwsFault;
 use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
 use local::faults::When;
 use serde_json::{Value, json};
-use shared::event_store::once::Claimed;
+use shared::record::store::once::Claimed;
 
 use super::*;
 

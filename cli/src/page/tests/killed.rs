@@ -9,7 +9,7 @@ use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::faults::When;
 use local::returning_ai::{At, Fault};
 use serde_json::{Value, json};
-use shared::event::EventState;
+use shared::record::event::EventState;
 
 use super::browser::{BOUND, Browser};
 use super::here::Here;

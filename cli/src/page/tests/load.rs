@@ -10,7 +10,7 @@ use local::dynamodb::{DynamoDb, EVENTS_TABLE};
 use local::stack::{Stack, StackOptions};
 use serde_json::{Map, Value, json};
 use shared::clock::Clock;
-use shared::event::{DUE_DEAD, EventState, shard_name};
+use shared::record::event::{DUE_DEAD, EventState, shard_name};
 
 use super::browser::{BOUND, Browser};
 use super::here::Here;

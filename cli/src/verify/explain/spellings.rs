@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use shared::json::{Document, Kind};
+use json::{Document, Kind};
 
 use super::Departure;
 

@@ -1,8 +1,8 @@
+use json::Document;
 use proptest::prelude::*;
-use shared::json::Document;
-use shared::secrets::Versions;
-use shared::signing_keys::{KeySet, KeyVersion};
-use shared::verification::signature_bytes;
+use shared::outside::secrets::Versions;
+use shared::receive::signing_keys::{KeySet, KeyVersion};
+use shared::receive::verification::signature_bytes;
 
 use super::*;
 

@@ -1,0 +1,4 @@
+//! Whose customer a provider's id is: the customers table, and the provider's own API.
+
+pub mod provider_api;
+pub mod table;

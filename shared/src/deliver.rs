@@ -1,0 +1,6 @@
+//! One attempt at an event: its customer, its message, the handshake and the POST to Returning.AI.
+
+pub mod attempt;
+pub mod message;
+pub mod resolver;
+pub mod returning_ai;

@@ -1,0 +1,92 @@
+//! The message that a route makes of an event.
+
+use std::borrow::Cow;
+
+use crate::customer::table::Customer;
+use crate::deliver::resolver::Resolved;
+use crate::record::event::{EventRecord, Failure};
+use crate::route::credentials;
+use crate::route::routes::{CustomerAttribute, FieldValue, Route};
+use json::{Kind, Pointer, Value, write_string};
+
+/// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
+///
+/// Values are copied as the provider wrote them, so that amounts keep their digits; null counts as absent. Of an object or an
+/// array, members that are named like credentials stay behind.
+///
+/// # Errors
+/// `mapping_failed` for good, with the pointer, when a required field is absent; `customer_incomplete`, which passes once the
+/// customers table says it, when it is the customer who lacks it.
+pub fn compose(event: &EventRecord, body: Value<'_>, route: &Route, customer: &Resolved) -> Result<String, Failure> {
+    let mut message = String::with_capacity(512);
+    let mut member = |name: &str, value: &mut dyn FnMut(&mut String)| {
+        message.push(if message.is_empty() { '{' } else { ',' });
+        write_string(&mut message, name);
+        message.push(':');
+        value(&mut message);
+    };
+    member("eventType", &mut |out| write_string(out, &route.event_type));
+    member("customerId", &mut |out| write_string(out, &customer.customer_id));
+    member("occurredAt", &mut |out| write_string(out, &event.occurred_at.to_string()));
+    member(&route.idempotency_field, &mut |out| write_string(out, &event.idempotency_key(&route.name)));
+    member("source", &mut |out| write_string(out, &event.provider));
+    member("sourceEventType", &mut |out| write_string(out, event.event_type.as_deref().unwrap_or_default()));
+
+    for field in &route.fields {
+        let found = match &field.value {
+            FieldValue::Body(pointers) => value_at(body, pointers),
+            FieldValue::Constant(json) => Some(Cow::Borrowed(json.as_str())),
+            FieldValue::Customer(attribute) => {
+                customer.record.as_ref().and_then(|record| attribute_of(record, *attribute)).map(Cow::Owned)
+            }
+        };
+        match found {
+            Some(json) => member(&field.name, &mut |out| out.push_str(&json)),
+            None if field.optional => {}
+            None => return Err(absent(&field.value)),
+        }
+    }
+    message.push('}');
+    Ok(message)
+}
+
+/// The first value that is there and not null, as it was sent.
+fn value_at<'b>(body: Value<'b>, pointers: &[Pointer]) -> Option<Cow<'b, str>> {
+    let present = |value: &Value<'_>| !matches!(value.kind(), Kind::Null);
+    let found = pointers.iter().filter_map(|pointer| body.at(pointer)).find(present)?;
+    Some(credentials::cut_from(found))
+}
+
+/// As JSON; `None` when the record does not say it.
+fn attribute_of(record: &Customer, attribute: CustomerAttribute) -> Option<String> {
+    let mut json = String::new();
+    match attribute {
+        CustomerAttribute::Email => write_string(&mut json, record.email.as_deref()?),
+        CustomerAttribute::FirstName => write_string(&mut json, record.first_name.as_deref()?),
+        CustomerAttribute::LastName => write_string(&mut json, record.last_name.as_deref()?),
+        CustomerAttribute::TradingAccounts if record.trading_accounts.is_empty() => return None,
+        CustomerAttribute::TradingAccounts => {
+            for login in &record.trading_accounts {
+                json.push(if json.is_empty() { '[' } else { ',' });
+                write_string(&mut json, login);
+            }
+            json.push(']');
+        }
+    }
+    Some(json)
+}
+
+fn absent(value: &FieldValue) -> Failure {
+    match value {
+        FieldValue::Customer(_) => Failure::passing("customer_incomplete"),
+        FieldValue::Body(pointers) => Failure {
+            pointer: pointers.first().map(ToString::to_string),
+            for_good: true,
+            ..Failure::passing("mapping_failed")
+        },
+        FieldValue::Constant(_) => Failure { for_good: true, ..Failure::passing("mapping_failed") },
+    }
+}
+
+#[cfg(test)]
+mod tests;

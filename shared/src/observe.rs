@@ -1,0 +1,4 @@
+//! Log and metrics: their tables and their form. What they tell is named where it happens.
+
+pub mod metrics;
+pub mod telemetry;

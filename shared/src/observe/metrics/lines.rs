@@ -1,0 +1,119 @@
+//! CloudWatch's embedded metric format: the text of what was measured.
+//!
+//! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use std::fmt::Write;
+
+use super::{Dimension, Entry, FUNCTION_NAME, Measured, Metric, NAMESPACE};
+use crate::clock::UnixMillis;
+use crate::observe::telemetry::InvocationIds;
+use json::write_string;
+
+/// CloudWatch takes no more values of one metric from one line.
+const MAX_VALUES: usize = 100;
+
+/// One line. A metric stands in it once, and a dimension has one value; what does not fit goes to the next.
+#[derive(Default)]
+struct Line<'m> {
+    code: Option<&'m str>,
+    form: Option<&'m str>,
+    metrics: Vec<(Metric, &'m [f64])>,
+}
+
+/// The lines of one invocation, each with its line feed: one, and a further one for each further code and for each further
+/// hundred durations.
+pub(super) fn text(
+    measured: &Measured,
+    function_name: &str,
+    at: UnixMillis,
+    invocation: Option<&InvocationIds>,
+) -> String {
+    let mut lines = vec![Line::default()];
+    for entry in &measured.entries {
+        for values in entry.values.chunks(MAX_VALUES) {
+            let place = lines.iter().position(|line| line.has_room_for(entry));
+            let place = place.unwrap_or_else(|| {
+                lines.push(Line::default());
+                lines.len() - 1
+            });
+            lines[place].put(entry, values);
+        }
+    }
+
+    let mut text = String::with_capacity(1024 * lines.len());
+    for (number, line) in lines.iter().enumerate() {
+        line.write(&mut text, function_name, at);
+        if number == 0 && !measured.at_least.is_empty() {
+            let _ = write!(text, r#","atLeast":{:?}"#, measured.at_least);
+        }
+        if let Some(ids) = invocation {
+            ids.write_members(&mut text);
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+impl<'m> Line<'m> {
+    fn has_room_for(&self, entry: &Entry) -> bool {
+        let label = match entry.metric.dimension {
+            None => None,
+            Some(Dimension::Code) => self.code,
+            Some(Dimension::Form) => self.form,
+        };
+        let label_fits = label.is_none() || label == entry.label.as_deref();
+        label_fits && self.metrics.iter().all(|(metric, _)| metric.name != entry.metric.name)
+    }
+
+    fn put(&mut self, entry: &'m Entry, values: &'m [f64]) {
+        match entry.metric.dimension {
+            None => {}
+            Some(Dimension::Code) => self.code = entry.label.as_deref(),
+            Some(Dimension::Form) => self.form = entry.label.as_deref(),
+        }
+        self.metrics.push((entry.metric, values));
+    }
+
+    /// All but the closing brace.
+    fn write(&self, text: &mut String, function_name: &str, at: UnixMillis) {
+        let _ = write!(text, r#"{{"_aws":{{"Timestamp":{},"CloudWatchMetrics":["#, at.0);
+        let mut separator = "";
+        for dimension in [None, Some(Dimension::Code), Some(Dimension::Form)] {
+            let mut metrics = self.metrics.iter().filter(|(metric, _)| metric.dimension == dimension).peekable();
+            if metrics.peek().is_none() {
+                continue;
+            }
+            // The sum over all codes or forms is a metric, too: alarms ask for it.
+            let _ = write!(text, r#"{separator}{{"Namespace":"{NAMESPACE}","Dimensions":[["{FUNCTION_NAME}"]"#);
+            if let Some(dimension) = dimension {
+                let _ = write!(text, r#",["{FUNCTION_NAME}","{}"]"#, dimension.name());
+            }
+            text.push_str(r#"],"Metrics":["#);
+            separator = "";
+            for (metric, _) in metrics {
+                let _ = write!(text, r#"{separator}{{"Name":"{}","Unit":"{}"}}"#, metric.name, metric.unit.name());
+                separator = ",";
+            }
+            text.push_str("]}");
+        }
+        let _ = write!(text, r#"]}},"{FUNCTION_NAME}":"#);
+        write_string(text, function_name);
+        for (dimension, value) in [(Dimension::Code, self.code), (Dimension::Form, self.form)] {
+            if let Some(value) = value {
+                let _ = write!(text, r#","{}":"#, dimension.name());
+                write_string(text, value);
+            }
+        }
+        for (metric, values) in &self.metrics {
+            let _ = write!(text, r#","{}":"#, metric.name);
+            match values {
+                [value] => {
+                    let _ = write!(text, "{value}");
+                }
+                values => {
+                    let _ = write!(text, "{values:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Logging: JSON lines on standard output, one for each delivery (`docs/logging.md`).
+
+use std::cell::Cell;
+use std::fmt::{self, Debug, Write};
+
+use lambda_runtime::Context;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::Clock;
+use crate::deliver::attempt::Attempted;
+use crate::receive::receiver::{Answer, Receipt};
+use crate::receive::signing_keys::KeyVersion;
+use crate::receive::verification::Refusal;
+use crate::record::store::Settled;
+use json::write_string;
+
+/// Starts logging in this process; a second call changes nothing.
+pub fn start(level: LevelFilter) {
+    let lines = tracing_subscriber::fmt()
+        .event_format(LambdaJson)
+        .with_max_level(level)
+        .finish()
+        .with(filter_fn(may_be_written));
+    // Only a second start fails, and the first one's settings are as good.
+    let _ = tracing::subscriber::set_global_default(lines);
+}
+
+/// What the lines of one invocation have in common, under the names that Lambda's own JSON format has for them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InvocationIds {
+    request_id: String,
+    /// The root of X-Ray's header alone: whoever called may have written the rest.
+    trace_id: Option<String>,
+}
+
+tokio::task_local! {
+    static INVOCATION: InvocationIds;
+}
+
+thread_local! {
+    static BEHIND: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// Writes `lines` behind the line that `log` logs, in one go: a write costs more than the text of it. Returns them when the
+/// level leaves that line out.
+pub fn in_one_go(lines: String, log: impl FnOnce()) -> Option<String> {
+    BEHIND.set(lines);
+    log();
+    Some(BEHIND.take()).filter(|unwritten| !unwritten.is_empty())
+}
+
+/// The invocation whose work asks; `None` outside of any.
+pub fn invocation() -> Option<InvocationIds> {
+    INVOCATION.try_with(Clone::clone).ok()
+}
+
+impl InvocationIds {
+    pub fn of(context: &Context) -> Self {
+        let trace_id = context.xray_trace_id.as_deref().and_then(trace_root).map(str::to_owned);
+        Self { request_id: context.request_id.clone(), trace_id }
+    }
+
+    /// Runs the work of this invocation, so that its lines bear the ids.
+    pub fn with<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
+        INVOCATION.scope(self, work)
+    }
+
+    /// As members of a JSON object that has others before them.
+    pub fn write_members(&self, out: &mut String) {
+        out.push_str(r#","requestId":"#);
+        write_string(out, &self.request_id);
+        if let Some(trace_id) = &self.trace_id {
+            out.push_str(r#","traceId":"#);
+            write_string(out, trace_id);
+        }
+    }
+}
+
+/// The trace's id in `Root=1-67891233-abcdef012345678912345678;Parent=...;Sampled=1`, if it is one.
+fn trace_root(header: &str) -> Option<&str> {
+    let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
+    let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (time, unique) = root.strip_prefix("1-")?.split_once('-')?;
+    (is_hex(time, 8) && is_hex(unique, 24)).then_some(root)
+}
+
+/// Lines as Lambda's managed runtimes write them; tracing's own JSON has no place for the ids of an invocation.
+struct LambdaJson;
+
+impl<S, N> FormatEvent<S, N> for LambdaJson
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::with_capacity(512);
+        let level = event.metadata().level();
+        write!(line, r#"{{"timestamp":"{}","level":"{level}""#, Clock::system().now())?;
+        let _ = INVOCATION.try_with(|ids| ids.write_members(&mut line));
+        event.record(&mut Members(&mut line));
+        line.push_str("}\n");
+        line.push_str(&BEHIND.take());
+        writer.write_str(&line)
+    }
+}
+
+/// Writes each field as a member of a JSON object that has others before it.
+struct Members<'l>(&'l mut String);
+
+impl Members<'_> {
+    fn member(&mut self, field: &Field, value: impl FnOnce(&mut String)) {
+        self.0.push(',');
+        write_string(self.0, field.name());
+        self.0.push(':');
+        value(self.0);
+    }
+
+    fn number(&mut self, field: &Field, value: impl fmt::Display) {
+        self.member(field, |out| {
+            let _ = write!(out, "{value}");
+        });
+    }
+}
+
+impl Visit for Members<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        match value.is_finite() {
+            true => self.number(field, value),
+            // JSON has no others.
+            false => self.number(field, "null"),
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.number(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.number(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.number(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.member(field, |out| write_string(out, value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.member(field, |out| write_string(out, &format!("{value:?}")));
+    }
+}
+
+/// False for what libraries say below `info`, whatever the level: the runtime quotes whole events there, and the AWS SDK
+/// whole secrets.
+fn may_be_written(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO || line.target().starts_with(concat!(env!("CARGO_CRATE_NAME"), "::"))
+}
+
+/// Writes the one line of a delivery, readable without any other.
+///
+/// Holds ids, codes and figures: never a body, a header's value, a signature, a token, a key, or a person.
+pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attempted>) {
+    let event = receipt.event.as_ref();
+    let after = match attempted {
+        Some(Attempted::Made { after, .. }) => Some(&**after),
+        Some(Attempted::NoTime | Attempted::Paused) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
+    };
+    let settled = match attempted {
+        Some(Attempted::NoTime) => Some("no_time"),
+        Some(Attempted::Paused) => Some("paused"),
+        Some(Attempted::Made { settled: Ok(Settled::Written), .. }) | None => None,
+        Some(Attempted::Made { settled: Ok(Settled::Superseded), .. }) => Some("superseded"),
+        Some(Attempted::Made { settled: Err(_), .. }) => Some("not_settled"),
+    };
+    let trouble = receipt.trouble.as_ref().map(|trouble| trouble.text.as_str());
+    macro_rules! line {
+        ($level:ident, $message:expr) => {
+            tracing::$level!(
+                provider,
+                event.id = event.map(|event| event.event_id.as_str()),
+                event.type = event.and_then(|event| event.event_type.as_deref()),
+                outcome = receipt.answer.name(),
+                refusal = receipt.refusal.map(Refusal::code),
+                signed_form = receipt.signed_form,
+                previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
+                conflicting = receipt.conflicting.then_some(true),
+                state = after.map(|event| event.state.name()),
+                error = after.and_then(|event| event.last_error.as_deref()).or(trouble),
+                settled,
+                latency_ms = receipt.ack.as_micros() as f64 / 1000.0,
+                delivery_ms = after.and_then(|event| event.history.last()).map(|attempt| attempt.ms),
+                $message
+            )
+        };
+    }
+    match receipt.answer {
+        Answer::Unavailable => line!(error, "a delivery could not be recorded"),
+        Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
+        Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
+        Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was no delivery"),
+        Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
+        _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
+            line!(warn, "a delivery was received and is not delivered yet");
+        }
+        _ => line!(info, "a delivery was received"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

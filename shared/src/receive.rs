@@ -1,0 +1,6 @@
+//! From bytes to an answer: the door, verification, the record, and what the provider is told.
+
+pub mod door;
+pub mod receiver;
+pub mod signing_keys;
+pub mod verification;

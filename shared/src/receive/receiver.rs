@@ -1,0 +1,308 @@
+//! From what API Gateway hands over to the answer: refuse, record, acknowledge; and what goes on after it.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join;
+use tokio::time::{Instant, timeout_at};
+
+use crate::clock::{Clock, UnixMillis};
+use crate::config::kill_point;
+use crate::deliver::attempt::Deliverer;
+use crate::observe::metrics::{Measured, Meter};
+use crate::observe::telemetry;
+use crate::outside::secrets::SecretError;
+use crate::receive::door::{Body, HttpRequest, HttpResponse};
+use crate::receive::signing_keys::{KeySet, KeyVersion, SigningKeys};
+use crate::receive::verification::{Delivery, Provider, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
+use crate::record::event::{EventRecord, EventState};
+use crate::record::store::{Recorded, StoreError};
+
+/// Receives the deliveries of the provider `P`.
+pub struct Receiver<P> {
+    pub clock: Clock,
+    pub signing_keys: SigningKeys,
+    pub deliverer: Deliverer,
+    pub max_body_bytes: usize,
+    pub meter: Meter,
+    pub provider: PhantomData<P>,
+}
+
+/// One Lambda invocation.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    pub request_id: String,
+    pub ends_at: UnixMillis,
+    /// When the answer must have left at the latest.
+    pub answer_by: Instant,
+}
+
+/// What the provider is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    Accepted,
+    Duplicate,
+    Ignored,
+    Unauthorized,
+    BadRequest,
+    TooLarge,
+    NotFound,
+    MethodNotAllowed,
+    Unavailable,
+}
+
+/// All that is known of a delivery once it is answered: for the log line, and for what goes on.
+#[derive(Debug)]
+pub struct Receipt {
+    pub answer: Answer,
+    pub refusal: Option<Refusal>,
+    /// The event, if the delivery was verified.
+    pub event: Option<EventRecord>,
+    pub signed_form: Option<&'static str>,
+    pub key_version: Option<KeyVersion>,
+    /// The same id came with another body.
+    pub conflicting: bool,
+    /// Why the answer is `Unavailable` or `TooLarge`.
+    pub trouble: Option<Trouble>,
+    pub ack: Duration,
+}
+
+/// What was wrong on our side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Trouble {
+    /// Stable once shipped.
+    pub code: &'static str,
+    pub text: String,
+}
+
+/// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the way there and
+/// back.
+pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
+
+impl Answer {
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Accepted | Self::Duplicate | Self::Ignored => 200,
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLarge => 413,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// As in the log line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Unauthorized => "unauthorized",
+            Self::BadRequest => "bad_request",
+            Self::TooLarge => "too_large",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The provider need not send it again.
+    pub fn is_acknowledgement(self) -> bool {
+        matches!(self, Self::Accepted | Self::Duplicate | Self::Ignored)
+    }
+
+    /// One fixed body per answer: nobody outside learns why.
+    pub fn to_http(self) -> HttpResponse {
+        let mut headers = HashMap::from([("content-type", "application/json")]);
+        match self {
+            Self::MethodNotAllowed => headers.insert("allow", "POST"),
+            Self::Unavailable => headers.insert("retry-after", "5"),
+            _ => None,
+        };
+        let body = match self {
+            Self::Accepted => r#"{"status":"accepted"}"#,
+            Self::Duplicate => r#"{"status":"duplicate"}"#,
+            Self::Ignored => r#"{"status":"ignored"}"#,
+            Self::Unauthorized => r#"{"error":"unauthorized"}"#,
+            Self::BadRequest => r#"{"error":"bad_request"}"#,
+            Self::TooLarge => r#"{"error":"too_large"}"#,
+            Self::NotFound => r#"{"error":"not_found"}"#,
+            Self::MethodNotAllowed => r#"{"error":"method_not_allowed"}"#,
+            Self::Unavailable => r#"{"error":"unavailable"}"#,
+        };
+        HttpResponse { status_code: self.status(), headers, body, is_base64_encoded: false }
+    }
+}
+
+impl<P: Provider> Receiver<P> {
+    /// Decides on the answer, in time; an acknowledged event is recorded by then.
+    pub async fn receive(&self, request: HttpRequest, invocation: &Invocation) -> Receipt {
+        let began = Instant::now();
+        let late = || Receipt::unavailable("answer_due", "the answer was due".to_owned());
+        let mut receipt = timeout_at(invocation.answer_by, self.decide(request, &invocation.request_id))
+            .await
+            .unwrap_or_else(|_| late());
+        receipt.ack = began.elapsed();
+        receipt
+    }
+
+    /// What goes on after the answer: the first attempt to deliver, the log line and the metrics, and secrets that
+    /// will soon be old.
+    pub async fn after_ack(self: Arc<Self>, receipt: Receipt, invocation: Invocation) {
+        kill_point("acknowledged");
+        let attempted = match &receipt.event {
+            Some(event) if receipt.answer == Answer::Accepted && event.state == EventState::Pending => {
+                Some(self.deliverer.first_attempt(event, invocation.ends_at).await)
+            }
+            _ => None,
+        };
+        let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
+        let type_is_known = event_type.is_some_and(|event_type| self.deliverer.routes.names(P::NAME, event_type));
+        let measured = Measured::of_delivery(&receipt, attempted.as_ref(), type_is_known);
+        self.meter.write_behind(|| telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref()), measured);
+        if receipt.event.is_some() {
+            join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
+        }
+    }
+
+    async fn decide(&self, request: HttpRequest, request_id: &str) -> Receipt {
+        if !request.path.ends_with(P::PATH) {
+            return Receipt::of(Answer::NotFound);
+        }
+        if request.method != "POST" {
+            return Receipt::of(Answer::MethodNotAllowed);
+        }
+        let body = match request.body {
+            Body::Bytes(bytes) => bytes,
+            Body::Empty => Vec::new(),
+            Body::NotBase64 => return Receipt::of(Answer::BadRequest),
+        };
+        if body.len() > self.max_body_bytes {
+            return Receipt::of(Answer::TooLarge);
+        }
+
+        let delivery = Delivery { headers: &request.headers, body: &body };
+        let now = self.clock.now();
+        match self.verify(delivery, now).await {
+            Ok(verified) => self.record(&verified, now, request_id).await,
+            Err(Unverified::Refused(refusal)) => Receipt::refused(refusal),
+            Err(Unverified::NoKeys(error)) => Receipt::unavailable(error.code(), error.to_string()),
+        }
+    }
+
+    /// Verifies with the keys at hand; with the secret's newest, once more, when none of those fits.
+    async fn verify<'a>(&self, delivery: Delivery<'a>, now: UnixMillis) -> Result<VerifiedEvent<'a>, Unverified> {
+        let keys: Arc<KeySet> = match self.signing_keys.fresh() {
+            Some(keys) => keys,
+            None => {
+                // Nobody makes us fetch keys with a delivery that no key could save.
+                refuse_by_headers::<P>(delivery.headers, now)?;
+                self.signing_keys.value().await?
+            }
+        };
+        match verify::<P>(delivery, &keys, now) {
+            Err(Refusal::SignatureMismatch) => match self.signing_keys.newer_than(&keys).await? {
+                Some(newer) => Ok(verify::<P>(delivery, &newer, now)?),
+                None => Err(Refusal::SignatureMismatch.into()),
+            },
+            result => Ok(result?),
+        }
+    }
+
+    /// Makes the event durable with everything its delivery will need.
+    async fn record(&self, verified: &VerifiedEvent<'_>, now: UnixMillis, request_id: &str) -> Receipt {
+        let document = verified.document();
+        let routes = &self.deliverer.routes;
+        let wanted = verified.event_type().into_iter().flat_map(|event_type| {
+            routes.matching(P::NAME, event_type, document.root()).map(|route| route.name.as_str())
+        });
+        let received = EventRecord::received(
+            P::NAME,
+            verified.event_id().into_owned(),
+            verified.event_type().map(str::to_owned),
+            verified.occurred_at(),
+            now,
+            document.without(routes.redacted(P::NAME)).into_owned(),
+        );
+        let event = EventRecord {
+            body_sha256: hex(verified.body_sha256()),
+            recorded_by: format!("{request_id}/{:016x}", fastrand::u64(..)),
+            ..received
+        }
+        .begin(wanted, now);
+
+        let recorded = self.deliverer.store.record(&event).await;
+        kill_point("recorded");
+        let receipt = match recorded {
+            Ok(Recorded::New) if event.state == EventState::Ignored => Receipt::of(Answer::Ignored),
+            Ok(Recorded::New) => Receipt::of(Answer::Accepted),
+            Ok(Recorded::Duplicate { same_body }) => {
+                Receipt { conflicting: !same_body, ..Receipt::of(Answer::Duplicate) }
+            }
+            Err(error @ StoreError::TooLarge { .. }) => {
+                let trouble = Trouble { code: error.code(), text: error.to_string() };
+                Receipt { trouble: Some(trouble), ..Receipt::of(Answer::TooLarge) }
+            }
+            Err(error) => Receipt::unavailable(error.code(), error.to_string()),
+        };
+        Receipt {
+            event: Some(event),
+            signed_form: Some(verified.form()),
+            key_version: Some(verified.key_version()),
+            ..receipt
+        }
+    }
+}
+
+impl Receipt {
+    /// With this answer and nothing else to say.
+    pub(crate) fn of(answer: Answer) -> Self {
+        Self {
+            answer,
+            refusal: None,
+            event: None,
+            signed_form: None,
+            key_version: None,
+            conflicting: false,
+            trouble: None,
+            ack: Duration::ZERO,
+        }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        let answer = match refusal {
+            Refusal::BodyNotAnObject => Answer::BadRequest,
+            _ => Answer::Unauthorized,
+        };
+        Self { refusal: Some(refusal), ..Self::of(answer) }
+    }
+
+    fn unavailable(code: &'static str, text: String) -> Self {
+        Self { trouble: Some(Trouble { code, text }), ..Self::of(Answer::Unavailable) }
+    }
+}
+
+/// Why there is no verified event: the delivery's fault, or ours.
+enum Unverified {
+    Refused(Refusal),
+    /// Without keys nobody can say whether the signature is good: never a 401, which some senders take as final.
+    NoKeys(SecretError),
+}
+
+impl From<Refusal> for Unverified {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<SecretError> for Unverified {
+    fn from(error: SecretError) -> Self {
+        Self::NoKeys(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

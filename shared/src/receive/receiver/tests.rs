@@ -1,0 +1,367 @@
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::deliver::attempt::Switches;
+use crate::deliver::resolver::Resolver;
+use crate::deliver::returning_ai::{ReturningAi, Webhooks};
+use crate::outside::aws;
+use crate::outside::http::Http;
+use crate::outside::secrets::{COOL_DOWN, CachedSecret};
+use crate::receive::door::Headers;
+use crate::receive::verification::{Envelope, Form};
+use crate::record::store::EventStore;
+use crate::route::routes::Routes;
+use crate::testing::{Asked, Loopback, Reply, settable_clock};
+use json::Value;
+
+/// Nobody's contract: the raw bytes, and an envelope of `id` and `type`.
+struct Sample;
+
+impl Provider for Sample {
+    const NAME: &'static str = "sample";
+    const PATH: &'static str = "/webhooks/sample";
+    const SIGNATURE_HEADER: &'static str = "x-sample-signature";
+    const TIMESTAMP_HEADER: &'static str = "x-sample-timestamp";
+    const FORMS: &'static [Form] = &[Form { name: "raw", spell: None }];
+
+    fn envelope(event: Value<'_>) -> Envelope {
+        let text = |name: &str| Some(event.get(name)?.text()?.into_owned());
+        Envelope { event_id: text("id"), event_type: text("type"), occurred_at: None }
+    }
+}
+
+// Signatures: `printf '%s' "1747253577.$BODY" | openssl dgst -sha256 -hmac sample-key`; `old-key` where it says so.
+const BODY: &str = r#"{"id":"evt_1","type":"PAID","at":1738784271042,"amount":1000.00}"#;
+const SIGNATURE: &str = "9cd5eb23d74b3721403e8b57c52dc89f15cab0d76f51e76f0093b5c680e32df4";
+const SIGNATURE_OLD_KEY: &str = "15f19ec91f15a8da935c309fb1be258d40f04d32a54a22039bc0c30dc92c8a3f";
+const BODY_SHA256: &str = "fd0e8703b60d868f4d5511633c8cff35a5e54dad82d96d240052f95e067d4497";
+const UNREADABLE: (&str, &str) =
+    (r#"{"id":"evt_1"}"#, "ee804d36da08c2eb969273cf0978a512060705bf93fd9618ce66ece07f20f07f");
+
+const ROUTES: &str = r#"
+    [redact]
+    sample = ["/amount"]
+
+    [[route]]
+    name = "first"
+    provider = "sample"
+    events = ["PAID"]
+    workflow = "deposit"
+    event_type = "deposit.posted"
+    customer = "/id"
+"#;
+
+/// AWS and Returning.AI at one address.
+#[derive(Clone)]
+struct Outside {
+    /// The signing secret; nothing while Secrets Manager refuses.
+    key: Option<&'static str>,
+    put_item: Reply,
+    webhook_url: String,
+}
+
+impl Outside {
+    fn answer(&self, asked: &Asked) -> Reply {
+        match (asked.path.as_str(), asked.header("x-amz-target")) {
+            ("/", Some("secretsmanager.GetSecretValue")) => self.secret(&asked.json()),
+            ("/", Some("DynamoDB_20120810.PutItem")) => self.put_item.clone(),
+            ("/", Some("DynamoDB_20120810.UpdateItem" | "DynamoDB_20120810.BatchGetItem")) | ("/webhook", None) => {
+                Reply::json(200, "{}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn secret(&self, question: &Json) -> Reply {
+        let secret = match (question["SecretId"].as_str(), question["VersionStage"].as_str(), self.key) {
+            (_, Some("AWSPREVIOUS"), _) => return Reply::json(400, r#"{"__type":"ResourceNotFoundException"}"#),
+            (Some("signing"), _, None) => return Reply::json(400, r#"{"__type":"AccessDeniedException"}"#),
+            (Some("signing"), _, Some(key)) => json!({ "keys": { "current": key } }),
+            _ => json!({ "workflows": { "deposit": {
+                "webhook_url": self.webhook_url, "api_key": "sample-key", "mode": "legacy",
+            } } }),
+        };
+        Reply::json(200, json!({ "SecretString": secret.to_string() }).to_string())
+    }
+}
+
+struct World {
+    server: Loopback,
+    outside: Arc<Mutex<Outside>>,
+    receiver: Arc<Receiver<Sample>>,
+}
+
+fn world(clock: Clock) -> World {
+    let outside = Arc::new(Mutex::new(Outside {
+        key: Some("sample-key"),
+        put_item: Reply::json(200, "{}"),
+        webhook_url: String::new(),
+    }));
+    let answers = Arc::clone(&outside);
+    let server = Loopback::start(move |_, asked| answers.lock().unwrap().clone().answer(asked));
+    outside.lock().unwrap().webhook_url = format!("{}/webhook", server.url);
+
+    let http = Http::new().unwrap();
+    let secrets = aws::secrets_manager(&server.aws(), &http);
+    let webhooks = CachedSecret::new(secrets.clone(), "returning-ai".to_owned(), clock, Webhooks::parse);
+    let receiver = Receiver {
+        clock,
+        signing_keys: CachedSecret::new(secrets, "signing".to_owned(), clock, KeySet::parse),
+        deliverer: Deliverer {
+            clock,
+            store: EventStore::new(aws::dynamodb(&server.aws(), &http), "events".to_owned()),
+            returning_ai: ReturningAi::new(http, webhooks, clock),
+            resolver: Resolver { clock, customers: None, apis: Vec::new() },
+            routes: Routes::parse("routes.toml", ROUTES, &[]).unwrap(),
+            switches: Switches::default(),
+        },
+        max_body_bytes: 1000,
+        meter: Meter::new("sample".to_owned(), clock, |_| {}),
+        provider: PhantomData,
+    };
+    World { server, outside, receiver: Arc::new(receiver) }
+}
+
+fn request(body: &str, signature: &str) -> HttpRequest {
+    let headers = [("x-sample-signature", signature), ("x-sample-timestamp", "1747253577")];
+    HttpRequest {
+        method: "POST".to_owned(),
+        path: "/webhooks/sample".to_owned(),
+        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
+        body: Body::Bytes(body.as_bytes().to_vec()),
+    }
+}
+
+impl World {
+    fn invocation(&self, left: Duration) -> Invocation {
+        Invocation {
+            request_id: "request-1".to_owned(),
+            ends_at: self.receiver.clock.now().plus(left),
+            answer_by: Instant::now() + Duration::from_secs(60),
+        }
+    }
+
+    async fn receive(&self, request: HttpRequest) -> Receipt {
+        self.receiver.receive(request, &self.invocation(Duration::from_secs(30))).await
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Outside)) {
+        change(&mut self.outside.lock().unwrap());
+    }
+
+    /// The bodies of the calls of one operation of DynamoDB.
+    fn writes(&self, operation: &str) -> Vec<Json> {
+        let target = format!("DynamoDB_20120810.{operation}");
+        let calls = self.server.asked().into_iter().filter(|asked| asked.header("x-amz-target") == Some(&target));
+        calls.map(|asked| asked.json()).collect()
+    }
+}
+
+/// The answer, and the refusal's code or the trouble behind it.
+fn told(receipt: &Receipt) -> (Answer, Option<&str>) {
+    (
+        receipt.answer,
+        receipt.refusal.map(Refusal::code).or(receipt.trouble.as_ref().map(|trouble| trouble.text.as_str())),
+    )
+}
+
+#[tokio::test]
+async fn what_can_be_refused_without_a_key_costs_no_call() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let sound = || request(BODY, SIGNATURE);
+    let text = |text: &str| text.to_owned();
+    for (request, expected) in [
+        (HttpRequest { path: text("/webhooks/other"), ..sound() }, (Answer::NotFound, None)),
+        (HttpRequest { path: text("/webhooks/sample/"), method: text("GET"), ..sound() }, (Answer::NotFound, None)),
+        (HttpRequest { method: text("GET"), body: Body::NotBase64, ..sound() }, (Answer::MethodNotAllowed, None)),
+        (HttpRequest { method: text("post"), ..sound() }, (Answer::MethodNotAllowed, None)),
+        (HttpRequest { body: Body::NotBase64, ..sound() }, (Answer::BadRequest, None)),
+        (HttpRequest { body: Body::Bytes(vec![b' '; 1001]), ..sound() }, (Answer::TooLarge, None)),
+        (HttpRequest { headers: Headers::default(), ..sound() }, (Answer::Unauthorized, Some("header_missing"))),
+        (request(BODY, "xyz"), (Answer::Unauthorized, Some("header_malformed"))),
+    ] {
+        let asked = format!("{request:?}");
+        assert_eq!(told(&world.receive(request).await), expected, "{asked}");
+    }
+    assert_eq!(world.server.asked().len(), 0);
+}
+
+#[tokio::test]
+async fn a_wanted_event_is_recorded_before_it_is_accepted() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let receipt =
+        world.receive(HttpRequest { path: "/prod/webhooks/sample".to_owned(), ..request(BODY, SIGNATURE) }).await;
+    assert_eq!(told(&receipt), (Answer::Accepted, None));
+    assert_eq!((receipt.signed_form, receipt.key_version), (Some("raw"), Some(KeyVersion::Current)));
+
+    let writes = world.writes("PutItem");
+    let [write] = &writes[..] else { panic!("{writes:?}") };
+    assert_eq!(write["ConditionExpression"], "attribute_not_exists(pk)");
+    let item = &write["Item"];
+    for (name, expected) in [
+        ("pk", json!({ "S": "sample#evt_1" })),
+        ("state", json!({ "S": "pending" })),
+        ("attempts", json!({ "N": "1" })),
+        ("next_attempt_at", json!({ "N": "1747253637" })),
+        ("due", json!({ "S": "p0" })),
+        ("body_sha256", json!({ "S": BODY_SHA256 })),
+        ("deliveries", json!({ "M": { "first": { "M": { "state": { "S": "pending" } } } } })),
+    ] {
+        assert_eq!(item[name], expected, "{name}");
+    }
+    // `printf '{"id":"evt_1","type":"PAID","at":1738784271042}' | base64 -w0`: without what [redact] names.
+    assert_eq!(item["body"], json!({ "B": "eyJpZCI6ImV2dF8xIiwidHlwZSI6IlBBSUQiLCJhdCI6MTczODc4NDI3MTA0Mn0=" }));
+}
+
+#[tokio::test]
+async fn an_event_that_no_route_wants_is_recorded_and_ignored() {
+    let (clock, _) = settable_clock!();
+    let mut world = world(clock);
+    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\""), &[]).unwrap();
+    Arc::get_mut(&mut world.receiver).unwrap().deliverer.routes = routes;
+    assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Ignored, None));
+    assert_eq!(world.writes("PutItem")[0]["Item"]["state"], json!({ "S": "ignored" }));
+}
+
+#[tokio::test]
+async fn an_envelope_that_is_not_understood_is_kept_as_dead_and_accepted() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let (body, signature) = UNREADABLE;
+    assert_eq!(told(&world.receive(request(body, signature)).await), (Answer::Accepted, None));
+    let item = &world.writes("PutItem")[0]["Item"];
+    assert_eq!((&item["state"], &item["due"]), (&json!({ "S": "dead" }), &json!({ "S": "dead" })));
+    assert_eq!(item["last_error"], json!({ "S": "envelope_unreadable" }));
+    assert_eq!(item.get("expires_at"), None);
+}
+
+#[tokio::test]
+async fn an_event_that_is_there_already_is_a_duplicate_and_a_changed_body_is_noticed() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    for (sha256, conflicting) in [(BODY_SHA256, false), ("00", true)] {
+        let taken = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
+            "Item": { "body_sha256": { "S": sha256 }, "recorded_by": { "S": "another request" } },
+        });
+        world.set(|outside| outside.put_item = Reply::json(400, taken.to_string()));
+        let receipt = world.receive(request(BODY, SIGNATURE)).await;
+        assert_eq!((told(&receipt), receipt.conflicting), ((Answer::Duplicate, None), conflicting));
+    }
+}
+
+#[tokio::test]
+async fn without_a_record_or_without_keys_there_is_no_acknowledgement_and_no_refusal() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    world.set(|outside| outside.key = None);
+    let trouble = Some("secret `signing` cannot be read: AccessDeniedException");
+    assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Unavailable, trouble));
+
+    world.set(|outside| {
+        outside.key = Some("sample-key");
+        outside.put_item = Reply::json(400, r#"{"__type":"AccessDeniedException"}"#);
+    });
+    let trouble = Some("table `events` cannot be used: AccessDeniedException");
+    assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Unavailable, trouble));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_due_is_given_whatever_hangs() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    assert_eq!(world.receive(request(BODY, SIGNATURE)).await.answer, Answer::Accepted);
+    world.set(|outside| outside.put_item = Reply::Silence);
+    let invocation = Invocation { answer_by: Instant::now(), ..world.invocation(Duration::from_secs(30)) };
+    let receipt = world.receiver.receive(request(BODY, SIGNATURE), &invocation).await;
+    assert_eq!(told(&receipt), (Answer::Unavailable, Some("the answer was due")));
+}
+
+#[tokio::test]
+async fn a_rotated_key_works_at_once_and_a_flood_of_bad_signatures_fetches_nothing() {
+    let (clock, now) = settable_clock!();
+    let world = world(clock);
+    let refused = (Answer::Unauthorized, Some("signature_mismatch"));
+    let reads = || world.server.asked().iter().filter(|asked| asked.body.contains("signing")).count();
+
+    for _ in 0..20 {
+        assert_eq!(told(&world.receive(request(BODY, SIGNATURE_OLD_KEY)).await), refused);
+    }
+    assert_eq!(reads(), 2, "both versions, once");
+
+    world.set(|outside| outside.key = Some("old-key"));
+    now.fetch_add(u64::try_from(COOL_DOWN.as_millis()).unwrap(), Ordering::Relaxed);
+    assert_eq!(told(&world.receive(request(BODY, SIGNATURE_OLD_KEY)).await), (Answer::Accepted, None));
+    assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), refused);
+    assert_eq!(reads(), 4);
+}
+
+#[tokio::test]
+async fn an_accepted_event_is_delivered_and_settled_after_the_ack() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let receipt = world.receive(request(BODY, SIGNATURE)).await;
+    assert_eq!(world.server.count("/webhook"), 0);
+    Arc::clone(&world.receiver).after_ack(receipt, world.invocation(Duration::from_secs(30))).await;
+
+    let asked = world.server.asked();
+    let message = asked.iter().find(|asked| asked.path == "/webhook").map(Asked::json);
+    let expected = json!({
+        "eventType": "deposit.posted", "customerId": "evt_1", "occurredAt": "2025-05-14T20:12:57.000Z",
+        "idempotencyKey": "sample:evt_1/first", "source": "sample", "sourceEventType": "PAID",
+    });
+    assert_eq!(message, Some(expected));
+    let writes = world.writes("UpdateItem");
+    let [write] = &writes[..] else { panic!("{writes:?}") };
+    assert_eq!(write["ConditionExpression"], "#state = :pending AND attempts = :attempts");
+    let values = &write["ExpressionAttributeValues"];
+    assert_eq!((&values[":state"], &values[":attempts"]), (&json!({ "S": "delivered" }), &json!({ "N": "1" })));
+}
+
+#[tokio::test]
+async fn an_event_is_left_to_redrive_when_no_time_is_left() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let receipt = world.receive(request(BODY, SIGNATURE)).await;
+    Arc::clone(&world.receiver).after_ack(receipt, world.invocation(Duration::from_secs(4))).await;
+    assert_eq!((world.server.count("/webhook"), world.writes("UpdateItem").len()), (0, 0));
+}
+
+#[tokio::test]
+async fn only_an_accepted_event_is_delivered() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let taken = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}"#;
+    world.set(|outside| outside.put_item = Reply::json(400, taken));
+    for (body, signature) in [(BODY, SIGNATURE), (BODY, SIGNATURE_OLD_KEY), UNREADABLE] {
+        let receipt = world.receive(request(body, signature)).await;
+        Arc::clone(&world.receiver).after_ack(receipt, world.invocation(Duration::from_secs(30))).await;
+    }
+    assert_eq!((world.server.count("/webhook"), world.writes("UpdateItem").len()), (0, 0));
+}
+
+#[test]
+fn each_answer_has_its_status_and_one_fixed_body() {
+    for (answer, status, body, further) in [
+        (Answer::Accepted, 200, r#"{"status":"accepted"}"#, None),
+        (Answer::Duplicate, 200, r#"{"status":"duplicate"}"#, None),
+        (Answer::Ignored, 200, r#"{"status":"ignored"}"#, None),
+        (Answer::BadRequest, 400, r#"{"error":"bad_request"}"#, None),
+        (Answer::Unauthorized, 401, r#"{"error":"unauthorized"}"#, None),
+        (Answer::NotFound, 404, r#"{"error":"not_found"}"#, None),
+        (Answer::MethodNotAllowed, 405, r#"{"error":"method_not_allowed"}"#, Some(("allow", "POST"))),
+        (Answer::TooLarge, 413, r#"{"error":"too_large"}"#, None),
+        (Answer::Unavailable, 503, r#"{"error":"unavailable"}"#, Some(("retry-after", "5"))),
+    ] {
+        let response = answer.to_http();
+        assert_eq!((response.status_code, response.body), (status, body));
+        assert!(body.contains(answer.name()));
+        let expected = HashMap::from_iter(further.into_iter().chain([("content-type", "application/json")]));
+        assert_eq!(response.headers, expected, "{answer:?}");
+    }
+}

@@ -1,0 +1,157 @@
+//! The keys a provider's signatures are checked with.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use crate::outside::secrets::{CachedSecret, Problem, Versions};
+
+/// The provider's signing keys, kept as [`CachedSecret`] keeps them.
+pub type SigningKeys = CachedSecret<KeySet>;
+
+/// Every key that counts: those of the secret's current version, then those only its previous version holds.
+pub struct KeySet {
+    keys: Vec<SigningKey>,
+}
+
+struct SigningKey {
+    /// Keyed once, so that each check costs the message alone.
+    keyed: Hmac<Sha256>,
+    previous: bool,
+}
+
+/// Which version of the secret holds a key that fits.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyVersion {
+    Current,
+    /// Only the version before: the provider has not switched yet.
+    Previous,
+}
+
+impl KeySet {
+    /// Reads `{"keys": {"<label>": "<key>"}}`, both versions.
+    ///
+    /// A previous version that does not read is left out: it is the placeholder that the secret was made with.
+    ///
+    /// # Errors
+    /// Names the field of the current version that is wrong.
+    pub fn parse(versions: &Versions) -> Result<Self, Problem> {
+        let current = keys_of(&versions.current)?;
+        let previous = versions.previous.as_deref().map(keys_of).and_then(Result::ok).unwrap_or_default();
+
+        let only_previous = previous.into_iter().filter(|key| !current.contains(key)).map(|key| (key, true));
+        let all = current.iter().cloned().map(|key| (key, false)).chain(only_previous);
+        let keys = all
+            .map(|(key, previous)| {
+                let keyed = Hmac::new_from_slice(key.as_bytes())
+                    .map_err(|_| Problem { field: "keys".to_owned(), expected: "keys that HMAC takes" })?;
+                Ok(SigningKey { keyed, previous })
+            })
+            .collect::<Result<_, Problem>>()?;
+        Ok(Self { keys })
+    }
+
+    /// Which keys, if any, give `signature` over `{signed_at}.{text}`. All are tried; which one fits is not told.
+    pub fn matching(&self, signed_at: &str, text: &[u8], signature: &[u8; 32]) -> Option<KeyVersion> {
+        let mut found = None;
+        for key in &self.keys {
+            let mut mac = key.keyed.clone();
+            mac.update(signed_at.as_bytes());
+            mac.update(b".");
+            mac.update(text);
+            if mac.verify_slice(signature).is_ok() && found != Some(KeyVersion::Current) {
+                found = Some(if key.previous { KeyVersion::Previous } else { KeyVersion::Current });
+            }
+        }
+        found
+    }
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeySet({} keys)", self.keys.len())
+    }
+}
+
+fn keys_of(secret: &str) -> Result<Vec<String>, Problem> {
+    let problem = |field: &str, expected| Problem { field: field.to_owned(), expected };
+    let secret: Value = serde_json::from_str(secret).map_err(|_| problem("the secret", "a JSON object"))?;
+    let keys = secret
+        .get("keys")
+        .and_then(Value::as_object)
+        .filter(|keys| !keys.is_empty())
+        .ok_or_else(|| problem("keys", "an object of at least one label and key"))?;
+    keys.iter()
+        .map(|(label, key)| {
+            let field = format!("keys.{label}");
+            let key =
+                key.as_str().filter(|key| !key.is_empty()).ok_or_else(|| problem(&field, "a non-empty string"))?;
+            Problem::refuse_placeholder(&field, key)?;
+            Ok(key.to_owned())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn versions(current: &str, previous: Option<&str>) -> Versions {
+        Versions { current: current.to_owned(), previous: previous.map(str::to_owned) }
+    }
+
+    #[track_caller]
+    fn problem(secret: &str) -> String {
+        KeySet::parse(&versions(secret, None)).expect_err(secret).to_string()
+    }
+
+    #[test]
+    fn a_bad_secret_names_the_field_and_what_was_expected() {
+        assert_eq!(problem("not json"), "the secret: a JSON object expected");
+        assert_eq!(problem("{}"), "keys: an object of at least one label and key expected");
+        assert_eq!(problem(r#"{"keys":{}}"#), "keys: an object of at least one label and key expected");
+        assert_eq!(problem(r#"{"keys":{"sub_1":7}}"#), "keys.sub_1: a non-empty string expected");
+        assert_eq!(problem(r#"{"keys":{"sub_1":""}}"#), "keys.sub_1: a non-empty string expected");
+    }
+
+    #[test]
+    fn a_placeholder_is_no_key_wherever_it_stands() {
+        let expected = "keys.sub_2: the real value in place of REPLACE-ME expected";
+        assert_eq!(problem(r#"{"keys":{"sub_1":"sample","sub_2":"REPLACE-ME"}}"#), expected);
+        assert_eq!(problem(r#"{"keys":{"sub_2":"REPLACE-ME with the key"}}"#), expected);
+    }
+
+    /// `printf '1747253577.{}' | openssl dgst -sha256 -hmac sample`
+    const SIGNATURE: &str = "e45227ccf95dbb7cc4507ecdb997c38ad457bc936c8a1fa38d14a1e3bd75f288";
+
+    #[track_caller]
+    fn check(current: &str, previous: Option<&str>, expected: Option<KeyVersion>) {
+        let keys = KeySet::parse(&versions(current, previous)).unwrap();
+        let signature = crate::receive::verification::signature_bytes(SIGNATURE).unwrap();
+        assert_eq!(keys.matching("1747253577", b"{}", &signature), expected);
+    }
+
+    #[test]
+    fn a_key_of_either_version_fits_and_the_current_one_wins() {
+        let (with, without) = (r#"{"keys":{"a":"other","b":"sample"}}"#, r#"{"keys":{"a":"other"}}"#);
+        check(with, None, Some(KeyVersion::Current));
+        check(without, Some(with), Some(KeyVersion::Previous));
+        check(with, Some(with), Some(KeyVersion::Current));
+        check(without, Some(without), None);
+    }
+
+    #[test]
+    fn what_stands_beside_the_keys_is_of_no_concern() {
+        let secret =
+            r#"{"keys":{"b":"sample"},"subscriptions":{"b":{"event_type":"OPENED"}},"generations":{"OPENED":2}}"#;
+        check(secret, None, Some(KeyVersion::Current));
+    }
+
+    #[test]
+    fn a_previous_version_that_does_not_read_is_left_out() {
+        check(r#"{"keys":{"b":"sample"}}"#, Some("not json"), Some(KeyVersion::Current));
+        check(r#"{"keys":{"b":"sample"}}"#, Some(r#"{"keys":{"b":"REPLACE-ME"}}"#), Some(KeyVersion::Current));
+    }
+}

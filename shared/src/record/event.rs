@@ -1,0 +1,417 @@
+//! One event's record and the pure transitions between its states; what is durable is exactly this.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::record::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
+
+/// An event as the table keeps it. `attempts` is the fencing token: whoever settles must have made the latest attempt.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EventRecord {
+    pub provider: String,
+    pub event_id: String,
+    /// `None` for an envelope that was not understood.
+    pub event_type: Option<String>,
+    pub occurred_at: UnixMillis,
+    pub received_at: UnixMillis,
+    pub state: EventState,
+    pub attempts: u32,
+    /// While pending: when the lease ends or the next attempt is due. While dead: when it died, since an item without the
+    /// index's range key is not in the index.
+    pub next_attempt_at: Option<UnixSeconds>,
+    /// The signed text without what `[redact]` names.
+    pub body: String,
+    /// Of the bytes as received, in hexadecimal.
+    pub body_sha256: String,
+    /// The invocation that recorded it, so that a repeated write is known for what it is.
+    pub recorded_by: String,
+    /// A stable code, and the HTTP status where there was one.
+    pub last_error: Option<String>,
+    /// The newest [`MAX_HISTORY`] attempts, oldest first.
+    pub history: Vec<Attempt>,
+    /// By the name of the route.
+    pub deliveries: BTreeMap<String, RouteDelivery>,
+    pub delivered_at: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EventState {
+    /// Some delivery is pending: a deliverer holds the lease, or a retry is planned.
+    Pending,
+    /// All deliveries are delivered or skipped.
+    Delivered,
+    /// No route wants this event.
+    Ignored,
+    /// Nothing is pending and something is dead: needs a person.
+    Dead,
+}
+
+/// What became of an event on one route.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RouteDelivery {
+    pub state: DeliveryState,
+    /// Why not, as of the latest attempt.
+    pub code: Option<String>,
+    pub at: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DeliveryState {
+    Pending,
+    Delivered,
+    /// The route's `once_per` was used by another event.
+    Skipped,
+    Dead,
+}
+
+/// One attempt of ours, over all the routes that were pending.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attempt {
+    pub at: UnixMillis,
+    pub by: AttemptBy,
+    /// The code of the first route that failed; else `delivered`, or `skipped` when no route sent anything.
+    pub outcome: String,
+    pub http_status: Option<u16>,
+    pub ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AttemptBy {
+    /// The invocation that received the event.
+    First,
+    Redrive,
+    Manual,
+}
+
+/// What came out of an attempt on one route.
+pub type RouteOutcome = Result<Done, Failure>;
+
+/// Nothing is left to do on a route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Done {
+    /// Returning.AI answered success.
+    Delivered { http_status: u16 },
+    /// Another event of the customer's has used the route's `once_per`.
+    Skipped,
+}
+
+/// Why a message was not delivered, and what is to be done about it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// Stable once shipped.
+    pub code: &'static str,
+    pub status: Option<u16>,
+    /// The JSON Pointer of `routes.toml` that found nothing.
+    pub pointer: Option<String>,
+    /// How long Returning.AI asks us to wait.
+    pub retry_after: Option<Duration>,
+    /// True when no further attempt can help.
+    pub for_good: bool,
+}
+
+/// The index's hash key of all dead events.
+pub const DUE_DEAD: &str = "dead";
+
+/// How many attempts a record remembers.
+pub const MAX_HISTORY: usize = 20;
+
+/// Code of an event that is signed and a JSON object, and whose envelope is not understood.
+pub const ENVELOPE_UNREADABLE: &str = "envelope_unreadable";
+
+/// Delivered and ignored events are forgotten 90 days after receipt; dead ones never.
+const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
+
+/// Redrive reads the pending events in this many parts, which can be shared out among several schedules.
+pub const SHARDS: u8 = 8;
+
+impl EventState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Ignored, Self::Dead];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Ignored => "ignored",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Skipped, Self::Dead];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Delivered => "delivered",
+            Self::Skipped => "skipped",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+impl AttemptBy {
+    pub const ALL: [Self; 3] = [Self::First, Self::Redrive, Self::Manual];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|by| by.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Redrive => "redrive",
+            Self::Manual => "manual",
+        }
+    }
+}
+
+impl Done {
+    fn http_status(self) -> Option<u16> {
+        match self {
+            Self::Delivered { http_status } => Some(http_status),
+            Self::Skipped => None,
+        }
+    }
+}
+
+impl Failure {
+    /// Worth another attempt.
+    pub fn passing(code: &'static str) -> Self {
+        Self { code, status: None, pointer: None, retry_after: None, for_good: false }
+    }
+
+    /// Nothing of ours or of Returning.AI's failed: somebody has to say who the customer is, or more about them.
+    pub fn waits_for_the_customer(&self) -> bool {
+        matches!(self.code, "customer_unknown" | "customer_incomplete")
+    }
+
+    /// `code`, then the HTTP status or the pointer where there is one.
+    pub fn summary(&self) -> String {
+        match (&self.pointer, self.status) {
+            (Some(pointer), _) => format!("{} {pointer}", self.code),
+            (None, Some(status)) => format!("{} {status}", self.code),
+            (None, None) => self.code.to_owned(),
+        }
+    }
+}
+
+impl EventRecord {
+    /// An event as it came: no route has been asked, and nothing says yet which delivery it was.
+    pub fn received(
+        provider: &str,
+        event_id: String,
+        event_type: Option<String>,
+        occurred_at: UnixMillis,
+        received_at: UnixMillis,
+        body: String,
+    ) -> Self {
+        Self {
+            provider: provider.to_owned(),
+            event_id,
+            event_type,
+            occurred_at,
+            received_at,
+            state: EventState::Ignored,
+            attempts: 0,
+            next_attempt_at: None,
+            body,
+            body_sha256: String::new(),
+            recorded_by: String::new(),
+            last_error: None,
+            history: Vec::new(),
+            deliveries: BTreeMap::new(),
+            delivered_at: None,
+        }
+    }
+
+    /// `{provider}#{event id}`: the table's key.
+    pub fn pk(&self) -> String {
+        format!("{}#{}", self.provider, self.event_id)
+    }
+
+    /// The key of the message that `route` makes of this event: the same on every attempt.
+    pub fn idempotency_key(&self, route: &str) -> String {
+        format!("{}:{}/{route}", self.provider, self.event_id)
+    }
+
+    /// Sets the state an event begins in: `pending` with a lease when a route wants it, else `ignored`; `dead` at once
+    /// when its envelope was not understood.
+    pub fn begin<'r>(mut self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Self {
+        self.deliveries = routes.into_iter().map(|name| (name.to_owned(), RouteDelivery::pending())).collect();
+        if self.event_type.is_none() {
+            self.deliveries.clear();
+            self.state = EventState::Dead;
+            self.last_error = Some(ENVELOPE_UNREADABLE.to_owned());
+            self.next_attempt_at = Some(now.seconds());
+        } else if self.deliveries.is_empty() {
+            self.state = EventState::Ignored;
+        } else {
+            self.state = EventState::Pending;
+            self.attempts = 1;
+            self.next_attempt_at = Some(now.seconds().plus(LEASE_S));
+        }
+        self
+    }
+
+    /// The routes whose message is still to be delivered.
+    pub fn pending_routes(&self) -> impl Iterator<Item = &str> {
+        self.deliveries
+            .iter()
+            .filter(|(_, delivery)| delivery.state == DeliveryState::Pending)
+            .map(|(name, _)| name.as_str())
+    }
+
+    /// Whether somebody may take a pending event over: its lease has run out, or its retry is due.
+    pub fn is_due(&self, now: UnixMillis) -> bool {
+        self.state == EventState::Pending && self.next_attempt_at.is_some_and(|at| at <= now.seconds())
+    }
+
+    /// The record in the hands of whoever makes the next attempt, with a lease of its own.
+    pub fn take_over(&self, now: UnixMillis) -> Self {
+        Self {
+            attempts: self.attempts.saturating_add(1),
+            next_attempt_at: Some(now.seconds().plus(LEASE_S)),
+            ..self.clone()
+        }
+    }
+
+    /// The record in the hands of an operator, whatever its state: what is dead is pending again, and what was ignored goes
+    /// to the `routes` that want it today. `None` when there is nothing to deliver.
+    pub fn revive<'r>(&self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Option<Self> {
+        let mut revived = self.take_over(now);
+        match self.state {
+            EventState::Delivered => return None,
+            EventState::Pending => {}
+            EventState::Ignored => {
+                revived.deliveries =
+                    routes.into_iter().map(|name| (name.to_owned(), RouteDelivery::pending())).collect();
+            }
+            EventState::Dead => {
+                for delivery in revived.deliveries.values_mut().filter(|d| d.state == DeliveryState::Dead) {
+                    *delivery = RouteDelivery { code: delivery.code.take(), ..RouteDelivery::pending() };
+                }
+            }
+        }
+        revived.state = EventState::Pending;
+        let something_to_do = revived.pending_routes().next().is_some();
+        something_to_do.then_some(revived)
+    }
+
+    /// The record after an attempt that ended `now`, having begun at `began_at`; `age` is how long the event has waited to
+    /// be delivered, without the time in which its workflows were paused.
+    pub fn settle(
+        &self,
+        by: AttemptBy,
+        outcomes: &[(String, RouteOutcome)],
+        began_at: UnixMillis,
+        now: UnixMillis,
+        age: Duration,
+        draw: Draw,
+    ) -> Self {
+        let mut after = self.clone();
+        for (route, outcome) in outcomes {
+            after.deliveries.insert(route.clone(), RouteDelivery::after(outcome, now));
+        }
+
+        let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
+        let delivered = outcomes.iter().rev().find_map(|(_, outcome)| outcome.as_ref().ok()?.http_status());
+        let (outcome, http_status) = match (failure, delivered) {
+            (Some(failure), _) => (failure.code, failure.status),
+            (None, Some(status)) => ("delivered", Some(status)),
+            (None, None) => ("skipped", None),
+        };
+        after.last_error = failure.map(Failure::summary);
+        after.history.push(Attempt {
+            at: began_at,
+            by,
+            outcome: outcome.to_owned(),
+            http_status,
+            ms: u64::try_from(now.since(began_at).as_millis()).unwrap_or(u64::MAX),
+        });
+        let surplus = after.history.len().saturating_sub(MAX_HISTORY);
+        after.history.drain(..surplus);
+
+        if after.pending_routes().next().is_some() {
+            let failures = || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
+            let pause = failures().filter_map(|failure| failure.retry_after).max();
+            let longest = match failures().any(Failure::waits_for_the_customer) {
+                true => LONGEST_WAIT_FOR_A_CUSTOMER,
+                false => LONGEST_WAIT,
+            };
+            let planned = retry_plan::next_attempt_at(now, age, self.attempts, longest, pause, draw);
+            // Never the second in which the lease ends: state, attempts and this time tell whoever read the event before
+            // this write that it is not as it was. With the same time it could be taken over, and what was delivered undone.
+            after.next_attempt_at = planned.map(|at| if self.next_attempt_at == Some(at) { at.plus(1) } else { at });
+            if after.next_attempt_at.is_some() {
+                return after;
+            }
+            for delivery in after.deliveries.values_mut().filter(|d| d.state == DeliveryState::Pending) {
+                delivery.state = DeliveryState::Dead;
+                delivery.at = Some(now);
+            }
+        }
+        if let Some(dead) = after.deliveries.values().find(|delivery| delivery.state == DeliveryState::Dead) {
+            // The route may have died in an earlier attempt than this one.
+            after.last_error = after.last_error.or_else(|| dead.code.clone());
+            after.state = EventState::Dead;
+            after.next_attempt_at = Some(now.seconds());
+        } else {
+            after.state = EventState::Delivered;
+            after.next_attempt_at = None;
+            after.delivered_at = Some(now);
+        }
+        after
+    }
+
+    /// Hash key of the sparse index: `p0` to `p7` while pending, `dead` while dead.
+    pub fn due(&self) -> Option<String> {
+        match self.state {
+            EventState::Pending => Some(shard_name(Sha256::digest(self.pk().as_bytes())[0] % SHARDS)),
+            EventState::Dead => Some(DUE_DEAD.to_owned()),
+            EventState::Delivered | EventState::Ignored => None,
+        }
+    }
+
+    /// When DynamoDB may forget it; `None` while dead.
+    pub fn expires_at(&self) -> Option<UnixSeconds> {
+        (self.state != EventState::Dead).then(|| self.received_at.seconds().plus(KEPT_FOR_S))
+    }
+}
+
+/// The index's hash key of a shard of the pending events.
+pub fn shard_name(shard: u8) -> String {
+    format!("p{shard}")
+}
+
+impl RouteDelivery {
+    fn pending() -> Self {
+        Self { state: DeliveryState::Pending, code: None, at: None }
+    }
+
+    fn after(outcome: &RouteOutcome, now: UnixMillis) -> Self {
+        match outcome {
+            Ok(Done::Delivered { .. }) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },
+            Ok(Done::Skipped) => Self { state: DeliveryState::Skipped, code: None, at: Some(now) },
+            Err(failure) => Self {
+                state: if failure.for_good { DeliveryState::Dead } else { DeliveryState::Pending },
+                code: Some(failure.summary()),
+                at: failure.for_good.then_some(now),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

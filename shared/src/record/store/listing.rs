@@ -1,0 +1,183 @@
+//! Reading many events, for the operator's hands: by the sparse index what is pending or dead, by a scan everything.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{EventStore, Item, StoreError, deliveries_from, history_from, integer, record_of, string};
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::record::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
+
+/// An event without its body and the particulars of its attempts: what a list shows.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EventSummary {
+    pub pk: String,
+    /// `None` for an envelope that was not understood.
+    pub event_type: Option<String>,
+    pub received_at: UnixMillis,
+    pub state: EventState,
+    pub attempts: u32,
+    /// As of [`EventRecord::next_attempt_at`].
+    pub next_attempt_at: Option<UnixSeconds>,
+    pub last_error: Option<String>,
+    /// By the name of the route.
+    pub deliveries: BTreeMap<String, RouteDelivery>,
+    /// How many attempts its history has an outcome of, at most [`MAX_HISTORY`].
+    pub outcomes: usize,
+}
+
+/// Keys in the order of the index, and where the next page begins.
+#[derive(Debug)]
+pub struct IndexPage {
+    /// Each with its `next_attempt_at`.
+    pub keys: Vec<(String, UnixSeconds)>,
+    pub next: Option<Cursor>,
+}
+
+/// Events in the table's own order, and where the next page begins.
+#[derive(Debug)]
+pub struct ScanPage {
+    /// An item that does not read is an error of its own.
+    pub events: Vec<Result<EventSummary, StoreError>>,
+    pub next: Option<Cursor>,
+}
+
+/// Where a page begins.
+#[derive(Clone, Debug)]
+pub struct Cursor(HashMap<String, AttributeValue>);
+
+/// What an [`EventSummary`] is read from; `state` is a reserved word.
+const SUMMARY: &str = "pk, event_type, received_at, #state, attempts, next_attempt_at, last_error, deliveries, history";
+
+impl EventSummary {
+    /// Whether somebody is delivering it: an attempt has begun, has no outcome yet, and its lease has not run out.
+    pub fn is_in_hand(&self, now: UnixMillis) -> bool {
+        let begun_and_open = self.outcomes < MAX_HISTORY && self.attempts as usize > self.outcomes;
+        let leased = self.next_attempt_at.is_some_and(|at| at > now.seconds());
+        self.state == EventState::Pending && begun_and_open && leased
+    }
+
+    pub fn provider(&self) -> &str {
+        self.pk.split_once('#').map_or("", |(provider, _)| provider)
+    }
+}
+
+impl From<&EventRecord> for EventSummary {
+    fn from(event: &EventRecord) -> Self {
+        Self {
+            pk: event.pk(),
+            event_type: event.event_type.clone(),
+            received_at: event.received_at,
+            state: event.state,
+            attempts: event.attempts,
+            next_attempt_at: event.next_attempt_at,
+            last_error: event.last_error.clone(),
+            deliveries: event.deliveries.clone(),
+            outcomes: event.history.len(),
+        }
+    }
+}
+
+impl EventStore {
+    /// A page of at most so many keys under one hash key of the index, due or not, from its soonest or its latest end. The
+    /// index may be a moment behind.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn indexed(
+        &self,
+        due: &str,
+        soonest: bool,
+        at_most: i32,
+        from: Option<&Cursor>,
+    ) -> Result<IndexPage, StoreError> {
+        let start = from.map(|cursor| cursor.0.clone());
+        let asked = self.part(due).scan_index_forward(soonest).limit(at_most).set_exclusive_start_key(start);
+        let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
+        let key = |item: &Item| {
+            let pk = item.get("pk")?.as_s().ok()?;
+            Some((pk.clone(), UnixSeconds(integer(item, "next_attempt_at")?)))
+        };
+        Ok(IndexPage {
+            keys: output.items().iter().filter_map(key).collect(),
+            next: output.last_evaluated_key.map(Cursor),
+        })
+    }
+
+    /// These events as they are now, in the order asked for; what is not there is left out, and an item that does not read
+    /// is an error of its own.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn summaries(&self, pks: &[String]) -> Result<Vec<Result<EventSummary, StoreError>>, StoreError> {
+        // A key that is asked for twice in one call is refused.
+        let distinct: Vec<&String> = pks.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let items = self
+            .items(&distinct, |keys| {
+                keys.projection_expression(SUMMARY).expression_attribute_names("#state", "state").consistent_read(true)
+            })
+            .await?;
+        let mut found: HashMap<_, _> = items.iter().map(|item| (pk_of(item), summary_of(item))).collect();
+        Ok(pks.iter().filter_map(|pk| found.remove(pk)).collect())
+    }
+
+    /// As [`summaries`](Self::summaries), with all that is known of each, and in no order.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn records(&self, pks: &[String]) -> Result<Vec<Result<EventRecord, StoreError>>, StoreError> {
+        let distinct: Vec<&String> = pks.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let items = self.items(&distinct, |keys| keys.consistent_read(true)).await?;
+        Ok(items.iter().map(|item| record_of(&pk_of(item), item)).collect())
+    }
+
+    /// A page of all events in one of these states. Each call reads up to 1 MB of the table, however little of it fits.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub async fn scan(&self, states: &[EventState], from: Option<&Cursor>) -> Result<ScanPage, StoreError> {
+        let mut scan = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .projection_expression(SUMMARY)
+            .expression_attribute_names("#state", "state")
+            .set_exclusive_start_key(from.map(|cursor| cursor.0.clone()));
+        let mut wanted = Vec::new();
+        for (at, state) in states.iter().enumerate() {
+            scan = scan.expression_attribute_values(format!(":s{at}"), string(state.name()));
+            wanted.push(format!(":s{at}"));
+        }
+        let output = scan
+            // What shares the table with the events has no state.
+            .filter_expression(format!("#state IN ({})", wanted.join(", ")))
+            .send()
+            .await
+            .map_err(|error| self.unavailable(&error))?;
+        let events = output.items().iter().map(summary_of).collect();
+        Ok(ScanPage { events, next: output.last_evaluated_key.map(Cursor) })
+    }
+}
+
+fn pk_of(item: &Item) -> String {
+    item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
+}
+
+fn summary_of(item: &Item) -> Result<EventSummary, StoreError> {
+    let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let pk = pk_of(item);
+    let unreadable = |attribute| StoreError::Unreadable { pk: pk.clone(), attribute };
+    let state = text("state").as_deref().and_then(EventState::named);
+    let attempts = integer(item, "attempts").and_then(|attempts| attempts.try_into().ok());
+    Ok(EventSummary {
+        event_type: text("event_type"),
+        received_at: integer(item, "received_at").map(UnixMillis).ok_or_else(|| unreadable("received_at"))?,
+        state: state.ok_or_else(|| unreadable("state"))?,
+        attempts: attempts.ok_or_else(|| unreadable("attempts"))?,
+        next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
+        last_error: text("last_error"),
+        deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
+        outcomes: history_from(item).ok_or_else(|| unreadable("history"))?.len(),
+        pk,
+    })
+}

@@ -1,0 +1,282 @@
+//! Redrive: whatever is due is taken over, delivered and settled; by the schedule each minute, or by hand.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::config::kill_point;
+use crate::deliver::attempt::{Attempted, Deliverer};
+use crate::observe::metrics::Measured;
+use crate::record::event::{AttemptBy, EventRecord, EventState, SHARDS, shard_name};
+use crate::record::pauses::Pauses;
+use crate::record::store::{DuePage, Settled, StoreError, TakenOver};
+use crate::redrive::backlog::Backlog;
+use crate::route::routes::Destination;
+use json::Document;
+
+/// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Request {
+    /// Which parts of the pending events, so that several schedules can share the work; all unless said.
+    pub shards: Option<Vec<u8>>,
+    /// These events now, whatever their state.
+    pub keys: Option<Vec<String>>,
+}
+
+/// What a run came to, in events.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+pub struct Counts {
+    /// Were due, or were asked for.
+    pub found: u32,
+    pub delivered: u32,
+    /// Failed, and are planned again.
+    pub retried: u32,
+    pub dead: u32,
+    /// Were taken by somebody else, or settled meanwhile.
+    pub lost: u32,
+    /// Left as they were: their destinations are paused, or fail too often in this run.
+    pub held_back: u32,
+    /// Left as they were: there is nothing to deliver, or no such event.
+    pub nothing_to_do: u32,
+    /// The table did not answer, or an item did not read.
+    pub troubled: u32,
+    /// False when time ran out before everything due was looked at.
+    pub complete: bool,
+}
+
+/// One run over what is due.
+pub struct Redrive<'d> {
+    deliverer: &'d Deliverer,
+    stops_at: Instant,
+    pauses: &'d Pauses,
+    breaker: Breaker,
+    in_time: AtomicBool,
+    counts: Mutex<Counts>,
+    measured: Mutex<Measured>,
+}
+
+/// Events that are worked on at a time: enough to fill a second with calls of 10 ms, few enough for 128 MB.
+const AT_ONCE: usize = 32;
+
+/// No event is begun in the last ten seconds of an invocation: an attempt takes up to eight, and settling wants the rest.
+pub const STOP_BEFORE_END: Duration = Duration::from_secs(10);
+
+/// The longest an attempt may take.
+const ATTEMPT_TIME: Duration = Duration::from_secs(8);
+
+/// After so many failures in a row a destination is left alone for the rest of the run.
+const FAILURES_IN_A_ROW: u32 = 5;
+
+/// Failures in a row, by destination. One that answers starts anew.
+struct Breaker(HashMap<Destination, AtomicU32>);
+
+/// What became of one event.
+enum Became {
+    Delivered,
+    Retried,
+    Dead,
+    Lost,
+    HeldBack,
+    NothingToDo,
+    Troubled(StoreError),
+}
+
+impl<'d> Redrive<'d> {
+    /// A run that begins no event after `stops_at`.
+    pub fn new(deliverer: &'d Deliverer, pauses: &'d Pauses, stops_at: Instant) -> Self {
+        let destinations = deliverer.routes.destinations().into_iter().cloned();
+        let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
+        let (counts, measured) = Default::default();
+        Self { deliverer, stops_at, pauses, breaker, in_time: AtomicBool::new(true), counts, measured }
+    }
+
+    /// Does what was asked, as far as time allows. Looks at the backlog first, unless it was asked for single events.
+    pub async fn run(self, request: &Request) -> (Counts, Measured) {
+        let mut backlog = None;
+        match &request.keys {
+            Some(keys) => self.all(keys, AttemptBy::Manual).await,
+            None => {
+                let store = &self.deliverer.store;
+                backlog = Backlog::measure(store, self.deliverer.clock.now(), self.stops_at).await;
+                self.shards(request.shards.as_deref()).await;
+            }
+        }
+        let counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let counts = Counts { complete: self.in_time.into_inner(), ..counts };
+        let mut measured = self.measured.into_inner().unwrap_or_else(PoisonError::into_inner);
+        measured.run(backlog.as_ref(), &counts);
+        (counts, measured)
+    }
+
+    async fn shards(&self, wanted: Option<&[u8]>) {
+        let wanted: Vec<u8> = match wanted {
+            Some(wanted) => wanted.to_vec(),
+            // From another one each time: after an outage none shall wait for all the others.
+            None => {
+                let first = fastrand::u8(..SHARDS);
+                (0..SHARDS).map(|shard| (first + shard) % SHARDS).collect()
+            }
+        };
+        for shard in wanted {
+            self.shard(&shard_name(shard)).await;
+        }
+    }
+
+    /// Page by page, so that memory stays flat however much is due.
+    async fn shard(&self, due: &str) {
+        let now = self.deliverer.clock.now().seconds();
+        let mut page: Option<DuePage> = None;
+        while page.as_ref().is_none_or(|page| !page.is_last()) {
+            if Instant::now() >= self.stops_at {
+                self.in_time.store(false, Ordering::Relaxed);
+                return;
+            }
+            match self.deliverer.store.due(due, now, page.as_ref()).await {
+                Ok(next) => {
+                    kill_point("queried");
+                    self.all(&next.pks, AttemptBy::Redrive).await;
+                    page = Some(next);
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, "what is due cannot be read");
+                    return self.count(&Became::Troubled(error));
+                }
+            }
+        }
+    }
+
+    async fn all(&self, pks: &[String], by: AttemptBy) {
+        stream::iter(pks)
+            .for_each_concurrent(AT_ONCE, |pk| async move {
+                if Instant::now() >= self.stops_at {
+                    self.in_time.store(false, Ordering::Relaxed);
+                    return;
+                }
+                let became = self.one(pk, by).await.unwrap_or_else(Became::Troubled);
+                if let Became::Troubled(error) = &became {
+                    tracing::error!(event.pk = pk, error = %error, "an event could not be redriven");
+                }
+                self.count(&became);
+            })
+            .await;
+    }
+
+    async fn one(&self, pk: &str, by: AttemptBy) -> Result<Became, StoreError> {
+        let deliverer = self.deliverer;
+        let Some(before) = deliverer.store.read(pk).await? else {
+            return Ok(Became::NothingToDo);
+        };
+        kill_point("read");
+        let now = deliverer.clock.now();
+        let ours = match by {
+            AttemptBy::Manual => match self.revived(&before) {
+                Some(revived) => revived,
+                None => return Ok(Became::NothingToDo),
+            },
+            // The index may be behind: only the item itself says what is due.
+            _ if before.is_due(now) => before.take_over(now),
+            _ => return Ok(Became::Lost),
+        };
+        let routes = deliverer.open_routes(&ours, self.pauses);
+        let routes: Vec<&str> = routes.into_iter().filter(|route| !self.is_broken(route)).collect();
+        if routes.is_empty() {
+            return Ok(Became::HeldBack);
+        }
+        if deliverer.store.take_over(&before, &ours).await? == TakenOver::Lost {
+            return Ok(Became::Lost);
+        }
+        kill_point("taken_over");
+
+        match deliverer.attempt(&ours, &routes, self.pauses, by, ATTEMPT_TIME).await {
+            Attempted::NoTime | Attempted::Paused => Ok(Became::HeldBack),
+            Attempted::Made { after, settled } => {
+                self.note(&after, &routes);
+                log_attempt(&after, by);
+                let written = matches!(settled, Ok(Settled::Written));
+                let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+                measured.attempt(&ours, &after, |route| routes.contains(&route), written);
+                drop(measured);
+                Ok(match (settled?, after.state) {
+                    (Settled::Superseded, _) => Became::Lost,
+                    (Settled::Written, EventState::Pending) => Became::Retried,
+                    (Settled::Written, EventState::Dead) => Became::Dead,
+                    (Settled::Written, EventState::Delivered | EventState::Ignored) => Became::Delivered,
+                })
+            }
+        }
+    }
+
+    /// The event in an operator's hands; an ignored one goes to the routes that want it today.
+    fn revived(&self, before: &EventRecord) -> Option<EventRecord> {
+        let document = Document::parse(before.body.as_bytes()).ok()?;
+        let event_type = before.event_type.as_deref()?;
+        let routes = self.deliverer.routes.matching(&before.provider, event_type, document.root());
+        before.revive(routes.map(|route| route.name.as_str()), self.deliverer.clock.now())
+    }
+
+    fn is_broken(&self, route: &str) -> bool {
+        let failures = self.deliverer.destination(route).and_then(|destination| self.breaker.0.get(destination));
+        failures.is_some_and(|count| count.load(Ordering::Relaxed) >= FAILURES_IN_A_ROW)
+    }
+
+    /// Counts a destination's failures in a row; what is wrong with the event or its customer is none of the destination's.
+    fn note(&self, after: &EventRecord, routes: &[&str]) {
+        for route in routes {
+            let Some(failures) = self.deliverer.destination(route).and_then(|to| self.breaker.0.get(to)) else {
+                continue;
+            };
+            match after.deliveries.get(*route).and_then(|delivery| delivery.code.as_deref()) {
+                None => failures.store(0, Ordering::Relaxed),
+                Some(code) if is_of_the_event(code) => {}
+                Some(_) => {
+                    failures.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
+    fn count(&self, became: &Became) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.found += 1;
+        let counter = match became {
+            Became::Delivered => &mut counts.delivered,
+            Became::Retried => &mut counts.retried,
+            Became::Dead => &mut counts.dead,
+            Became::Lost => &mut counts.lost,
+            Became::HeldBack => &mut counts.held_back,
+            Became::NothingToDo => &mut counts.nothing_to_do,
+            Became::Troubled(_) => &mut counts.troubled,
+        };
+        *counter += 1;
+    }
+}
+
+fn is_of_the_event(code: &str) -> bool {
+    let code = code.split(' ').next().unwrap_or(code);
+    let of_the_event = ["mapping_failed", "refused", "route_unknown", "body_unreadable", "table_unavailable"];
+    let of_the_customer = code.starts_with("customer") || code.starts_with("provider_api");
+    of_the_customer || of_the_event.contains(&code)
+}
+
+/// One line per attempt, with the fields of a delivery's line.
+fn log_attempt(after: &EventRecord, by: AttemptBy) {
+    let attempt = after.history.last();
+    tracing::info!(
+        provider = after.provider,
+        event.id = after.event_id,
+        event.type = after.event_type.as_deref(),
+        by = by.name(),
+        attempts = after.attempts,
+        state = after.state.name(),
+        error = after.last_error.as_deref(),
+        delivery_ms = attempt.map(|attempt| attempt.ms),
+        "an event was redriven"
+    );
+}

@@ -1,0 +1,38 @@
+//! What looks like a credential, and never leaves for Returning.AI.
+
+use std::borrow::Cow;
+
+use json::{Pointer, Value};
+
+/// A name that holds one of these, whatever its case and separators, is taken for a credential.
+const CREDENTIAL_WORDS: [&str; 12] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "mtpass",
+    "secret",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "token",
+    "credential",
+];
+
+/// Whether a name is one of a credential: `mt_password`, `MT-Password` and `mtPassword` are.
+pub fn is_named(name: &str) -> bool {
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    CREDENTIAL_WORDS.iter().any(|word| plain.contains(word))
+}
+
+/// Whether a pointer leads to, or through, something that is named like a credential.
+pub fn is_on_the_way_of(pointer: &Pointer) -> bool {
+    pointer.tokens().any(is_named)
+}
+
+/// The value as it was sent, or without its members that are named like credentials, however deep they are.
+pub fn cut_from(value: Value<'_>) -> Cow<'_, str> {
+    // A key that is no text is nobody's.
+    value.source_without(|key| key.text().is_none_or(|name| is_named(&name)))
+}

@@ -1,0 +1,298 @@
+//! `routes.toml`: which event goes where. JSON Pointers only, no language of our own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::customer::provider_api::ProviderApi;
+use json::{Pointer, Value};
+
+/// The routes, in the order of the file, and what is cut from bodies before they are stored.
+#[derive(Debug)]
+pub struct Routes {
+    pub(super) routes: Vec<Route>,
+    pub(super) redact: BTreeMap<String, Vec<Pointer>>,
+}
+
+/// One `[[route]]`: each event that it matches becomes one message.
+#[derive(Debug)]
+pub struct Route {
+    /// Unique; part of the idempotency key, so it must not change while events are pending.
+    pub name: String,
+    pub provider: String,
+    pub destination: Destination,
+    /// Returning.AI's `eventType`.
+    pub event_type: String,
+    /// Where the customer's id may be found, first to last.
+    pub customer: Vec<CustomerSource>,
+    /// Of each customer only the first event is delivered by this route.
+    pub once_per_customer: bool,
+    /// The name under which the message carries its idempotency key.
+    pub idempotency_field: String,
+    pub fields: Vec<Field>,
+    pub(super) events: Vec<EventPattern>,
+    /// Any of them must hold; none means no condition.
+    pub(super) when: Vec<Condition>,
+}
+
+/// Where a route delivers to, by its name in the secret `RETURNING_AI_SECRET_ID`.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Destination {
+    Workflow(String),
+    IncomingWebhook(String),
+}
+
+/// One way to find out who the customer is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum CustomerSource {
+    /// `/pointer`: the body itself says it.
+    Body(Pointer),
+    /// `link:KIND:/pointer`: the customers table says whom `KIND:value` is.
+    Link { kind: String, pointer: Pointer },
+    /// `KIND:/pointer`: the customers table, or else the provider's API.
+    Api { kind: String, pointer: Pointer },
+}
+
+/// One of the route's own fields of the message.
+#[derive(Debug)]
+pub struct Field {
+    pub name: String,
+    pub value: FieldValue,
+    /// False keeps a delivery back that does not have it.
+    pub optional: bool,
+}
+
+#[derive(Debug)]
+pub enum FieldValue {
+    /// The first that finds something counts.
+    Body(Vec<Pointer>),
+    /// JSON text, the same in every message.
+    Constant(String),
+    /// What the customers table says of the customer.
+    Customer(CustomerAttribute),
+}
+
+/// What the customers table may know of a customer besides the id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CustomerAttribute {
+    Email,
+    FirstName,
+    LastName,
+    /// MT4/MT5 logins, a list.
+    TradingAccounts,
+}
+
+/// What is wrong with a routes file, and where.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {problem}")]
+pub struct RoutesError {
+    pub file: String,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub problem: String,
+}
+
+/// Whether a route wants an event, and if not, why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fit<'r> {
+    Matches,
+    OtherProvider,
+    OtherType,
+    /// Of each of its conditions, the first part that does not hold.
+    ConditionFails(Vec<FailedPart<'r>>),
+}
+
+/// The text at `pointer` is none of those that are `accepted`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FailedPart<'r> {
+    pub pointer: &'r Pointer,
+    pub accepted: &'r [String],
+}
+
+/// Which event types a route wants.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum EventPattern {
+    Exactly(String),
+    /// In the file with a trailing `*`.
+    Prefix(String),
+}
+
+/// Each pointer must find one of its accepted texts.
+pub(super) type Condition = Vec<(Pointer, Vec<String>)>;
+
+/// Returning.AI has no documented name for it; a route may choose another.
+pub const DEFAULT_IDEMPOTENCY_FIELD: &str = "idempotencyKey";
+
+/// Fields that every message has, and that a route must not set.
+pub const RESERVED_FIELDS: [&str; 6] =
+    ["eventType", "customerId", "occurredAt", DEFAULT_IDEMPOTENCY_FIELD, "source", "sourceEventType"];
+
+impl Routes {
+    /// Reads and checks a routes file; `file` is its name for errors, `apis` are those that its `customer` may ask.
+    ///
+    /// # Errors
+    /// The first thing wrong, with line and column.
+    pub fn parse(file: &str, text: &str, apis: &[ProviderApi]) -> Result<Self, RoutesError> {
+        super::reader::read(file, text, apis)
+    }
+
+    /// The routes that want an event, in the order of the file.
+    pub fn matching<'r>(
+        &'r self,
+        provider: &'r str,
+        event_type: &'r str,
+        event: Value<'r>,
+    ) -> impl Iterator<Item = &'r Route> {
+        self.routes.iter().filter(move |route| route.wants(provider, event_type, event))
+    }
+
+    /// Whether a route is meant for events of this type, whatever their content.
+    pub fn names(&self, provider: &str, event_type: &str) -> bool {
+        let mut of_provider = self.routes.iter().filter(|route| route.provider == provider);
+        of_provider.any(|route| route.events.iter().any(|pattern| pattern.fits(event_type)))
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Route> {
+        self.routes.iter().find(|route| route.name == name)
+    }
+
+    pub fn all(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Whatever a route delivers to, once.
+    pub fn destinations(&self) -> BTreeSet<&Destination> {
+        self.routes.iter().map(|route| &route.destination).collect()
+    }
+
+    /// The names of the workflows that a route delivers to, each once.
+    pub fn workflows(&self) -> Vec<String> {
+        self.destinations().into_iter().filter_map(Destination::workflow).map(str::to_owned).collect()
+    }
+
+    /// The names of the incoming webhooks that a route delivers to, each once.
+    pub fn incoming_webhooks(&self) -> Vec<String> {
+        let others = self.destinations().into_iter().filter(|destination| destination.workflow().is_none());
+        others.map(|destination| destination.name().to_owned()).collect()
+    }
+
+    /// What is cut from this provider's bodies before they are stored.
+    pub fn redacted(&self, provider: &str) -> &[Pointer] {
+        self.redact.get(provider).map_or(&[], Vec::as_slice)
+    }
+
+    /// Which event types of a provider any route wants, each pattern once.
+    pub fn patterns(&self, provider: &str) -> BTreeSet<&EventPattern> {
+        self.routes.iter().filter(|route| route.provider == provider).flat_map(|route| &route.events).collect()
+    }
+
+    /// Every provider that the file names.
+    pub fn providers(&self) -> BTreeSet<&str> {
+        self.routes.iter().map(|route| route.provider.as_str()).chain(self.redact.keys().map(String::as_str)).collect()
+    }
+}
+
+impl Route {
+    fn wants(&self, provider: &str, event_type: &str, event: Value<'_>) -> bool {
+        self.provider == provider
+            && self.names_type(event_type)
+            && (self.when.is_empty() || self.when.iter().any(|condition| failed_part(condition, event).is_none()))
+    }
+
+    /// As [`Routes::matching`] decides, with the reason.
+    pub fn fit(&self, provider: &str, event_type: &str, event: Value<'_>) -> Fit<'_> {
+        if self.wants(provider, event_type, event) {
+            return Fit::Matches;
+        }
+        match () {
+            () if self.provider != provider => Fit::OtherProvider,
+            () if !self.names_type(event_type) => Fit::OtherType,
+            () => Fit::ConditionFails(self.when.iter().filter_map(|condition| failed_part(condition, event)).collect()),
+        }
+    }
+
+    fn names_type(&self, event_type: &str) -> bool {
+        self.events.iter().any(|pattern| pattern.fits(event_type))
+    }
+}
+
+impl EventPattern {
+    pub fn fits(&self, event_type: &str) -> bool {
+        match self {
+            Self::Exactly(name) => name == event_type,
+            Self::Prefix(prefix) => event_type.starts_with(prefix.as_str()),
+        }
+    }
+}
+
+fn failed_part<'c>(condition: &'c Condition, event: Value<'_>) -> Option<FailedPart<'c>> {
+    let holds = |pointer: &Pointer, accepted: &[String]| {
+        let text = event.at(pointer).and_then(Value::text);
+        text.is_some_and(|text| accepted.iter().any(|value| *value == *text))
+    };
+    let (pointer, accepted) = condition.iter().find(|(pointer, accepted)| !holds(pointer, accepted))?;
+    Some(FailedPart { pointer, accepted })
+}
+
+impl Destination {
+    fn workflow(&self) -> Option<&str> {
+        match self {
+            Self::Workflow(name) => Some(name),
+            Self::IncomingWebhook(_) => None,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Workflow(name) | Self::IncomingWebhook(name) => name,
+        }
+    }
+}
+
+/// The name by which an operator pauses it: a workflow's own, an incoming webhook's with a prefix, since the two kinds may
+/// share a name.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workflow(name) => f.write_str(name),
+            Self::IncomingWebhook(name) => write!(f, "incoming-webhook:{name}"),
+        }
+    }
+}
+
+/// As in the file.
+impl fmt::Display for CustomerSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Body(pointer) => write!(f, "{pointer}"),
+            Self::Link { kind, pointer } => write!(f, "link:{kind}:{pointer}"),
+            Self::Api { kind, pointer } => write!(f, "{kind}:{pointer}"),
+        }
+    }
+}
+
+impl CustomerSource {
+    pub fn pointer(&self) -> &Pointer {
+        match self {
+            Self::Body(pointer) | Self::Link { pointer, .. } | Self::Api { pointer, .. } => pointer,
+        }
+    }
+}
+
+impl CustomerAttribute {
+    pub const ALL: [Self; 4] = [Self::Email, Self::FirstName, Self::LastName, Self::TradingAccounts];
+
+    /// As in the file and in the customers table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::TradingAccounts => "trading_accounts",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
