@@ -13,5 +13,5 @@ fn the_binary_is_the_one_that_cargo_names() {
 
 #[test]
 fn the_workspace_is_the_one_this_crate_belongs_to() {
-    assert!(workspace_root().join("local/Cargo.toml").is_file());
+    assert!(workspace_root().join("tools/local/Cargo.toml").is_file());
 }

@@ -1,4 +1,4 @@
-//! How fast redrive works off what an outage has left, and in how much memory (`benches/README.md`).
+//! How fast redrive works off what an outage has left, and in how much memory (`tools/benches/README.md`).
 
 use std::error::Error;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

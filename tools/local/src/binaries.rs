@@ -94,7 +94,7 @@ fn build(profile: Profile) -> Result<PathBuf, BuildError> {
 
 /// This crate's workspace where it was compiled; the current folder on another machine.
 pub fn workspace_root() -> PathBuf {
-    match Path::new(env!("CARGO_MANIFEST_DIR")).parent() {
+    match Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2) {
         Some(root) if root.join("Cargo.toml").is_file() => root.to_owned(),
         _ => PathBuf::from("."),
     }

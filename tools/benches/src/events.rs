@@ -20,8 +20,8 @@ pub(crate) enum Fate {
 
 /// Bodies as documented, and the event ids in them.
 const IGNORED: (&str, &str) =
-    (include_str!("../../events/rail/account_dormant.json"), "ec9a72f2-4ea9-477a-b376-bc252e460a96");
-const DELIVERED: (&str, &str) = (include_str!("../../events/rail/account_open.json"), "evt_bhp5n40baqpa");
+    (include_str!("../../../events/rail/account_dormant.json"), "ec9a72f2-4ea9-477a-b376-bc252e460a96");
+const DELIVERED: (&str, &str) = (include_str!("../../../events/rail/account_open.json"), "evt_bhp5n40baqpa");
 
 /// Makes events; each has an id of its own.
 #[derive(Default)]

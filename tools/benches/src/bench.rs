@@ -1,4 +1,4 @@
-//! How fast and how small the function `rail` is, beside what one would write instead (`benches/README.md`).
+//! How fast and how small the function `rail` is, beside what one would write instead (`tools/benches/README.md`).
 //!
 //! DynamoDB, Secrets Manager, Returning.AI and the Lambda host run in this very process and share the machine with what is
 //! measured. So the variants take turns, a few events each, and only the ratios mean something.
