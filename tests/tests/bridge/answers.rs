@@ -1,7 +1,7 @@
 //! Every row of the answer table.
 
 use http::HeaderMap;
-use local::gateway::{HttpRequest, http_api_event};
+use local::gateway::events::{HttpRequest, http_api_event};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use bytes::Bytes;
-use local::gateway::{HttpRequest, http_api_event, rest_api_event, with_base64_body};
+use local::gateway::events::{HttpRequest, http_api_event, rest_api_event, with_base64_body};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestRunner};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use local::gateway::{HttpRequest, http_api_event, http_response};
+use local::gateway::events::{HttpRequest, http_api_event, http_response};
 use serde_json::json;
 
 use crate::bridge::fixture::*;

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
 use local::faults::When;
-use local::gateway::{HttpRequest, http_api_event};
+use local::gateway::events::{HttpRequest, http_api_event};
 use local::returning_ai::{At, Fault, Workflow};
 use local::stack::RETURNING_AI_SECRET;
 use serde_json::{Value, json};

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use local::binaries::{Profile, build_functions};
 use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
-use local::gateway::{HttpRequest, http_api_event, http_response};
+use local::gateway::events::{HttpRequest, http_api_event, http_response};
 use local::http_client::HttpClient;
 use local::lambda_host::{FunctionSpec, LambdaHost};
 use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY, Stack, StackOptions};

@@ -1,6 +1,6 @@
 //! Every kind of event that API Gateway makes, and whatever a stranger can make it put in there.
 
-use local::gateway::{HttpRequest, function_url_event, http_api_event, rest_api_event, with_base64_body};
+use local::gateway::events::{HttpRequest, function_url_event, http_api_event, rest_api_event, with_base64_body};
 use serde_json::{Value, json};
 
 use crate::bridge::fixture::*;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use local::aws::AwsFault;
 use local::faults::When;
-use local::gateway::{HttpRequest, http_api_event};
+use local::gateway::events::{HttpRequest, http_api_event};
 use local::lambda_host::{FunctionSpec, LambdaHost};
 use local::returning_ai::{At, Fault, Workflow};
 use local::stack::{RAIL_SIGNING_SECRET, RETURNING_AI_SECRET, RILLIS_SIGNING_SECRET};

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
-use local::gateway::{HttpRequest, http_api_event};
+use local::gateway::events::{HttpRequest, http_api_event};
 use local::stack::{RAIL_SAMPLE_KEY, webhook_path};
 use sha2::Sha256;
 

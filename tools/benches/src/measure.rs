@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use local::gateway::http_response;
+use local::gateway::events::http_response;
 use local::lambda_host::{FunctionSpec, Invoked, LambdaHost};
 use local::stack::Stack;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
-use local::gateway::{HttpRequest, http_api_event};
+use local::gateway::events::{HttpRequest, http_api_event};
 
 use crate::delivery::{KeySource, Sender, read_file};
 use crate::failure::Failure;

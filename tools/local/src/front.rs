@@ -55,6 +55,9 @@ pub fn json_response(status: StatusCode, content_type: &'static str, body: &serd
     response
 }
 
+/// The content type of most answers.
+pub const JSON: &str = "application/json";
+
 /// A listening server; dropping it closes the port and every connection.
 #[derive(Debug)]
 pub struct Front {
@@ -230,11 +233,7 @@ async fn read_body(mut body: Incoming, max_body: usize) -> Option<Bytes> {
 }
 
 fn too_large() -> Answer {
-    Answer::json(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "application/json",
-        &serde_json::json!({ "message": "Request Entity Too Large" }),
-    )
+    Answer::json(StatusCode::PAYLOAD_TOO_LARGE, JSON, &serde_json::json!({ "message": "Request Entity Too Large" }))
 }
 
 fn in_two_halves(body: &Bytes, pause: Duration) -> Body {

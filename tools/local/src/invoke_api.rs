@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
-use crate::front::json_response;
-use crate::gateway::{HttpRequest, header, percent_decoded};
+use crate::front::{JSON, json_response};
+use crate::gateway::events::HttpRequest;
 use crate::lambda_host::{InvokeError, LambdaHost};
 
 /// The path at which a function of this name is invoked.
@@ -26,10 +27,10 @@ pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest)
         return None;
     }
     // Browsers say where a POST comes from, clients of this API do not: other sites' pages shall not run anything here.
-    if header(request, "origin").is_some() {
+    if request.header("origin").is_some() {
         return Some(exception(StatusCode::FORBIDDEN, "AccessDeniedException", "not from a page in a browser"));
     }
-    let named = percent_decoded(named);
+    let named = percent_decode_str(named).decode_utf8_lossy();
     let Some(function) = functions.iter().find(|function| function.name() == name_of(&named)) else {
         let message = format!("Function not found: {ARN_PREFIX}{}", name_of(&named));
         return Some(exception(StatusCode::NOT_FOUND, "ResourceNotFoundException", &message));
@@ -42,7 +43,7 @@ pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest)
         let message = format!("Could not parse request body into json: {error}");
         return Some(exception(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &message));
     }
-    Some(match header(request, "x-amz-invocation-type").unwrap_or("RequestResponse") {
+    Some(match request.header("x-amz-invocation-type").unwrap_or("RequestResponse") {
         "RequestResponse" => response(function.invoke(payload).await),
         "Event" => {
             let function = Arc::clone(function);
@@ -122,7 +123,6 @@ const PREFIX: &str = "/2015-03-31/functions/";
 const SUFFIX: &str = "/invocations";
 const ARN_PREFIX: &str = "arn:aws:lambda:us-east-1:000000000000:function:";
 const VERSION: &str = "$LATEST";
-const JSON: &str = "application/json";
 
 #[cfg(test)]
 mod tests;

@@ -20,46 +20,15 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::front::{Answer, Front};
+use crate::front::{Answer, Front, JSON};
 use crate::records::Records;
 
 pub use self::log_sink::LogSink;
-pub use self::process::ProcessStats;
 use self::process::{Exited, Process};
+pub use self::process::{FunctionSpec, ProcessStats};
 
 mod log_sink;
 mod process;
-
-/// A function as it is deployed.
-#[derive(Clone, Debug)]
-pub struct FunctionSpec {
-    pub name: String,
-    pub binary: PathBuf,
-    /// On top of what Lambda sets itself.
-    pub env: Vec<(String, String)>,
-    /// From the moment an event is given until the process asks for the next.
-    pub timeout: Duration,
-    /// Beyond it, events wait.
-    pub max_processes: usize,
-    /// Stop a process while it waits for an event, as Lambda does.
-    pub freeze: bool,
-    pub log: LogSink,
-}
-
-impl FunctionSpec {
-    /// The function `name` as `binary`, with Lambda's behaviour, 30 s and up to ten processes.
-    pub fn new(name: &str, binary: PathBuf) -> Self {
-        Self {
-            name: name.to_owned(),
-            binary,
-            env: Vec::new(),
-            timeout: Duration::from_secs(30),
-            max_processes: 10,
-            freeze: true,
-            log: LogSink::default(),
-        }
-    }
-}
 
 /// One function and its processes.
 ///
@@ -738,7 +707,6 @@ fn error_text(body: &[u8]) -> String {
     }
 }
 
-const JSON: &str = "application/json";
 /// Lambda's limit of a buffered response is 6 MB.
 const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024 + 100;
 /// Lambda gives the init phase 10 s.

@@ -3,6 +3,7 @@
 //!
 //! What it insists on is in `docs/contracts/rail.md`.
 
+mod answers;
 mod subscriptions;
 
 use std::collections::{BTreeSet, HashMap};
@@ -19,9 +20,10 @@ use serde_json::{Value, json};
 
 pub use self::subscriptions::Subscription;
 
+use self::answers::{API_PREFIX, Refusal, api_error, oauth_error, query};
 use self::subscriptions::Subscriptions;
 use crate::faults::{Faults, When};
-use crate::front::{Answer, Front, json_response};
+use crate::front::{Answer, Front, JSON, json_response};
 use crate::records::{NotInTime, Records};
 
 /// One of its calls.
@@ -329,14 +331,11 @@ struct Token {
     expires: Instant,
 }
 
-/// Status, code and description.
-struct Refused(StatusCode, &'static str, &'static str);
-
 impl World {
     async fn answer(&self, request: &Request<Bytes>) -> Answer {
         let Some((at, of)) = place(request) else {
             self.violations.push(Rule::UnknownUrl);
-            return Answer::Http(api_error(&Refused(StatusCode::NOT_FOUND, "NOT_FOUND", "no such resource")));
+            return Answer::Http(api_error(&Refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "no such resource")));
         };
         let fault = self.faults.draw(&at);
         if fault == Some(Fault::RevokeTokens) {
@@ -344,7 +343,7 @@ impl World {
         }
         // Counted after the draw: whoever waits for the call may then change the script.
         self.calls.push(Call { at, of: of.clone(), fault: fault.clone() });
-        let refused = |refused: &Refused| if at == At::Token { oauth_error(refused) } else { api_error(refused) };
+        let refused = |refused: &Refusal| if at == At::Token { oauth_error(refused) } else { api_error(refused) };
         let answered = |world: &Self| {
             let answer = match at {
                 At::Token => world.give_token(request, &of),
@@ -390,25 +389,25 @@ impl World {
         }
     }
 
-    fn give_token(&self, request: &Request<Bytes>, scopes: &str) -> Result<Response<Bytes>, Refused> {
+    fn give_token(&self, request: &Request<Bytes>, scopes: &str) -> Result<Response<Bytes>, Refusal> {
         if request.method() != Method::POST {
             self.violations.push(Rule::WrongMethod);
-            return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "POST only"));
+            return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "POST only"));
         }
         let mut state = self.state();
         let expected = STANDARD.encode(format!("{SAMPLE_CLIENT_ID}:{}", state.client_secret));
         if credentials(request.headers(), "Basic") != Some(&expected) {
             self.violations.push(Rule::ClientUnknown);
-            return Err(Refused(StatusCode::UNAUTHORIZED, "invalid_client", "no such client, or another secret"));
+            return Err(Refusal(StatusCode::UNAUTHORIZED, "invalid_client", "no such client, or another secret"));
         }
         if query(request, "grant_type").as_deref() != Some("client_credentials") {
             self.violations.push(Rule::GrantTypeIsNotClientCredentials);
-            return Err(Refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", "client_credentials only"));
+            return Err(Refusal(StatusCode::BAD_REQUEST, "unsupported_grant_type", "client_credentials only"));
         }
         let asked: BTreeSet<String> = scopes.split_whitespace().map(str::to_owned).collect();
         if asked.is_empty() || !asked.is_subset(&state.scopes) {
             self.violations.push(Rule::Scope);
-            return Err(Refused(StatusCode::BAD_REQUEST, "invalid_scope", "a scope that the client has is wanted"));
+            return Err(Refusal(StatusCode::BAD_REQUEST, "invalid_scope", "a scope that the client has is wanted"));
         }
         let token = format!("rail_sample_token_{:032x}", fastrand::u128(..));
         let expires_in_s = state.expires_in_s;
@@ -422,7 +421,7 @@ impl World {
         Ok(json_response(StatusCode::OK, JSON, &body))
     }
 
-    fn perform(&self, at: At, id: &str, request: &Request<Bytes>) -> Result<Response<Bytes>, Refused> {
+    fn perform(&self, at: At, id: &str, request: &Request<Bytes>) -> Result<Response<Bytes>, Refusal> {
         let (method, scope) = match at {
             At::Application => (Method::GET, APPLICATIONS_READ),
             At::ListSubscriptions | At::ReadSubscription => (Method::GET, SUBSCRIPTIONS_READ),
@@ -432,7 +431,7 @@ impl World {
         };
         if request.method() != method {
             self.violations.push(Rule::WrongMethod);
-            return Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "another method is wanted"));
+            return Err(Refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "another method is wanted"));
         }
         let Some(token) = credentials(request.headers(), "Bearer") else {
             self.violations.push(Rule::NoBearer);
@@ -442,7 +441,7 @@ impl World {
         let token = state.tokens.get(token).filter(|token| token.expires > Instant::now()).ok_or(UNAUTHORIZED)?;
         if !token.scopes.contains(scope) {
             self.violations.push(Rule::ScopeMissing);
-            return Err(Refused(StatusCode::FORBIDDEN, "FORBIDDEN", "the token lacks the scope for this"));
+            return Err(Refusal(StatusCode::FORBIDDEN, "FORBIDDEN", "the token lacks the scope for this"));
         }
         match at {
             At::ListSubscriptions => return Ok(state.subscriptions.list(request)),
@@ -452,7 +451,7 @@ impl World {
             At::Account | At::Application | At::Token => {}
         }
         let known = if at == At::Account { &state.accounts } else { &state.applications };
-        let customer_id = known.get(id).ok_or(Refused(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id"))?;
+        let customer_id = known.get(id).ok_or(Refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id"))?;
         let data = match at {
             At::Account => json!({
                 "id": id,
@@ -499,41 +498,23 @@ fn place(request: &Request<Bytes>) -> Option<(At, String)> {
     Some((at, id.into_owned()))
 }
 
-fn query(request: &Request<Bytes>, wanted: &str) -> Option<String> {
-    let query = request.uri().query().unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
-}
-
 /// What follows the scheme in `authorization`.
 fn credentials<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
     let (named, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     named.eq_ignore_ascii_case(scheme).then_some(credentials)
 }
 
-fn injected(status: u16) -> Refused {
+fn injected(status: u16) -> Refusal {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    Refused(status, "INJECTED", "injected")
+    Refusal(status, "INJECTED", "injected")
 }
 
-/// As Rail's API tells errors.
-fn api_error(Refused(status, code, description): &Refused) -> Response<Bytes> {
-    let body = json!({ "errors": [{ "code": code, "description": description }] });
-    json_response(*status, JSON, &body)
-}
-
-/// As RFC 6749 has them, section 5.2.
-fn oauth_error(Refused(status, code, description): &Refused) -> Response<Bytes> {
-    json_response(*status, JSON, &json!({ "error": code, "error_description": description }))
-}
-
-const UNAUTHORIZED: Refused = Refused(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "a live token is wanted");
+const UNAUTHORIZED: Refusal = Refusal(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "a live token is wanted");
 
 /// Those that the bridge has a use for.
 const SCOPES: [&str; 4] = [ACCOUNTS_READ, APPLICATIONS_READ, SUBSCRIPTIONS_READ, SUBSCRIPTIONS_WRITE];
 
-const API_PREFIX: &str = "/api";
 const TOKEN_PATH: &str = "/oauth2/sample/v1/token";
-const JSON: &str = "application/json";
 const GARBAGE: &[u8] = b"\x16\x03\x01\x02\x00 this is not HTTP\r\n\r\n";
 const PAGE: &[u8] = b"<!doctype html><title>Sign in</title><p>Please sign in.";
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use serde_json::{Value, json};
 
 use crate::faults::{Faults, When};
-use crate::front::{Answer, Front, json_response};
+use crate::front::{Answer, Front, JSON, json_response};
 use crate::records::{NotInTime, Records};
 
 /// One workflow: a handshake URL, a webhook URL and an API key.
@@ -584,7 +584,6 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-const JSON: &str = "application/json";
 const GARBAGE: &[u8] = b"\x16\x03\x01\x02\x00 this is not HTTP\r\n\r\n";
 const PAGE: &[u8] = b"<!doctype html><title>Sign in</title><p>Please sign in.";
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;

@@ -3,8 +3,6 @@
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use super::CUSTOMERS_TABLE;
-
 /// An item that was put, updated or deleted. Look it up to see what it is now.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Write {
@@ -74,8 +72,8 @@ impl Writes {
 
     /// Tells an item, or the key of one.
     pub(super) fn tell_item(&self, table: &str, item: &Value) {
-        let hash_key = if table == CUSTOMERS_TABLE { "ref" } else { "pk" };
-        if let Some(key) = item[hash_key]["S"].as_str() {
+        // The hash key is `pk` in the events table and `ref` in the customers table.
+        if let Some(key) = item["pk"]["S"].as_str().or(item["ref"]["S"].as_str()) {
             self.tell(table, key);
         }
     }

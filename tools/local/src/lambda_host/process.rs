@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, PipeReader};
 use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -12,8 +13,38 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::FunctionSpec;
 use super::log_sink::LogSink;
+
+/// A function as it is deployed.
+#[derive(Clone, Debug)]
+pub struct FunctionSpec {
+    pub name: String,
+    pub binary: PathBuf,
+    /// On top of what Lambda sets itself.
+    pub env: Vec<(String, String)>,
+    /// From the moment an event is given until the process asks for the next.
+    pub timeout: Duration,
+    /// Beyond it, events wait.
+    pub max_processes: usize,
+    /// Stop a process while it waits for an event, as Lambda does.
+    pub freeze: bool,
+    pub log: LogSink,
+}
+
+impl FunctionSpec {
+    /// The function `name` as `binary`, with Lambda's behaviour, 30 s and up to ten processes.
+    pub fn new(name: &str, binary: PathBuf) -> Self {
+        Self {
+            name: name.to_owned(),
+            binary,
+            env: Vec::new(),
+            timeout: Duration::from_secs(30),
+            max_processes: 10,
+            freeze: true,
+            log: LogSink::default(),
+        }
+    }
+}
 
 /// A process that has not been reaped: whoever holds one can signal it without hitting a stranger, because a pid is not
 /// given again before it is reaped, and [`Exited::reap`] happens under the lock of whoever holds the `Process`.

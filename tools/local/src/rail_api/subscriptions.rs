@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::{API_PREFIX, JSON, Refused, query};
-use crate::front::json_response;
+use super::answers::{API_PREFIX, Refusal, query};
+use crate::front::{JSON, json_response};
 
 /// A subscription that is there.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -57,8 +57,8 @@ impl Subscriptions {
         added
     }
 
-    pub(super) fn create(&mut self, request: &Request<Bytes>) -> Result<Response<Bytes>, Refused> {
-        let refused = |code, description| Err(Refused(StatusCode::BAD_REQUEST, code, description));
+    pub(super) fn create(&mut self, request: &Request<Bytes>) -> Result<Response<Bytes>, Refusal> {
+        let refused = |code, description| Err(Refusal(StatusCode::BAD_REQUEST, code, description));
         let idempotency_id = request.headers().get("x-l2f-idempotency-id").and_then(|id| id.to_str().ok());
         if let Some(saved) = idempotency_id.and_then(|id| self.saved.get(id)) {
             return Ok(json_response(StatusCode::OK, JSON, saved));
@@ -103,12 +103,12 @@ impl Subscriptions {
         json_response(StatusCode::OK, JSON, &body)
     }
 
-    pub(super) fn read(&self, id: &str) -> Result<Response<Bytes>, Refused> {
+    pub(super) fn read(&self, id: &str) -> Result<Response<Bytes>, Refusal> {
         let found = self.live.iter().find(|known| known.id == id).ok_or(NO_SUCH)?;
         Ok(json_response(StatusCode::OK, JSON, &json!({ "data": found.shown(false) })))
     }
 
-    pub(super) fn delete(&mut self, id: &str) -> Result<Response<Bytes>, Refused> {
+    pub(super) fn delete(&mut self, id: &str) -> Result<Response<Bytes>, Refusal> {
         let at = self.live.iter().position(|known| known.id == id).ok_or(NO_SUCH)?;
         self.live.remove(at);
         Ok(json_response(StatusCode::OK, JSON, &json!({ "data": { "id": id, "status": "DELETED" } })))
@@ -130,7 +130,7 @@ impl Subscription {
     }
 }
 
-const NO_SUCH: Refused = Refused(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id");
+const NO_SUCH: Refusal = Refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id");
 
 /// How the event types of both of Rail's lists begin.
 const FAMILIES: [&str; 8] =
