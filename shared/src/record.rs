@@ -1,5 +1,6 @@
 //! The event, its pure transitions, and the conditional writes that make them durable.
 
+pub mod destination;
 pub mod event;
 pub mod pauses;
 pub mod retry_plan;

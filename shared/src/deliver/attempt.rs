@@ -12,12 +12,14 @@ use crate::config::kill_point;
 use crate::deliver::message;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
+use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, Done, EventRecord, Failure, RouteOutcome};
 use crate::record::pauses::Pauses;
 use crate::record::retry_plan::{Draw, quick_wait};
+use crate::record::store::error::StoreError;
 use crate::record::store::once::Claimed;
-use crate::record::store::{EventStore, Settled, StoreError};
-use crate::route::routes::{Destination, Route, Routes};
+use crate::record::store::{EventStore, Settled};
+use crate::route::routes::{Route, Routes};
 use json::Document;
 
 /// What an attempt needs.

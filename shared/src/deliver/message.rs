@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use crate::customer::table::Customer;
+use crate::customer::reference::Customer;
+use crate::customer::reference::CustomerAttribute;
 use crate::deliver::resolver::Resolved;
 use crate::record::event::{EventRecord, Failure};
 use crate::route::credentials;
-use crate::route::routes::{CustomerAttribute, FieldValue, Route};
+use crate::route::routes::{FieldValue, Route};
 use json::{Kind, Pointer, Value, write_string};
 
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.

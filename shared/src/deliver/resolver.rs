@@ -1,8 +1,10 @@
 //! Who an event's customer is: the body says it, the customers table knows it, or the provider's API is asked.
 
 use crate::clock::Clock;
-use crate::customer::provider_api::{ApiClient, Lookup};
-use crate::customer::table::{Customer, CustomerRef, Customers};
+use crate::customer::api_client::ApiClient;
+use crate::customer::provider_api::Lookup;
+use crate::customer::reference::{Customer, CustomerRef};
+use crate::customer::table::Customers;
 use crate::record::event::Failure;
 use crate::route::routes::{CustomerSource, FieldValue, Route};
 use json::{Kind, Pointer, Value};

@@ -14,10 +14,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::outside::http::{Answer, Http};
-use crate::outside::secrets::{CachedSecret, Problem, SAFE_URL, Versions, is_safe_url};
+use crate::outside::http::{SAFE_URL, is_safe_url};
+use crate::outside::secrets::{CachedSecret, Problem, Versions};
 use crate::outside::token_slot::{Token, TokenSlot};
+use crate::record::destination::Destination;
 use crate::record::event::Failure;
-use crate::route::routes::Destination;
 
 /// One client for all workflows and incoming webhooks, with the workflows' session tokens.
 pub struct ReturningAi {

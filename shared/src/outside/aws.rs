@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -24,6 +25,9 @@ const MAX_ATTEMPTS: u32 = 3;
 
 /// The SDK's own first wait of a second would be a quarter of what the provider grants.
 const FIRST_BACKOFF: Duration = Duration::from_millis(40);
+
+/// What [`sdk_reason`] says of a call that took too long.
+pub const NO_ANSWER: &str = "no answer in time";
 
 pub fn dynamodb(config: &AwsConfig, http: &Http) -> aws_sdk_dynamodb::Client {
     aws_sdk_dynamodb::Client::new(&sdk_config(config, http, config.dynamodb_url.as_deref()))
@@ -48,5 +52,17 @@ fn sdk_config(config: &AwsConfig, http: &Http, url: Option<&str>) -> SdkConfig {
     match url {
         Some(url) => builder.endpoint_url(url).build(),
         None => builder.build(),
+    }
+}
+
+/// How a call to AWS failed, in a word or AWS's own code; never its message, which may quote what was sent.
+pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
+    match error {
+        SdkError::ServiceError(service) => service.err().code().unwrap_or("refused without a code").to_owned(),
+        SdkError::TimeoutError(_) => NO_ANSWER.to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => NO_ANSWER.to_owned(),
+        SdkError::DispatchFailure(_) => "no connection".to_owned(),
+        SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
+        _ => "the call could not be made".to_owned(),
     }
 }

@@ -6,6 +6,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Request, Response, StatusCode, redirect};
+use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::timeout;
@@ -187,6 +188,21 @@ fn died_before_an_answer(error: &reqwest::Error) -> bool {
         cause = error.source();
     }
     false
+}
+
+/// What a URL in a secret must be.
+pub const SAFE_URL: &str = "an https URL, or an http one on this machine";
+
+/// Keys and customers' facts travel encrypted, or do not leave the machine.
+pub fn is_safe_url(url: &Url) -> bool {
+    match (url.scheme(), url.host_str()) {
+        ("https", Some(_)) => true,
+        ("http", Some(host)) => {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        _ => false,
+    }
 }
 
 /// The same client behind the AWS SDK. Its timeouts per attempt and operation are the SDK's own.

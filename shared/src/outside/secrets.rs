@@ -1,17 +1,16 @@
 //! The one door to Secrets Manager, and the cache in front of it.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_secretsmanager::Client;
-use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use futures_util::future::join;
-use reqwest::Url;
 
 use crate::clock::{Clock, UnixMillis};
+use crate::outside::aws::sdk_reason;
 
 /// A secret's two live versions: `AWSCURRENT`, and `AWSPREVIOUS` once the secret was ever changed.
 #[derive(Clone, Eq, PartialEq)]
@@ -102,9 +101,6 @@ pub const COOL_DOWN: Duration = Duration::from_secs(10);
 
 /// From this age on a secret is re-read after an answer was given, so that no delivery has to wait for it.
 const REFRESH_AHEAD_AGE: Duration = Duration::from_secs(240);
-
-/// What [`sdk_reason`] says of a call that took too long.
-pub const NO_ANSWER: &str = "no answer in time";
 
 impl<T> CachedSecret<T> {
     pub fn new(client: Client, id: String, clock: Clock, parse: fn(&Versions) -> Result<T, Problem>) -> Self {
@@ -240,33 +236,6 @@ impl<T> CachedSecret<T> {
 
     fn kept(&self) -> MutexGuard<'_, Kept<T>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What a URL in a secret must be.
-pub const SAFE_URL: &str = "an https URL, or an http one on this machine";
-
-/// Keys and customers' facts travel encrypted, or do not leave the machine.
-pub fn is_safe_url(url: &Url) -> bool {
-    match (url.scheme(), url.host_str()) {
-        ("https", Some(_)) => true,
-        ("http", Some(host)) => {
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        _ => false,
-    }
-}
-
-/// How a call to AWS failed, in a word or AWS's own code; never its message, which may quote what was sent.
-pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
-    match error {
-        SdkError::ServiceError(service) => service.err().code().unwrap_or("refused without a code").to_owned(),
-        SdkError::TimeoutError(_) => NO_ANSWER.to_owned(),
-        SdkError::DispatchFailure(failure) if failure.is_timeout() => NO_ANSWER.to_owned(),
-        SdkError::DispatchFailure(_) => "no connection".to_owned(),
-        SdkError::ResponseError(_) => "the answer was not understood".to_owned(),
-        _ => "the call could not be made".to_owned(),
     }
 }
 

@@ -18,7 +18,8 @@ use crate::receive::door::{Body, HttpRequest, HttpResponse};
 use crate::receive::signing_keys::{KeySet, KeyVersion, SigningKeys};
 use crate::receive::verification::{Delivery, Provider, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
 use crate::record::event::{EventRecord, EventState};
-use crate::record::store::{Recorded, StoreError};
+use crate::record::store::Recorded;
+use crate::record::store::error::StoreError;
 
 /// Receives the deliveries of the provider `P`.
 pub struct Receiver<P> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
-use crate::route::routes::Destination;
+use crate::record::destination::Destination;
 
 /// By destination, when it was paused, oldest first. One that never was is not in here.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -1,10 +1,11 @@
 //! The one door to the events table: each write has the condition that makes it safe.
 
+pub mod error;
+pub mod item;
 pub mod listing;
 pub mod once;
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{Read, Write};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -13,19 +14,16 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
-use flate2::Compression;
-use flate2::read::ZlibDecoder;
-use flate2::write::ZlibEncoder;
 use tokio::time::sleep;
 
-use crate::clock::{UnixMillis, UnixSeconds};
-use crate::outside::secrets::sdk_reason;
-use crate::record::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use crate::clock::UnixSeconds;
+use crate::record::destination::Destination;
+use crate::record::event::{EventRecord, EventState};
 use crate::record::pauses::{Pause, Pauses};
-use crate::route::routes::Destination;
+use crate::record::store::error::StoreError;
+use crate::record::store::item::{Item, deliveries_of, history_of, item_of, map, number, pauses_of, record_of, string};
 
 /// The events table.
 #[derive(Clone, Debug)]
@@ -67,46 +65,6 @@ pub struct DuePage {
     next: Option<HashMap<String, AttributeValue>>,
 }
 
-/// Why the table did not do what was asked.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum StoreError {
-    /// DynamoDB's code, or how the call failed. Worth another try by whoever sent the event.
-    #[error("table `{table}` cannot be used: {reason}")]
-    Unavailable { table: String, reason: String },
-    /// An item lacks this attribute, or has it in another shape: somebody else wrote it.
-    #[error("item `{pk}`: `{attribute}` does not read")]
-    Unreadable { pk: String, attribute: &'static str },
-    /// No item can hold this body, deflated or not.
-    #[error("the body takes {stored_bytes} bytes in the table; {MAX_STORED_BODY_BYTES} fit")]
-    TooLarge { stored_bytes: usize },
-}
-
-impl StoreError {
-    /// A call to this table failed.
-    pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(table: &str, error: &SdkError<E, R>) -> Self {
-        Self::Unavailable { table: table.to_owned(), reason: sdk_reason(error) }
-    }
-
-    /// Stable once shipped.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Unavailable { .. } => "table_unavailable",
-            Self::Unreadable { .. } => "item_unreadable",
-            Self::TooLarge { .. } => "too_large",
-        }
-    }
-
-    /// Whether DynamoDB is too busy at the moment, or slow, or has an error of its own: the same call may do after a wait.
-    pub fn is_busy(&self) -> bool {
-        let Self::Unavailable { reason, .. } = self else {
-            return false;
-        };
-        let turned_away = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
-        let troubled = ["InternalServerError", "ServiceUnavailable", crate::outside::secrets::NO_ANSWER];
-        turned_away.iter().chain(&troubled).any(|busy| busy == reason)
-    }
-}
-
 /// The sparse index over what is pending or dead: `due`, then `next_attempt_at`; keys only.
 pub const DUE_INDEX: &str = "due-index";
 
@@ -123,12 +81,6 @@ const PARTIAL_TRIES: u32 = 10;
 /// Switches share the table; no provider is called `workflow` or `incoming-webhook`.
 const PAUSED_WORKFLOW: &str = "workflow#";
 const PAUSED_INCOMING_WEBHOOK: &str = "incoming-webhook#";
-
-/// DynamoDB's limit for an item is 400 KiB; 20 KiB are left for the other attributes at their longest.
-pub const MAX_STORED_BODY_BYTES: usize = 380 * 1024;
-
-/// Shorter bodies are stored as they are: a write costs the same up to 1 KiB, and deflating takes longer than the rest.
-const DEFLATE_FROM_BYTES: usize = 1024;
 
 impl EventStore {
     pub fn new(client: Client, table: String) -> Self {
@@ -444,205 +396,5 @@ fn pause_pk(destination: &Destination) -> String {
     match destination {
         Destination::Workflow(name) => format!("{PAUSED_WORKFLOW}{name}"),
         Destination::IncomingWebhook(name) => format!("{PAUSED_INCOMING_WEBHOOK}{name}"),
-    }
-}
-
-fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeValue>, StoreError> {
-    let (body, body_encoding) = stored_body(event.body.as_bytes());
-    if body.len() > MAX_STORED_BODY_BYTES {
-        return Err(StoreError::TooLarge { stored_bytes: body.len() });
-    }
-    let attributes = [
-        ("pk", Some(string(event.pk()))),
-        ("provider", Some(string(&event.provider))),
-        ("event_type", event.event_type.as_deref().map(string)),
-        ("occurred_at", Some(number(event.occurred_at.0))),
-        ("received_at", Some(number(event.received_at.0))),
-        ("state", Some(string(event.state.name()))),
-        ("attempts", Some(number(event.attempts))),
-        ("next_attempt_at", event.next_attempt_at.map(|at| number(at.0))),
-        ("due", event.due().map(string)),
-        ("body", Some(AttributeValue::B(Blob::new(body)))),
-        ("body_encoding", Some(string(body_encoding))),
-        ("body_sha256", Some(string(&event.body_sha256))),
-        ("recorded_by", Some(string(&event.recorded_by))),
-        ("last_error", event.last_error.as_deref().map(string)),
-        ("history", Some(history_of(event))),
-        ("deliveries", Some(deliveries_of(event))),
-        ("expires_at", event.expires_at().map(|at| number(at.0))),
-    ];
-    Ok(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
-}
-
-/// The bytes to store, and what `body_encoding` says of them: `identity`, or `deflate` (zlib's format, as in HTTP).
-fn stored_body(body: &[u8]) -> (Vec<u8>, &'static str) {
-    if body.len() >= DEFLATE_FROM_BYTES {
-        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
-        let deflated = encoder.write_all(body).and_then(|()| encoder.finish());
-        if let Ok(deflated) = deflated
-            && deflated.len() < body.len()
-        {
-            return (deflated, "deflate");
-        }
-    }
-    (body.to_vec(), "identity")
-}
-
-/// What `stored_body` stored; `None` when the attributes do not fit together.
-pub fn body_from_stored(stored: &[u8], body_encoding: &str) -> Option<String> {
-    match body_encoding {
-        "identity" => String::from_utf8(stored.to_vec()).ok(),
-        "deflate" => {
-            let mut text = String::new();
-            ZlibDecoder::new(stored).read_to_string(&mut text).ok().map(|_| text)
-        }
-        _ => None,
-    }
-}
-
-fn deliveries_of(event: &EventRecord) -> AttributeValue {
-    let map = event.deliveries.iter().map(|(route, delivery)| (route.clone(), delivery_of(delivery))).collect();
-    AttributeValue::M(map)
-}
-
-fn delivery_of(delivery: &RouteDelivery) -> AttributeValue {
-    map([
-        ("state", Some(string(delivery.state.name()))),
-        ("code", delivery.code.as_deref().map(string)),
-        ("at", delivery.at.map(|at| number(at.0))),
-    ])
-}
-
-fn history_of(event: &EventRecord) -> AttributeValue {
-    AttributeValue::L(event.history.iter().map(attempt_of).collect())
-}
-
-fn attempt_of(attempt: &Attempt) -> AttributeValue {
-    map([
-        ("at", Some(number(attempt.at.0))),
-        ("by", Some(string(attempt.by.name()))),
-        ("outcome", Some(string(&attempt.outcome))),
-        ("http_status", attempt.http_status.map(number)),
-        ("ms", Some(number(attempt.ms))),
-    ])
-}
-
-/// Reads an item back; the inverse of `item_of`.
-pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
-    let unreadable = |attribute| StoreError::Unreadable { pk: pk.to_owned(), attribute };
-    let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
-    let required = |name: &'static str| text(name).ok_or_else(|| unreadable(name));
-    let millis = |name: &'static str| integer(item, name).map(UnixMillis);
-
-    let body = item.get("body").and_then(|body| body.as_b().ok());
-    let body = body.and_then(|body| body_from_stored(body.as_ref(), &text("body_encoding")?));
-    let (provider, event_id) = pk.split_once('#').ok_or_else(|| unreadable("pk"))?;
-    Ok(EventRecord {
-        provider: provider.to_owned(),
-        event_id: event_id.to_owned(),
-        event_type: text("event_type"),
-        occurred_at: millis("occurred_at").ok_or_else(|| unreadable("occurred_at"))?,
-        received_at: millis("received_at").ok_or_else(|| unreadable("received_at"))?,
-        state: EventState::named(&required("state")?).ok_or_else(|| unreadable("state"))?,
-        attempts: integer(item, "attempts").and_then(|n| n.try_into().ok()).ok_or_else(|| unreadable("attempts"))?,
-        next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
-        body: body.ok_or_else(|| unreadable("body"))?,
-        body_sha256: required("body_sha256")?,
-        recorded_by: text("recorded_by").unwrap_or_default(),
-        last_error: text("last_error"),
-        history: history_from(item).ok_or_else(|| unreadable("history"))?,
-        deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
-        delivered_at: millis("delivered_at"),
-    })
-}
-
-type Item = HashMap<String, AttributeValue>;
-
-fn integer(item: &Item, name: &str) -> Option<u64> {
-    item.get(name)?.as_n().ok()?.parse().ok()
-}
-
-fn history_from(item: &Item) -> Option<Vec<Attempt>> {
-    let attempts = item.get("history").map_or(Some(&[][..]), |list| list.as_l().ok().map(Vec::as_slice))?;
-    attempts.iter().map(|attempt| attempt_from(attempt.as_m().ok()?)).collect()
-}
-
-fn attempt_from(attempt: &Item) -> Option<Attempt> {
-    Some(Attempt {
-        at: UnixMillis(integer(attempt, "at")?),
-        by: AttemptBy::named(attempt.get("by")?.as_s().ok()?)?,
-        outcome: attempt.get("outcome")?.as_s().ok()?.clone(),
-        http_status: integer(attempt, "http_status").and_then(|status| status.try_into().ok()),
-        ms: integer(attempt, "ms")?,
-    })
-}
-
-fn deliveries_from(item: &Item) -> Option<BTreeMap<String, RouteDelivery>> {
-    let deliveries = item.get("deliveries")?.as_m().ok()?;
-    deliveries
-        .iter()
-        .map(|(route, delivery)| {
-            let delivery = delivery.as_m().ok()?;
-            let state = DeliveryState::named(delivery.get("state")?.as_s().ok()?)?;
-            let code = delivery.get("code").and_then(|code| code.as_s().ok()).cloned();
-            Some((route.clone(), RouteDelivery { state, code, at: integer(delivery, "at").map(UnixMillis) }))
-        })
-        .collect()
-}
-
-fn pauses_of(item: &Item) -> Option<Vec<Pause>> {
-    let pauses = item.get("pauses")?.as_l().ok()?;
-    pauses
-        .iter()
-        .map(|pause| {
-            let pause = pause.as_m().ok()?;
-            Some(Pause { from: UnixMillis(integer(pause, "from")?), to: integer(pause, "to").map(UnixMillis) })
-        })
-        .collect()
-}
-
-fn map<const N: usize>(entries: [(&str, Option<AttributeValue>); N]) -> AttributeValue {
-    AttributeValue::M(entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
-}
-
-pub(crate) fn string(text: impl Into<String>) -> AttributeValue {
-    AttributeValue::S(text.into())
-}
-
-fn number(value: impl Into<u64>) -> AttributeValue {
-    AttributeValue::N(value.into().to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(body: &str, expected: &str) {
-        let (stored, encoding) = stored_body(body.as_bytes());
-        assert_eq!(encoding, expected);
-        assert!(stored.len() <= body.len());
-        assert_eq!(body_from_stored(&stored, encoding).as_deref(), Some(body));
-    }
-
-    #[test]
-    fn a_long_body_is_deflated_and_reads_back_as_it_was() {
-        check("{}", "identity");
-        check(&"{\"a\":1}".repeat(1000), "deflate");
-    }
-
-    #[test]
-    fn a_body_that_deflating_would_lengthen_is_stored_as_it_is() {
-        let mut rng = fastrand::Rng::with_seed(1);
-        check(&std::iter::repeat_with(|| char::from(rng.u8(1..128))).take(2000).collect::<String>(), "deflate");
-        let (stored, encoding) = stored_body(&std::iter::repeat_with(|| rng.u8(..)).take(2000).collect::<Vec<_>>());
-        assert_eq!((stored.len(), encoding), (2000, "identity"));
-    }
-
-    #[test]
-    fn an_unknown_encoding_or_a_broken_body_reads_as_nothing() {
-        assert_eq!(body_from_stored(b"{}", "br"), None);
-        assert_eq!(body_from_stored(b"{}", "deflate"), None);
-        assert_eq!(body_from_stored(b"\xff", "identity"), None);
     }
 }

@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::UnixMillis;
 use crate::record::event::{DUE_DEAD, EventState, SHARDS, shard_name};
-use crate::record::store::{EventStore, StoreError};
+use crate::record::store::EventStore;
+use crate::record::store::error::StoreError;
 
 /// The events that are pending and dead.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

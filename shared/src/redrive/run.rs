@@ -13,11 +13,12 @@ use tokio::time::Instant;
 use crate::config::kill_point;
 use crate::deliver::attempt::{Attempted, Deliverer};
 use crate::observe::metrics::Measured;
+use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, EventRecord, EventState, SHARDS, shard_name};
 use crate::record::pauses::Pauses;
-use crate::record::store::{DuePage, Settled, StoreError, TakenOver};
+use crate::record::store::error::StoreError;
+use crate::record::store::{DuePage, Settled, TakenOver};
 use crate::redrive::backlog::Backlog;
-use crate::route::routes::Destination;
 use json::Document;
 
 /// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.

@@ -7,20 +7,27 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::credentials;
-use super::routes::{
-    Condition, CustomerAttribute, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, Destination, EventPattern, Field,
-    FieldValue, RESERVED_FIELDS, Route, Routes, RoutesError,
-};
 use crate::customer::provider_api::ProviderApi;
-use crate::customer::table::CustomerRef;
+use crate::customer::reference::{CustomerAttribute, CustomerRef};
+use crate::record::destination::Destination;
+use crate::route::credentials;
+use crate::route::routes::{
+    Condition, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, EventPattern, Field, FieldValue, RESERVED_FIELDS, Route,
+    Routes, RoutesError,
+};
 use json::{Document, Pointer, write_string};
 
-pub(super) fn read(file: &str, text: &str, apis: &[ProviderApi]) -> Result<Routes, RoutesError> {
-    let reader = Reader { file, text, apis };
-    let document =
-        DeTable::parse(text).map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
-    reader.routes(document.get_ref(), document.span())
+impl Routes {
+    /// Reads and checks a routes file; `file` is its name for errors, `apis` are those that its `customer` may ask.
+    ///
+    /// # Errors
+    /// The first thing wrong, with line and column.
+    pub fn parse(file: &str, text: &str, apis: &[ProviderApi]) -> Result<Self, RoutesError> {
+        let reader = Reader { file, text, apis };
+        let document = DeTable::parse(text)
+            .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        reader.routes(document.get_ref(), document.span())
+    }
 }
 
 type Item<'i> = Spanned<DeValue<'i>>;

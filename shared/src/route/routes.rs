@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::customer::provider_api::ProviderApi;
+use crate::customer::reference::CustomerAttribute;
+use crate::record::destination::Destination;
 use json::{Pointer, Value};
 
 /// The routes, in the order of the file, and what is cut from bodies before they are stored.
@@ -34,13 +35,6 @@ pub struct Route {
     pub(super) when: Vec<Condition>,
 }
 
-/// Where a route delivers to, by its name in the secret `RETURNING_AI_SECRET_ID`.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Destination {
-    Workflow(String),
-    IncomingWebhook(String),
-}
-
 /// One way to find out who the customer is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CustomerSource {
@@ -69,16 +63,6 @@ pub enum FieldValue {
     Constant(String),
     /// What the customers table says of the customer.
     Customer(CustomerAttribute),
-}
-
-/// What the customers table may know of a customer besides the id.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CustomerAttribute {
-    Email,
-    FirstName,
-    LastName,
-    /// MT4/MT5 logins, a list.
-    TradingAccounts,
 }
 
 /// What is wrong with a routes file, and where.
@@ -129,14 +113,6 @@ pub const RESERVED_FIELDS: [&str; 6] =
     ["eventType", "customerId", "occurredAt", DEFAULT_IDEMPOTENCY_FIELD, "source", "sourceEventType"];
 
 impl Routes {
-    /// Reads and checks a routes file; `file` is its name for errors, `apis` are those that its `customer` may ask.
-    ///
-    /// # Errors
-    /// The first thing wrong, with line and column.
-    pub fn parse(file: &str, text: &str, apis: &[ProviderApi]) -> Result<Self, RoutesError> {
-        super::reader::read(file, text, apis)
-    }
-
     /// The routes that want an event, in the order of the file.
     pub fn matching<'r>(
         &'r self,
@@ -168,13 +144,20 @@ impl Routes {
 
     /// The names of the workflows that a route delivers to, each once.
     pub fn workflows(&self) -> Vec<String> {
-        self.destinations().into_iter().filter_map(Destination::workflow).map(str::to_owned).collect()
+        let name = |destination: &Destination| match destination {
+            Destination::Workflow(name) => Some(name.clone()),
+            Destination::IncomingWebhook(_) => None,
+        };
+        self.destinations().into_iter().filter_map(name).collect()
     }
 
     /// The names of the incoming webhooks that a route delivers to, each once.
     pub fn incoming_webhooks(&self) -> Vec<String> {
-        let others = self.destinations().into_iter().filter(|destination| destination.workflow().is_none());
-        others.map(|destination| destination.name().to_owned()).collect()
+        let name = |destination: &Destination| match destination {
+            Destination::IncomingWebhook(name) => Some(name.clone()),
+            Destination::Workflow(_) => None,
+        };
+        self.destinations().into_iter().filter_map(name).collect()
     }
 
     /// What is cut from this provider's bodies before they are stored.
@@ -235,32 +218,6 @@ fn failed_part<'c>(condition: &'c Condition, event: Value<'_>) -> Option<FailedP
     Some(FailedPart { pointer, accepted })
 }
 
-impl Destination {
-    fn workflow(&self) -> Option<&str> {
-        match self {
-            Self::Workflow(name) => Some(name),
-            Self::IncomingWebhook(_) => None,
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Workflow(name) | Self::IncomingWebhook(name) => name,
-        }
-    }
-}
-
-/// The name by which an operator pauses it: a workflow's own, an incoming webhook's with a prefix, since the two kinds may
-/// share a name.
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Workflow(name) => f.write_str(name),
-            Self::IncomingWebhook(name) => write!(f, "incoming-webhook:{name}"),
-        }
-    }
-}
-
 /// As in the file.
 impl fmt::Display for CustomerSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -276,20 +233,6 @@ impl CustomerSource {
     pub fn pointer(&self) -> &Pointer {
         match self {
             Self::Body(pointer) | Self::Link { pointer, .. } | Self::Api { pointer, .. } => pointer,
-        }
-    }
-}
-
-impl CustomerAttribute {
-    pub const ALL: [Self; 4] = [Self::Email, Self::FirstName, Self::LastName, Self::TradingAccounts];
-
-    /// As in the file and in the customers table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::FirstName => "first_name",
-            Self::LastName => "last_name",
-            Self::TradingAccounts => "trading_accounts",
         }
     }
 }

@@ -12,7 +12,7 @@ use shared::clock::Clock;
 use shared::config::Config;
 use shared::outside::http::Http;
 use shared::outside::secrets::CachedSecret;
-use shared::route::routes::Destination;
+use shared::record::destination::Destination;
 use tokio::time::Instant;
 
 use crate::bridge::fixture::*;

@@ -11,7 +11,7 @@ use local::returning_ai::At::Webhook;
 use local::returning_ai::{self, Message};
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::customer::table::{Customer, CustomerRef};
+use shared::customer::reference::{Customer, CustomerRef};
 
 use crate::bridge::fixture::*;
 

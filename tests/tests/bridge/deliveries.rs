@@ -12,7 +12,7 @@ use local::gateway::events::{HttpRequest, http_api_event};
 use local::returning_ai::{At, Fault, Workflow};
 use local::stack::RETURNING_AI_SECRET;
 use serde_json::{Value, json};
-use shared::record::store::body_from_stored;
+use shared::record::store::item::body_from_stored;
 use tokio::time::{Instant, sleep_until};
 
 use crate::bridge::fixture::*;

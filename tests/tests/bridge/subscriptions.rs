@@ -13,7 +13,7 @@ use rail_subscriptions::{Needed, Outcome, RailApi, Rotation, SigningSecret, Subs
 use serde_json::json;
 use shared::clock::Clock;
 use shared::config::AwsConfig;
-use shared::customer::provider_api::{ApiAccount, ApiClient};
+use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::outside::http::Http;
 use shared::outside::secrets::{COOL_DOWN, CachedSecret};
 use shared::route::routes::Routes;

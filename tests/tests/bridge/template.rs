@@ -8,7 +8,7 @@ use local::dynamodb::{customers_table_definition, events_table_definition, time_
 use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE, webhook_path};
 use serde_json::{Value, json};
 use shared::config::{Config, ReceiverConfig};
-use shared::customer::provider_api::ApiAccount;
+use shared::customer::api_client::ApiAccount;
 use shared::deliver::returning_ai::Webhooks;
 use shared::observe::metrics;
 use shared::outside::secrets::Versions;

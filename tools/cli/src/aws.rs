@@ -19,9 +19,10 @@ use shared::clock::Clock;
 use shared::config::AwsConfig;
 use shared::customer::table::Customers;
 use shared::deliver::resolver::Resolver;
+use shared::outside::aws::sdk_reason;
 use shared::outside::http::Http;
-use shared::outside::secrets::sdk_reason;
-use shared::record::store::{EventStore, StoreError};
+use shared::record::store::EventStore;
+use shared::record::store::error::StoreError;
 
 use crate::failure::{Failure, with_causes};
 

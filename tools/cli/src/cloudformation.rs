@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_types::sdk_config::SdkConfig;
-use shared::outside::secrets::sdk_reason;
+use shared::outside::aws::sdk_reason;
 
 use crate::failure::Failure;
 

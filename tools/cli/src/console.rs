@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use local::front::{Answer, Front};
 use shared::clock::Clock;
-use shared::customer::table::CustomerRef;
+use shared::customer::reference::CustomerRef;
 use shared::outside::http::Http;
 use shared::record::event::DUE_DEAD;
 use shared::route::routes::Routes;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use shared::clock::Clock;
-use shared::customer::table::{Customer, CustomerRef};
+use shared::customer::reference::{Customer, CustomerRef};
 
 pub(crate) use self::import::import_samples;
 

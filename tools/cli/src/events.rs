@@ -13,7 +13,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use shared::route::routes::{Destination, Routes};
+use shared::record::destination::Destination;
+use shared::route::routes::Routes;
 
 pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;

@@ -6,10 +6,12 @@ use std::io::{self, Write};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
+use shared::record::destination::Destination;
 use shared::record::event::DeliveryState;
 use shared::record::pauses::{self, Pauses};
-use shared::record::store::{EventStore, StoreError};
-use shared::route::routes::{Destination, Routes};
+use shared::record::store::EventStore;
+use shared::record::store::error::StoreError;
+use shared::route::routes::Routes;
 
 use crate::aws::Target;
 use crate::events::{Filter, RoutesFile, Selection, age, known_destination, print};

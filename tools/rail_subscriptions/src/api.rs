@@ -7,7 +7,8 @@ use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use shared::customer::provider_api::{ApiCall, ApiClient, ProviderApi};
+use shared::customer::api_client::{ApiCall, ApiClient};
+use shared::customer::provider_api::ProviderApi;
 use shared::outside::http::Answer;
 
 use crate::error::{Doing, Error, RailError, Why};

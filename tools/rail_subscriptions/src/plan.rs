@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use reqwest::Url;
-use shared::outside::secrets::{Problem, SAFE_URL, is_safe_url};
+use shared::outside::http::{SAFE_URL, is_safe_url};
+use shared::outside::secrets::Problem;
 
 use crate::api::{Created, Subscription};
 use crate::signing_secret::{Held, Made};

@@ -12,7 +12,8 @@ use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use serde_json::{Map, Value, json};
-use shared::outside::secrets::{PLACEHOLDER, Problem, SecretError, sdk_reason};
+use shared::outside::aws::sdk_reason;
+use shared::outside::secrets::{PLACEHOLDER, Problem, SecretError};
 
 use crate::api::{Created, Key};
 use crate::error::Error;

@@ -5,7 +5,8 @@ use futures_util::future::join;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::customer::provider_api::{ApiAccount, ProviderApi};
+use crate::customer::api_client::ApiAccount;
+use crate::customer::provider_api::ProviderApi;
 use crate::outside::aws;
 use crate::outside::http::Http;
 use crate::outside::secrets::CachedSecret;

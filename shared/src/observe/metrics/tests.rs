@@ -8,7 +8,7 @@ use crate::clock::UnixMillis;
 use crate::receive::receiver::Trouble;
 use crate::record::event::{AttemptBy, Done, Failure, RouteOutcome};
 use crate::record::retry_plan::Draw;
-use crate::record::store::StoreError;
+use crate::record::store::error::StoreError;
 
 const RECEIVED_AT: UnixMillis = UnixMillis(1_738_784_271_042);
 

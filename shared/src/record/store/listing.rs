@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::{EventStore, Item, StoreError, deliveries_from, history_from, integer, record_of, string};
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::record::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
+use crate::record::store::EventStore;
+use crate::record::store::error::StoreError;
+use crate::record::store::item::{Item, deliveries_from, history_from, integer, record_of, string};
 
 /// An event without its body and the particulars of its attempts: what a list shows.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -2,8 +2,10 @@
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
-use super::{EventStore, StoreError, number, string};
 use crate::clock::UnixMillis;
+use crate::record::store::EventStore;
+use crate::record::store::error::StoreError;
+use crate::record::store::item::{number, string};
 
 /// What claiming a route for a customer came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::customer::provider_api::Lookup;
+use crate::customer::provider_api::{Lookup, ProviderApi};
 use json::Document;
 
 /// What `customer` may ask in these tests.

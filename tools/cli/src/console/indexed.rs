@@ -8,7 +8,8 @@ use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{self, StreamExt};
 use shared::clock::{Clock, UnixSeconds};
 use shared::record::event::{DUE_DEAD, SHARDS, shard_name};
-use shared::record::store::{DUE_PAGE, EventStore, MAX_BATCH, StoreError};
+use shared::record::store::error::StoreError;
+use shared::record::store::{DUE_PAGE, EventStore, MAX_BATCH};
 use tokio::time::sleep;
 
 use crate::aws::Bridge;

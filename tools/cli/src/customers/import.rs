@@ -12,9 +12,11 @@ use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::customer::table::{Customer, CustomerRef, Customers, MAX_BATCH};
+use shared::customer::reference::{Customer, CustomerRef};
+use shared::customer::table::{Customers, MAX_BATCH};
+use shared::record::store::EventStore;
+use shared::record::store::error::StoreError;
 use shared::record::store::once::Claimed;
-use shared::record::store::{EventStore, StoreError};
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 use shared::clock::UnixMillis;
-use shared::customer::table::{Customer, CustomerRef, CustomerRefError};
+use shared::customer::reference::{Customer, CustomerRef, CustomerRefError};
 
 /// The lines of a file, read once from the first to the last. Holds one line and a buffer, however long the file is.
 pub(super) struct Lines<R> {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use shared::route::routes::Destination;
+use shared::record::destination::Destination;
 
 use super::facts::{Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Stack, Table, Webhook};
 use super::secrets;

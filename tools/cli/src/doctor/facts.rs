@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use shared::clock::UnixMillis;
-use shared::route::routes::{Destination, Routes};
+use shared::record::destination::Destination;
+use shared::route::routes::Routes;
 
 /// An answer, or why there was none: a code of AWS's, or how the call failed.
 pub(super) type Asked<T> = Result<T, String>;

@@ -9,11 +9,13 @@ use futures_util::future::{join, join_all, join3, join4};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
+use shared::outside::aws::sdk_reason;
 use shared::outside::http::Http;
-use shared::outside::secrets::sdk_reason;
+use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
-use shared::record::store::{DUE_PAGE, EventStore, StoreError};
-use shared::route::routes::{Destination, Routes};
+use shared::record::store::error::StoreError;
+use shared::record::store::{DUE_PAGE, EventStore};
+use shared::route::routes::Routes;
 
 use super::facts::{
     Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Secret, Stack, Table, Wanted, Webhook,

@@ -6,8 +6,9 @@ use futures_util::future::try_join_all;
 use shared::clock::UnixSeconds;
 use shared::record::event::{DUE_DEAD, EventState, SHARDS, shard_name};
 use shared::record::store::MAX_BATCH;
+use shared::record::store::error::StoreError;
 use shared::record::store::listing::{Cursor, EventSummary};
-use shared::record::store::{DUE_PAGE, EventStore, StoreError};
+use shared::record::store::{DUE_PAGE, EventStore};
 
 use crate::events::filter::Filter;
 

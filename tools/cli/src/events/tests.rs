@@ -9,12 +9,13 @@ use shared::clock::{Clock, UnixMillis};
 use shared::config::AwsConfig;
 use shared::deliver::resolver::Resolver;
 use shared::outside::http::Http;
+use shared::record::destination::Destination;
 use shared::record::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
 use shared::record::pauses::{Pause, Pauses};
 use shared::record::retry_plan::Draw;
 use shared::record::store::listing::EventSummary;
 use shared::record::store::{EventStore, Recorded, Settled};
-use shared::route::routes::{Destination, Routes};
+use shared::route::routes::Routes;
 
 use super::filter::{Filter, Filters};
 use super::list::{Table, write_json};

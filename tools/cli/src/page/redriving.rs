@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use shared::clock::UnixMillis;
 use shared::record::event::EventState;
-use shared::record::store::{EventStore, StoreError};
+use shared::record::store::EventStore;
+use shared::record::store::error::StoreError;
 use tokio::sync::Notify;
 
 use crate::aws::Function;

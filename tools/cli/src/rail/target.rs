@@ -7,7 +7,8 @@ use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET, webhook_path};
 use rail_subscriptions::plan::CallbackUrl;
 use rail_subscriptions::{Doing, Error, RailApi, RailError, SigningSecret, Subscriptions, Why};
 use shared::clock::Clock;
-use shared::customer::provider_api::{ApiAccount, ApiClient, ProviderApi};
+use shared::customer::api_client::{ApiAccount, ApiClient};
+use shared::customer::provider_api::ProviderApi;
 use shared::outside::secrets::{CachedSecret, SecretError};
 
 use super::RAIL;

@@ -8,7 +8,7 @@ use json::{Document, Value};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
-use shared::customer::table::Customer;
+use shared::customer::reference::Customer;
 use shared::deliver::message;
 use shared::deliver::resolver::{Resolved, id_at};
 use shared::receive::verification::Envelope;

@@ -10,7 +10,8 @@ use rail_subscriptions::{CallbackUrl, Error, Outcome, RailApi, Rotation, Signing
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::AwsConfig;
-use shared::customer::provider_api::{ApiAccount, ApiClient, ProviderApi};
+use shared::customer::api_client::{ApiAccount, ApiClient};
+use shared::customer::provider_api::ProviderApi;
 use shared::outside::http::Http;
 use shared::outside::secrets::CachedSecret;
 

@@ -5,7 +5,7 @@ use local::faults::When;
 use local::returning_ai::{At, Fault};
 use serde_json::json;
 use shared::clock::Clock;
-use shared::route::routes::Destination;
+use shared::record::destination::Destination;
 
 use super::browser::Browser;
 use super::here::Here;

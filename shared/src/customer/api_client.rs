@@ -1,0 +1,254 @@
+//! The one door to a provider's own API: OAuth2 client credentials (RFC 6749 §4.4), who a customer is, and any other call.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Method, Request, StatusCode, Url};
+use serde_json::Value;
+
+use crate::clock::{Clock, UnixMillis};
+use crate::customer::provider_api::{Lookup, ProviderApi};
+use crate::outside::http::{Answer, Http};
+use crate::outside::http::{SAFE_URL, is_safe_url};
+use crate::outside::secrets::{CachedSecret, Problem, SecretError, Versions};
+use crate::outside::token_slot::{Token, TokenSlot};
+use crate::record::event::Failure;
+
+/// One call, in the API's own terms.
+#[derive(Debug)]
+pub struct ApiCall<'c> {
+    pub method: Method,
+    /// Below the base URL. Each is one segment, whatever it holds.
+    pub path: &'c [&'c str],
+    /// As it stands in a URL, without the question mark.
+    pub query: Option<&'c str>,
+    pub header: Option<(HeaderName, HeaderValue)>,
+    pub body: Option<&'c Value>,
+}
+
+/// One provider's API, with its access token.
+pub struct ApiClient {
+    pub lookups: &'static [Lookup],
+    scope: &'static str,
+    http: Http,
+    account: CachedSecret<ApiAccount>,
+    clock: Clock,
+    token: TokenSlot,
+    asking: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// What the API's secret says.
+pub struct ApiAccount {
+    base_url: Url,
+    token_url: Url,
+    /// `Basic ..`, marked sensitive.
+    authorization: HeaderValue,
+}
+
+/// RFC 6749 lets an answer leave the lifetime out: then it is taken to be short.
+const DEFAULT_TOKEN_LIFE_S: u64 = 60;
+
+/// A lookup reads one record. Two calls and the delivery fit into an invocation.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl ApiClient {
+    pub fn new(api: &ProviderApi, http: Http, account: CachedSecret<ApiAccount>, clock: Clock) -> Self {
+        let (lookups, scope) = (api.lookups, api.scope);
+        Self { lookups, scope, http, account, clock, token: TokenSlot::default(), asking: Mutex::default() }
+    }
+
+    /// The customer of the record `id`; `None` when the API knows no such record, or no customer of it.
+    ///
+    /// An answer of 401 drops the token; one more is fetched and the question asked once more.
+    ///
+    /// # Errors
+    /// All of them pass. 403 is one that a person must mend: the client lacks a scope.
+    pub async fn customer_of(&self, lookup: &Lookup, id: &str) -> Result<Option<String>, Failure> {
+        // What the URL standard takes for "here" and "above" names no record.
+        if id.is_empty() || id == "." || id == ".." {
+            return Ok(None);
+        }
+        let path: Vec<&str> = lookup.path.split('/').filter(|part| !part.is_empty()).chain([id]).collect();
+        let question = ApiCall { method: Method::GET, path: &path, query: None, header: None, body: None };
+        let answer = self.call(&question).await?;
+        match answer.status.as_u16() {
+            200..=299 => {
+                let read: Result<Value, _> = serde_json::from_slice(&answer.body);
+                let read = read.map_err(|_| failure_of(&answer, "provider_api_unreadable"))?;
+                let customer = read.pointer(lookup.answer).and_then(Value::as_str);
+                Ok(customer.filter(|id| !id.is_empty()).map(str::to_owned))
+            }
+            // 400 is what an id of another shape gets.
+            400 | 404 | 410 => Ok(None),
+            403 => Err(failure_of(&answer, "provider_api_forbidden")),
+            429 => Err(failure_of(&answer, "provider_api_throttled")),
+            _ => Err(failure_of(&answer, "provider_api_error")),
+        }
+    }
+
+    /// The answer to a call, whatever its status but 401.
+    ///
+    /// An answer of 401 drops the token; one more is fetched and the call made once more. A call may also be repeated when its
+    /// connection died before a byte of the answer.
+    ///
+    /// # Errors
+    /// There is no token, no answer, or the second one is 401, too.
+    pub async fn call(&self, call: &ApiCall<'_>) -> Result<Answer, Failure> {
+        let account = self.account().await?;
+        match self.call_once(&account, call).await {
+            Err(failure) if failure.code == "provider_api_unauthorized" => self.call_once(&account, call).await,
+            // Somebody may have changed the client's secret since it was read.
+            Err(failure) if ["provider_api_login_refused", "provider_api_scope_refused"].contains(&failure.code) => {
+                match self.account.newer_than(&account).await.ok().flatten() {
+                    Some(newer) => self.call_once(&newer, call).await,
+                    None => Err(failure),
+                }
+            }
+            result => result,
+        }
+    }
+
+    /// Whether the API's secret can be read and used, and if not, why.
+    ///
+    /// # Errors
+    /// As [`CachedSecret::value`] has them.
+    pub async fn check_account(&self) -> Result<(), SecretError> {
+        self.account.value().await.map(drop)
+    }
+
+    /// Held by whoever asks about `question`, so that others can wait and find the answer remembered.
+    pub fn turn(&self, question: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        // A turn that nobody holds is over.
+        asking.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(asking.entry(question.to_owned()).or_default())
+    }
+
+    async fn account(&self) -> Result<Arc<ApiAccount>, Failure> {
+        self.account.value().await.map_err(|_| Failure::passing("provider_api_secret_unavailable"))
+    }
+
+    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<Answer, Failure> {
+        let authorization = self.authorization(account).await?;
+        let answer = self.send(account.request(call, authorization.clone())).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.token.drop_refused(&authorization).await;
+            return Err(failure_of(&answer, "provider_api_unauthorized"));
+        }
+        Ok(answer)
+    }
+
+    /// The live access token. However many ask for it, one is fetched.
+    async fn authorization(&self, account: &ApiAccount) -> Result<HeaderValue, Failure> {
+        let fetch = async {
+            let answer = self.send(account.token_request(self.scope)).await?;
+            access_token(&answer, self.clock.now())
+        };
+        self.token.live(self.clock, fetch).await
+    }
+
+    async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
+        answer.map_err(|_| Failure::passing("provider_api_unreachable"))
+    }
+}
+
+impl ApiAccount {
+    /// Reads the secret's current version.
+    ///
+    /// # Errors
+    /// Names the field that is wrong, never its value.
+    pub fn parse(versions: &Versions) -> Result<Self, Problem> {
+        let problem = |field: &str, expected| Problem { field: field.to_owned(), expected };
+        let secret: Value =
+            serde_json::from_str(&versions.current).map_err(|_| problem("the secret", "a JSON object"))?;
+        let text = |field: &str| secret.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
+        for field in ["base_url", "token_url", "client_id", "client_secret"] {
+            Problem::refuse_placeholder(field, text(field).unwrap_or_default())?;
+        }
+        let url = |field: &str| {
+            let url = text(field).and_then(|text| Url::parse(text).ok()).filter(is_safe_url);
+            url.ok_or_else(|| problem(field, SAFE_URL))
+        };
+        let client = |field: &str| text(field).ok_or_else(|| problem(field, "a string that is not empty"));
+        let credentials = STANDARD.encode(format!("{}:{}", client("client_id")?, client("client_secret")?));
+        let mut authorization = HeaderValue::try_from(format!("Basic {credentials}"))
+            .map_err(|_| problem("client_id", "text that a header can hold"))?;
+        authorization.set_sensitive(true);
+        Ok(Self { base_url: url("base_url")?, token_url: url("token_url")?, authorization })
+    }
+
+    fn request(&self, call: &ApiCall<'_>, authorization: HeaderValue) -> Request {
+        let mut url = self.base_url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(call.path);
+        }
+        url.set_query(call.query);
+        let mut request = request(call.method.clone(), url, authorization);
+        if let Some((name, value)) = &call.header {
+            request.headers_mut().insert(name, value.clone());
+        }
+        if let Some(body) = call.body {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *request.body_mut() = Some(body.to_string().into());
+        }
+        request
+    }
+
+    fn token_request(&self, scope: &str) -> Request {
+        let mut url = self.token_url.clone();
+        url.query_pairs_mut().append_pair("grant_type", "client_credentials");
+        if !scope.is_empty() {
+            url.query_pairs_mut().append_pair("scope", scope);
+        }
+        request(Method::POST, url, self.authorization.clone())
+    }
+}
+
+impl fmt::Debug for ApiAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiAccount(..)")
+    }
+}
+
+fn request(method: Method, url: Url, authorization: HeaderValue) -> Request {
+    let mut request = Request::new(method, url);
+    request.headers_mut().insert(AUTHORIZATION, authorization);
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+    request
+}
+
+fn failure_of(answer: &Answer, code: &'static str) -> Failure {
+    let (status, retry_after) = (Some(answer.status.as_u16()), answer.retry_after);
+    Failure { status, retry_after, ..Failure::passing(code) }
+}
+
+/// The token that a login brought.
+fn access_token(answer: &Answer, now: UnixMillis) -> Result<Token, Failure> {
+    let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let failure = |code| failure_of(answer, code);
+    match answer.status.as_u16() {
+        200..=299 => {}
+        // RFC 6749 §5.2: 400 and 401 say that client or scope is not known.
+        400 | 401 | 403 => {
+            let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
+            return Err(failure(if scope { "provider_api_scope_refused" } else { "provider_api_login_refused" }));
+        }
+        429 => return Err(failure("provider_api_throttled")),
+        _ => return Err(failure("provider_api_error")),
+    }
+    let unreadable = || failure("provider_api_unreadable");
+    let answer = said.ok_or_else(unreadable)?;
+    let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    let life_s = answer.get("expires_in").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
+    Ok(Token::given(token.ok_or_else(unreadable)?, life_s, now))
+}
+
+#[cfg(test)]
+mod tests;

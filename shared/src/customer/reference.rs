@@ -1,0 +1,164 @@
+//! Whose customer something is about: what a customer is known by, and what is known of that person.
+
+use std::fmt;
+
+use crate::clock::UnixMillis;
+
+/// What a customer is known by: `KIND:value`, at most [`MAX_REF_BYTES`].
+///
+/// KIND says whose id the value is, in lower-case letters, digits and `-`; the value is that id, and may hold a `:`.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct CustomerRef(String);
+
+/// The broker's customer that a reference belongs to. Everything but the id and the time is optional, and empty or `None` when
+/// nobody has said it.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Customer {
+    /// The broker's own id: a message's `customerId`.
+    pub customer_id: String,
+    pub email: Option<String>,
+    pub first_name: Option<String>,
+    pub last_name: Option<String>,
+    /// Logins of trading platforms.
+    pub trading_accounts: Vec<String>,
+    /// When this was written.
+    pub updated_at: UnixMillis,
+}
+
+/// What the customers table may know of a customer besides the id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CustomerAttribute {
+    Email,
+    FirstName,
+    LastName,
+    /// MT4/MT5 logins, a list.
+    TradingAccounts,
+}
+
+/// Why a text is no reference. Does not repeat the text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum CustomerRefError {
+    #[error("`KIND:value` expected, KIND of lower-case letters, digits and `-`")]
+    Kind,
+    #[error("a value is expected after `KIND:`, without control characters")]
+    Value,
+    #[error("longer than {MAX_REF_BYTES} bytes")]
+    TooLong,
+}
+
+/// DynamoDB's limit of a hash key, in bytes.
+pub const MAX_REF_BYTES: usize = 2048;
+
+/// The kind under which a customer's own record is, by the broker's id.
+const OWN_KIND: &str = "customer";
+
+impl CustomerRef {
+    /// `{kind}:{value}`.
+    ///
+    /// # Errors
+    /// `kind` or `value` is empty, too long, or has characters that it may not have.
+    pub fn new(kind: &str, value: &str) -> Result<Self, CustomerRefError> {
+        if !Self::is_kind(kind) {
+            return Err(CustomerRefError::Kind);
+        }
+        if value.is_empty() || value.chars().any(char::is_control) {
+            return Err(CustomerRefError::Value);
+        }
+        if kind.len() + 1 + value.len() > MAX_REF_BYTES {
+            return Err(CustomerRefError::TooLong);
+        }
+        Ok(Self(format!("{kind}:{value}")))
+    }
+
+    /// A text that is a reference already.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn parse(text: &str) -> Result<Self, CustomerRefError> {
+        let (kind, value) = text.split_once(':').ok_or(CustomerRefError::Kind)?;
+        Self::new(kind, value)
+    }
+
+    /// A customer's own record: what is known of a person whose broker's id the event itself carries.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_customer(customer_id: &str) -> Result<Self, CustomerRefError> {
+        Self::new(OWN_KIND, customer_id)
+    }
+
+    pub fn is_kind(text: &str) -> bool {
+        let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+        !text.is_empty() && text.bytes().all(letter)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CustomerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Customer {
+    /// A customer of whom only the id is known.
+    pub fn new(customer_id: &str, now: UnixMillis) -> Self {
+        Self {
+            customer_id: customer_id.to_owned(),
+            email: None,
+            first_name: None,
+            last_name: None,
+            trading_accounts: Vec::new(),
+            updated_at: now,
+        }
+    }
+
+    /// Whether this much is known of the person.
+    pub fn says(&self, attribute: CustomerAttribute) -> bool {
+        match attribute {
+            CustomerAttribute::Email => self.email.is_some(),
+            CustomerAttribute::FirstName => self.first_name.is_some(),
+            CustomerAttribute::LastName => self.last_name.is_some(),
+            CustomerAttribute::TradingAccounts => !self.trading_accounts.is_empty(),
+        }
+    }
+
+    /// The same, and of `other` what this does not say.
+    pub fn completed_by(self, other: Self) -> Self {
+        let accounts = if self.trading_accounts.is_empty() { other.trading_accounts } else { self.trading_accounts };
+        Self {
+            email: self.email.or(other.email),
+            first_name: self.first_name.or(other.first_name),
+            last_name: self.last_name.or(other.last_name),
+            trading_accounts: accounts,
+            ..self
+        }
+    }
+}
+
+impl fmt::Debug for Customer {
+    /// The id, which messages carry, and nothing of the person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Customer").field("customer_id", &self.customer_id).finish_non_exhaustive()
+    }
+}
+
+impl CustomerAttribute {
+    pub const ALL: [Self; 4] = [Self::Email, Self::FirstName, Self::LastName, Self::TradingAccounts];
+
+    /// As in the file and in the customers table.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::FirstName => "first_name",
+            Self::LastName => "last_name",
+            Self::TradingAccounts => "trading_accounts",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

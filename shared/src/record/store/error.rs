@@ -1,0 +1,67 @@
+//! Why a table did not do what was asked.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::outside::aws::{NO_ANSWER, sdk_reason};
+
+/// Why the table did not do what was asked.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB's code, or how the call failed. Worth another try by whoever sent the event.
+    #[error("table `{table}` cannot be used: {reason}")]
+    Unavailable { table: String, reason: String },
+    /// An item lacks this attribute, or has it in another shape: somebody else wrote it.
+    #[error("item `{pk}`: `{attribute}` does not read")]
+    Unreadable { pk: String, attribute: &'static str },
+    /// No item can hold this body, deflated or not.
+    #[error("the body takes {stored_bytes} bytes in the table; {MAX_STORED_BODY_BYTES} fit")]
+    TooLarge { stored_bytes: usize },
+}
+
+/// DynamoDB's limit for an item is 400 KiB; 20 KiB are left for the other attributes at their longest.
+pub const MAX_STORED_BODY_BYTES: usize = 380 * 1024;
+
+impl StoreError {
+    /// A call to this table failed.
+    pub(crate) fn unavailable<E: ProvideErrorMetadata, R>(table: &str, error: &SdkError<E, R>) -> Self {
+        Self::Unavailable { table: table.to_owned(), reason: sdk_reason(error) }
+    }
+
+    /// Stable once shipped.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable { .. } => "table_unavailable",
+            Self::Unreadable { .. } => "item_unreadable",
+            Self::TooLarge { .. } => "too_large",
+        }
+    }
+
+    /// Whether DynamoDB is too busy at the moment, or slow, or has an error of its own: the same call may do after a wait.
+    pub fn is_busy(&self) -> bool {
+        let Self::Unavailable { reason, .. } = self else {
+            return false;
+        };
+        let turned_away = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
+        let troubled = ["InternalServerError", "ServiceUnavailable", NO_ANSWER];
+        turned_away.iter().chain(&troubled).any(|busy| busy == reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_busy_slow_or_in_trouble_is_asked_again_and_no_other() {
+        let is_busy = |reason: &str| {
+            StoreError::Unavailable { table: "customers".to_owned(), reason: reason.to_owned() }.is_busy()
+        };
+        for reason in ["ThrottlingException", "RequestLimitExceeded", "InternalServerError", "no answer in time"] {
+            assert!(is_busy(reason), "{reason}");
+        }
+        for reason in ["AccessDeniedException", "ValidationException", "ResourceNotFoundException", "no connection"] {
+            assert!(!is_busy(reason), "{reason}");
+        }
+        assert!(!StoreError::TooLarge { stored_bytes: 1 }.is_busy());
+    }
+}

@@ -1,0 +1,218 @@
+//! An event as an item of the table, and back.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Read, Write};
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+
+use crate::clock::{UnixMillis, UnixSeconds};
+use crate::record::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use crate::record::pauses::Pause;
+use crate::record::store::error::{MAX_STORED_BODY_BYTES, StoreError};
+
+pub(crate) type Item = HashMap<String, AttributeValue>;
+
+/// Shorter bodies are stored as they are: a write costs the same up to 1 KiB, and deflating takes longer than the rest.
+const DEFLATE_FROM_BYTES: usize = 1024;
+
+pub(crate) fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeValue>, StoreError> {
+    let (body, body_encoding) = stored_body(event.body.as_bytes());
+    if body.len() > MAX_STORED_BODY_BYTES {
+        return Err(StoreError::TooLarge { stored_bytes: body.len() });
+    }
+    let attributes = [
+        ("pk", Some(string(event.pk()))),
+        ("provider", Some(string(&event.provider))),
+        ("event_type", event.event_type.as_deref().map(string)),
+        ("occurred_at", Some(number(event.occurred_at.0))),
+        ("received_at", Some(number(event.received_at.0))),
+        ("state", Some(string(event.state.name()))),
+        ("attempts", Some(number(event.attempts))),
+        ("next_attempt_at", event.next_attempt_at.map(|at| number(at.0))),
+        ("due", event.due().map(string)),
+        ("body", Some(AttributeValue::B(Blob::new(body)))),
+        ("body_encoding", Some(string(body_encoding))),
+        ("body_sha256", Some(string(&event.body_sha256))),
+        ("recorded_by", Some(string(&event.recorded_by))),
+        ("last_error", event.last_error.as_deref().map(string)),
+        ("history", Some(history_of(event))),
+        ("deliveries", Some(deliveries_of(event))),
+        ("expires_at", event.expires_at().map(|at| number(at.0))),
+    ];
+    Ok(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+}
+
+/// The bytes to store, and what `body_encoding` says of them: `identity`, or `deflate` (zlib's format, as in HTTP).
+fn stored_body(body: &[u8]) -> (Vec<u8>, &'static str) {
+    if body.len() >= DEFLATE_FROM_BYTES {
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+        let deflated = encoder.write_all(body).and_then(|()| encoder.finish());
+        if let Ok(deflated) = deflated
+            && deflated.len() < body.len()
+        {
+            return (deflated, "deflate");
+        }
+    }
+    (body.to_vec(), "identity")
+}
+
+/// What `stored_body` stored; `None` when the attributes do not fit together.
+pub fn body_from_stored(stored: &[u8], body_encoding: &str) -> Option<String> {
+    match body_encoding {
+        "identity" => String::from_utf8(stored.to_vec()).ok(),
+        "deflate" => {
+            let mut text = String::new();
+            ZlibDecoder::new(stored).read_to_string(&mut text).ok().map(|_| text)
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn deliveries_of(event: &EventRecord) -> AttributeValue {
+    let map = event.deliveries.iter().map(|(route, delivery)| (route.clone(), delivery_of(delivery))).collect();
+    AttributeValue::M(map)
+}
+
+fn delivery_of(delivery: &RouteDelivery) -> AttributeValue {
+    map([
+        ("state", Some(string(delivery.state.name()))),
+        ("code", delivery.code.as_deref().map(string)),
+        ("at", delivery.at.map(|at| number(at.0))),
+    ])
+}
+
+pub(crate) fn history_of(event: &EventRecord) -> AttributeValue {
+    AttributeValue::L(event.history.iter().map(attempt_of).collect())
+}
+
+fn attempt_of(attempt: &Attempt) -> AttributeValue {
+    map([
+        ("at", Some(number(attempt.at.0))),
+        ("by", Some(string(attempt.by.name()))),
+        ("outcome", Some(string(&attempt.outcome))),
+        ("http_status", attempt.http_status.map(number)),
+        ("ms", Some(number(attempt.ms))),
+    ])
+}
+
+/// Reads an item back; the inverse of `item_of`.
+pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
+    let unreadable = |attribute| StoreError::Unreadable { pk: pk.to_owned(), attribute };
+    let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+    let required = |name: &'static str| text(name).ok_or_else(|| unreadable(name));
+    let millis = |name: &'static str| integer(item, name).map(UnixMillis);
+
+    let body = item.get("body").and_then(|body| body.as_b().ok());
+    let body = body.and_then(|body| body_from_stored(body.as_ref(), &text("body_encoding")?));
+    let (provider, event_id) = pk.split_once('#').ok_or_else(|| unreadable("pk"))?;
+    Ok(EventRecord {
+        provider: provider.to_owned(),
+        event_id: event_id.to_owned(),
+        event_type: text("event_type"),
+        occurred_at: millis("occurred_at").ok_or_else(|| unreadable("occurred_at"))?,
+        received_at: millis("received_at").ok_or_else(|| unreadable("received_at"))?,
+        state: EventState::named(&required("state")?).ok_or_else(|| unreadable("state"))?,
+        attempts: integer(item, "attempts").and_then(|n| n.try_into().ok()).ok_or_else(|| unreadable("attempts"))?,
+        next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
+        body: body.ok_or_else(|| unreadable("body"))?,
+        body_sha256: required("body_sha256")?,
+        recorded_by: text("recorded_by").unwrap_or_default(),
+        last_error: text("last_error"),
+        history: history_from(item).ok_or_else(|| unreadable("history"))?,
+        deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
+        delivered_at: millis("delivered_at"),
+    })
+}
+
+pub(crate) fn integer(item: &Item, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+pub(crate) fn history_from(item: &Item) -> Option<Vec<Attempt>> {
+    let attempts = item.get("history").map_or(Some(&[][..]), |list| list.as_l().ok().map(Vec::as_slice))?;
+    attempts.iter().map(|attempt| attempt_from(attempt.as_m().ok()?)).collect()
+}
+
+fn attempt_from(attempt: &Item) -> Option<Attempt> {
+    Some(Attempt {
+        at: UnixMillis(integer(attempt, "at")?),
+        by: AttemptBy::named(attempt.get("by")?.as_s().ok()?)?,
+        outcome: attempt.get("outcome")?.as_s().ok()?.clone(),
+        http_status: integer(attempt, "http_status").and_then(|status| status.try_into().ok()),
+        ms: integer(attempt, "ms")?,
+    })
+}
+
+pub(crate) fn deliveries_from(item: &Item) -> Option<BTreeMap<String, RouteDelivery>> {
+    let deliveries = item.get("deliveries")?.as_m().ok()?;
+    deliveries
+        .iter()
+        .map(|(route, delivery)| {
+            let delivery = delivery.as_m().ok()?;
+            let state = DeliveryState::named(delivery.get("state")?.as_s().ok()?)?;
+            let code = delivery.get("code").and_then(|code| code.as_s().ok()).cloned();
+            Some((route.clone(), RouteDelivery { state, code, at: integer(delivery, "at").map(UnixMillis) }))
+        })
+        .collect()
+}
+
+pub(crate) fn pauses_of(item: &Item) -> Option<Vec<Pause>> {
+    let pauses = item.get("pauses")?.as_l().ok()?;
+    pauses
+        .iter()
+        .map(|pause| {
+            let pause = pause.as_m().ok()?;
+            Some(Pause { from: UnixMillis(integer(pause, "from")?), to: integer(pause, "to").map(UnixMillis) })
+        })
+        .collect()
+}
+
+pub(crate) fn map<const N: usize>(entries: [(&str, Option<AttributeValue>); N]) -> AttributeValue {
+    AttributeValue::M(entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+}
+
+pub(crate) fn string(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+pub(crate) fn number(value: impl Into<u64>) -> AttributeValue {
+    AttributeValue::N(value.into().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        let (stored, encoding) = stored_body(body.as_bytes());
+        assert_eq!(encoding, expected);
+        assert!(stored.len() <= body.len());
+        assert_eq!(body_from_stored(&stored, encoding).as_deref(), Some(body));
+    }
+
+    #[test]
+    fn a_long_body_is_deflated_and_reads_back_as_it_was() {
+        check("{}", "identity");
+        check(&"{\"a\":1}".repeat(1000), "deflate");
+    }
+
+    #[test]
+    fn a_body_that_deflating_would_lengthen_is_stored_as_it_is() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        check(&std::iter::repeat_with(|| char::from(rng.u8(1..128))).take(2000).collect::<String>(), "deflate");
+        let (stored, encoding) = stored_body(&std::iter::repeat_with(|| rng.u8(..)).take(2000).collect::<Vec<_>>());
+        assert_eq!((stored.len(), encoding), (2000, "identity"));
+    }
+
+    #[test]
+    fn an_unknown_encoding_or_a_broken_body_reads_as_nothing() {
+        assert_eq!(body_from_stored(b"{}", "br"), None);
+        assert_eq!(body_from_stored(b"{}", "deflate"), None);
+        assert_eq!(body_from_stored(b"\xff", "identity"), None);
+    }
+}
