@@ -23,8 +23,8 @@ use crate::customer::table::Customers;
 use crate::deliver::attempt::{Deliverer, Switches};
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::{ReturningAi, Webhooks};
-use crate::observe::metrics::Meter;
-use crate::observe::{metrics, telemetry};
+use crate::observe::meter::Meter;
+use crate::observe::telemetry;
 use crate::outside::aws;
 use crate::outside::http::{Http, HttpSetupError};
 use crate::outside::secrets::CachedSecret;
@@ -33,7 +33,8 @@ use crate::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::receive::signing_keys::KeySet;
 use crate::receive::verification::Provider;
 use crate::record::store::EventStore;
-use crate::redrive::run::{Counts, Redrive, Request, STOP_BEFORE_END};
+use crate::redrive::contract::{Counts, Request};
+use crate::redrive::run::{Redrive, STOP_BEFORE_END};
 use crate::route::routes::{Routes, RoutesError};
 
 /// Why a function does not start.
@@ -74,9 +75,9 @@ async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), St
         signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
         deliverer: parts.deliverer,
         max_body_bytes: receiver_config.max_body_bytes,
-        meter: Meter::new(config.function_name, parts.clock, metrics::to_stdout),
         provider: PhantomData,
     });
+    let meter = Arc::new(Meter::new(config.function_name, parts.clock));
 
     // What is read here is needed soon, and each call leaves a connection open. What fails is logged there, and met again
     // by the delivery that needs it: answered 503, not by a crash.
@@ -89,7 +90,7 @@ async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), St
     let first_has_spent_ms = Arc::new(AtomicU64::new(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)));
     let answer = service_fn(move |event: LambdaEvent<HttpRequest>| {
         let spent = Duration::from_millis(first_has_spent_ms.swap(0, Ordering::Relaxed));
-        answer(Arc::clone(&receiver), after_ack.clone(), event, spent)
+        answer(Arc::clone(&receiver), Arc::clone(&meter), after_ack.clone(), event, spent)
     });
     Runtime::new(answer).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
@@ -98,7 +99,7 @@ async fn serve_redrive(routes: &str, apis: &[ProviderApi]) -> Result<(), StartEr
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
     let parts = Parts::new(&config, routes, apis)?;
-    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock, metrics::to_stdout)));
+    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock)));
     let after_ack = AfterAck::default();
     let layer = after_ack.clone();
     let redrive =
@@ -147,6 +148,7 @@ impl Parts {
 
 async fn answer<P: Provider>(
     receiver: Arc<Receiver<P>>,
+    meter: Arc<Meter>,
     after_ack: AfterAck,
     event: LambdaEvent<HttpRequest>,
     spent: Duration,
@@ -159,7 +161,12 @@ async fn answer<P: Provider>(
     let receipt = receiver.receive(event.payload, &invocation).await;
     let answer = receipt.answer.to_http();
     let request_id = invocation.request_id.clone();
-    after_ack.leave(&request_id, receiver.after_ack(receipt, invocation));
+    after_ack.leave(&request_id, async move {
+        meter.write(receiver.after_ack(&receipt, &invocation).await);
+        if receipt.event.is_some() {
+            receiver.refresh_secrets().await;
+        }
+    });
     Ok(answer)
 }
 

@@ -1,4 +1,5 @@
 //! Everything that is due: a run over it, and how much waits.
 
 pub mod backlog;
+pub mod contract;
 pub mod run;

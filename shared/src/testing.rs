@@ -1,6 +1,6 @@
-//! A small HTTP server on loopback for the tests of what calls others, and a clock that tests set.
+//! A small HTTP server on loopback for the tests of what calls others, a clock that tests set, and a reader of measurements.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -9,6 +9,7 @@ use std::thread;
 use aws_credential_types::Credentials;
 
 use crate::config::AwsConfig;
+use crate::observe::metrics::{Entry, Measurements};
 
 /// Answers every request with what a function says, on threads of its own, and remembers what was asked.
 pub(crate) struct Loopback {
@@ -146,6 +147,15 @@ fn read(reader: &mut BufReader<&TcpStream>, connection: usize) -> Option<Asked> 
     let mut body = vec![0; headers.get("content-length").map_or(0, |length| length.parse().unwrap())];
     reader.read_exact(&mut body).ok()?;
     Some(Asked { method, path, headers, body: String::from_utf8(body).unwrap(), connection })
+}
+
+/// Every metric with its values, by name and label.
+pub(crate) fn by_metric(measured: &Measurements) -> BTreeMap<String, Vec<f64>> {
+    let name = |entry: &Entry| match &entry.label {
+        Some(label) => format!("{} {label}", entry.metric.name),
+        None => entry.metric.name.to_owned(),
+    };
+    measured.entries.iter().map(|entry| (name(entry), entry.values.clone())).collect()
 }
 
 /// A clock and the milliseconds that it shows, one of its own wherever this is written.

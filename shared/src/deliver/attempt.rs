@@ -12,8 +12,9 @@ use crate::config::kill_point;
 use crate::deliver::message;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
+use crate::observe::metrics::{AGE_AT_DELIVERY, DEAD, DELIVERED, DELIVERY_LATENCY, FAILED, Measurements, SKIPPED};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, Done, EventRecord, Failure, RouteOutcome};
+use crate::record::event::{AttemptBy, DeliveryState, Done, EventRecord, Failure, RouteOutcome};
 use crate::record::pauses::Pauses;
 use crate::record::retry_plan::{Draw, quick_wait};
 use crate::record::store::error::StoreError;
@@ -212,3 +213,41 @@ impl Deliverer {
 fn is_passing(outcome: &RouteOutcome) -> bool {
     matches!(outcome, Err(failure) if !failure.for_good && !failure.waits_for_the_customer())
 }
+
+/// Counts one attempt at the event `before`. What was delivered and could not be settled is delivered again, and counts then.
+pub fn measure_attempt(
+    measured: &mut Measurements,
+    before: &EventRecord,
+    after: &EventRecord,
+    was_tried: impl Fn(&str) -> bool,
+    settled: bool,
+) {
+    if let Some(attempt) = after.history.last() {
+        measured.duration(DELIVERY_LATENCY, attempt.ms as f64);
+    }
+    for (route, delivery) in &after.deliveries {
+        if let Some(code) = delivery.code.as_deref().filter(|_| was_tried(route)) {
+            // Codes are a closed set; the status or pointer behind one is not.
+            let code = code.split(' ').next().unwrap_or(code);
+            match delivery.state {
+                DeliveryState::Pending | DeliveryState::Dead => measured.count_by(FAILED, code.to_owned()),
+                DeliveryState::Delivered | DeliveryState::Skipped => {}
+            }
+        }
+        let was_pending = before.deliveries.get(route).is_none_or(|was| was.state == DeliveryState::Pending);
+        match delivery.state {
+            _ if !was_pending || !settled => {}
+            DeliveryState::Pending => {}
+            DeliveryState::Delivered => {
+                measured.count(DELIVERED, 1);
+                let at = delivery.at.unwrap_or(before.received_at);
+                measured.duration(AGE_AT_DELIVERY, at.since(before.received_at).as_millis() as f64);
+            }
+            DeliveryState::Skipped => measured.count(SKIPPED, 1),
+            DeliveryState::Dead => measured.count(DEAD, 1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

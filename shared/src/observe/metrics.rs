@@ -1,26 +1,11 @@
-//! What the functions count and measure (`docs/metrics.md`), and who counts it.
+//! The table of metrics: what the functions count and measure (`docs/metrics.md`).
 //!
-//! CloudWatch takes the figures from lines on standard output in its embedded metric format ([`Meter::write`]). Nothing is
-//! sent anywhere, and nothing is formatted before the provider has its answer.
+//! What is counted is decided beside what happens, in the other rooms; here are the names. Nothing is sent anywhere, and
+//! nothing is formatted before the provider has its answer.
 
 use std::borrow::Cow;
-use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::clock::Clock;
-use crate::deliver::attempt::Attempted;
-use crate::observe::telemetry;
-use crate::receive::receiver::{Answer, Receipt};
-use crate::receive::signing_keys::KeyVersion;
-use crate::receive::verification::Refusal;
-use crate::record::event::{DeliveryState, EventRecord, EventState};
-use crate::record::store::Settled;
-use crate::redrive::backlog::Backlog;
-use crate::redrive::run::Counts;
-
-mod lines;
-
-/// One row of the table. Only this module makes one, so that nothing is emitted that is not in [`ALL`].
+/// One row of the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Metric {
     pub name: &'static str,
@@ -29,12 +14,7 @@ pub struct Metric {
     /// What it is told apart by, besides the sum for the function.
     pub dimension: Option<Dimension>,
     pub meaning: &'static str,
-    sealed: Sealed,
 }
-
-/// Only in this module.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Sealed;
 
 /// CloudWatch's units, as far as they are used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -77,8 +57,7 @@ macro_rules! table {
                 by: By::$by,
                 dimension: $dimension,
                 meaning: $meaning,
-                sealed: Sealed,
-            };
+                        };
         )*
 
         /// Every metric there is.
@@ -122,29 +101,19 @@ table! {
 
 /// What one invocation counted and measured.
 #[derive(Debug, Default)]
-pub struct Measured {
-    entries: Vec<Entry>,
+pub struct Measurements {
+    pub(crate) entries: Vec<Entry>,
     /// Gauges that are lower bounds in this invocation.
-    at_least: Vec<&'static str>,
+    pub(crate) at_least: Vec<&'static str>,
 }
 
 #[derive(Debug)]
-struct Entry {
-    metric: Metric,
+pub(crate) struct Entry {
+    pub(crate) metric: Metric,
     /// The value of the metric's own dimension.
-    label: Option<Cow<'static, str>>,
+    pub(crate) label: Option<Cow<'static, str>>,
     /// One sum of counts, or each of the durations.
-    values: Vec<f64>,
-}
-
-/// Writes what was measured.
-#[derive(Debug)]
-pub struct Meter {
-    function_name: String,
-    clock: Clock,
-    cold: AtomicBool,
-    /// Where the lines go.
-    to: fn(&str),
+    pub(crate) values: Vec<f64>,
 }
 
 impl Unit {
@@ -167,144 +136,26 @@ impl Dimension {
     }
 }
 
-impl Meter {
-    /// Of the process that runs as `function_name`; the lines go `to` where CloudWatch reads them.
-    pub fn new(function_name: String, clock: Clock, to: fn(&str)) -> Self {
-        Self { function_name, clock, cold: AtomicBool::new(true), to }
-    }
-
-    /// Writes the lines of an invocation, whatever `LOG_LEVEL` says.
-    pub fn write(&self, measured: Measured) {
-        (self.to)(&self.text(measured));
-    }
-
-    /// The same, in one go with the line that `log` logs.
-    pub fn write_behind(&self, log: impl FnOnce(), measured: Measured) {
-        if let Some(unwritten) = telemetry::in_one_go(self.text(measured), log) {
-            (self.to)(&unwritten);
-        }
-    }
-
-    fn text(&self, mut measured: Measured) -> String {
-        if self.cold.swap(false, Ordering::Relaxed) {
-            measured.count(COLD_START, 1);
-        }
-        lines::text(&measured, &self.function_name, self.clock.now(), telemetry::invocation().as_ref())
-    }
-}
-
-/// Where Lambda takes lines from.
-pub fn to_stdout(text: &str) {
-    // Nobody is left to be told that standard output is gone.
-    let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-impl Measured {
-    /// Of one delivery of a provider's. `type_is_known` says whether a route names the event's type.
-    pub fn of_delivery(receipt: &Receipt, attempted: Option<&Attempted>, type_is_known: bool) -> Self {
-        let mut measured = Self::default();
-        measured.count(RECEIVED, 1);
-        match receipt.answer {
-            Answer::Accepted => {}
-            Answer::Duplicate => measured.count(DUPLICATE, 1),
-            Answer::Ignored => measured.count(IGNORED, 1),
-            Answer::Unavailable => {
-                measured.count_by(UNAVAILABLE, receipt.trouble.as_ref().map_or("unknown", |trouble| trouble.code));
-            }
-            refused => measured.count_by(REFUSED, receipt.refusal.map_or(refused.name(), Refusal::code)),
-        }
-        if receipt.conflicting {
-            measured.count(CONFLICTING_DUPLICATE, 1);
-        }
-        if let Some(form) = receipt.signed_form {
-            measured.count_by(VERIFIED, form);
-        }
-        if receipt.key_version == Some(KeyVersion::Previous) && receipt.answer.is_acknowledgement() {
-            measured.count(ACCEPTED_BY_PREVIOUS_KEY, 1);
-        }
-        measured.duration(ACK_LATENCY, receipt.ack.as_micros() as f64 / 1000.0);
-
-        let is_new = matches!(receipt.answer, Answer::Accepted | Answer::Ignored);
-        let Some(event) = receipt.event.as_ref().filter(|_| is_new) else {
-            return measured;
-        };
-        if !type_is_known {
-            measured.count(UNKNOWN_EVENT_TYPE, 1);
-        }
-        if event.state == EventState::Dead {
-            measured.count(DEAD, 1);
-        }
-        if let Some(Attempted::Made { after, settled }) = attempted {
-            // The first attempt is at all routes but those that are paused, and these have no outcome yet.
-            let written = matches!(settled, Ok(Settled::Written));
-            measured.attempt(event, after, |_| true, written);
-        }
-        measured
-    }
-
-    /// Of one attempt at the event `before`. What was delivered and could not be settled is delivered again, and counts then.
-    pub fn attempt(
-        &mut self,
-        before: &EventRecord,
-        after: &EventRecord,
-        was_tried: impl Fn(&str) -> bool,
-        settled: bool,
-    ) {
-        if let Some(attempt) = after.history.last() {
-            self.duration(DELIVERY_LATENCY, attempt.ms as f64);
-        }
-        for (route, delivery) in &after.deliveries {
-            if let Some(code) = delivery.code.as_deref().filter(|_| was_tried(route)) {
-                // Codes are a closed set; the status or pointer behind one is not.
-                let code = code.split(' ').next().unwrap_or(code);
-                match delivery.state {
-                    DeliveryState::Pending | DeliveryState::Dead => self.count_by(FAILED, code.to_owned()),
-                    DeliveryState::Delivered | DeliveryState::Skipped => {}
-                }
-            }
-            let was_pending = before.deliveries.get(route).is_none_or(|was| was.state == DeliveryState::Pending);
-            match delivery.state {
-                _ if !was_pending || !settled => {}
-                DeliveryState::Pending => {}
-                DeliveryState::Delivered => {
-                    self.count(DELIVERED, 1);
-                    let at = delivery.at.unwrap_or(before.received_at);
-                    self.duration(AGE_AT_DELIVERY, at.since(before.received_at).as_millis() as f64);
-                }
-                DeliveryState::Skipped => self.count(SKIPPED, 1),
-                DeliveryState::Dead => self.count(DEAD, 1),
-            }
-        }
-    }
-
-    /// What a run of redrive found, unless it was not asked, and what the run came to.
-    pub fn run(&mut self, backlog: Option<&Backlog>, counts: &Counts) {
-        if let Some(backlog) = backlog {
-            let gauges = [
-                (PENDING_EVENTS, backlog.pending, backlog.pending_at_least),
-                (OLDEST_PENDING_AGE, backlog.oldest_pending.as_secs(), backlog.oldest_at_least),
-                (DEAD_EVENTS, backlog.dead, backlog.dead_at_least),
-            ];
-            for (metric, value, is_bound) in gauges {
-                self.count(metric, value);
-                self.at_least.extend(is_bound.then_some(metric.name));
-            }
-        }
-        if !counts.complete || counts.troubled > 0 {
-            self.count(REDRIVE_INCOMPLETE, 1);
-        }
-    }
-
-    fn count(&mut self, metric: Metric, by: u64) {
+impl Measurements {
+    /// Adds to a sum.
+    pub fn count(&mut self, metric: Metric, by: u64) {
         self.entry(metric, None).add(by as f64);
     }
 
-    fn count_by(&mut self, metric: Metric, label: impl Into<Cow<'static, str>>) {
+    /// Adds one to the sum for this value of the metric's dimension.
+    pub fn count_by(&mut self, metric: Metric, label: impl Into<Cow<'static, str>>) {
         self.entry(metric, Some(label.into())).add(1.0);
     }
 
-    fn duration(&mut self, metric: Metric, value: f64) {
+    /// One more duration, in the metric's unit.
+    pub fn duration(&mut self, metric: Metric, value: f64) {
         self.entry(metric, None).values.push(value);
+    }
+
+    /// A figure that was looked up; `is_at_least` when it is a lower bound.
+    pub fn gauge(&mut self, metric: Metric, value: u64, is_at_least: bool) {
+        self.count(metric, value);
+        self.at_least.extend(is_at_least.then_some(metric.name));
     }
 
     fn entry(&mut self, metric: Metric, label: Option<Cow<'static, str>>) -> &mut Entry {
@@ -326,6 +177,3 @@ impl Entry {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,5 @@
 //! Logging: JSON lines on standard output, one for each delivery (`docs/logging.md`).
 
-use std::cell::Cell;
 use std::fmt::{self, Debug, Write};
 
 use lambda_runtime::Context;
@@ -14,11 +13,6 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::Clock;
-use crate::deliver::attempt::Attempted;
-use crate::receive::receiver::{Answer, Receipt};
-use crate::receive::signing_keys::KeyVersion;
-use crate::receive::verification::Refusal;
-use crate::record::store::Settled;
 use json::write_string;
 
 /// Starts logging in this process; a second call changes nothing.
@@ -42,18 +36,6 @@ pub struct InvocationIds {
 
 tokio::task_local! {
     static INVOCATION: InvocationIds;
-}
-
-thread_local! {
-    static BEHIND: Cell<String> = const { Cell::new(String::new()) };
-}
-
-/// Writes `lines` behind the line that `log` logs, in one go: a write costs more than the text of it. Returns them when the
-/// level leaves that line out.
-pub fn in_one_go(lines: String, log: impl FnOnce()) -> Option<String> {
-    BEHIND.set(lines);
-    log();
-    Some(BEHIND.take()).filter(|unwritten| !unwritten.is_empty())
 }
 
 /// The invocation whose work asks; `None` outside of any.
@@ -106,7 +88,6 @@ where
         let _ = INVOCATION.try_with(|ids| ids.write_members(&mut line));
         event.record(&mut Members(&mut line));
         line.push_str("}\n");
-        line.push_str(&BEHIND.take());
         writer.write_str(&line)
     }
 }
@@ -163,56 +144,6 @@ impl Visit for Members<'_> {
 /// whole secrets.
 fn may_be_written(line: &Metadata<'_>) -> bool {
     *line.level() <= Level::INFO || line.target().starts_with(concat!(env!("CARGO_CRATE_NAME"), "::"))
-}
-
-/// Writes the one line of a delivery, readable without any other.
-///
-/// Holds ids, codes and figures: never a body, a header's value, a signature, a token, a key, or a person.
-pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attempted>) {
-    let event = receipt.event.as_ref();
-    let after = match attempted {
-        Some(Attempted::Made { after, .. }) => Some(&**after),
-        Some(Attempted::NoTime | Attempted::Paused) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
-    };
-    let settled = match attempted {
-        Some(Attempted::NoTime) => Some("no_time"),
-        Some(Attempted::Paused) => Some("paused"),
-        Some(Attempted::Made { settled: Ok(Settled::Written), .. }) | None => None,
-        Some(Attempted::Made { settled: Ok(Settled::Superseded), .. }) => Some("superseded"),
-        Some(Attempted::Made { settled: Err(_), .. }) => Some("not_settled"),
-    };
-    let trouble = receipt.trouble.as_ref().map(|trouble| trouble.text.as_str());
-    macro_rules! line {
-        ($level:ident, $message:expr) => {
-            tracing::$level!(
-                provider,
-                event.id = event.map(|event| event.event_id.as_str()),
-                event.type = event.and_then(|event| event.event_type.as_deref()),
-                outcome = receipt.answer.name(),
-                refusal = receipt.refusal.map(Refusal::code),
-                signed_form = receipt.signed_form,
-                previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
-                conflicting = receipt.conflicting.then_some(true),
-                state = after.map(|event| event.state.name()),
-                error = after.and_then(|event| event.last_error.as_deref()).or(trouble),
-                settled,
-                latency_ms = receipt.ack.as_micros() as f64 / 1000.0,
-                delivery_ms = after.and_then(|event| event.history.last()).map(|attempt| attempt.ms),
-                $message
-            )
-        };
-    }
-    match receipt.answer {
-        Answer::Unavailable => line!(error, "a delivery could not be recorded"),
-        Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
-        Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
-        Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was no delivery"),
-        Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
-        _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
-            line!(warn, "a delivery was received and is not delivered yet");
-        }
-        _ => line!(info, "a delivery was received"),
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! From what API Gateway hands over to the answer: refuse, record, acknowledge; and what goes on after it.
 
-use std::collections::HashMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +10,12 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::attempt::Deliverer;
-use crate::observe::metrics::{Measured, Meter};
-use crate::observe::telemetry;
+use crate::observe::metrics::Measurements;
 use crate::outside::secrets::SecretError;
-use crate::receive::door::{Body, HttpRequest, HttpResponse};
-use crate::receive::signing_keys::{KeySet, KeyVersion, SigningKeys};
+use crate::receive::door::{Body, HttpRequest};
+use crate::receive::log::{log_delivery, measure_delivery};
+use crate::receive::receipt::{Answer, InternalError, Receipt};
+use crate::receive::signing_keys::{KeySet, SigningKeys};
 use crate::receive::verification::{Delivery, Provider, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
 use crate::record::event::{EventRecord, EventState};
 use crate::record::store::Recorded;
@@ -27,7 +27,6 @@ pub struct Receiver<P> {
     pub signing_keys: SigningKeys,
     pub deliverer: Deliverer,
     pub max_body_bytes: usize,
-    pub meter: Meter,
     pub provider: PhantomData<P>,
 }
 
@@ -40,103 +39,9 @@ pub struct Invocation {
     pub answer_by: Instant,
 }
 
-/// What the provider is told.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Answer {
-    Accepted,
-    Duplicate,
-    Ignored,
-    Unauthorized,
-    BadRequest,
-    TooLarge,
-    NotFound,
-    MethodNotAllowed,
-    Unavailable,
-}
-
-/// All that is known of a delivery once it is answered: for the log line, and for what goes on.
-#[derive(Debug)]
-pub struct Receipt {
-    pub answer: Answer,
-    pub refusal: Option<Refusal>,
-    /// The event, if the delivery was verified.
-    pub event: Option<EventRecord>,
-    pub signed_form: Option<&'static str>,
-    pub key_version: Option<KeyVersion>,
-    /// The same id came with another body.
-    pub conflicting: bool,
-    /// Why the answer is `Unavailable` or `TooLarge`.
-    pub trouble: Option<Trouble>,
-    pub ack: Duration,
-}
-
-/// What was wrong on our side.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Trouble {
-    /// Stable once shipped.
-    pub code: &'static str,
-    pub text: String,
-}
-
 /// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the way there and
 /// back.
 pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
-
-impl Answer {
-    pub fn status(self) -> u16 {
-        match self {
-            Self::Accepted | Self::Duplicate | Self::Ignored => 200,
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::TooLarge => 413,
-            Self::Unavailable => 503,
-        }
-    }
-
-    /// As in the log line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Accepted => "accepted",
-            Self::Duplicate => "duplicate",
-            Self::Ignored => "ignored",
-            Self::Unauthorized => "unauthorized",
-            Self::BadRequest => "bad_request",
-            Self::TooLarge => "too_large",
-            Self::NotFound => "not_found",
-            Self::MethodNotAllowed => "method_not_allowed",
-            Self::Unavailable => "unavailable",
-        }
-    }
-
-    /// The provider need not send it again.
-    pub fn is_acknowledgement(self) -> bool {
-        matches!(self, Self::Accepted | Self::Duplicate | Self::Ignored)
-    }
-
-    /// One fixed body per answer: nobody outside learns why.
-    pub fn to_http(self) -> HttpResponse {
-        let mut headers = HashMap::from([("content-type", "application/json")]);
-        match self {
-            Self::MethodNotAllowed => headers.insert("allow", "POST"),
-            Self::Unavailable => headers.insert("retry-after", "5"),
-            _ => None,
-        };
-        let body = match self {
-            Self::Accepted => r#"{"status":"accepted"}"#,
-            Self::Duplicate => r#"{"status":"duplicate"}"#,
-            Self::Ignored => r#"{"status":"ignored"}"#,
-            Self::Unauthorized => r#"{"error":"unauthorized"}"#,
-            Self::BadRequest => r#"{"error":"bad_request"}"#,
-            Self::TooLarge => r#"{"error":"too_large"}"#,
-            Self::NotFound => r#"{"error":"not_found"}"#,
-            Self::MethodNotAllowed => r#"{"error":"method_not_allowed"}"#,
-            Self::Unavailable => r#"{"error":"unavailable"}"#,
-        };
-        HttpResponse { status_code: self.status(), headers, body, is_base64_encoded: false }
-    }
-}
 
 impl<P: Provider> Receiver<P> {
     /// Decides on the answer, in time; an acknowledged event is recorded by then.
@@ -150,9 +55,8 @@ impl<P: Provider> Receiver<P> {
         receipt
     }
 
-    /// What goes on after the answer: the first attempt to deliver, the log line and the metrics, and secrets that
-    /// will soon be old.
-    pub async fn after_ack(self: Arc<Self>, receipt: Receipt, invocation: Invocation) {
+    /// What goes on after the answer: the first attempt to deliver, and the log line. Returns what was measured.
+    pub async fn after_ack(&self, receipt: &Receipt, invocation: &Invocation) -> Measurements {
         kill_point("acknowledged");
         let attempted = match &receipt.event {
             Some(event) if receipt.answer == Answer::Accepted && event.state == EventState::Pending => {
@@ -160,13 +64,15 @@ impl<P: Provider> Receiver<P> {
             }
             _ => None,
         };
+        log_delivery(P::NAME, receipt, attempted.as_ref());
         let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
         let type_is_known = event_type.is_some_and(|event_type| self.deliverer.routes.names(P::NAME, event_type));
-        let measured = Measured::of_delivery(&receipt, attempted.as_ref(), type_is_known);
-        self.meter.write_behind(|| telemetry::log_delivery(P::NAME, &receipt, attempted.as_ref()), measured);
-        if receipt.event.is_some() {
-            join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
-        }
+        measure_delivery(receipt, attempted.as_ref(), type_is_known)
+    }
+
+    /// Reads again the secrets that will soon be old, so that no delivery has to wait for them.
+    pub async fn refresh_secrets(&self) {
+        join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
     }
 
     async fn decide(&self, request: HttpRequest, request_id: &str) -> Receipt {
@@ -244,8 +150,8 @@ impl<P: Provider> Receiver<P> {
                 Receipt { conflicting: !same_body, ..Receipt::of(Answer::Duplicate) }
             }
             Err(error @ StoreError::TooLarge { .. }) => {
-                let trouble = Trouble { code: error.code(), text: error.to_string() };
-                Receipt { trouble: Some(trouble), ..Receipt::of(Answer::TooLarge) }
+                let error = InternalError { code: error.code(), text: error.to_string() };
+                Receipt { error: Some(error), ..Receipt::of(Answer::TooLarge) }
             }
             Err(error) => Receipt::unavailable(error.code(), error.to_string()),
         };
@@ -255,34 +161,6 @@ impl<P: Provider> Receiver<P> {
             key_version: Some(verified.key_version()),
             ..receipt
         }
-    }
-}
-
-impl Receipt {
-    /// With this answer and nothing else to say.
-    pub(crate) fn of(answer: Answer) -> Self {
-        Self {
-            answer,
-            refusal: None,
-            event: None,
-            signed_form: None,
-            key_version: None,
-            conflicting: false,
-            trouble: None,
-            ack: Duration::ZERO,
-        }
-    }
-
-    fn refused(refusal: Refusal) -> Self {
-        let answer = match refusal {
-            Refusal::BodyNotAnObject => Answer::BadRequest,
-            _ => Answer::Unauthorized,
-        };
-        Self { refusal: Some(refusal), ..Self::of(answer) }
-    }
-
-    fn unavailable(code: &'static str, text: String) -> Self {
-        Self { trouble: Some(Trouble { code, text }), ..Self::of(Answer::Unavailable) }
     }
 }
 

@@ -7,50 +7,19 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::kill_point;
-use crate::deliver::attempt::{Attempted, Deliverer};
-use crate::observe::metrics::Measured;
+use crate::deliver::attempt::{Attempted, Deliverer, measure_attempt};
+use crate::observe::metrics::{DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PENDING_EVENTS, REDRIVE_INCOMPLETE};
 use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, EventRecord, EventState, SHARDS, shard_name};
 use crate::record::pauses::Pauses;
 use crate::record::store::error::StoreError;
 use crate::record::store::{DuePage, Settled, TakenOver};
 use crate::redrive::backlog::Backlog;
+use crate::redrive::contract::{Counts, Request};
 use json::Document;
-
-/// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Request {
-    /// Which parts of the pending events, so that several schedules can share the work; all unless said.
-    pub shards: Option<Vec<u8>>,
-    /// These events now, whatever their state.
-    pub keys: Option<Vec<String>>,
-}
-
-/// What a run came to, in events.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
-pub struct Counts {
-    /// Were due, or were asked for.
-    pub found: u32,
-    pub delivered: u32,
-    /// Failed, and are planned again.
-    pub retried: u32,
-    pub dead: u32,
-    /// Were taken by somebody else, or settled meanwhile.
-    pub lost: u32,
-    /// Left as they were: their destinations are paused, or fail too often in this run.
-    pub held_back: u32,
-    /// Left as they were: there is nothing to deliver, or no such event.
-    pub nothing_to_do: u32,
-    /// The table did not answer, or an item did not read.
-    pub troubled: u32,
-    /// False when time ran out before everything due was looked at.
-    pub complete: bool,
-}
 
 /// One run over what is due.
 pub struct Redrive<'d> {
@@ -60,7 +29,7 @@ pub struct Redrive<'d> {
     breaker: Breaker,
     in_time: AtomicBool,
     counts: Mutex<Counts>,
-    measured: Mutex<Measured>,
+    measured: Mutex<Measurements>,
 }
 
 /// Events that are worked on at a time: enough to fill a second with calls of 10 ms, few enough for 128 MB.
@@ -99,7 +68,7 @@ impl<'d> Redrive<'d> {
     }
 
     /// Does what was asked, as far as time allows. Looks at the backlog first, unless it was asked for single events.
-    pub async fn run(self, request: &Request) -> (Counts, Measured) {
+    pub async fn run(self, request: &Request) -> (Counts, Measurements) {
         let mut backlog = None;
         match &request.keys {
             Some(keys) => self.all(keys, AttemptBy::Manual).await,
@@ -112,7 +81,7 @@ impl<'d> Redrive<'d> {
         let counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
         let counts = Counts { complete: self.in_time.into_inner(), ..counts };
         let mut measured = self.measured.into_inner().unwrap_or_else(PoisonError::into_inner);
-        measured.run(backlog.as_ref(), &counts);
+        measure_run(&mut measured, backlog.as_ref(), &counts);
         (counts, measured)
     }
 
@@ -202,7 +171,7 @@ impl<'d> Redrive<'d> {
                 log_attempt(&after, by);
                 let written = matches!(settled, Ok(Settled::Written));
                 let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-                measured.attempt(&ours, &after, |route| routes.contains(&route), written);
+                measure_attempt(&mut measured, &ours, &after, |route| routes.contains(&route), written);
                 drop(measured);
                 Ok(match (settled?, after.state) {
                     (Settled::Superseded, _) => Became::Lost,
@@ -281,3 +250,23 @@ fn log_attempt(after: &EventRecord, by: AttemptBy) {
         "an event was redriven"
     );
 }
+
+/// Counts what a run found, unless it did not look, and what the run came to.
+fn measure_run(measured: &mut Measurements, backlog: Option<&Backlog>, counts: &Counts) {
+    if let Some(backlog) = backlog {
+        let gauges = [
+            (PENDING_EVENTS, backlog.pending, backlog.pending_at_least),
+            (OLDEST_PENDING_AGE, backlog.oldest_pending.as_secs(), backlog.oldest_at_least),
+            (DEAD_EVENTS, backlog.dead, backlog.dead_at_least),
+        ];
+        for (metric, value, is_bound) in gauges {
+            measured.gauge(metric, value, is_bound);
+        }
+    }
+    if !counts.complete || counts.troubled > 0 {
+        measured.count(REDRIVE_INCOMPLETE, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -95,18 +95,6 @@ async fn the_lines_of_an_invocation_bear_its_ids_and_no_other_s() {
 }
 
 #[test]
-fn what_goes_behind_a_line_is_written_with_it_or_given_back() {
-    let log = || tracing::info!("a sentence");
-    let mut unwritten = None;
-    let both = written(LevelFilter::INFO, || unwritten = in_one_go("behind\n".to_owned(), log));
-    assert!(both.ends_with("}\nbehind\n") && both.starts_with('{'), "{both}");
-    assert_eq!(unwritten, None);
-    let none = written(LevelFilter::ERROR, || unwritten = in_one_go("behind\n".to_owned(), log));
-    assert_eq!((none.as_str(), unwritten.as_deref()), ("", Some("behind\n")));
-    assert_eq!(written(LevelFilter::INFO, log).matches('\n').count(), 1, "nothing is left for the next line");
-}
-
-#[test]
 fn only_a_trace_id_is_taken_from_a_header_that_strangers_may_write() {
     for (header, expected) in [
         ("Root=1-67891233-abcdef012345678912345678", Some("1-67891233-abcdef012345678912345678")),

@@ -1,13 +1,24 @@
-//! CloudWatch's embedded metric format: the text of what was measured.
+//! Writes what was measured to standard output, in CloudWatch's embedded metric format.
 //!
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Dimension, Entry, FUNCTION_NAME, Measured, Metric, NAMESPACE};
-use crate::clock::UnixMillis;
-use crate::observe::telemetry::InvocationIds;
 use json::write_string;
+
+use crate::clock::{Clock, UnixMillis};
+use crate::observe::metrics::{COLD_START, Dimension, Entry, FUNCTION_NAME, Measurements, Metric, NAMESPACE};
+use crate::observe::telemetry::{self, InvocationIds};
+
+/// Writes the measurements of one process, invocation by invocation.
+#[derive(Debug)]
+pub struct Meter {
+    function_name: String,
+    clock: Clock,
+    cold: AtomicBool,
+}
 
 /// CloudWatch takes no more values of one metric from one line.
 const MAX_VALUES: usize = 100;
@@ -20,14 +31,28 @@ struct Line<'m> {
     metrics: Vec<(Metric, &'m [f64])>,
 }
 
+impl Meter {
+    pub fn new(function_name: String, clock: Clock) -> Self {
+        Self { function_name, clock, cold: AtomicBool::new(true) }
+    }
+
+    /// Writes the lines of an invocation, whatever `LOG_LEVEL` says.
+    pub fn write(&self, measured: Measurements) {
+        // Nobody is left to be told that standard output is gone.
+        let _ = std::io::stdout().lock().write_all(self.text(measured).as_bytes());
+    }
+
+    fn text(&self, mut measured: Measurements) -> String {
+        if self.cold.swap(false, Ordering::Relaxed) {
+            measured.count(COLD_START, 1);
+        }
+        text(&measured, &self.function_name, self.clock.now(), telemetry::invocation().as_ref())
+    }
+}
+
 /// The lines of one invocation, each with its line feed: one, and a further one for each further code and for each further
 /// hundred durations.
-pub(super) fn text(
-    measured: &Measured,
-    function_name: &str,
-    at: UnixMillis,
-    invocation: Option<&InvocationIds>,
-) -> String {
+fn text(measured: &Measurements, function_name: &str, at: UnixMillis, invocation: Option<&InvocationIds>) -> String {
     let mut lines = vec![Line::default()];
     for entry in &measured.entries {
         for values in entry.values.chunks(MAX_VALUES) {
@@ -117,3 +142,6 @@ impl<'m> Line<'m> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

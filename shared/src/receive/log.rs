@@ -1,0 +1,107 @@
+//! What is logged and measured of one delivery.
+
+use crate::deliver::attempt::{Attempted, measure_attempt};
+use crate::observe::metrics::{
+    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, IGNORED, Measurements, RECEIVED,
+    REFUSED, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
+};
+use crate::receive::receipt::{Answer, Receipt};
+use crate::receive::signing_keys::KeyVersion;
+use crate::receive::verification::Refusal;
+use crate::record::event::EventState;
+use crate::record::store::Settled;
+
+/// Writes the one line of a delivery, readable without any other.
+///
+/// Holds ids, codes and figures: never a body, a header's value, a signature, a token, a key, or a person.
+pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attempted>) {
+    let event = receipt.event.as_ref();
+    let after = match attempted {
+        Some(Attempted::Made { after, .. }) => Some(&**after),
+        Some(Attempted::NoTime | Attempted::Paused) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
+    };
+    let settled = match attempted {
+        Some(Attempted::NoTime) => Some("no_time"),
+        Some(Attempted::Paused) => Some("paused"),
+        Some(Attempted::Made { settled: Ok(Settled::Written), .. }) | None => None,
+        Some(Attempted::Made { settled: Ok(Settled::Superseded), .. }) => Some("superseded"),
+        Some(Attempted::Made { settled: Err(_), .. }) => Some("not_settled"),
+    };
+    let internal = receipt.error.as_ref().map(|error| error.text.as_str());
+    macro_rules! line {
+        ($level:ident, $message:expr) => {
+            tracing::$level!(
+                provider,
+                event.id = event.map(|event| event.event_id.as_str()),
+                event.type = event.and_then(|event| event.event_type.as_deref()),
+                outcome = receipt.answer.name(),
+                refusal = receipt.refusal.map(Refusal::code),
+                signed_form = receipt.signed_form,
+                previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
+                conflicting = receipt.conflicting.then_some(true),
+                state = after.map(|event| event.state.name()),
+                error = after.and_then(|event| event.last_error.as_deref()).or(internal),
+                settled,
+                latency_ms = receipt.ack.as_micros() as f64 / 1000.0,
+                delivery_ms = after.and_then(|event| event.history.last()).map(|attempt| attempt.ms),
+                $message
+            )
+        };
+    }
+    match receipt.answer {
+        Answer::Unavailable => line!(error, "a delivery could not be recorded"),
+        Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
+        Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
+        Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was no delivery"),
+        Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
+        _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
+            line!(warn, "a delivery was received and is not delivered yet");
+        }
+        _ => line!(info, "a delivery was received"),
+    }
+}
+
+/// What is counted and measured of one delivery. `type_is_known` says whether a route names the event's type.
+pub fn measure_delivery(receipt: &Receipt, attempted: Option<&Attempted>, type_is_known: bool) -> Measurements {
+    let mut measured = Measurements::default();
+    measured.count(RECEIVED, 1);
+    match receipt.answer {
+        Answer::Accepted => {}
+        Answer::Duplicate => measured.count(DUPLICATE, 1),
+        Answer::Ignored => measured.count(IGNORED, 1),
+        Answer::Unavailable => {
+            measured.count_by(UNAVAILABLE, receipt.error.as_ref().map_or("unknown", |error| error.code));
+        }
+        refused => measured.count_by(REFUSED, receipt.refusal.map_or(refused.name(), Refusal::code)),
+    }
+    if receipt.conflicting {
+        measured.count(CONFLICTING_DUPLICATE, 1);
+    }
+    if let Some(form) = receipt.signed_form {
+        measured.count_by(VERIFIED, form);
+    }
+    if receipt.key_version == Some(KeyVersion::Previous) && receipt.answer.is_acknowledgement() {
+        measured.count(ACCEPTED_BY_PREVIOUS_KEY, 1);
+    }
+    measured.duration(ACK_LATENCY, receipt.ack.as_micros() as f64 / 1000.0);
+
+    let is_new = matches!(receipt.answer, Answer::Accepted | Answer::Ignored);
+    let Some(event) = receipt.event.as_ref().filter(|_| is_new) else {
+        return measured;
+    };
+    if !type_is_known {
+        measured.count(UNKNOWN_EVENT_TYPE, 1);
+    }
+    if event.state == EventState::Dead {
+        measured.count(DEAD, 1);
+    }
+    if let Some(Attempted::Made { after, settled }) = attempted {
+        // The first attempt is at all routes but those that are paused, and these have no outcome yet.
+        let written = matches!(settled, Ok(Settled::Written));
+        measure_attempt(&mut measured, event, after, |_| true, written);
+    }
+    measured
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::UnixMillis;
+use crate::observe::metrics::{ALL, By};
+use crate::receive::receipt::InternalError;
+use crate::record::event::{AttemptBy, DeliveryState, Done, EventRecord, Failure, RouteOutcome};
+use crate::record::retry_plan::Draw;
+use crate::record::store::error::StoreError;
+use crate::testing::by_metric;
+
+const RECEIVED_AT: UnixMillis = UnixMillis(1_738_784_271_042);
+
+/// A receipt of this answer, and what came to it.
+fn receipt(answer: Answer) -> Receipt {
+    Receipt { ack: Duration::from_micros(3_100), ..Receipt::of(answer) }
+}
+
+/// A verified event that `routes` want.
+fn recorded(answer: Answer, event_type: Option<&str>, routes: &[&str]) -> Receipt {
+    let event_type = event_type.map(str::to_owned);
+    let event =
+        EventRecord::received("sample", "evt_1".to_owned(), event_type, RECEIVED_AT, RECEIVED_AT, "{}".to_owned());
+    Receipt {
+        event: Some(event.begin(routes.iter().copied(), RECEIVED_AT)),
+        signed_form: Some("raw"),
+        key_version: Some(KeyVersion::Current),
+        ..receipt(answer)
+    }
+}
+
+/// The first attempt, which began 20 ms after the receipt and took 41 ms.
+fn attempted(receipt: &Receipt, outcomes: Vec<(&str, RouteOutcome)>) -> Attempted {
+    let outcomes: Vec<_> = outcomes.into_iter().map(|(route, outcome)| (route.to_owned(), outcome)).collect();
+    let (began, ended) = (RECEIVED_AT.0 + 20, RECEIVED_AT.0 + 61);
+    let event = receipt.event.as_ref().unwrap();
+    let after =
+        event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), Duration::ZERO, Draw(0.5));
+    Attempted::Made { after: Box::new(after), settled: Ok(Settled::Written) }
+}
+
+fn delivered() -> RouteOutcome {
+    Ok(Done::Delivered { http_status: 200 })
+}
+
+fn failed(code: &'static str, status: u16, for_good: bool) -> RouteOutcome {
+    Err(Failure { status: Some(status), for_good, ..Failure::passing(code) })
+}
+
+/// What is measured of a delivery besides that it was received and answered.
+#[track_caller]
+fn check(receipt: &Receipt, attempted: Option<&Attempted>, type_is_known: bool, expected: &[(&str, &[f64])]) {
+    let mut measured = by_metric(&measure_delivery(receipt, attempted, type_is_known));
+    assert_eq!(measured.remove("Received"), Some(vec![1.0]));
+    assert_eq!(measured.remove("AckLatency"), Some(vec![3.1]));
+    let expected = expected.iter().map(|(name, values)| ((*name).to_owned(), values.to_vec()));
+    assert_eq!(measured, expected.collect());
+}
+
+#[test]
+fn what_was_refused_is_counted_by_its_code() {
+    let refused = |refusal| Receipt { refusal: Some(refusal), ..receipt(Answer::Unauthorized) };
+    for (receipt, expected) in [
+        (refused(Refusal::HeaderMissing("x")), "Refused header_missing"),
+        (refused(Refusal::OutsideTolerance { skew_s: 301 }), "Refused outside_tolerance"),
+        (refused(Refusal::SignatureMismatch), "Refused signature_mismatch"),
+        (
+            Receipt { refusal: Some(Refusal::BodyNotAnObject), ..receipt(Answer::BadRequest) },
+            "Refused body_not_an_object",
+        ),
+        (receipt(Answer::BadRequest), "Refused bad_request"),
+        (receipt(Answer::TooLarge), "Refused too_large"),
+        (receipt(Answer::NotFound), "Refused not_found"),
+        (receipt(Answer::MethodNotAllowed), "Refused method_not_allowed"),
+    ] {
+        check(&receipt, None, false, &[(expected, &[1.0])]);
+    }
+}
+
+#[test]
+fn what_could_not_be_recorded_is_counted_by_what_was_in_the_way() {
+    let error = InternalError { code: "secret_unreachable", text: "secret `signing` cannot be read".to_owned() };
+    let without_keys = Receipt { error: Some(error), ..receipt(Answer::Unavailable) };
+    check(&without_keys, None, false, &[("Unavailable secret_unreachable", &[1.0])]);
+
+    let error = InternalError { code: "table_unavailable", text: "table `events` cannot be used".to_owned() };
+    let previous = Some(KeyVersion::Previous);
+    let recorded = recorded(Answer::Unavailable, Some("PAID"), &["first"]);
+    let not_recorded = Receipt { error: Some(error), key_version: previous, ..recorded };
+    // It was not accepted, by whatever key; it will come again.
+    check(&not_recorded, None, true, &[("Unavailable table_unavailable", &[1.0]), ("Verified raw", &[1.0])]);
+}
+
+#[test]
+fn duplicates_ignored_and_unknown_events_are_told_apart() {
+    let verified: (&str, &[f64]) = ("Verified raw", &[1.0]);
+    let duplicate = recorded(Answer::Duplicate, Some("PAID"), &["first"]);
+    check(&duplicate, None, false, &[verified, ("Duplicate", &[1.0])]);
+    let conflicting = Receipt { conflicting: true, key_version: Some(KeyVersion::Previous), ..duplicate };
+    let expected: [(&str, &[f64]); 4] =
+        [verified, ("Duplicate", &[1.0]), ("ConflictingDuplicate", &[1.0]), ("AcceptedByPreviousKey", &[1.0])];
+    check(&conflicting, None, true, &expected);
+
+    let ignored = recorded(Answer::Ignored, Some("PAID"), &[]);
+    check(&ignored, None, true, &[verified, ("Ignored", &[1.0])]);
+    check(&ignored, None, false, &[verified, ("Ignored", &[1.0]), ("UnknownEventType", &[1.0])]);
+    let unreadable = recorded(Answer::Accepted, None, &[]);
+    check(&unreadable, None, false, &[verified, ("UnknownEventType", &[1.0]), ("Dead", &[1.0])]);
+}
+
+#[test]
+fn an_attempt_is_counted_route_by_route() {
+    let receipt = recorded(Answer::Accepted, Some("PAID"), &["a", "b", "c", "d"]);
+    let outcomes = vec![
+        ("a", delivered()),
+        ("b", failed("server_error", 503, false)),
+        ("c", failed("refused", 422, true)),
+        ("d", failed("server_error", 500, false)),
+    ];
+    let attempted = attempted(&receipt, outcomes);
+    let expected: [(&str, &[f64]); 7] = [
+        ("Verified raw", &[1.0]),
+        ("Delivered", &[1.0]),
+        ("Dead", &[1.0]),
+        ("Failed server_error", &[2.0]),
+        ("Failed refused", &[1.0]),
+        ("DeliveryLatency", &[41.0]),
+        ("AgeAtDelivery", &[61.0]),
+    ];
+    check(&receipt, Some(&attempted), true, &expected);
+}
+
+#[test]
+fn what_was_delivered_and_not_settled_counts_when_it_is_delivered_again() {
+    let receipt = recorded(Answer::Accepted, Some("PAID"), &["a", "b"]);
+    let Attempted::Made { after, .. } =
+        attempted(&receipt, vec![("a", delivered()), ("b", failed("server_error", 503, false))])
+    else {
+        panic!("an attempt was made")
+    };
+    let unavailable = StoreError::Unavailable { table: "events".to_owned(), reason: "timeout".to_owned() };
+    for settled in [Ok(Settled::Superseded), Err(unavailable)] {
+        let attempted = Attempted::Made { after: after.clone(), settled };
+        let expected: [(&str, &[f64]); 3] =
+            [("Verified raw", &[1.0]), ("DeliveryLatency", &[41.0]), ("Failed server_error", &[1.0])];
+        check(&receipt, Some(&attempted), true, &expected);
+    }
+}
+
+#[test]
+fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
+    let receipt = Receipt {
+        conflicting: true,
+        key_version: Some(KeyVersion::Previous),
+        ..recorded(Answer::Accepted, Some("PAID"), &["a", "b", "c", "d"])
+    };
+    let outcomes = vec![
+        ("a", delivered()),
+        ("b", failed("server_error", 503, false)),
+        ("c", failed("refused", 422, true)),
+        ("d", delivered()),
+    ];
+    let Attempted::Made { mut after, settled } = attempted(&receipt, outcomes) else { panic!("an attempt was made") };
+    after.deliveries.get_mut("d").unwrap().state = DeliveryState::Skipped;
+    let attempted = Attempted::Made { after, settled };
+    let mut measured = vec![measure_delivery(&receipt, Some(&attempted), false)];
+    let refused = Receipt { refusal: Some(Refusal::SignatureMismatch), ..self::receipt(Answer::Unauthorized) };
+    for receipt in
+        [self::receipt(Answer::Duplicate), self::receipt(Answer::Ignored), self::receipt(Answer::Unavailable), refused]
+    {
+        measured.push(measure_delivery(&receipt, None, true));
+    }
+    let counted: BTreeSet<_> = measured.iter().flat_map(|measured| by_metric(measured).into_keys()).collect();
+    let counted: BTreeSet<_> = counted.iter().filter_map(|metric| metric.split(' ').next()).collect();
+    let of_receivers = ALL.iter().filter(|metric| metric.by != By::Redrive && metric.name != "ColdStart");
+    assert_eq!(counted, of_receivers.map(|metric| metric.name).collect());
+}

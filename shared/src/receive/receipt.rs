@@ -1,0 +1,134 @@
+//! What a delivery is answered, and all that is known of it by then.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::receive::door::HttpResponse;
+use crate::receive::signing_keys::KeyVersion;
+use crate::receive::verification::Refusal;
+use crate::record::event::EventRecord;
+
+/// What the provider is told.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Answer {
+    Accepted,
+    Duplicate,
+    Ignored,
+    Unauthorized,
+    BadRequest,
+    TooLarge,
+    NotFound,
+    MethodNotAllowed,
+    Unavailable,
+}
+
+/// All that is known of a delivery once it is answered: for the log line, and for what goes on.
+#[derive(Debug)]
+pub struct Receipt {
+    pub answer: Answer,
+    pub refusal: Option<Refusal>,
+    /// The event, if the delivery was verified.
+    pub event: Option<EventRecord>,
+    pub signed_form: Option<&'static str>,
+    pub key_version: Option<KeyVersion>,
+    /// The same id came with another body.
+    pub conflicting: bool,
+    /// Why the answer is `Unavailable` or `TooLarge`.
+    pub error: Option<InternalError>,
+    pub ack: Duration,
+}
+
+/// What failed on our side.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InternalError {
+    /// Stable once shipped.
+    pub code: &'static str,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Accepted | Self::Duplicate | Self::Ignored => 200,
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLarge => 413,
+            Self::Unavailable => 503,
+        }
+    }
+
+    /// As in the log line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Duplicate => "duplicate",
+            Self::Ignored => "ignored",
+            Self::Unauthorized => "unauthorized",
+            Self::BadRequest => "bad_request",
+            Self::TooLarge => "too_large",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The provider need not send it again.
+    pub fn is_acknowledgement(self) -> bool {
+        matches!(self, Self::Accepted | Self::Duplicate | Self::Ignored)
+    }
+
+    /// One fixed body per answer: nobody outside learns why.
+    pub fn to_http(self) -> HttpResponse {
+        let mut headers = HashMap::from([("content-type", "application/json")]);
+        match self {
+            Self::MethodNotAllowed => headers.insert("allow", "POST"),
+            Self::Unavailable => headers.insert("retry-after", "5"),
+            _ => None,
+        };
+        let body = match self {
+            Self::Accepted => r#"{"status":"accepted"}"#,
+            Self::Duplicate => r#"{"status":"duplicate"}"#,
+            Self::Ignored => r#"{"status":"ignored"}"#,
+            Self::Unauthorized => r#"{"error":"unauthorized"}"#,
+            Self::BadRequest => r#"{"error":"bad_request"}"#,
+            Self::TooLarge => r#"{"error":"too_large"}"#,
+            Self::NotFound => r#"{"error":"not_found"}"#,
+            Self::MethodNotAllowed => r#"{"error":"method_not_allowed"}"#,
+            Self::Unavailable => r#"{"error":"unavailable"}"#,
+        };
+        HttpResponse { status_code: self.status(), headers, body, is_base64_encoded: false }
+    }
+}
+
+impl Receipt {
+    /// With this answer, and everything else empty.
+    pub(crate) fn of(answer: Answer) -> Self {
+        Self {
+            answer,
+            refusal: None,
+            event: None,
+            signed_form: None,
+            key_version: None,
+            conflicting: false,
+            error: None,
+            ack: Duration::ZERO,
+        }
+    }
+
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        let answer = match refusal {
+            Refusal::BodyNotAnObject => Answer::BadRequest,
+            _ => Answer::Unauthorized,
+        };
+        Self { refusal: Some(refusal), ..Self::of(answer) }
+    }
+
+    pub(crate) fn unavailable(code: &'static str, text: String) -> Self {
+        Self { error: Some(InternalError { code, text }), ..Self::of(Answer::Unavailable) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+use super::*;
+use crate::observe::metrics::{ALL, By};
+use crate::testing::by_metric;
+
+fn backlog() -> Backlog {
+    Backlog {
+        pending: 40_000,
+        pending_at_least: true,
+        oldest_pending: Duration::from_millis(901_500),
+        oldest_at_least: true,
+        dead: 2,
+        dead_at_least: false,
+    }
+}
+
+#[test]
+fn a_run_of_redrive_tells_what_it_found_and_whether_it_left_something() {
+    let complete = Counts { complete: true, ..Counts::default() };
+    for (counts, is_incomplete) in
+        [(complete, false), (Counts { complete: false, ..complete }, true), (Counts { troubled: 1, ..complete }, true)]
+    {
+        let mut measured = Measurements::default();
+        measure_run(&mut measured, Some(&backlog()), &counts);
+        let mut expected =
+            vec![("PendingEvents", vec![40_000.0]), ("OldestPendingAge", vec![901.0]), ("DeadEvents", vec![2.0])];
+        expected.extend(is_incomplete.then_some(("RedriveIncomplete", vec![1.0])));
+        let expected = expected.into_iter().map(|(name, values)| (name.to_owned(), values));
+        assert_eq!(by_metric(&measured), expected.collect());
+        assert_eq!(measured.at_least, ["PendingEvents", "OldestPendingAge"]);
+    }
+    let mut by_hand = Measurements::default();
+    measure_run(&mut by_hand, None, &complete);
+    assert!(by_hand.entries.is_empty());
+}
+
+#[test]
+fn every_metric_that_the_table_gives_to_redrive_alone_is_counted_by_a_run() {
+    let mut measured = Measurements::default();
+    measure_run(&mut measured, Some(&backlog()), &Counts::default());
+    let of_redrive = ALL.iter().filter(|metric| metric.by == By::Redrive).map(|metric| metric.name.to_owned());
+    assert!(by_metric(&measured).into_keys().eq({
+        let mut names: Vec<_> = of_redrive.collect();
+        names.sort_unstable();
+        names
+    }));
+}
