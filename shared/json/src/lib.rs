@@ -22,6 +22,7 @@ mod parser;
 mod pointer;
 
 use self::number::push_number;
+pub use self::parser::SyntaxError;
 use self::parser::{Node, Tag};
 pub use self::pointer::{Pointer, PointerError};
 
@@ -30,15 +31,6 @@ pub struct Document<'t> {
     text: &'t str,
     /// Every value and key in the order of the text: a container, then what it holds.
     nodes: Vec<Node>,
-}
-
-/// Why a text is not a document: where, and nothing of what stands there.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("not JSON at byte {offset}")]
-pub struct SyntaxError {
-    /// The first byte that is not UTF-8, else the first that the grammar does not allow; the length of the text when it
-    /// ends too early.
-    pub offset: usize,
 }
 
 impl<'t> Document<'t> {

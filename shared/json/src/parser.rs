@@ -2,7 +2,14 @@
 
 use std::ops::Range;
 
-use super::SyntaxError;
+/// Why a text is not a document: where, and nothing of what stands there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("not JSON at byte {offset}")]
+pub struct SyntaxError {
+    /// The first byte that is not UTF-8, else the first that the grammar does not allow; the length of the text when it
+    /// ends too early.
+    pub offset: usize,
+}
 
 /// The nodes of a text: every value and key in the order of the text.
 pub(super) fn nodes(text: &str) -> Result<Vec<Node>, SyntaxError> {
