@@ -8,8 +8,9 @@ use aws_credential_types::Credentials;
 use local::faults::When;
 use local::rail_api::{At, Fault, Subscription};
 use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET};
-use rail_subscriptions::plan::CallbackUrl;
-use rail_subscriptions::{Needed, Outcome, RailApi, Rotation, SigningSecret, Subscriptions, Told};
+use rail_subscriptions::{
+    CallbackUrl, Outcome, Progress, RailApi, RequiredTypes, Rotation, SigningSecret, Subscriptions,
+};
 use serde_json::json;
 use shared::clock::Clock;
 use shared::config::AwsConfig;
@@ -48,10 +49,10 @@ impl Bridge {
         CallbackUrl::parse(&self.stack.webhook_url(RAIL)).unwrap()
     }
 
-    async fn sync(&self, needed: &BTreeSet<String>) -> Outcome {
+    async fn sync(&self, required: &BTreeSet<String>) -> Outcome {
         let subscriptions = self.subscriptions();
-        let look = subscriptions.look().await.unwrap();
-        subscriptions.sync(look, needed, &self.callback_url(), false, |_| {}).await.unwrap()
+        let snapshot = subscriptions.snapshot().await.unwrap();
+        subscriptions.sync(snapshot, required, &self.callback_url(), false, |_| {}).await.unwrap()
     }
 
     /// Whether the signing secret holds the subscription's key at this moment.
@@ -70,7 +71,7 @@ impl Bridge {
     }
 }
 
-fn needed(types: &[&str]) -> BTreeSet<String> {
+fn required(types: &[&str]) -> BTreeSet<String> {
     types.iter().map(|name| (*name).to_owned()).collect()
 }
 
@@ -78,12 +79,12 @@ fn needed(types: &[&str]) -> BTreeSet<String> {
 async fn the_repository_s_routes_get_their_subscriptions_and_each_key_counts() {
     let bridge = Bridge::start().await;
     let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
-    let needed = Needed::of(&routes, RAIL);
-    assert!(needed.types.contains("TRANSACTION_POSTED") && needed.idle.is_empty(), "{needed:?}");
-    bridge.sync(&needed.types).await;
+    let required = RequiredTypes::of(&routes, RAIL);
+    assert!(required.types.contains("TRANSACTION_POSTED") && required.unmatched.is_empty(), "{required:?}");
+    bridge.sync(&required.types).await;
     let subscriptions = bridge.stack.rail_api.subscriptions();
     let types: BTreeSet<_> = subscriptions.iter().map(|it| it.event_type.clone()).collect();
-    assert_eq!((subscriptions.len(), types), (needed.types.len(), needed.types));
+    assert_eq!((subscriptions.len(), types), (required.types.len(), required.types));
     for subscription in subscriptions {
         assert_eq!(bridge.deliver(&subscription, &subscription.id).await, 200, "{}", subscription.event_type);
     }
@@ -100,15 +101,15 @@ async fn the_repository_s_routes_get_their_subscriptions_and_each_key_counts() {
 #[tokio::test]
 async fn while_subscriptions_are_rotated_every_delivery_by_a_key_of_either_is_accepted() {
     let bridge = Bridge::with(one_process).await;
-    let needed = needed(&TYPES);
-    bridge.sync(&needed).await;
+    let required = required(&TYPES);
+    bridge.sync(&required).await;
     let before: BTreeSet<_> = bridge.stack.rail_api.subscriptions().into_iter().map(|it| it.id).collect();
     assert_eq!(bridge.deliver(&bridge.stack.rail_api.subscriptions()[0], "before").await, 200);
     sleep_until(Instant::now() + COOL_DOWN).await;
 
     let (subscriptions, url, over) = (bridge.subscriptions(), bridge.callback_url(), Cell::new(false));
     let (pace, pause) = (COOL_DOWN + Duration::from_secs(3), Duration::from_secs(1));
-    let rotation = Rotation { needed: &needed, callback_url: &url, only: None, pace, pause };
+    let rotation = Rotation { required: &required, callback_url: &url, only: None, pace, pause };
     let rotating = async {
         subscriptions.rotate(&rotation, |_| {}).await.unwrap();
         over.set(true);
@@ -146,13 +147,13 @@ async fn while_subscriptions_are_rotated_every_delivery_by_a_key_of_either_is_ac
 #[tokio::test]
 async fn while_all_types_are_rotated_and_the_rotation_dies_half_way_every_event_is_accepted() {
     let bridge = Bridge::with(one_process).await;
-    let needed = needed(&TYPES);
-    bridge.sync(&needed).await;
+    let required = required(&TYPES);
+    bridge.sync(&required).await;
     let before: BTreeSet<_> = bridge.stack.rail_api.subscriptions().into_iter().map(|it| it.id).collect();
 
     let (url, over) = (bridge.callback_url(), Cell::new(false));
     let pause = COOL_DOWN + Duration::from_secs(1);
-    let rotation = Rotation { needed: &needed, callback_url: &url, only: None, pace: Duration::ZERO, pause };
+    let rotation = Rotation { required: &required, callback_url: &url, only: None, pace: Duration::ZERO, pause };
     let rotating = async {
         let rail = &bridge.stack.rail_api;
         rail.inject(Some(At::CreateSubscription), Fault::HangAfter, When::OnceAfter(1));
@@ -161,15 +162,15 @@ async fn while_all_types_are_rotated_and_the_rotation_dies_half_way_every_event_
             outcome = dying.rotate(&rotation, |_| {}) => panic!("it should have died: {outcome:?}"),
             struck = rail.wait_for_calls(|calls| calls.iter().any(|call| call.fault.is_some()), BOUND) => struck.unwrap(),
         }
-        let mut told = Vec::new();
-        bridge.subscriptions().rotate(&rotation, |it| told.push(it.clone())).await.unwrap();
-        assert_eq!(told[0], Told::RotationGoesOn(TYPES.map(str::to_owned).into()));
+        let mut progress = Vec::new();
+        bridge.subscriptions().rotate(&rotation, |it| progress.push(it.clone())).await.unwrap();
+        assert_eq!(progress[0], Progress::RotationResumed(TYPES.map(str::to_owned).into()));
         over.set(true);
     };
     let (mut refused, mut accepted) = (0, 0);
     let delivering = async {
         let mut beat = interval(BEAT);
-        let mut held_since = HashMap::new();
+        let mut stored_since = HashMap::new();
         for n in 0.. {
             beat.tick().await;
             if over.get() {
@@ -177,7 +178,7 @@ async fn while_all_types_are_rotated_and_the_rotation_dies_half_way_every_event_
             }
             let live = bridge.stack.rail_api.subscriptions();
             for it in live.iter().filter(|it| bridge.holds_key_of(it)) {
-                held_since.entry(it.id.clone()).or_insert_with(Instant::now);
+                stored_since.entry(it.id.clone()).or_insert_with(Instant::now);
             }
             let event_type = TYPES[n % TYPES.len()];
             let mut arrived = false;
@@ -185,7 +186,7 @@ async fn while_all_types_are_rotated_and_the_rotation_dies_half_way_every_event_
                 match bridge.deliver(it, &format!("e{n}")).await {
                     200 => arrived = true,
                     status => {
-                        let known = held_since.get(&it.id).is_some_and(|since| since.elapsed() > COOL_DOWN);
+                        let known = stored_since.get(&it.id).is_some_and(|since| since.elapsed() > COOL_DOWN);
                         assert!(status == 401 && !known && !before.contains(&it.id), "event {n} of {it:?}: {status}");
                         refused += 1;
                     }

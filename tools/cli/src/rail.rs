@@ -7,8 +7,8 @@ mod sync;
 mod target;
 
 use clap::{Args, Subcommand};
-use rail_subscriptions::plan::{CallbackUrl, Look};
-use rail_subscriptions::{Needed, Outcome, RefusedType, Source, Told, source};
+use rail_subscriptions::plan::{Status, compare};
+use rail_subscriptions::{CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source};
 
 use crate::ask;
 use crate::events::{RoutesFile, printable, span};
@@ -57,9 +57,9 @@ impl Rail {
 }
 
 /// What routes need of Rail; says which patterns come to nothing.
-fn needed(routes: &RoutesFile) -> Result<Needed, Failure> {
-    let needed = Needed::of(&routes.read()?, RAIL);
-    for pattern in &needed.idle {
+fn needed(routes: &RoutesFile) -> Result<RequiredTypes, Failure> {
+    let needed = RequiredTypes::of(&routes.read()?, RAIL);
+    for pattern in &needed.unmatched {
         eprintln!(
             "note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them"
         );
@@ -78,31 +78,33 @@ fn agreed(question: &str, hint: &str) -> Result<bool, Failure> {
 }
 
 /// One line for what has just been done.
-fn tell(told: &Told) {
+fn tell(told: &Progress) {
     println!("{}", sentence(told));
 }
 
-fn sentence(told: &Told) -> String {
+fn sentence(told: &Progress) -> String {
     match told {
-        Told::Created { event_type, id } => {
+        Progress::Created { event_type, id } => {
             format!("created   {}  {}; its key is in the secret", printable(event_type), printable(id))
         }
-        Told::KeyTaken { event_type, id } => {
+        Progress::KeyCopied { event_type, id } => {
             format!("took key  {}  {}, from Rail's list", printable(event_type), printable(id))
         }
-        Told::Deleted { event_type, id } => format!("deleted   {}  {}", printable(event_type), printable(id)),
-        Told::KeysRemoved(count) => format!("forgot    {}", counted(*count, "key")),
-        Told::Refused(refused) => {
+        Progress::Deleted { event_type, id } => format!("deleted   {}  {}", printable(event_type), printable(id)),
+        Progress::KeysRemoved(count) => format!("forgot    {}", counted(*count, "key")),
+        Progress::Rejected(refused) => {
             format!("REFUSED   {}: Rail does not take it ({})", printable(&refused.event_type), answer(refused))
         }
-        Told::RotationBegun(types) => format!("begun     {}", counted(*types, "event type")),
-        Told::RotationGoesOn(types) => format!("going on with what an earlier run has begun: {}", types.join(", ")),
-        Told::WaitingToDelete { old, pause } => format!(
+        Progress::RotationStarted(types) => format!("begun     {}", counted(*types, "event type")),
+        Progress::RotationResumed(types) => {
+            format!("going on with what an earlier run has begun: {}", types.join(", "))
+        }
+        Progress::WaitingToDelete { old, pause } => format!(
             "waiting {} until every function has read the new keys, then {} will be deleted",
             span(*pause),
             counted(*old, "old subscription")
         ),
-        Told::WaitingToForget { keys, pause } => format!(
+        Progress::WaitingToRemoveKeys { keys, pause } => format!(
             "waiting {} for what the old subscriptions have sent last, then {} will be forgotten",
             span(*pause),
             counted(*keys, "old key")
@@ -112,10 +114,10 @@ fn sentence(told: &Told) -> String {
 
 /// Refused types are no success, though all else was done.
 fn conclude(outcome: &Outcome) -> Result<(), Failure> {
-    if outcome.refused.is_empty() {
+    if outcome.rejected.is_empty() {
         return Ok(());
     }
-    let each = outcome.refused.iter().map(|refused| {
+    let each = outcome.rejected.iter().map(|refused| {
         let whose = match source(&refused.event_type) {
             Source::OpenApi => "named by Rail's OpenAPI description",
             Source::GuideOnly => "named by Rail's guide alone",
@@ -126,7 +128,7 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
     Err(Failure::refused(
         format!(
             "Rail refuses {}: {}",
-            counted(outcome.refused.len(), "event type"),
+            counted(outcome.rejected.len(), "event type"),
             each.collect::<Vec<_>>().join(", ")
         ),
         "all else is done. Ask Rail how it spells these, or take them out of routes.toml. If Rail refuses a second \
@@ -134,7 +136,7 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
     ))
 }
 
-fn answer(refused: &RefusedType) -> String {
+fn answer(refused: &RejectedType) -> String {
     let code = refused.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
     format!("{}{code}", refused.status)
 }
@@ -145,9 +147,8 @@ fn counted(count: usize, what: &str) -> String {
 }
 
 /// Whose subscriptions no route needs, at this URL.
-fn unneeded(look: &Look, needed: &Needed, url: &CallbackUrl) -> usize {
-    let lines = rail_subscriptions::plan::compare(look, &needed.types, url);
-    lines.iter().filter(|line| line.standing == rail_subscriptions::plan::Standing::NotNeeded).count()
+fn unneeded(snapshot: &Snapshot, needed: &RequiredTypes, url: &CallbackUrl) -> usize {
+    compare(snapshot, &needed.types, url).iter().filter(|row| row.status == Status::NotNeeded).count()
 }
 
 #[cfg(test)]

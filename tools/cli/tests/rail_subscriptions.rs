@@ -160,7 +160,7 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
         "{}",
         deleted.out
     );
-    world.run(&["delete", &ids[0], "--yes"]).await.ended(3, &format!("error: there is no subscription {}", ids[0]));
+    world.run(&["delete", &ids[0], "--yes"]).await.ended(3, &format!("error: No subscription `{}`", ids[0]));
 
     world.need(&["ACCOUNT_OPEN"]);
     let sync = world.run_for_url(&["sync", "--yes"]).await;
@@ -189,33 +189,38 @@ async fn what_goes_wrong_is_said_with_what_helps() {
             At::ListSubscriptions,
             Fault::Status(401),
             4,
-            "listing Rail's subscriptions: Rail refuses a token that it has just given (401)",
+            "Cannot list Rail's subscriptions: Rail does not accept the access token that it has just issued (401)",
         ),
         (
             At::ListSubscriptions,
             Fault::Status(404),
             2,
-            "listing Rail's subscriptions: there is nothing at this address (404)",
+            "Cannot list Rail's subscriptions: this address does not exist (404)",
         ),
-        (At::ListSubscriptions, after, 4, "listing Rail's subscriptions: Rail asks to be called less often (429)"),
-        (At::ListSubscriptions, Fault::Status(422), 4, "listing Rail's subscriptions: Rail refuses it (422 INJECTED)"),
+        (At::ListSubscriptions, after, 4, "Cannot list Rail's subscriptions: too many requests (429)"),
+        (
+            At::ListSubscriptions,
+            Fault::Status(422),
+            4,
+            "Cannot list Rail's subscriptions: Rail rejected the request (422 INJECTED)",
+        ),
         (
             At::ListSubscriptions,
             Fault::GarbageBody,
             4,
-            "listing Rail's subscriptions: Rail's answer is not what its pages describe",
+            "Cannot list Rail's subscriptions: Rail's answer does not have the documented form",
         ),
         (
             At::CreateSubscription,
             Fault::Status(403),
             4,
-            "creating the subscription for ACCOUNT_CLOSED: Rail forbids it (403)",
+            "Cannot create the subscription for `ACCOUNT_CLOSED`: Rail forbids it (403)",
         ),
         (
             At::CreateSubscription,
             Fault::GarbageBody,
             4,
-            "creating the subscription for ACCOUNT_CLOSED: Rail's answer is not what its pages describe",
+            "Cannot create the subscription for `ACCOUNT_CLOSED`: Rail's answer does not have the documented form",
         ),
     ] {
         world.rail.inject(Some(at), fault, When::UntilCleared);
@@ -224,12 +229,12 @@ async fn what_goes_wrong_is_said_with_what_helps() {
     }
     world.rail.inject(Some(At::DeleteSubscription), Fault::Status(403), When::UntilCleared);
     let id = world.ids()[0].clone();
-    let error = format!("error: deleting subscription {id}: Rail forbids it (403)");
+    let error = format!("error: Cannot delete subscription `{id}`: Rail forbids it (403)");
     world.run(&["delete", &id, "--yes"]).await.ended(4, &error);
     world.rail.clear_faults();
 
     world.rail.set_scopes(&["accounts:read"]);
-    let error = "error: listing Rail's subscriptions: Rail does not give this client the scopes that it takes";
+    let error = "error: Cannot list Rail's subscriptions: Rail does not grant this client the required scopes";
     let scopes = world.run_for_url(&["list"]).await;
     scopes.ended(4, error);
     assert!(
@@ -237,7 +242,7 @@ async fn what_goes_wrong_is_said_with_what_helps() {
     );
     world.rail.set_client_secret("another");
     let error =
-        "error: listing Rail's subscriptions: Rail does not know the client id, or not with this secret (status 401)";
+        "error: Cannot list Rail's subscriptions: Rail does not accept the client id and client secret (status 401)";
     world.run_for_url(&["list"]).await.ended(4, error);
 
     for (verb, error) in [

@@ -24,6 +24,5 @@ mod testing;
 
 /// A version 4 UUID, as request ids and version ids are.
 pub(crate) fn random_uuid() -> String {
-    let hex = format!("{:032x}", fastrand::u128(..));
-    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+    uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid().to_string()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use shared::outside::secrets::SecretError;
 use shared::record::event::Failure;
 
-/// Why a run stopped. What was done until then is done, and the next run goes on from there.
+/// Why a run stopped. What it has done stays done, and the next run continues from there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
@@ -14,98 +14,98 @@ pub enum Error {
     /// The secret of the signing keys, or the one of Rail's API.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// Somebody else wrote the signing secret each time that we did.
-    #[error("secret `{id}` is being written by somebody else again and again")]
+    /// Another writer changed the signing secret each time that we did.
+    #[error("Another writer keeps changing secret `{id}`")]
     Contended { id: String },
-    /// These types cannot be rotated yet: no subscription of theirs is there with a key that the secret holds.
-    #[error("not in step: {}", .0.join(", "))]
+    /// These types have no subscription whose key the secret holds, so there is nothing to rotate.
+    #[error("These event types are not in step: {}", .0.join(", "))]
     NotInStep(Vec<String>),
-    /// Rail says again and again that it has created what it then does not list.
-    #[error("Rail says that it has created subscriptions, and does not list them: {}", .0.join(", "))]
+    /// Rail repeatedly reports the creation of subscriptions that it does not list.
+    #[error("Rail reports new subscriptions but does not list them: {}", .0.join(", "))]
     Unsettled(Vec<String>),
-    /// Neither Rail nor the secret knows it.
-    #[error("there is no subscription {0}")]
+    /// Neither Rail nor the secret has it.
+    #[error("No subscription `{0}`")]
     NoSuchSubscription(String),
 }
 
-/// A call of Rail's API that did not do what it should.
+/// A call of Rail's API that failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{doing}: {why}")]
+#[error("Cannot {operation}: {cause}")]
 pub struct RailError {
-    pub doing: Doing,
-    pub why: Why,
+    pub operation: Operation,
+    pub cause: Cause,
 }
 
 /// Which call.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Doing {
-    Listing,
+pub enum Operation {
+    List,
     /// Of this event type.
-    Creating(String),
+    Create(String),
     /// Of this id.
-    Deleting(String),
+    Delete(String),
 }
 
 /// Split by what helps.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Why {
-    #[error("Rail does not know the client id, or not with this secret (status {0})")]
-    LoginRefused(u16),
-    #[error("Rail does not give this client the scopes that it takes")]
-    ScopeRefused,
-    #[error("Rail refuses a token that it has just given (401)")]
+pub enum Cause {
+    #[error("Rail does not accept the client id and client secret (status {0})")]
+    LoginRejected(u16),
+    #[error("Rail does not grant this client the required scopes")]
+    ScopeRejected,
+    #[error("Rail does not accept the access token that it has just issued (401)")]
     Unauthorized,
     #[error("Rail forbids it (403)")]
     Forbidden,
-    #[error("there is nothing at this address (404)")]
+    #[error("this address does not exist (404)")]
     NotFound,
-    #[error("Rail asks to be called less often (429)")]
+    #[error("too many requests (429)")]
     Throttled { retry_after: Option<Duration> },
-    /// Rail read the request and will not do it.
-    #[error("Rail refuses it ({status}{})", .code.as_ref().map(|code| format!(" {code}")).unwrap_or_default())]
-    Refused { status: u16, code: Option<String> },
+    #[error("Rail rejected the request ({status}{})", .code.as_ref().map(|code| format!(" {code}")).unwrap_or_default())]
+    Rejected { status: u16, code: Option<String> },
     #[error("Rail failed (status {0})")]
-    Failed(u16),
+    ServerError(u16),
     #[error("no answer from Rail")]
     NoAnswer,
-    #[error("Rail's answer is not what its pages describe")]
+    #[error("Rail's answer does not have the documented form")]
     Unreadable,
-    #[error("the secret of Rail's API cannot be read")]
+    #[error("the secret of Rail's API is not available")]
     NoAccount,
 }
 
-impl fmt::Display for Doing {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listing => f.write_str("listing Rail's subscriptions"),
-            Self::Creating(event_type) => write!(f, "creating the subscription for {event_type}"),
-            Self::Deleting(id) => write!(f, "deleting subscription {id}"),
+            Self::List => f.write_str("list Rail's subscriptions"),
+            Self::Create(event_type) => write!(f, "create the subscription for `{event_type}`"),
+            Self::Delete(id) => write!(f, "delete subscription `{id}`"),
         }
     }
 }
 
-impl Why {
-    /// How long to wait before the same call may work; `None` when only a person can help.
-    pub(crate) fn passes(&self) -> Option<Option<Duration>> {
+impl Cause {
+    /// How long to wait before the call is tried again: `pause`, unless Rail says otherwise. `None` when only a person can
+    /// help.
+    pub(crate) fn retry_after(&self, pause: Duration) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after } => Some(*retry_after),
-            Self::Failed(_) | Self::NoAnswer => Some(None),
+            Self::Throttled { retry_after } => Some(retry_after.unwrap_or(pause)),
+            Self::ServerError(_) | Self::NoAnswer => Some(pause),
             _ => None,
         }
     }
 }
 
-impl From<Failure> for Why {
+impl From<Failure> for Cause {
     fn from(failure: Failure) -> Self {
         let status = failure.status.unwrap_or_default();
         match failure.code {
             "provider_api_secret_unavailable" => Self::NoAccount,
-            "provider_api_login_refused" => Self::LoginRefused(status),
-            "provider_api_scope_refused" => Self::ScopeRefused,
+            "provider_api_login_refused" => Self::LoginRejected(status),
+            "provider_api_scope_refused" => Self::ScopeRejected,
             "provider_api_unauthorized" => Self::Unauthorized,
             "provider_api_throttled" => Self::Throttled { retry_after: failure.retry_after },
             "provider_api_unreadable" => Self::Unreadable,
-            "provider_api_error" => Self::Failed(status),
+            "provider_api_error" => Self::ServerError(status),
             _ => Self::NoAnswer,
         }
     }

@@ -1,4 +1,4 @@
-//! Rail's event types, as far as its pages name them (`docs/contracts/rail.md`).
+//! The event types that Rail's pages name (`docs/contracts/rail.md`), and those that routes need.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,16 @@ pub enum Source {
     OpenApi,
     /// Not in the OpenAPI description, so Rail may refuse a subscription for it.
     GuideOnly,
-    /// Neither: a routes file may know better.
+    /// Neither. A routes file may know more than the pages.
     Neither,
 }
 
-/// The event types that routes need, each a subscription.
+/// The event types that routes need. Each needs a subscription.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Needed {
+pub struct RequiredTypes {
     pub types: BTreeSet<String>,
-    /// Patterns that no known type fits, as the file has them: whatever they are meant for is not subscribed to.
-    pub idle: Vec<String>,
+    /// Patterns of the file that no known type matches. They lead to no subscription.
+    pub unmatched: Vec<String>,
 }
 
 /// Every type that Rail's pages name.
@@ -82,26 +82,26 @@ pub fn source(event_type: &str) -> Source {
     known.map_or(Source::Neither, |(_, source)| *source)
 }
 
-impl Needed {
-    /// What the routes of `provider` name: exact types as they are, prefixes as the known types that begin so.
+impl RequiredTypes {
+    /// What the routes of `provider` name: exact types as they are, prefixes as the known types that start with them.
     pub fn of(routes: &Routes, provider: &str) -> Self {
-        let mut needed = Self::default();
+        let mut required = Self::default();
         for pattern in routes.patterns(provider) {
             match pattern {
                 EventPattern::Exactly(name) => {
-                    needed.types.insert(name.clone());
+                    required.types.insert(name.clone());
                 }
                 EventPattern::Prefix(prefix) => {
                     let fitting = EVENT_TYPES.iter().map(|(name, _)| *name).filter(|name| pattern.fits(name));
                     let fitting: Vec<_> = fitting.map(str::to_owned).collect();
                     if fitting.is_empty() {
-                        needed.idle.push(format!("{prefix}*"));
+                        required.unmatched.push(format!("{prefix}*"));
                     }
-                    needed.types.extend(fitting);
+                    required.types.extend(fitting);
                 }
             }
         }
-        needed
+        required
     }
 }
 
@@ -109,21 +109,21 @@ impl Needed {
 mod tests {
     use super::*;
 
-    fn needed(events: &str) -> Needed {
+    fn required(events: &str) -> RequiredTypes {
         let text = format!(
             "[[route]]\nname = \"a\"\nprovider = \"rail\"\nevents = {events}\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n\
              [[route]]\nname = \"b\"\nprovider = \"other\"\nevents = [\"ELSEWHERE\"]\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n"
         );
-        Needed::of(&Routes::parse("routes.toml", &text, &[]).unwrap(), "rail")
+        RequiredTypes::of(&Routes::parse("routes.toml", &text, &[]).unwrap(), "rail")
     }
 
     #[track_caller]
-    fn check(events: &str, types: &[&str], idle: &[&str]) {
-        let expected = Needed {
+    fn check(events: &str, types: &[&str], unmatched: &[&str]) {
+        let expected = RequiredTypes {
             types: types.iter().map(|name| (*name).to_owned()).collect(),
-            idle: idle.iter().map(|pattern| (*pattern).to_owned()).collect(),
+            unmatched: unmatched.iter().map(|pattern| (*pattern).to_owned()).collect(),
         };
-        assert_eq!(needed(events), expected);
+        assert_eq!(required(events), expected);
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let changes = ["APPLICATION_CHANGE_REQUESTED", "APPLICATION_CHANGES_REQUESTED"];
         check(r#"["APPLICATION_CHANGE*"]"#, &changes, &[]);
         check(r#"["TRANSACTION_P*", "TRANSACTION_POSTED"]"#, &["TRANSACTION_PENDING", "TRANSACTION_POSTED"], &[]);
-        assert_eq!(needed(r#"["*"]"#).types.len(), EVENT_TYPES.len());
+        assert_eq!(required(r#"["*"]"#).types.len(), EVENT_TYPES.len());
     }
 
     #[test]

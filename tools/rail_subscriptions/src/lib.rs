@@ -1,8 +1,8 @@
-//! Rail's subscriptions against what `routes.toml` needs, their keys in the signing secret.
+//! Rail's subscriptions against what `routes.toml` needs, with their keys in the signing secret.
 //!
-//! For operators: no function holds this code. [`Look`] is what there is at Rail and in the secret, [`plan`] says what is
-//! amiss and what helps, [`Subscriptions`] does it. All that a run needs to know about an earlier one is at Rail and in the
-//! secret, so that whoever dies half-way only has to begin again (`docs/rail-subscriptions.md`).
+//! For operators: no function holds this code. A [`Snapshot`] is what Rail and the secret have now, [`plan`] derives the steps
+//! that are needed, [`Subscriptions`] takes them. All state is at Rail and in the secret, so a run that was stopped half-way
+//! only has to be started again (`docs/rail-subscriptions.md`).
 
 mod api;
 mod error;
@@ -10,10 +10,12 @@ mod event_types;
 mod operations;
 pub mod plan;
 mod signing_secret;
+mod subscription;
 
-pub use self::api::{Created, Key, RailApi, Subscription};
-pub use self::error::{Doing, Error, RailError, Why};
-pub use self::event_types::{EVENT_TYPES, Needed, Source, source};
-pub use self::operations::{Deleted, Outcome, RefusedType, Rotation, Subscriptions, Told};
-pub use self::plan::{CallbackUrl, Look};
-pub use self::signing_secret::{Change, Held, SigningSecret};
+pub use self::api::RailApi;
+pub use self::error::{Cause, Error, Operation, RailError};
+pub use self::event_types::{EVENT_TYPES, RequiredTypes, Source, source};
+pub use self::operations::{Deletion, Outcome, Progress, RejectedType, Rotation, Subscriptions};
+pub use self::plan::Snapshot;
+pub use self::signing_secret::{Change, SigningSecret, StoredKeys};
+pub use self::subscription::{CallbackUrl, Key, NewSubscription, Registration, Subscription};

@@ -1,4 +1,4 @@
-//! Doing it: sync, rotate, delete. Each may be killed at any call; the next run goes on.
+//! Sync, rotate, delete. Each may be killed at any call; the next run continues.
 //!
 //! Two rules make that so. A key is in the secret before the next call is made. And what a run has to know of an earlier one
 //! is read from Rail and the secret, round by round, until nothing is left to do.
@@ -6,26 +6,27 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::api::{Created, RailApi};
-use crate::error::{Error, RailError, Why};
-use crate::plan::{CallbackUrl, Look, Step, plan};
-use crate::signing_secret::{Change, Made, SigningSecret};
+use crate::api::RailApi;
+use crate::error::{Cause, Error, RailError};
+use crate::plan::{Snapshot, Step, plan};
+use crate::signing_secret::{Change, SigningSecret};
+use crate::subscription::{CallbackUrl, NewSubscription, Registration};
 
-/// Rail's subscriptions, and the secret that their keys are in.
+/// Rail's subscriptions, and the secret with their keys.
 pub struct Subscriptions {
     pub api: RailApi,
     pub secret: SigningSecret,
 }
 
-/// What has just been done, for whoever watches.
+/// What a run has just done, or waits for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Told {
-    /// The key is in the secret, too.
+pub enum Progress {
+    /// Its key is in the secret, too.
     Created {
         event_type: String,
         id: String,
     },
-    KeyTaken {
+    KeyCopied {
         event_type: String,
         id: String,
     },
@@ -33,66 +34,65 @@ pub enum Told {
         event_type: String,
         id: String,
     },
-    /// So many keys whose subscriptions are gone.
+    /// The number of keys whose subscriptions no longer exist.
     KeysRemoved(usize),
-    /// Rail does not want a subscription for this type.
-    Refused(RefusedType),
-    /// New subscriptions are to be made for so many types.
-    RotationBegun(usize),
-    /// An earlier run has begun to rotate these.
-    RotationGoesOn(Vec<String>),
-    /// The new keys are in the secret; functions are given time to read it, then so many old subscriptions go.
+    Rejected(RejectedType),
+    /// The number of types that get new subscriptions.
+    RotationStarted(usize),
+    /// An earlier run has started to rotate these.
+    RotationResumed(Vec<String>),
+    /// The functions need time to read the new keys, then the old subscriptions are deleted.
     WaitingToDelete {
         old: usize,
         pause: Duration,
     },
-    /// The old subscriptions are gone; what they sent last is given time to arrive, then so many keys go.
-    WaitingToForget {
+    /// The last deliveries of the old subscriptions need time to arrive, then their keys are removed.
+    WaitingToRemoveKeys {
         keys: usize,
         pause: Duration,
     },
 }
 
-/// An event type that Rail does not take.
+/// An event type that Rail does not accept.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RefusedType {
+pub struct RejectedType {
     pub event_type: String,
     pub status: u16,
     pub code: Option<String>,
 }
 
-/// How a run ended that was not stopped by an error.
+/// The result of a run that no error stopped.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Outcome {
-    /// How many things were done.
+    /// The number of changes made.
     pub done: usize,
-    pub refused: Vec<RefusedType>,
+    pub rejected: Vec<RejectedType>,
 }
 
-/// What to rotate, and how patiently.
+/// What to rotate, and how long to wait.
 #[derive(Clone, Debug)]
 pub struct Rotation<'r> {
-    pub needed: &'r BTreeSet<String>,
+    pub required: &'r BTreeSet<String>,
     pub callback_url: &'r CallbackUrl,
-    /// `None` is all that are needed.
+    /// `None` is all that are required.
     pub only: Option<&'r str>,
-    /// Between two new subscriptions: a function that has just read the secret for the sake of one new key does not read it
-    /// for another one for [`COOL_DOWN`](shared::outside::secrets::COOL_DOWN).
+    /// Between two new subscriptions: a function that has just read the secret because of one new key does not read it again
+    /// for [`COOL_DOWN`](shared::outside::secrets::COOL_DOWN).
     pub pace: Duration,
-    /// From the last new key's being in the secret until the old subscriptions go, and from then until their keys go.
+    /// Between the last new key and the deletion of the old subscriptions, and again before the removal of their keys.
     pub pause: Duration,
 }
 
-/// What became of one subscription that was to be deleted.
+/// The result of deleting one subscription.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Deleted {
-    /// `None` when Rail had none of this id any more.
+pub struct Deletion {
+    /// `None` when Rail did not have it any more.
     pub event_type: Option<String>,
-    /// False when it stays: it is the secret's last, or was not there.
+    /// False when the key stays because it is the secret's last, or when there was none.
     pub key_removed: bool,
 }
 
-/// More rounds than this would mean that Rail forgets what it says; each spends a generation.
+/// More rounds than this would mean that Rail forgets what it reports; each uses up a generation.
 const MOST_ROUNDS: usize = 8;
 
 impl Subscriptions {
@@ -100,68 +100,71 @@ impl Subscriptions {
     ///
     /// # Errors
     /// Either cannot be read.
-    pub async fn look(&self) -> Result<Look, Error> {
-        // In this order: what somebody else creates meanwhile may then seem to lack its key, but no key its subscription.
-        let held = self.secret.read().await?;
-        Ok(Look { at_rail: self.api.list().await?, held })
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        // In this order, a subscription that is created meanwhile may seem to lack its key, but no key its subscription.
+        let stored = self.secret.read().await?;
+        Ok(Snapshot { subscriptions: self.api.list().await?, stored })
     }
 
-    /// Brings Rail and the secret in step with what is needed, beginning with what `look` shows.
+    /// Brings Rail and the secret in step with `required`, starting with what `snapshot` shows.
     ///
-    /// Event types that Rail refuses do not stop the others.
+    /// Event types that Rail rejects do not stop the others.
     ///
     /// # Errors
-    /// What stopped it. Run again, it goes on.
+    /// What stopped it. The next run continues.
     pub async fn sync(
         &self,
-        mut look: Look,
-        needed: &BTreeSet<String>,
+        mut snapshot: Snapshot,
+        required: &BTreeSet<String>,
         callback_url: &CallbackUrl,
         prune: bool,
-        mut tell: impl FnMut(&Told),
+        mut report: impl FnMut(&Progress),
     ) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         for _ in 0..MOST_ROUNDS {
-            let steps = plan(&look, needed, callback_url, prune, &outcome.refused_types());
+            let steps = plan(&snapshot, required, callback_url, prune, &outcome.rejected_types());
             if steps.is_empty() {
                 return Ok(outcome);
             }
             for step in steps {
-                self.take(step, &look, callback_url, &mut outcome, &mut tell).await?;
+                self.take(step, &snapshot, callback_url, &mut outcome, &mut report).await?;
             }
-            look = self.look().await?;
+            snapshot = self.snapshot().await?;
         }
-        let steps = plan(&look, needed, callback_url, prune, &outcome.refused_types());
+        let steps = plan(&snapshot, required, callback_url, prune, &outcome.rejected_types());
         let unsettled = steps.iter().filter_map(Step::event_type).map(str::to_owned).collect();
         if steps.is_empty() { Ok(outcome) } else { Err(Error::Unsettled(unsettled)) }
     }
 
-    /// Replaces subscriptions and keys by new ones: both are there for a while, so that no delivery is refused.
+    /// Replaces subscriptions and keys by new ones. Both exist for a while, so that no delivery is refused.
     ///
-    /// If an earlier run was left half-way, it is brought to its end, and nothing else is begun unless `only` names it.
+    /// If an earlier run was stopped half-way, this finishes it, and starts nothing else unless `only` names it.
     ///
     /// # Errors
-    /// What stopped it. Run again, it goes on.
-    pub async fn rotate(&self, rotation: &Rotation<'_>, mut tell: impl FnMut(&Told)) -> Result<Outcome, Error> {
+    /// What stopped it. The next run continues.
+    pub async fn rotate(&self, rotation: &Rotation<'_>, mut report: impl FnMut(&Progress)) -> Result<Outcome, Error> {
         let mut outcome = Outcome::default();
         let url = rotation.callback_url;
-        let look = self.look().await?;
-        let begun = rotation.under_way(&look);
-        if !begun.is_empty() {
-            tell(&Told::RotationGoesOn(begun.iter().cloned().collect()));
+        let snapshot = self.snapshot().await?;
+        let under_way = rotation.under_way(&snapshot);
+        if !under_way.is_empty() {
+            report(&Progress::RotationResumed(under_way.iter().cloned().collect()));
         }
-        let fresh = rotation.to_begin(&look, &begun)?;
+        let fresh = rotation.to_start(&snapshot, &under_way)?;
         if !fresh.is_empty() {
-            self.secret.change(&rotation.beginning(&look, &fresh)).await?;
-            tell(&Told::RotationBegun(fresh.len()));
+            self.secret.change(&rotation.start(&snapshot, &fresh)).await?;
+            report(&Progress::RotationStarted(fresh.len()));
         }
-        let types: BTreeSet<String> = begun.union(&fresh).cloned().collect();
+        let types: BTreeSet<String> = under_way.union(&fresh).cloned().collect();
 
-        let mut look = self.look().await?;
+        let mut snapshot = self.snapshot().await?;
         for round in 0.. {
-            let refused = outcome.refused_types();
-            let waiting: Vec<_> =
-                types.difference(&refused).filter(|event_type| look.is_rotating(event_type, url)).cloned().collect();
+            let rejected = outcome.rejected_types();
+            let waiting: Vec<_> = types
+                .difference(&rejected)
+                .filter(|event_type| snapshot.is_rotating(event_type, url))
+                .cloned()
+                .collect();
             if waiting.is_empty() {
                 break;
             }
@@ -172,146 +175,152 @@ impl Subscriptions {
                 if n > 0 {
                     tokio::time::sleep(rotation.pace).await;
                 }
-                let current = look.current(&event_type, url).map(|it| look.generation_of(it));
-                let instead_of = look.gone_of_type(&event_type, current);
-                let step = Step::Create {
-                    generation: look.next_generation(&event_type),
-                    event_type,
-                    instead_of,
-                    orphans: Vec::new(),
-                };
-                self.take(step, &look, url, &mut outcome, &mut tell).await?;
+                let current = snapshot.current(&event_type, url).map(|it| snapshot.generation_of(it));
+                let replaces = snapshot.gone_of_type(&event_type, current);
+                let generation = snapshot.next_generation(&event_type);
+                let step = Step::Create { event_type, generation, replaces, orphans: Vec::new() };
+                self.take(step, &snapshot, url, &mut outcome, &mut report).await?;
             }
-            look = self.look().await?;
+            snapshot = self.snapshot().await?;
         }
 
-        let superfluous = rotation.superfluous(&look, &types);
+        let superfluous = rotation.superfluous(&snapshot, &types);
         if !superfluous.is_empty() {
-            tell(&Told::WaitingToDelete { old: superfluous.len(), pause: rotation.pause });
+            report(&Progress::WaitingToDelete { old: superfluous.len(), pause: rotation.pause });
             tokio::time::sleep(rotation.pause).await;
-            // Somebody may have deleted a new one meanwhile; then the old one stays.
-            look = self.look().await?;
-            for (id, event_type) in rotation.superfluous(&look, &types) {
+            // If a new one was deleted meanwhile, the old one stays.
+            snapshot = self.snapshot().await?;
+            for (id, event_type) in rotation.superfluous(&snapshot, &types) {
                 self.api.delete(&id).await?;
                 outcome.done += 1;
-                tell(&Told::Deleted { event_type, id });
+                report(&Progress::Deleted { event_type, id });
             }
-            look = self.look().await?;
+            snapshot = self.snapshot().await?;
         }
 
-        let ids = rotation.forgettable(&look, &types);
+        let ids = rotation.removable(&snapshot, &types);
         if !ids.is_empty() {
-            tell(&Told::WaitingToForget { keys: ids.len(), pause: rotation.pause });
+            let keys = ids.len();
+            report(&Progress::WaitingToRemoveKeys { keys, pause: rotation.pause });
             tokio::time::sleep(rotation.pause).await;
-            let count = ids.len();
             self.secret.change(&Change::Remove { ids, generations: Vec::new() }).await?;
             outcome.done += 1;
-            tell(&Told::KeysRemoved(count));
+            report(&Progress::KeysRemoved(keys));
         }
         Ok(outcome)
     }
 
-    /// Deletes one subscription, whatever needs it, and its key.
+    /// Deletes one subscription, even if a route needs it, and its key.
     ///
     /// # Errors
-    /// [`Error::NoSuchSubscription`] if neither Rail nor the secret knows the id; else what stopped it.
-    pub async fn delete(&self, look: &Look, id: &str) -> Result<Deleted, Error> {
-        let found = look.at_rail.iter().find(|it| it.id == id);
-        let made = look.held.made(id);
-        if found.is_none() && !look.held.holds(id) {
+    /// [`Error::NoSuchSubscription`] if neither Rail nor the secret has the id; else what stopped it.
+    pub async fn delete(&self, snapshot: &Snapshot, id: &str) -> Result<Deletion, Error> {
+        let found = snapshot.subscriptions.iter().find(|it| it.id == id);
+        let had_key = snapshot.stored.holds(id);
+        if found.is_none() && !had_key {
             return Err(Error::NoSuchSubscription(id.to_owned()));
         }
         if found.is_some() {
             self.api.delete(id).await?;
         }
-        let next = made.map(|made| (made.event_type, made.generation + 1));
-        let change = Change::Remove { ids: vec![id.to_owned()], generations: next.into_iter().collect() };
-        self.secret.change(&change).await?;
-        let key_removed = look.held.holds(id) && !self.secret.read().await?.holds(id);
-        Ok(Deleted { event_type: found.map(|it| it.event_type.clone()), key_removed })
+        self.secret.change(&removal(snapshot, vec![id.to_owned()])).await?;
+        let key_removed = had_key && !self.secret.read().await?.holds(id);
+        Ok(Deletion { event_type: found.map(|it| it.event_type.clone()), key_removed })
     }
 
     async fn take(
         &self,
         step: Step,
-        look: &Look,
+        snapshot: &Snapshot,
         url: &CallbackUrl,
         outcome: &mut Outcome,
-        tell: &mut impl FnMut(&Told),
+        report: &mut impl FnMut(&Progress),
     ) -> Result<(), Error> {
-        let told = match step {
-            Step::TakeKey { event_type, created, generation, instead_of } => {
-                let id = created.id.clone();
-                self.keep(created, &event_type, generation, instead_of).await?;
-                Told::KeyTaken { event_type, id }
+        let progress = match step {
+            Step::CopyKey { event_type, subscription, generation, replaces } => {
+                let id = subscription.id.clone();
+                self.store(subscription, &event_type, generation, replaces).await?;
+                Progress::KeyCopied { event_type, id }
             }
-            Step::Create { event_type, generation, instead_of, .. } => {
-                let created = match self.api.create(&event_type, url, generation).await {
-                    Err(Error::Rail(RailError { why: Why::Refused { status, code }, .. })) => {
-                        let refused = RefusedType { event_type, status, code };
-                        tell(&Told::Refused(refused.clone()));
-                        outcome.refused.push(refused);
+            Step::Create { event_type, generation, replaces, .. } => {
+                let subscription = match self.api.create(&event_type, url, generation).await {
+                    Err(Error::Rail(RailError { cause: Cause::Rejected { status, code }, .. })) => {
+                        let rejected = RejectedType { event_type, status, code };
+                        report(&Progress::Rejected(rejected.clone()));
+                        outcome.rejected.push(rejected);
                         return Ok(());
                     }
-                    created => created?,
+                    answer => answer?,
                 };
-                let id = created.id.clone();
-                // It has been there all the time, made under this very generation before the secret remembered any.
-                let known = look.at_rail.iter().find(|it| it.id == id).filter(|it| look.is_keyed(it));
-                if known.is_some_and(|it| look.generation_of(it) < generation) {
+                let id = subscription.id.clone();
+                // Rail repeats an answer about a subscription that exists: this generation was created before the secret
+                // remembered any.
+                let known = snapshot.subscriptions.iter().find(|it| it.id == id).filter(|it| snapshot.has_key(it));
+                if known.is_some_and(|it| snapshot.generation_of(it) < generation) {
                     let generations = vec![(event_type, generation + 1)];
-                    return self.secret.change(&Change::Begin { generations, adopted: Vec::new() }).await;
+                    return self.secret.change(&Change::Plan { generations, adopted: Vec::new() }).await;
                 }
-                self.keep(created, &event_type, generation, instead_of).await?;
-                Told::Created { event_type, id }
+                self.store(subscription, &event_type, generation, replaces).await?;
+                Progress::Created { event_type, id }
             }
-            Step::DeleteOrphan { event_type, id } | Step::DeleteUnneeded { event_type, id } => {
+            Step::DeleteOrphan { event_type, id } | Step::DeleteUnused { event_type, id } => {
                 self.api.delete(&id).await?;
-                Told::Deleted { event_type, id }
+                Progress::Deleted { event_type, id }
             }
             Step::RemoveKeys { ids } => {
-                let made = ids.iter().filter_map(|id| look.held.made(id));
-                let generations = made.map(|made| (made.event_type, made.generation + 1)).collect();
                 let count = ids.len();
-                self.secret.change(&Change::Remove { ids, generations }).await?;
-                Told::KeysRemoved(count)
+                self.secret.change(&removal(snapshot, ids)).await?;
+                Progress::KeysRemoved(count)
             }
         };
         outcome.done += 1;
-        tell(&told);
+        report(&progress);
         Ok(())
     }
 
-    async fn keep(&self, created: Created, of: &str, generation: u32, instead_of: Vec<String>) -> Result<(), Error> {
-        let change = Change::Add { created, event_type: of.to_owned(), generation, instead_of };
-        self.secret.change(&change).await
+    async fn store(
+        &self,
+        subscription: NewSubscription,
+        event_type: &str,
+        generation: u32,
+        replaces: Vec<String>,
+    ) -> Result<(), Error> {
+        let event_type = event_type.to_owned();
+        self.secret.change(&Change::Add { subscription, event_type, generation, replaces }).await
     }
 }
 
+/// Removes the keys of subscriptions that no longer exist, and so uses up their generations.
+fn removal(snapshot: &Snapshot, ids: Vec<String>) -> Change {
+    let registrations = ids.iter().filter_map(|id| snapshot.stored.registration(id));
+    let generations = registrations.map(|it| (it.event_type, it.generation + 1)).collect();
+    Change::Remove { ids, generations }
+}
+
 impl Rotation<'_> {
-    /// The types that an earlier run has left half-way.
-    pub fn under_way(&self, look: &Look) -> BTreeSet<String> {
-        let left = |event_type: &String| {
-            look.is_rotating(event_type, self.callback_url)
-                || !look.replaced(event_type, self.callback_url).is_empty()
-                || !self.forgettable(look, &BTreeSet::from([event_type.clone()])).is_empty()
+    /// The types whose rotation an earlier run left half-way.
+    pub fn under_way(&self, snapshot: &Snapshot) -> BTreeSet<String> {
+        let is_under_way = |event_type: &&String| {
+            snapshot.is_rotating(event_type, self.callback_url)
+                || !snapshot.replaced(event_type, self.callback_url).is_empty()
+                || !self.removable(snapshot, &BTreeSet::from([(*event_type).clone()])).is_empty()
         };
-        self.needed.iter().filter(|event_type| left(event_type)).cloned().collect()
+        self.required.iter().filter(is_under_way).cloned().collect()
     }
 
-    /// The types to begin with, when `begun` are under way: without `only`, those that are in step.
+    /// The types to start with, beside those `under_way`. Without `only` and with nothing under way: those that are in step.
     ///
     /// # Errors
-    /// [`Error::NotInStep`] if `only`, or no type at all, has a subscription whose key is held.
-    pub fn to_begin(&self, look: &Look, begun: &BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
+    /// [`Error::NotInStep`] if `only`, or no type at all, has a subscription whose key is stored.
+    pub fn to_start(&self, snapshot: &Snapshot, under_way: &BTreeSet<String>) -> Result<BTreeSet<String>, Error> {
         let wanted = match self.only {
             Some(only) => BTreeSet::from([only.to_owned()]),
-            None if begun.is_empty() => self.needed.clone(),
+            None if under_way.is_empty() => self.required.clone(),
             None => return Ok(BTreeSet::new()),
         };
-        let has_current = |event_type: &String| look.current(event_type, self.callback_url).is_some();
+        let has_current = |event_type: &String| snapshot.current(event_type, self.callback_url).is_some();
         let (fresh, lacking): (BTreeSet<_>, BTreeSet<_>) =
-            wanted.into_iter().filter(|event_type| !begun.contains(event_type)).partition(has_current);
+            wanted.into_iter().filter(|event_type| !under_way.contains(event_type)).partition(has_current);
         if fresh.is_empty() && !lacking.is_empty() {
             Err(Error::NotInStep(lacking.into_iter().collect()))
         } else {
@@ -319,44 +328,45 @@ impl Rotation<'_> {
         }
     }
 
-    /// Says in the secret what is to be, before anything is done.
-    fn beginning(&self, look: &Look, fresh: &BTreeSet<String>) -> Change {
+    /// Plans the new generations in the secret, before anything else is done.
+    fn start(&self, snapshot: &Snapshot, fresh: &BTreeSet<String>) -> Change {
         let mut generations = Vec::new();
         let mut adopted = Vec::new();
         for event_type in fresh {
-            let Some(current) = look.current(event_type, self.callback_url) else { continue };
-            let next = look.next_generation(event_type).max(look.generation_of(current) + 1);
+            let Some(current) = snapshot.current(event_type, self.callback_url) else { continue };
+            let next = snapshot.next_generation(event_type).max(snapshot.generation_of(current) + 1);
             generations.push((event_type.clone(), next));
-            let keyed = look.of_type(event_type, self.callback_url).into_iter().filter(|it| look.is_keyed(it));
-            adopted.extend(keyed.map(|it| {
-                let made = Made { event_type: event_type.clone(), generation: look.generation_of(it) };
-                (it.id.clone(), made)
+            let of_type = snapshot.of_type(event_type, self.callback_url);
+            adopted.extend(of_type.into_iter().filter(|it| snapshot.has_key(it)).map(|it| {
+                let generation = snapshot.generation_of(it);
+                (it.id.clone(), Registration { event_type: event_type.clone(), generation })
             }));
         }
-        Change::Begin { generations, adopted }
+        Change::Plan { generations, adopted }
     }
 
     /// Subscriptions of `types` that newer ones have replaced; id and type.
-    fn superfluous(&self, look: &Look, types: &BTreeSet<String>) -> Vec<(String, String)> {
-        let settled = types.iter().filter(|event_type| !look.is_rotating(event_type, self.callback_url));
-        let replaced = settled.flat_map(|event_type| look.replaced(event_type, self.callback_url));
+    fn superfluous(&self, snapshot: &Snapshot, types: &BTreeSet<String>) -> Vec<(String, String)> {
+        let settled = types.iter().filter(|event_type| !snapshot.is_rotating(event_type, self.callback_url));
+        let replaced = settled.flat_map(|event_type| snapshot.replaced(event_type, self.callback_url));
         replaced.map(|it| (it.id.clone(), it.event_type.clone())).collect()
     }
 
-    /// Keys of subscriptions of `types` that are gone, and that newer ones have replaced.
-    fn forgettable(&self, look: &Look, types: &BTreeSet<String>) -> Vec<String> {
-        let replaced = |made: &Made| {
-            let current = look.current(&made.event_type, self.callback_url);
-            types.contains(&made.event_type) && current.is_some_and(|it| look.generation_of(it) > made.generation)
+    /// Keys of subscriptions of `types` that no longer exist and that newer ones have replaced.
+    fn removable(&self, snapshot: &Snapshot, types: &BTreeSet<String>) -> Vec<String> {
+        let is_replaced = |it: &Registration| {
+            let current = snapshot.current(&it.event_type, self.callback_url);
+            types.contains(&it.event_type)
+                && current.is_some_and(|current| snapshot.generation_of(current) > it.generation)
         };
-        let gone = look.gone().into_iter().filter(|(_, made)| replaced(made));
-        look.removable(gone.map(|(id, _)| id.to_owned()).collect())
+        let gone = snapshot.gone().into_iter().filter(|(_, registration)| is_replaced(registration));
+        snapshot.removable(gone.map(|(id, _)| id.to_owned()).collect())
     }
 }
 
 impl Outcome {
-    fn refused_types(&self) -> BTreeSet<String> {
-        self.refused.iter().map(|refused| refused.event_type.clone()).collect()
+    fn rejected_types(&self) -> BTreeSet<String> {
+        self.rejected.iter().map(|rejected| rejected.event_type.clone()).collect()
     }
 }
 
@@ -364,10 +374,10 @@ impl Step {
     /// The event type that it is about, if it is about one.
     pub fn event_type(&self) -> Option<&str> {
         match self {
-            Self::TakeKey { event_type, .. }
+            Self::CopyKey { event_type, .. }
             | Self::Create { event_type, .. }
             | Self::DeleteOrphan { event_type, .. }
-            | Self::DeleteUnneeded { event_type, .. } => Some(event_type),
+            | Self::DeleteUnused { event_type, .. } => Some(event_type),
             Self::RemoveKeys { .. } => None,
         }
     }

@@ -1,8 +1,8 @@
-//! The signing secret as an operator writes it: one key more or less at a time, and never another writer's work undone.
+//! The signing secret as an operator changes it: one key more or less at a time, and no change of another writer is lost.
 //!
 //! Secrets Manager has no conditional write. So each write is checked afterwards: the version that it replaced must be the
-//! one that was read. If it was not, somebody wrote in between; what they changed is carried over, and it is written again.
-//! Reads may lag behind writes for a moment; a version older than what is known to be is never believed.
+//! one that was read. If another writer came in between, their changes are carried over and the secret is written again.
+//! Reads may lag behind writes for a moment, so a version that this has replaced is never taken for the current one.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,69 +15,61 @@ use serde_json::{Map, Value, json};
 use shared::outside::aws::sdk_reason;
 use shared::outside::secrets::{PLACEHOLDER, Problem, SecretError};
 
-use crate::api::{Created, Key};
 use crate::error::Error;
+use crate::subscription::{Key, NewSubscription, Registration};
 
-/// The secret that `SIGNING_SECRET_ID` names: `{"keys": {"<subscription id>": "<key>"}}`, and beside it what the
-/// subscriptions' upkeep must remember.
+/// The secret that `SIGNING_SECRET_ID` names: `{"keys": {"<subscription id>": "<key>"}}`, and beside it what later runs must
+/// know.
 ///
 /// | field | holds |
 /// |---|---|
-/// | `keys` | what signatures are checked with; any label, and nothing is dropped that this did not write |
-/// | `subscriptions` | of each id whose key was written here, or taken over: `event_type` and `generation` |
-/// | `generations` | of each event type the generation that is to be; part of the idempotency id, which Rail never forgets |
+/// | `keys` | the keys that signatures are checked with, under any label; only those that this wrote are removed |
+/// | `subscriptions` | `event_type` and `generation` of each id whose key was written here or adopted |
+/// | `generations` | the planned generation of each event type; part of the idempotency id, which Rail never forgets |
 pub struct SigningSecret {
     client: Client,
     id: String,
-    /// The versions that this has replaced: whoever reads one of them as the current one reads what is over.
+    /// The versions that this has replaced: a read that gives one of them as the current one lags.
     replaced: Mutex<HashSet<String>>,
 }
 
-/// What the secret holds.
+/// The keys that the secret holds, and what it remembers of their subscriptions.
 #[derive(Clone, Debug, Default)]
-pub struct Held {
+pub struct StoredKeys {
     document: Document,
     version: Option<String>,
     /// Epoch milliseconds.
     created_at: i64,
 }
 
-/// Who wrote between a read of ours and the write that followed it.
-enum Between {
-    Nobody,
-    /// And we on top of that.
-    Somebody(Held),
-    /// Somebody wrote after us, and perhaps without having read what we wrote.
-    Afterwards,
+/// Whether another writer came between our read and our write.
+enum Interleaving {
+    None,
+    /// They wrote this, and our write replaced it.
+    TheirsFirst(StoredKeys),
+    /// They wrote after us, and perhaps without having read our version.
+    OursFirst,
 }
 
 /// Its `Debug` shows no values.
 #[derive(Clone, Default, PartialEq)]
 struct Document(Map<String, Value>);
 
-/// A key's subscription, as the secret remembers it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Made {
-    pub event_type: String,
-    /// 0 of one that was made by hand.
-    pub generation: u32,
-}
-
-/// One step of the upkeep. To make it twice is to make it once.
+/// One idempotent change of the secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
-    /// A subscription's key; `instead_of` are subscriptions that are gone.
-    Add { created: Created, event_type: String, generation: u32, instead_of: Vec<String> },
-    /// From now on these generations are to be; `adopted` are today's subscriptions.
-    Begin { generations: Vec<(String, u32)>, adopted: Vec<(String, Made)> },
-    /// The keys of subscriptions that are gone, and the generation that the next one of a type will be.
+    /// Adds a subscription's key; `replaces` are subscriptions that no longer exist.
+    Add { subscription: NewSubscription, event_type: String, generation: u32, replaces: Vec<String> },
+    /// Plans these generations; `adopted` are today's subscriptions.
+    Plan { generations: Vec<(String, u32)>, adopted: Vec<(String, Registration)> },
+    /// Removes the keys of subscriptions that no longer exist, and plans these generations.
     Remove { ids: Vec<String>, generations: Vec<(String, u32)> },
 }
 
-/// So often somebody else may come in between.
+/// A write is repeated at most so often when others write in between.
 const TRIES: usize = 5;
 
-/// So often a read that lags is made anew, with this pause.
+/// A read that lags is repeated at most so often, with this pause.
 const LAGGING_READS: usize = 8;
 const LAG: Duration = Duration::from_millis(150);
 
@@ -94,15 +86,15 @@ impl SigningSecret {
         &self.id
     }
 
-    /// What the secret holds now.
+    /// The secret's current version.
     ///
     /// # Errors
     /// It cannot be read, or is not the JSON object that it should be.
-    pub async fn read(&self) -> Result<Held, Error> {
+    pub async fn read(&self) -> Result<StoredKeys, Error> {
         for _ in 1..LAGGING_READS {
             let read = self.version("AWSCURRENT").await?.unwrap_or_default();
-            let is_over = read.version.as_ref().is_some_and(|version| self.replaced().contains(version));
-            if !is_over {
+            let lags = read.version.as_ref().is_some_and(|version| self.replaced().contains(version));
+            if !lags {
                 return Ok(read);
             }
             tokio::time::sleep(LAG).await;
@@ -110,12 +102,12 @@ impl SigningSecret {
         Ok(self.version("AWSCURRENT").await?.unwrap_or_default())
     }
 
-    /// Makes `change`, whatever others write meanwhile.
+    /// Makes `change` and keeps what others write meanwhile.
     ///
     /// # Errors
-    /// Secrets Manager cannot be reached, or somebody else writes all the time. The change may have been made.
+    /// Secrets Manager does not answer, or another writer keeps writing. The change may have been made.
     pub async fn change(&self, change: &Change) -> Result<(), Error> {
-        // What others wrote on top of a version, and we on top of that without having read it.
+        // Each pair is a version that others changed, and their version, which we overwrote without having read it.
         let mut overwritten: Vec<(Document, Document)> = Vec::new();
         for _ in 0..TRIES {
             let read = self.read().await?;
@@ -129,50 +121,50 @@ impl SigningSecret {
             }
             let written = self.put(&document).await?;
             self.replaced().extend(read.version.clone());
-            match self.between(&read, &written).await? {
-                Between::Nobody => return Ok(()),
-                Between::Somebody(theirs) => overwritten.push((read.document, theirs.document)),
-                Between::Afterwards => {}
+            match self.interleaving(&read, &written).await? {
+                Interleaving::None => return Ok(()),
+                Interleaving::TheirsFirst(theirs) => overwritten.push((read.document, theirs.document)),
+                Interleaving::OursFirst => {}
             }
         }
         Err(Error::Contended { id: self.id.clone() })
     }
 
-    async fn between(&self, read: &Held, written: &str) -> Result<Between, Error> {
+    async fn interleaving(&self, read: &StoredKeys, written: &str) -> Result<Interleaving, Error> {
         for _ in 0..LAGGING_READS {
             let replaced = self.version("AWSPREVIOUS").await?.unwrap_or_default();
             match () {
-                () if replaced.version == read.version => return Ok(Between::Nobody),
-                () if replaced.version.as_deref() == Some(written) => return Ok(Between::Afterwards),
-                () if replaced.created_at > read.created_at => return Ok(Between::Somebody(replaced)),
-                // Older than what we replaced: this read lags.
+                () if replaced.version == read.version => return Ok(Interleaving::None),
+                () if replaced.version.as_deref() == Some(written) => return Ok(Interleaving::OursFirst),
+                () if replaced.created_at > read.created_at => return Ok(Interleaving::TheirsFirst(replaced)),
+                // Older than the version that we replaced: this read lags.
                 () => tokio::time::sleep(LAG).await,
             }
         }
-        Ok(Between::Nobody)
+        Ok(Interleaving::None)
     }
 
     fn replaced(&self) -> MutexGuard<'_, HashSet<String>> {
         self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn version(&self, stage: &str) -> Result<Option<Held>, Error> {
+    async fn version(&self, stage: &str) -> Result<Option<StoredKeys>, Error> {
         match self.client.get_secret_value().secret_id(&self.id).version_stage(stage).send().await {
             Ok(output) => {
                 let document = match Document::parse(output.secret_string.as_deref().unwrap_or_default()) {
-                    // Whatever was there before is not read as keys by the functions either.
+                    // The functions ignore such a previous version, too.
                     Err(_) if stage == "AWSPREVIOUS" => Document::default(),
                     parsed => parsed.map_err(|problem| SecretError::Malformed { id: self.id.clone(), problem })?,
                 };
                 let created_at = output.created_date.and_then(|at| at.to_millis().ok()).unwrap_or_default();
-                Ok(Some(Held { document, version: output.version_id, created_at }))
+                Ok(Some(StoredKeys { document, version: output.version_id, created_at }))
             }
             Err(error) if stage == "AWSPREVIOUS" && is_absent(&error) => Ok(None),
             Err(error) => Err(self.unreachable(sdk_reason(&error))),
         }
     }
 
-    /// The id of the version that it made.
+    /// Returns the id of the new version.
     async fn put(&self, document: &Document) -> Result<String, Error> {
         let text = Value::Object(document.0.clone()).to_string();
         let put = self.client.put_secret_value().secret_id(&self.id).secret_string(text).send().await;
@@ -189,8 +181,8 @@ fn is_absent<R>(error: &SdkError<GetSecretValueError, R>) -> bool {
     error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
 }
 
-impl Held {
-    /// The labels of all keys: ids of subscriptions, or whatever somebody has called them.
+impl StoredKeys {
+    /// The labels of all keys: ids of subscriptions, or names that a person gave them.
     pub fn labels(&self) -> impl Iterator<Item = &str> {
         let keys = self.document.0.get(KEYS).and_then(Value::as_object);
         let real = keys.into_iter().flatten().filter(|(_, key)| !is_placeholder(key));
@@ -203,21 +195,21 @@ impl Held {
 
     /// Whether the key under this id is `key`.
     pub fn is_key_of(&self, id: &str, key: &Key) -> bool {
-        self.document.0.get(KEYS).and_then(|keys| keys.get(id)).is_some_and(|held| held == key.reveal())
+        self.document.0.get(KEYS).and_then(|keys| keys.get(id)).is_some_and(|stored| stored == key.reveal())
     }
 
-    /// What is remembered of the subscription `id`.
-    pub fn made(&self, id: &str) -> Option<Made> {
-        Made::read(self.document.0.get(SUBSCRIPTIONS)?.get(id)?)
+    /// What the secret remembers of the subscription `id`.
+    pub fn registration(&self, id: &str) -> Option<Registration> {
+        Registration::read(self.document.0.get(SUBSCRIPTIONS)?.get(id)?)
     }
 
-    /// All that is remembered, by id.
-    pub fn all_made(&self) -> BTreeMap<&str, Made> {
+    /// All that the secret remembers, by id.
+    pub fn registrations(&self) -> BTreeMap<&str, Registration> {
         let all = self.document.0.get(SUBSCRIPTIONS).and_then(Value::as_object);
-        all.into_iter().flatten().filter_map(|(id, made)| Some((id.as_str(), Made::read(made)?))).collect()
+        all.into_iter().flatten().filter_map(|(id, entry)| Some((id.as_str(), Registration::read(entry)?))).collect()
     }
 
-    /// The generation of an event type's subscription that is to be, if anything was ever decided.
+    /// The planned generation of an event type, if one was ever planned.
     pub fn generation(&self, event_type: &str) -> Option<u32> {
         generation(self.document.0.get(GENERATIONS)?.get(event_type)?)
     }
@@ -228,10 +220,10 @@ impl Held {
     }
 }
 
-impl Made {
-    fn read(made: &Value) -> Option<Self> {
-        let event_type = made["event_type"].as_str()?.to_owned();
-        Some(Self { event_type, generation: generation(&made["generation"])? })
+impl Registration {
+    fn read(entry: &Value) -> Option<Self> {
+        let event_type = entry["event_type"].as_str()?.to_owned();
+        Some(Self { event_type, generation: generation(&entry["generation"])? })
     }
 
     fn write(&self) -> Value {
@@ -252,19 +244,19 @@ impl Document {
 
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Add { created, event_type, generation, instead_of } => {
+            Change::Add { subscription, event_type, generation, replaces } => {
                 let keys = self.object(KEYS);
                 keys.retain(|_, key| !is_placeholder(key));
-                keys.insert(created.id.clone(), json!(created.key.reveal()));
-                let others: Vec<_> = instead_of.iter().filter(|id| **id != created.id).cloned().collect();
+                keys.insert(subscription.id.clone(), json!(subscription.key.reveal()));
+                let others: Vec<_> = replaces.iter().filter(|id| **id != subscription.id).cloned().collect();
                 self.remove(&others);
-                let made = Made { event_type: event_type.clone(), generation: *generation };
-                self.object(SUBSCRIPTIONS).insert(created.id.clone(), made.write());
+                let registration = Registration { event_type: event_type.clone(), generation: *generation };
+                self.object(SUBSCRIPTIONS).insert(subscription.id.clone(), registration.write());
                 self.raise(event_type, *generation);
             }
-            Change::Begin { generations, adopted } => {
-                for (id, made) in adopted {
-                    self.object(SUBSCRIPTIONS).insert(id.clone(), made.write());
+            Change::Plan { generations, adopted } => {
+                for (id, registration) in adopted {
+                    self.object(SUBSCRIPTIONS).insert(id.clone(), registration.write());
                 }
                 generations.iter().for_each(|(event_type, generation)| self.raise(event_type, *generation));
             }
@@ -275,7 +267,7 @@ impl Document {
         }
     }
 
-    /// The last key stays: without any, the function would not start.
+    /// The last key stays: the function does not start without one.
     fn remove(&mut self, ids: &[String]) {
         for id in ids {
             let keys = self.object(KEYS);
@@ -303,7 +295,7 @@ impl Document {
         object.as_object_mut().expect("made an object a line ago")
     }
 
-    /// Does here what somebody did to `before` that made `theirs` of it.
+    /// Repeats here the changes that turned `before` into `theirs`.
     fn carry_over(&mut self, before: &Self, theirs: &Self) {
         carry_over(&mut self.0, &before.0, &theirs.0, true);
     }

@@ -34,9 +34,9 @@ impl Delete {
         let needed = needed(&self.routes)?;
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let failed = |error| bridge.failure(&error);
-        let look = bridge.subscriptions.look().await.map_err(failed)?;
+        let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
         let id = printable(&self.id);
-        match look.at_rail.iter().find(|it| it.id == self.id) {
+        match snapshot.subscriptions.iter().find(|it| it.id == self.id) {
             Some(it) => {
                 let needs = match needed.types.contains(&it.event_type) {
                     true => "; routes need this type, and without another subscription its events no longer come",
@@ -44,7 +44,7 @@ impl Delete {
                 };
                 println!("Subscription {id} for {}{needs}.", printable(&it.event_type));
             }
-            None if look.held.holds(&self.id) => {
+            None if snapshot.stored.holds(&self.id) => {
                 println!("Rail has no subscription {id}; the secret holds a key of that label.");
             }
             None => return Err(failed(Error::NoSuchSubscription(id))),
@@ -52,12 +52,12 @@ impl Delete {
         if !self.yes && !agreed("Delete it?", "--yes goes ahead")? {
             return Ok(());
         }
-        let deleted = bridge.subscriptions.delete(&look, &self.id).await.map_err(failed)?;
+        let deleted = bridge.subscriptions.delete(&snapshot, &self.id).await.map_err(failed)?;
         let at_rail = match deleted.event_type {
             Some(_) => format!("{id} is deleted at Rail"),
             None => format!("{id} was not at Rail"),
         };
-        let key = match (deleted.key_removed, look.held.holds(&self.id)) {
+        let key = match (deleted.key_removed, snapshot.stored.holds(&self.id)) {
             (true, _) => "its key is forgotten",
             (false, true) => "its key stays, since a function does not start without any",
             (false, false) => "the secret held no key of it",

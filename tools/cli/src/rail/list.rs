@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use rail_subscriptions::plan::{Line, Standing, compare};
+use rail_subscriptions::plan::{Row, Status, compare};
 use rail_subscriptions::{RailApi, Source, source};
 use serde_json::json;
 
@@ -41,18 +41,18 @@ impl List {
         let needed = needed(&self.routes)?;
         let bridge = self.target.open(&RailApi::READING).await?;
         let url = self.callback.resolve(&bridge)?;
-        let look = bridge.subscriptions.look().await.map_err(|error| bridge.failure(&error))?;
-        let lines = compare(&look, &needed.types, &url);
+        let snapshot = bridge.subscriptions.snapshot().await.map_err(|error| bridge.failure(&error))?;
+        let rows = compare(&snapshot, &needed.types, &url);
         print(|out| match self.json {
-            true => write_json(out, &lines),
-            false => write(out, &lines),
+            true => write_json(out, &rows),
+            false => write(out, &rows),
         })?;
         Ok(())
     }
 }
 
-pub(super) fn write(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {
-    let shown: Vec<[String; 5]> = lines.iter().map(cells).collect();
+pub(super) fn write(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
+    let shown: Vec<[String; 5]> = rows.iter().map(cells).collect();
     let head = ["STATE", "EVENT TYPE", "SUBSCRIPTION", "KEY", "DELIVERS TO"].map(str::to_owned);
     let width = |column: usize| {
         let cells = shown.iter().chain([&head]).map(|row| row[column].chars().count());
@@ -64,19 +64,19 @@ pub(super) fn write(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {
         let line = format!("{state:<a$}  {event_type:<b$}  {id:<c$}  {key:<d$}  {url}");
         writeln!(out, "{}", line.trim_end())?;
     }
-    let mut counts: BTreeMap<Standing, usize> = BTreeMap::new();
-    for line in lines {
-        *counts.entry(line.standing).or_default() += 1;
+    let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
+    for row in rows {
+        *counts.entry(row.status).or_default() += 1;
     }
-    let counts: Vec<_> = counts.into_iter().map(|(standing, count)| format!("{count} {}", words(standing))).collect();
+    let counts: Vec<_> = counts.into_iter().map(|(status, count)| format!("{count} {}", words(status))).collect();
     writeln!(out)?;
     writeln!(
         out,
         "{}",
         if counts.is_empty() { "nothing needed, nothing there".to_owned() } else { counts.join(", ") }
     )?;
-    for (standings, advice) in ADVICE {
-        if lines.iter().any(|line| standings.contains(&line.standing)) {
+    for (statuses, advice) in ADVICE {
+        if rows.iter().any(|row| statuses.contains(&row.status)) {
             writeln!(out, "{advice}")?;
         }
     }
@@ -84,41 +84,41 @@ pub(super) fn write(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {
 }
 
 /// What helps, below the table.
-const ADVICE: [(&[Standing], &str); 3] = [
+const ADVICE: [(&[Status], &str); 3] = [
     (
-        &[Standing::Missing, Standing::KeyMissing, Standing::KeyDiffers],
+        &[Status::Missing, Status::KeyMissing, Status::KeyDiffers],
         "`bridge rail subscriptions sync` creates what is missing and mends keys",
     ),
     (
-        &[Standing::BeingRotated, Standing::Duplicate],
+        &[Status::BeingRotated, Status::Duplicate],
         "`bridge rail subscriptions rotate` ends a rotation that is under way, and leaves one subscription of each type",
     ),
-    (&[Standing::NotNeeded], "`bridge rail subscriptions sync --prune` deletes what no route needs"),
+    (&[Status::NotNeeded], "`bridge rail subscriptions sync --prune` deletes what no route needs"),
 ];
 
-pub(super) fn write_json(out: &mut dyn Write, lines: &[Line]) -> io::Result<()> {
-    for line in lines {
+pub(super) fn write_json(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
+    for row in rows {
         let json = json!({
-            "state": line.standing.name(),
-            "event_type": line.event_type,
-            "subscription": line.id,
-            "callback_url": line.callback_url,
-            "has_key": line.has_key,
+            "state": row.status.name(),
+            "event_type": row.event_type,
+            "subscription": row.id,
+            "callback_url": row.callback_url,
+            "has_key": row.has_key,
         });
         writeln!(out, "{json}")?;
     }
     Ok(())
 }
 
-fn cells(line: &Line) -> [String; 5] {
+fn cells(row: &Row) -> [String; 5] {
     let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), printable);
-    let event_type = match (&line.event_type, line.standing) {
-        (Some(event_type), Standing::Missing) => format!("{}{}", printable(event_type), remark(event_type)),
+    let event_type = match (&row.event_type, row.status) {
+        (Some(event_type), Status::Missing) => format!("{}{}", printable(event_type), remark(event_type)),
         (event_type, _) => or_dash(event_type),
     };
-    let key = if line.has_key { "held" } else { "-" };
-    let url = line.callback_url.as_deref().map(printable).unwrap_or_default();
-    [words(line.standing).to_owned(), event_type, or_dash(&line.id), key.to_owned(), url]
+    let key = if row.has_key { "held" } else { "-" };
+    let url = row.callback_url.as_deref().map(printable).unwrap_or_default();
+    [words(row.status).to_owned(), event_type, or_dash(&row.id), key.to_owned(), url]
 }
 
 /// Of a type that Rail may not take.
@@ -130,16 +130,16 @@ pub(super) fn remark(event_type: &str) -> &'static str {
     }
 }
 
-fn words(standing: Standing) -> &'static str {
-    match standing {
-        Standing::InStep => "in step",
-        Standing::Missing => "missing at Rail",
-        Standing::KeyMissing => "key missing",
-        Standing::KeyDiffers => "key differs",
-        Standing::BeingRotated => "being rotated",
-        Standing::Duplicate => "duplicate",
-        Standing::NotNeeded => "not needed",
-        Standing::OtherUrl => "other URL",
-        Standing::KeyOnly => "key only",
+fn words(status: Status) -> &'static str {
+    match status {
+        Status::InStep => "in step",
+        Status::Missing => "missing at Rail",
+        Status::KeyMissing => "key missing",
+        Status::KeyDiffers => "key differs",
+        Status::BeingRotated => "being rotated",
+        Status::Duplicate => "duplicate",
+        Status::NotNeeded => "not needed",
+        Status::OtherUrl => "other URL",
+        Status::KeyOnly => "key only",
     }
 }

@@ -67,15 +67,15 @@ impl Rotate {
         let url = self.callback.resolve(&bridge)?;
         let failed = |error| bridge.failure(&error);
         let rotation = Rotation {
-            needed: &needed.types,
+            required: &needed.types,
             callback_url: &url,
             only: self.event.as_deref(),
             pace: LEAST_PATIENCE,
             pause: self.after,
         };
-        let look = bridge.subscriptions.look().await.map_err(failed)?;
-        let begun = rotation.under_way(&look);
-        let fresh = rotation.to_begin(&look, &begun).map_err(failed)?;
+        let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
+        let begun = rotation.under_way(&snapshot);
+        let fresh = rotation.to_start(&snapshot, &begun).map_err(failed)?;
         let joined = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(", ");
         println!("Subscriptions for {url}, keys in {}:", bridge.name());
         if !begun.is_empty() {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use clap::Args;
-use rail_subscriptions::RailApi;
-use rail_subscriptions::plan::{CallbackUrl, Step, plan};
+use rail_subscriptions::plan::{Step, plan};
+use rail_subscriptions::{CallbackUrl, RailApi};
 
 use super::list::remark;
 use super::target::{CallbackArg, Target};
@@ -49,9 +49,9 @@ impl Sync {
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let url = self.callback.resolve(&bridge)?;
         let failed = |error| bridge.failure(&error);
-        let look = bridge.subscriptions.look().await.map_err(failed)?;
-        let steps = plan(&look, &needed.types, &url, self.prune, &BTreeSet::new());
-        let spared = if self.prune { 0 } else { unneeded(&look, &needed, &url) };
+        let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
+        let steps = plan(&snapshot, &needed.types, &url, self.prune, &BTreeSet::new());
+        let spared = if self.prune { 0 } else { unneeded(&snapshot, &needed, &url) };
         print(|out| write(out, &steps, &url, &bridge.name(), spared))?;
         if self.dry_run || steps.is_empty() {
             return Ok(());
@@ -60,14 +60,15 @@ impl Sync {
             return Ok(());
         }
         // Whoever is asked may take their time.
-        let look = bridge.subscriptions.look().await.map_err(failed)?;
-        if plan(&look, &needed.types, &url, self.prune, &BTreeSet::new()) != steps {
+        let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
+        if plan(&snapshot, &needed.types, &url, self.prune, &BTreeSet::new()) != steps {
             return Err(Failure::refused(
                 "something has changed at Rail or in the secret meanwhile; nothing was done",
                 "run it again, and look at the new plan",
             ));
         }
-        let outcome = bridge.subscriptions.sync(look, &needed.types, &url, self.prune, tell).await.map_err(failed)?;
+        let outcome =
+            bridge.subscriptions.sync(snapshot, &needed.types, &url, self.prune, tell).await.map_err(failed)?;
         conclude(&outcome)?;
         println!("In step.");
         Ok(())
@@ -88,8 +89,8 @@ pub(super) fn write(
     }
     for step in steps {
         let line = match step {
-            Step::TakeKey { event_type, created, .. } => {
-                format!("take key  {}  {}", printable(event_type), printable(&created.id))
+            Step::CopyKey { event_type, subscription, .. } => {
+                format!("take key  {}  {}", printable(event_type), printable(&subscription.id))
             }
             Step::Create { event_type, orphans, .. } => {
                 let orphans: Vec<_> = orphans.iter().map(|id| printable(id)).collect();
@@ -105,7 +106,7 @@ pub(super) fn write(
             Step::DeleteOrphan { event_type, id } => {
                 format!("delete    {}  {}: its key is not to be had", printable(event_type), printable(id))
             }
-            Step::DeleteUnneeded { event_type, id } => {
+            Step::DeleteUnused { event_type, id } => {
                 format!("delete    {}  {}: no route needs it", printable(event_type), printable(id))
             }
             Step::RemoveKeys { ids } => {

@@ -4,8 +4,7 @@ use aws_types::sdk_config::SdkConfig;
 use clap::Args;
 use local::dev_file::DevFile;
 use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET, webhook_path};
-use rail_subscriptions::plan::CallbackUrl;
-use rail_subscriptions::{Doing, Error, RailApi, RailError, SigningSecret, Subscriptions, Why};
+use rail_subscriptions::{CallbackUrl, Cause, Error, Operation, RailApi, RailError, SigningSecret, Subscriptions};
 use shared::clock::Clock;
 use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::customer::provider_api::ProviderApi;
@@ -115,7 +114,7 @@ impl Bridge {
     pub(super) fn failure(&self, error: &Error) -> Failure {
         let again = "run it again: what is done is done, and it goes on from there";
         match error {
-            Error::Rail(RailError { why, doing }) => self.rail_failure(error, doing, why),
+            Error::Rail(RailError { cause, operation }) => self.rail_failure(error, operation, cause),
             Error::Secret(secret) => self.secret_failure(secret),
             Error::Contended { .. } => Failure::outside(error, format!("when the other writer is done, {again}")),
             Error::NotInStep(_) => {
@@ -131,43 +130,45 @@ impl Bridge {
         }
     }
 
-    fn rail_failure(&self, error: &Error, doing: &Doing, why: &Why) -> Failure {
+    fn rail_failure(&self, error: &Error, operation: &Operation, cause: &Cause) -> Failure {
         let secret = &self.api_secret;
         let scopes = "subscriptions:read and subscriptions:write";
         let again = "run it again: what is done is done, and it goes on from there";
-        match why {
-            Why::LoginRefused(_) => Failure::outside(
+        match cause {
+            Cause::LoginRejected(_) => Failure::outside(
                 error,
                 format!(
                     "client_id, client_secret and token_url in secret {secret} must be of one of Rail's environments"
                 ),
             ),
-            Why::ScopeRefused => Failure::outside(error, format!("ask Rail to give this client the scopes {scopes}")),
-            Why::Unauthorized => Failure::outside(
+            Cause::ScopeRejected => {
+                Failure::outside(error, format!("ask Rail to give this client the scopes {scopes}"))
+            }
+            Cause::Unauthorized => Failure::outside(
                 error,
                 format!("token_url and base_url in secret {secret} must be of the same of Rail's environments"),
             ),
-            Why::Forbidden => Failure::outside(error, format!("this takes the scopes {scopes}: ask Rail for them")),
-            Why::NotFound => Failure::usage(
+            Cause::Forbidden => Failure::outside(error, format!("this takes the scopes {scopes}: ask Rail for them")),
+            Cause::NotFound => Failure::usage(
                 error,
                 format!(
                     "base_url in secret {secret} must be what /v1 follows: https://sandbox.layer2financial.com/api"
                 ),
             ),
-            Why::Throttled { retry_after: Some(wait) } => {
+            Cause::Throttled { retry_after: Some(wait) } => {
                 Failure::outside(error, format!("wait {} s, then {again}", wait.as_secs()))
             }
-            Why::Throttled { retry_after: None } => Failure::outside(error, format!("wait a minute, then {again}")),
-            Why::Refused { .. } if *doing == Doing::Listing => {
+            Cause::Throttled { retry_after: None } => Failure::outside(error, format!("wait a minute, then {again}")),
+            Cause::Rejected { .. } if *operation == Operation::List => {
                 Failure::outside(error, format!("is base_url in secret {secret} Rail's?"))
             }
-            Why::Refused { .. } => Failure::outside(error, "Rail's Management UI may say more"),
-            Why::Failed(_) | Why::NoAnswer => Failure::outside(error, again),
-            Why::Unreadable => Failure::outside(
+            Cause::Rejected { .. } => Failure::outside(error, "Rail's Management UI may say more"),
+            Cause::ServerError(_) | Cause::NoAnswer => Failure::outside(error, again),
+            Cause::Unreadable => Failure::outside(
                 error,
                 format!("is base_url in secret {secret} Rail's own, with nothing in between? If so, {again}"),
             ),
-            Why::NoAccount => Failure::outside(error, format!("secret {secret} must be readable; then {again}")),
+            Cause::NoAccount => Failure::outside(error, format!("secret {secret} must be readable; then {again}")),
         }
     }
 

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 
-fn refused(event_type: &str) -> RefusedType {
-    RefusedType { event_type: event_type.to_owned(), status: 400, code: Some("INVALID_EVENT_TYPE".to_owned()) }
+fn refused(event_type: &str) -> RejectedType {
+    RejectedType { event_type: event_type.to_owned(), status: 400, code: Some("INVALID_EVENT_TYPE".to_owned()) }
 }
 
 #[test]
@@ -12,30 +12,30 @@ fn each_thing_done_is_one_line() {
     let pause = Duration::from_secs(300);
     for (told, expected) in [
         (
-            Told::Created { event_type: event_type(), id: id() },
+            Progress::Created { event_type: event_type(), id: id() },
             "created   ACCOUNT_OPEN  sub_1\u{fffd}; its key is in the secret",
         ),
         (
-            Told::KeyTaken { event_type: event_type(), id: id() },
+            Progress::KeyCopied { event_type: event_type(), id: id() },
             "took key  ACCOUNT_OPEN  sub_1\u{fffd}, from Rail's list",
         ),
-        (Told::Deleted { event_type: event_type(), id: id() }, "deleted   ACCOUNT_OPEN  sub_1\u{fffd}"),
-        (Told::KeysRemoved(1), "forgot    1 key"),
+        (Progress::Deleted { event_type: event_type(), id: id() }, "deleted   ACCOUNT_OPEN  sub_1\u{fffd}"),
+        (Progress::KeysRemoved(1), "forgot    1 key"),
         (
-            Told::Refused(refused("ACCOUNT_OPEN")),
+            Progress::Rejected(refused("ACCOUNT_OPEN")),
             "REFUSED   ACCOUNT_OPEN: Rail does not take it (400 INVALID_EVENT_TYPE)",
         ),
-        (Told::RotationBegun(2), "begun     2 event types"),
+        (Progress::RotationStarted(2), "begun     2 event types"),
         (
-            Told::RotationGoesOn(vec![event_type(), "B".to_owned()]),
+            Progress::RotationResumed(vec![event_type(), "B".to_owned()]),
             "going on with what an earlier run has begun: ACCOUNT_OPEN, B",
         ),
         (
-            Told::WaitingToDelete { old: 2, pause },
+            Progress::WaitingToDelete { old: 2, pause },
             "waiting 5 min until every function has read the new keys, then 2 old subscriptions will be deleted",
         ),
         (
-            Told::WaitingToForget { keys: 1, pause },
+            Progress::WaitingToRemoveKeys { keys: 1, pause },
             "waiting 5 min for what the old subscriptions have sent last, then 1 old key will be forgotten",
         ),
     ] {
@@ -47,7 +47,7 @@ fn each_thing_done_is_one_line() {
 fn types_that_rail_refuses_end_in_exit_code_3_with_who_names_them() {
     conclude(&Outcome::default()).unwrap();
     let types = ["APPLICATION_CHANGE_REQUESTED", "DEPOSIT_COMPLETED", "REFUND_POSTED"];
-    let outcome = Outcome { done: 1, refused: types.map(refused).into() };
+    let outcome = Outcome { done: 1, rejected: types.map(refused).into() };
     let failure = conclude(&outcome).unwrap_err();
     let text = failure.to_string();
     let expected = "error: Rail refuses 3 event types: \

@@ -13,12 +13,12 @@ fn check(before: &Value, change: &Change, expected: &Value) {
     assert_eq!(Value::Object(changed.0), *expected, "twice is once");
 }
 
-fn adding(id: &str, generation: u32, instead_of: &[&str]) -> Change {
+fn adding(id: &str, generation: u32, replaces: &[&str]) -> Change {
     Change::Add {
-        created: Created { id: id.to_owned(), key: Key::sample("k") },
+        subscription: NewSubscription { id: id.to_owned(), key: Key::sample("k") },
         event_type: "A".to_owned(),
         generation,
-        instead_of: instead_of.iter().map(|id| (*id).to_owned()).collect(),
+        replaces: replaces.iter().map(|id| (*id).to_owned()).collect(),
     }
 }
 
@@ -45,7 +45,7 @@ fn a_key_takes_the_place_of_placeholders_and_of_what_is_gone_but_never_of_itself
 #[test]
 fn generations_never_go_down() {
     let before = json!({ "keys": {}, "generations": { "A": 5 } });
-    let change = Change::Begin { generations: vec![("A".to_owned(), 3), ("B".to_owned(), 2)], adopted: Vec::new() };
+    let change = Change::Plan { generations: vec![("A".to_owned(), 3), ("B".to_owned(), 2)], adopted: Vec::new() };
     check(&before, &change, &json!({ "keys": {}, "generations": { "A": 5, "B": 2 } }));
 }
 
@@ -70,6 +70,6 @@ fn what_somebody_did_to_one_version_is_done_to_another() {
 
 #[test]
 fn a_secret_is_not_shown() {
-    let held = Held::sample(&json!({ "keys": { "a1": "hunter2" } }));
-    assert_eq!(format!("{held:?}"), "Held { document: Document(..), version: None, created_at: 0 }");
+    let stored = StoredKeys::sample(&json!({ "keys": { "a1": "hunter2" } }));
+    assert_eq!(format!("{stored:?}"), "StoredKeys { document: Document(..), version: None, created_at: 0 }");
 }

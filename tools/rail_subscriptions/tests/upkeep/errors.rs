@@ -5,19 +5,19 @@ use std::time::Duration;
 use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::{At, Fault, SAMPLE_CLIENT_SECRET};
-use rail_subscriptions::{Doing, Error, RailApi, RailError, Why};
+use rail_subscriptions::{Cause, Error, Operation, RailApi, RailError};
 use serde_json::json;
 
 use crate::upkeep::fixture::{API, World};
 
 const CREATING: &str = "ACCOUNT_OPEN";
 
-fn rail(doing: Doing, why: Why) -> Error {
-    RailError { doing, why }.into()
+fn rail(operation: Operation, cause: Cause) -> Error {
+    RailError { operation, cause }.into()
 }
 
-fn listing(why: Why) -> Error {
-    rail(Doing::Listing, why)
+fn listing(cause: Cause) -> Error {
+    rail(Operation::List, cause)
 }
 
 /// One call fails so, always, and the run says this.
@@ -33,26 +33,26 @@ async fn check(at: At, fault: Fault, tries: usize, expected: Error) {
 
 #[tokio::test]
 async fn every_status_says_what_it_means_and_only_what_may_pass_is_tried_again() {
-    let creating = || Doing::Creating(CREATING.to_owned());
-    let throttled = |s| Why::Throttled { retry_after: Some(Duration::from_secs(s)) };
+    let creating = || Operation::Create(CREATING.to_owned());
+    let throttled = |s| Cause::Throttled { retry_after: Some(Duration::from_secs(s)) };
     let after = |after: &str| Fault::RetryAfter { status: 429, after: after.to_owned() };
     for (at, fault, tries, expected) in [
-        (At::ListSubscriptions, Fault::Status(401), 2, listing(Why::Unauthorized)),
-        (At::ListSubscriptions, Fault::Status(403), 1, listing(Why::Forbidden)),
-        (At::ListSubscriptions, Fault::Status(404), 1, listing(Why::NotFound)),
+        (At::ListSubscriptions, Fault::Status(401), 2, listing(Cause::Unauthorized)),
+        (At::ListSubscriptions, Fault::Status(403), 1, listing(Cause::Forbidden)),
+        (At::ListSubscriptions, Fault::Status(404), 1, listing(Cause::NotFound)),
         (At::ListSubscriptions, after("0"), 4, listing(throttled(0))),
         (At::ListSubscriptions, after("3600"), 1, listing(throttled(3600))),
-        (At::ListSubscriptions, Fault::Status(500), 4, listing(Why::Failed(500))),
-        (At::ListSubscriptions, Fault::Status(302), 1, listing(Why::Unreadable)),
-        (At::ListSubscriptions, Fault::GarbageBody, 1, listing(Why::Unreadable)),
-        (At::ListSubscriptions, Fault::WrongContentType, 1, listing(Why::Unreadable)),
-        (At::ListSubscriptions, Fault::Garbage, 4, listing(Why::NoAnswer)),
-        (At::CreateSubscription, Fault::Status(403), 1, rail(creating(), Why::Forbidden)),
-        (At::CreateSubscription, Fault::Status(404), 1, rail(creating(), Why::NotFound)),
-        (At::CreateSubscription, Fault::Status(503), 4, rail(creating(), Why::Failed(503))),
-        (At::CreateSubscription, Fault::GarbageBody, 1, rail(creating(), Why::Unreadable)),
-        (At::Token, Fault::Status(401), 1, listing(Why::LoginRefused(401))),
-        (At::Token, Fault::Status(500), 4, listing(Why::Failed(500))),
+        (At::ListSubscriptions, Fault::Status(500), 4, listing(Cause::ServerError(500))),
+        (At::ListSubscriptions, Fault::Status(302), 1, listing(Cause::Unreadable)),
+        (At::ListSubscriptions, Fault::GarbageBody, 1, listing(Cause::Unreadable)),
+        (At::ListSubscriptions, Fault::WrongContentType, 1, listing(Cause::Unreadable)),
+        (At::ListSubscriptions, Fault::Garbage, 4, listing(Cause::NoAnswer)),
+        (At::CreateSubscription, Fault::Status(403), 1, rail(creating(), Cause::Forbidden)),
+        (At::CreateSubscription, Fault::Status(404), 1, rail(creating(), Cause::NotFound)),
+        (At::CreateSubscription, Fault::Status(503), 4, rail(creating(), Cause::ServerError(503))),
+        (At::CreateSubscription, Fault::GarbageBody, 1, rail(creating(), Cause::Unreadable)),
+        (At::Token, Fault::Status(401), 1, listing(Cause::LoginRejected(401))),
+        (At::Token, Fault::Status(500), 4, listing(Cause::ServerError(500))),
     ] {
         check(at, fault, tries, expected).await;
     }
@@ -74,14 +74,14 @@ async fn what_passes_is_got_over() {
 async fn a_scope_that_the_client_lacks_is_told_apart_from_a_client_that_rail_does_not_know() {
     let world = World::needing(&[CREATING]);
     world.rail.set_scopes(&["subscriptions:read"]);
-    assert_eq!(world.sync().await.unwrap_err(), listing(Why::ScopeRefused));
+    assert_eq!(world.sync().await.unwrap_err(), listing(Cause::ScopeRejected));
     let reading = world.open_with(&RailApi::READING);
-    assert_eq!(reading.look().await.unwrap().at_rail, []);
+    assert_eq!(reading.snapshot().await.unwrap().subscriptions, []);
     let url = &world.url;
     let error = reading.api.create(CREATING, url, 1).await.unwrap_err();
-    assert_eq!(error, rail(Doing::Creating(CREATING.to_owned()), Why::Forbidden));
+    assert_eq!(error, rail(Operation::Create(CREATING.to_owned()), Cause::Forbidden));
     world.rail.set_client_secret("another");
-    assert_eq!(world.sync().await.unwrap_err(), listing(Why::LoginRefused(401)));
+    assert_eq!(world.sync().await.unwrap_err(), listing(Cause::LoginRejected(401)));
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn an_account_that_cannot_be_used_is_named() {
     world.secrets.put(API, &json!({ "base_url": "http://example.com/hunter2" })).unwrap();
     let error = world.open().api.check_account().await.unwrap_err();
     assert_eq!(error.to_string(), "secret `bridge/rail/api`: client_id: a string that is not empty expected");
-    assert_eq!(world.sync().await.unwrap_err(), listing(Why::NoAccount));
+    assert_eq!(world.sync().await.unwrap_err(), listing(Cause::NoAccount));
 }
 
 /// The client secret, the tokens and the keys are marked: none is in anything that can be printed.
@@ -109,7 +109,7 @@ async fn nothing_that_can_be_printed_holds_a_secret() {
             world.rail.show_keys_in_list(shown);
             world.rail.add_subscription(CREATING, world.url.as_str());
             world.rail.inject(Some(at), fault.clone(), When::UntilCleared);
-            let outcome = world.sync_with(true, |told| printed += &format!("{told:?}\n")).await;
+            let outcome = world.sync_with(true, |progress| printed += &format!("{progress:?}\n")).await;
             if let Err(error) = &outcome {
                 printed += &format!("{error}\n");
             }
@@ -117,13 +117,13 @@ async fn nothing_that_can_be_printed_holds_a_secret() {
             world.rail.clear_faults();
             world.secrets.inject(Some("PutSecretValue"), AwsFault::InternalError, When::Next(3));
             printed += &format!("{:?}\n", world.rotate(None).await);
-            let look = world.open().look().await.unwrap();
-            let steps = rail_subscriptions::plan::plan(&look, &world.needed, &world.url, true, &[].into());
-            let lines = rail_subscriptions::plan::compare(&look, &world.needed, &world.url);
-            printed += &format!("{look:?}\n{steps:?}\n{lines:?}\n");
+            let snapshot = world.open().snapshot().await.unwrap();
+            let steps = rail_subscriptions::plan::plan(&snapshot, &world.required, &world.url, true, &[].into());
+            let rows = rail_subscriptions::plan::compare(&snapshot, &world.required, &world.url);
+            printed += &format!("{snapshot:?}\n{steps:?}\n{rows:?}\n");
         }
     }
-    assert!(printed.contains("Failed(500)") && printed.contains("Key(..)"), "{printed}");
+    assert!(printed.contains("ServerError(500)") && printed.contains("Key(..)"), "{printed}");
     for secret in ["whsec_", "rail_sample_token_", SAMPLE_CLIENT_SECRET, "Bearer", "Basic"] {
         assert!(!printed.contains(secret), "{secret} in {printed}");
     }

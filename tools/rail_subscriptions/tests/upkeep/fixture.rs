@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use local::rail_api::RailApi as RailStandIn;
 use local::secrets_manager::SecretsManager;
-use rail_subscriptions::{CallbackUrl, Error, Outcome, RailApi, Rotation, SigningSecret, Subscriptions, Told};
+use rail_subscriptions::{CallbackUrl, Error, Outcome, Progress, RailApi, Rotation, SigningSecret, Subscriptions};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::AwsConfig;
@@ -25,7 +25,7 @@ pub(crate) const BOUND: Duration = Duration::from_secs(30);
 pub(crate) struct World {
     pub(crate) rail: RailStandIn,
     pub(crate) secrets: SecretsManager,
-    pub(crate) needed: BTreeSet<String>,
+    pub(crate) required: BTreeSet<String>,
     pub(crate) url: CallbackUrl,
 }
 
@@ -37,8 +37,8 @@ impl World {
         let secrets = SecretsManager::start(None).unwrap();
         secrets.put(API, &rail.secret()).unwrap();
         secrets.put(SIGNING, &json!({ "keys": { "somebody's": "whsec_sample_of_somebody" } })).unwrap();
-        let needed = types.iter().map(|name| (*name).to_owned()).collect();
-        Self { rail, secrets, needed, url: CallbackUrl::parse(URL).unwrap() }
+        let required = types.iter().map(|name| (*name).to_owned()).collect();
+        Self { rail, secrets, required, url: CallbackUrl::parse(URL).unwrap() }
     }
 
     /// A new process's way in.
@@ -68,15 +68,15 @@ impl World {
         self.sync_with(false, |_| {}).await
     }
 
-    pub(crate) async fn sync_with(&self, prune: bool, tell: impl FnMut(&Told)) -> Result<Outcome, Error> {
+    pub(crate) async fn sync_with(&self, prune: bool, report: impl FnMut(&Progress)) -> Result<Outcome, Error> {
         let subscriptions = self.open();
-        let look = subscriptions.look().await?;
-        subscriptions.sync(look, &self.needed, &self.url, prune, tell).await
+        let snapshot = subscriptions.snapshot().await?;
+        subscriptions.sync(snapshot, &self.required, &self.url, prune, report).await
     }
 
     pub(crate) async fn rotate(&self, only: Option<&str>) -> Result<Outcome, Error> {
         let rotation = Rotation {
-            needed: &self.needed,
+            required: &self.required,
             callback_url: &self.url,
             only,
             pace: Duration::ZERO,
@@ -100,7 +100,7 @@ impl World {
     pub(crate) fn check_in_step(&self, what: &str) {
         let mut types: Vec<String> = self.rail.subscriptions().into_iter().map(|it| it.event_type).collect();
         types.sort();
-        assert_eq!(types, self.needed.iter().cloned().collect::<Vec<_>>(), "{what}: one subscription for each type");
+        assert_eq!(types, self.required.iter().cloned().collect::<Vec<_>>(), "{what}: one subscription for each type");
         let mut expected = json!({ "somebody's": "whsec_sample_of_somebody" });
         for it in self.rail.subscriptions() {
             assert_eq!(it.callback_url, URL, "{what}");

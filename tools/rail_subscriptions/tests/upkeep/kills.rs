@@ -105,7 +105,7 @@ fn nothing(_: &World, _: &str) {}
 /// Each type has a subscription whose key is held: its events arrive and are accepted.
 fn every_type_is_served(world: &World, what: &str) {
     let secret = world.secret();
-    for event_type in &world.needed {
+    for event_type in &world.required {
         let all = world.rail.subscriptions();
         let mut served =
             all.iter().filter(|it| it.event_type == *event_type && secret["keys"][&it.id] == json!(it.key));
@@ -156,7 +156,7 @@ async fn sync_of_what_people_have_left_behind() {
             let somebody = json!({ "somebody's": "whsec_sample_of_somebody" });
             world.secrets.put(SIGNING, &json!({ "keys": somebody })).unwrap();
             world.rail.add_subscription(TYPES[2], world.url.as_str());
-            World { needed: TYPES.map(str::to_owned).into(), ..world }
+            World { required: TYPES.map(str::to_owned).into(), ..world }
         };
         let kills = kill_everywhere(set_up, sync, sync, nothing).await;
         println!("killed {kills} times");
@@ -168,7 +168,7 @@ async fn sync_of_what_people_have_left_behind() {
 async fn prune_of_what_nobody_needs() {
     let set_up = async || {
         let world = in_step(&TYPES, false);
-        World { needed: TYPES[..1].iter().map(|name| (*name).to_owned()).collect(), ..world }
+        World { required: TYPES[..1].iter().map(|name| (*name).to_owned()).collect(), ..world }
     };
     let kills = kill_everywhere(set_up, prune, prune, every_type_is_served).await;
     println!("killed {kills} times");
@@ -179,15 +179,15 @@ async fn prune_of_what_nobody_needs() {
 async fn delete_of_one() {
     let set_up = async || {
         let world = in_step(&TYPES, false);
-        World { needed: TYPES[1..].iter().map(|name| (*name).to_owned()).collect(), ..world }
+        World { required: TYPES[1..].iter().map(|name| (*name).to_owned()).collect(), ..world }
     };
     let delete = async |world: &World| {
         let secret = world.secret();
         let made = secret["subscriptions"].as_object().unwrap();
         // Gone from the secret: then it is gone from Rail, too, and there is nothing left to ask for.
         if let Some((id, _)) = made.iter().find(|(_, made)| made["event_type"] == TYPES[0]) {
-            let look = world.open().look().await.unwrap();
-            world.open().delete(&look, id).await.unwrap();
+            let snapshot = world.open().snapshot().await.unwrap();
+            world.open().delete(&snapshot, id).await.unwrap();
         }
         Outcome::default()
     };
@@ -221,11 +221,11 @@ async fn rotate_then_sync_then_rotate() {
 
 /// Ends what is under way. What came to its end is not begun anew, so this does not hide what a dead run left.
 async fn finish_rotation(world: &World) -> Outcome {
-    let look = world.open().look().await.unwrap();
+    let snapshot = world.open().snapshot().await.unwrap();
     let pause = Duration::ZERO;
     let rotation =
-        Rotation { needed: &world.needed, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
-    match rotation.under_way(&look).is_empty() {
+        Rotation { required: &world.required, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
+    match rotation.under_way(&snapshot).is_empty() {
         true => Outcome::default(),
         false => world.open().rotate(&rotation, |_| {}).await.unwrap(),
     }

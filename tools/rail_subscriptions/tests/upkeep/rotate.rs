@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use local::rail_api::At;
-use rail_subscriptions::{Error, Outcome, Rotation, Told};
+use rail_subscriptions::{Error, Outcome, Progress, Rotation};
 use serde_json::json;
 
 use crate::upkeep::fixture::{SIGNING, World};
@@ -16,20 +16,20 @@ async fn every_subscription_and_key_is_replaced_once() {
     world.rail.show_keys_in_list(false);
     world.sync().await.unwrap();
     let before = world.ids();
-    let mut told = Vec::new();
+    let mut progress = Vec::new();
     let pause = Duration::ZERO;
     let rotation =
-        Rotation { needed: &world.needed, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
-    world.open().rotate(&rotation, |it| told.push(it.clone())).await.unwrap();
+        Rotation { required: &world.required, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
+    world.open().rotate(&rotation, |it| progress.push(it.clone())).await.unwrap();
     world.check_in_step("rotated");
     assert!(world.ids().iter().all(|id| !before.contains(id)));
-    let created = |told: &Told| matches!(told, Told::Created { .. });
-    let deleted = |told: &Told| matches!(told, Told::Deleted { .. });
-    assert_eq!(told[0], Told::RotationBegun(3));
-    assert!(told[1..4].iter().all(created), "{told:?}");
-    assert_eq!(told[4], Told::WaitingToDelete { old: 3, pause });
-    assert!(told[5..8].iter().all(deleted), "{told:?}");
-    assert_eq!(told[8..], [Told::WaitingToForget { keys: 3, pause }, Told::KeysRemoved(3)]);
+    let created = |progress: &Progress| matches!(progress, Progress::Created { .. });
+    let deleted = |progress: &Progress| matches!(progress, Progress::Deleted { .. });
+    assert_eq!(progress[0], Progress::RotationStarted(3));
+    assert!(progress[1..4].iter().all(created), "{progress:?}");
+    assert_eq!(progress[4], Progress::WaitingToDelete { old: 3, pause });
+    assert!(progress[5..8].iter().all(deleted), "{progress:?}");
+    assert_eq!(progress[8..], [Progress::WaitingToRemoveKeys { keys: 3, pause }, Progress::KeysRemoved(3)]);
     assert_eq!(
         world.secret()["generations"],
         json!(TYPES.map(|name| (name, 2)).into_iter().collect::<std::collections::BTreeMap<_, _>>())
@@ -71,9 +71,9 @@ async fn a_type_that_is_not_in_step_cannot_be_rotated_and_does_not_stop_the_othe
     assert_eq!(world.rotate(None).await.unwrap_err(), Error::NotInStep(TYPES.map(str::to_owned).into()));
     world.rail.refuse_event_type("ACCOUNT_OPEN");
     world.sync().await.unwrap();
-    assert_eq!(world.rotate(None).await.unwrap().refused, []);
-    let needed = TYPES[1..].iter().map(|name| (*name).to_owned()).collect();
-    World { needed, ..world }.check_in_step("the others");
+    assert_eq!(world.rotate(None).await.unwrap().rejected, []);
+    let required = TYPES[1..].iter().map(|name| (*name).to_owned()).collect();
+    World { required, ..world }.check_in_step("the others");
 }
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn a_rotation_that_rail_refuses_leaves_the_old_subscription_and_its_key() 
     world.rail.refuse_duplicate_subscriptions(true);
     let before = world.ids();
     let outcome = world.rotate(None).await.unwrap();
-    assert_eq!(outcome.refused.len(), 3);
-    assert_eq!(outcome.refused[0].code.as_deref(), Some("DUPLICATE_SUBSCRIPTION"));
+    assert_eq!(outcome.rejected.len(), 3);
+    assert_eq!(outcome.rejected[0].code.as_deref(), Some("DUPLICATE_SUBSCRIPTION"));
     assert_eq!(world.ids(), before);
     world.check_in_step("as it was");
     world.rail.refuse_duplicate_subscriptions(false);
@@ -100,9 +100,9 @@ async fn an_old_subscription_stays_when_the_new_one_is_deleted_meanwhile() {
     let old = world.ids();
     let pause = Duration::ZERO;
     let rotation =
-        Rotation { needed: &world.needed, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
-    let spoil = |told: &Told| {
-        if let Told::WaitingToDelete { .. } = told {
+        Rotation { required: &world.required, callback_url: &world.url, only: None, pace: Duration::ZERO, pause };
+    let spoil = |progress: &Progress| {
+        if let Progress::WaitingToDelete { .. } = progress {
             world.rail.remove_subscription(&world.ids()[1]);
         }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use local::rail_api::At;
 use rail_subscriptions::plan::{Step, plan};
-use rail_subscriptions::{Outcome, RefusedType, Told};
+use rail_subscriptions::{Outcome, Progress, RejectedType};
 use serde_json::json;
 
 use crate::upkeep::fixture::{SIGNING, World};
@@ -14,17 +14,17 @@ const TYPES: [&str; 3] = ["ACCOUNT_OPEN", "APPLICATION_APPROVED", "TRANSACTION_P
 #[tokio::test]
 async fn what_is_missing_is_created_and_a_second_run_does_nothing() {
     let world = World::needing(&TYPES);
-    let mut told = Vec::new();
-    let outcome = world.sync_with(false, |it| told.push(it.clone())).await.unwrap();
-    assert_eq!(outcome, Outcome { done: 3, refused: Vec::new() });
+    let mut progress = Vec::new();
+    let outcome = world.sync_with(false, |it| progress.push(it.clone())).await.unwrap();
+    assert_eq!(outcome, Outcome { done: 3, rejected: Vec::new() });
     world.check_in_step("after the first run");
     let ids = world.ids();
     let expected: Vec<_> = TYPES
         .iter()
         .zip(&ids)
-        .map(|(name, id)| Told::Created { event_type: (*name).to_owned(), id: id.clone() })
+        .map(|(name, id)| Progress::Created { event_type: (*name).to_owned(), id: id.clone() })
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(progress, expected);
 
     world.rail.reset_records();
     world.secrets.reset_calls();
@@ -60,9 +60,9 @@ async fn a_placeholder_gives_way_to_the_first_key() {
 async fn a_subscription_made_by_hand_is_taken_over_if_its_key_shows() {
     let world = World::needing(&TYPES);
     let by_hand = world.rail.add_subscription("ACCOUNT_OPEN", "https://example.com:443/webhooks/rail");
-    let mut told = Vec::new();
-    world.sync_with(false, |it| told.push(it.clone())).await.unwrap();
-    assert_eq!(told[0], Told::KeyTaken { event_type: "ACCOUNT_OPEN".to_owned(), id: by_hand.id.clone() });
+    let mut progress = Vec::new();
+    world.sync_with(false, |it| progress.push(it.clone())).await.unwrap();
+    assert_eq!(progress[0], Progress::KeyCopied { event_type: "ACCOUNT_OPEN".to_owned(), id: by_hand.id.clone() });
     assert_eq!(world.secret()["keys"][&by_hand.id], json!(by_hand.key));
     assert_eq!(world.rail.subscriptions().len(), 3);
 }
@@ -72,10 +72,10 @@ async fn a_subscription_whose_key_is_not_to_be_had_is_replaced_and_deleted() {
     let world = World::needing(&TYPES);
     world.rail.show_keys_in_list(false);
     let orphan = world.rail.add_subscription("ACCOUNT_OPEN", world.url.as_str());
-    let mut told = Vec::new();
-    world.sync_with(false, |it| told.push(it.clone())).await.unwrap();
+    let mut progress = Vec::new();
+    world.sync_with(false, |it| progress.push(it.clone())).await.unwrap();
     world.check_in_step("an orphan");
-    assert_eq!(told.last(), Some(&Told::Deleted { event_type: "ACCOUNT_OPEN".to_owned(), id: orphan.id }));
+    assert_eq!(progress.last(), Some(&Progress::Deleted { event_type: "ACCOUNT_OPEN".to_owned(), id: orphan.id }));
 }
 
 #[tokio::test]
@@ -126,18 +126,18 @@ async fn a_saved_answer_of_a_deleted_subscription_makes_a_new_generation() {
 }
 
 #[tokio::test]
-async fn types_that_rail_refuses_are_told_and_the_others_are_created() {
+async fn types_that_rail_rejects_are_reported_and_the_others_are_created() {
     let world = World::needing(&["ACCOUNT_OPEN", "DEPOSIT_COMPLETED", "NO_SUCH_TYPE"]);
     world.rail.refuse_event_type("DEPOSIT_COMPLETED");
-    let refused = |event_type: &str| RefusedType {
+    let refused = |event_type: &str| RejectedType {
         event_type: event_type.to_owned(),
         status: 400,
         code: Some("INVALID_EVENT_TYPE".to_owned()),
     };
     let outcome = world.sync().await.unwrap();
-    assert_eq!(outcome, Outcome { done: 1, refused: vec![refused("DEPOSIT_COMPLETED"), refused("NO_SUCH_TYPE")] });
+    assert_eq!(outcome, Outcome { done: 1, rejected: vec![refused("DEPOSIT_COMPLETED"), refused("NO_SUCH_TYPE")] });
     assert_eq!(world.rail.count(At::CreateSubscription), 3, "each is tried once");
-    let world = World { needed: BTreeSet::from(["ACCOUNT_OPEN".to_owned()]), ..world };
+    let world = World { required: BTreeSet::from(["ACCOUNT_OPEN".to_owned()]), ..world };
     world.check_in_step("the one that Rail takes");
 }
 
@@ -147,7 +147,7 @@ async fn what_is_not_needed_goes_only_when_asked_and_other_urls_never() {
     world.sync().await.unwrap();
     let by_hand = world.rail.add_subscription("CUSTOMER_ACTIVE", world.url.as_str());
     let elsewhere = world.rail.add_subscription("CUSTOMER_ACTIVE", "https://example.com/elsewhere");
-    let world = World { needed: TYPES[..2].iter().map(|name| (*name).to_owned()).collect(), ..world };
+    let world = World { required: TYPES[..2].iter().map(|name| (*name).to_owned()).collect(), ..world };
     assert_eq!(world.sync().await.unwrap(), Outcome::default());
     assert_eq!(world.rail.subscriptions().len(), 5);
 
@@ -158,7 +158,7 @@ async fn what_is_not_needed_goes_only_when_asked_and_other_urls_never() {
     world.check_in_step("pruned");
     assert_eq!(world.secret()["generations"]["TRANSACTION_POSTED"], 2, "the first answer is of a deleted one");
 
-    let world = World { needed: TYPES.iter().map(|name| (*name).to_owned()).collect(), ..world };
+    let world = World { required: TYPES.iter().map(|name| (*name).to_owned()).collect(), ..world };
     world.rail.reset_records();
     world.sync().await.unwrap();
     world.check_in_step("needed again");
@@ -170,7 +170,7 @@ async fn the_last_key_stays_so_that_the_function_starts() {
     let world = World::needing(&["ACCOUNT_OPEN"]);
     world.secrets.put(SIGNING, &json!({ "keys": {} })).unwrap();
     world.sync().await.unwrap();
-    let world = World { needed: BTreeSet::new(), ..world };
+    let world = World { required: BTreeSet::new(), ..world };
     world.sync_with(true, |_| {}).await.unwrap();
     assert_eq!(world.ids(), [] as [String; 0]);
     assert_eq!(world.secret()["keys"].as_object().unwrap().len(), 1);
@@ -180,16 +180,16 @@ async fn the_last_key_stays_so_that_the_function_starts() {
 #[tokio::test]
 async fn the_plan_is_what_is_done() {
     let world = World::needing(&TYPES);
-    let look = world.open().look().await.unwrap();
-    let steps = plan(&look, &world.needed, &world.url, true, &BTreeSet::new());
+    let snapshot = world.open().snapshot().await.unwrap();
+    let steps = plan(&snapshot, &world.required, &world.url, true, &BTreeSet::new());
     let expected = TYPES.map(|name| Step::Create {
         event_type: name.to_owned(),
         generation: 1,
-        instead_of: Vec::new(),
+        replaces: Vec::new(),
         orphans: Vec::new(),
     });
     assert_eq!(steps, expected);
     world.sync().await.unwrap();
-    let look = world.open().look().await.unwrap();
-    assert_eq!(plan(&look, &world.needed, &world.url, true, &BTreeSet::new()), []);
+    let snapshot = world.open().snapshot().await.unwrap();
+    assert_eq!(plan(&snapshot, &world.required, &world.url, true, &BTreeSet::new()), []);
 }
