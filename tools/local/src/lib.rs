@@ -19,6 +19,7 @@ pub mod records;
 pub mod returning_ai;
 pub mod secrets_manager;
 pub mod stack;
+pub mod storm;
 #[cfg(test)]
 mod testing;
 

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use local::aws::Strike;
-use local::returning_ai::{Fault, Message};
-use local::stack::FUNCTIONS;
 use serde_json::Value;
 
 use super::{Interruption, Outgoing};
+use crate::aws::Strike;
+use crate::returning_ai::{Fault, Message};
 
 /// What is known once everything is settled.
 pub(super) struct Evidence<'e> {
@@ -21,34 +20,39 @@ pub(super) struct Evidence<'e> {
 
 /// The result, in events unless it says otherwise; lists are of events' keys.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    sent: usize,
-    acknowledged: usize,
+pub struct Tally {
+    pub sent: usize,
+    pub acknowledged: usize,
     /// Of these, those that had to be sent again for it.
-    acknowledged_late: usize,
-    delivered: usize,
-    /// Refused for good.
-    dead: usize,
+    pub acknowledged_late: usize,
+    pub delivered: usize,
+    /// Rejected permanently.
+    pub dead: usize,
     /// Acknowledged, and neither delivered nor dead, with what the table says instead.
-    lost: Vec<(String, String)>,
+    pub lost: Vec<(String, String)>,
     /// Not acknowledged, although everything works.
-    refused: Vec<String>,
+    pub refused: Vec<String>,
     /// Deliveries of a route with `once_per` that another event of the customer's had used.
-    skipped: usize,
+    pub skipped: usize,
     /// Route and customer that should have had one event at most, and had several.
-    not_once: BTreeSet<String>,
+    pub not_once: BTreeSet<String>,
     /// Some message has another key, another `occurredAt` or anything else that differs from the others of its delivery.
-    inconsistent: BTreeSet<String>,
-    messages: usize,
-    calls: usize,
+    pub inconsistent: BTreeSet<String>,
+    pub messages: usize,
+    pub calls: usize,
     /// Messages beyond the first of their key, by what made us send another.
-    duplicates: BTreeMap<Why, usize>,
-    unexplained: Vec<String>,
+    pub duplicates: BTreeMap<Cause, usize>,
+    /// Such messages that nothing accounts for.
+    pub unexplained: Vec<String>,
+    /// Processes killed at work, by function.
+    pub killed: BTreeMap<&'static str, usize>,
+    /// Calls to DynamoDB that a fault struck.
+    pub table_faults: usize,
 }
 
 /// What fell between Returning.AI's answer and our settling.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-enum Why {
+pub enum Cause {
     /// Its answer did not come through, or not whole.
     Answer,
     /// The process was killed.
@@ -61,7 +65,7 @@ enum Why {
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Tally {
-    pub(super) fn of(events: &[Outgoing], evidence: &Evidence<'_>) -> Self {
+    pub(super) fn of(events: &[Outgoing], once: &BTreeSet<String>, evidence: &Evidence<'_>) -> Self {
         let items: BTreeMap<&str, &Value> =
             evidence.items.iter().filter_map(|item| Some((item.get("pk")?.as_str()?, item))).collect();
         let mut by_key: BTreeMap<&str, Vec<&Message>> = BTreeMap::new();
@@ -69,27 +73,32 @@ impl Tally {
             by_key.entry(idempotency_key(call)).or_default().push(call);
         }
 
-        let once: BTreeSet<&str> =
-            events.iter().flat_map(|event| &event.sample.expected.skips).map(String::as_str).collect();
         let mut winners: BTreeMap<String, &str> = BTreeMap::new();
 
-        let mut tally = Self { sent: events.len(), calls: evidence.calls.len(), ..Self::default() };
-        for event in events {
+        let mut tally = Self {
+            sent: events.len(),
+            calls: evidence.calls.len(),
+            table_faults: evidence.strikes.len(),
+            ..Self::default()
+        };
+        for interruption in evidence.interruptions {
+            *tally.killed.entry(interruption.function).or_default() += 1;
+        }
+        for Outgoing { event, times_sent, acknowledged, .. } in events {
             let item = items.get(event.pk.as_str()).copied();
             let (mut arrived, mut dead) = (true, false);
-            let expected = &event.sample.expected;
-            for route in expected.delivers.keys().chain(&expected.skips) {
+            for route in &event.routes {
                 let key = format!("{}/{route}", event.pk.replacen('#', ":", 1));
                 let calls = by_key.remove(key.as_str()).unwrap_or_default();
-                tally.look_at_messages(&event.pk, &calls, evidence);
+                tally.count_messages(&event.pk, &calls, evidence);
                 let state = item.map_or(&Value::Null, |item| &item["deliveries"][route]["state"]);
-                if once.contains(route.as_str()) && calls.is_empty() && state == "skipped" {
+                if once.contains(route) && calls.is_empty() && state == "skipped" {
                     tally.skipped += 1;
                     continue;
                 }
                 arrived &= calls.iter().any(|call| call.accepted);
                 dead |= state == "dead";
-                if once.contains(route.as_str())
+                if once.contains(route)
                     && let Some(call) = calls.first()
                 {
                     let customer = call.body.get("customerId").and_then(Value::as_str).unwrap_or_default();
@@ -99,12 +108,12 @@ impl Tally {
                     }
                 }
             }
-            if !event.acknowledged {
+            if !acknowledged {
                 tally.refused.push(event.pk.clone());
                 continue;
             }
             tally.acknowledged += 1;
-            tally.acknowledged_late += usize::from(event.times_sent > 1);
+            tally.acknowledged_late += usize::from(*times_sent > 1);
             match (arrived, dead, item.map(|item| &item["state"])) {
                 (_, true, _) => tally.dead += 1,
                 (true, _, Some(state)) if state == "delivered" => tally.delivered += 1,
@@ -117,7 +126,7 @@ impl Tally {
     }
 
     /// All calls of one delivery, in order.
-    fn look_at_messages(&mut self, pk: &str, calls: &[&Message], evidence: &Evidence<'_>) {
+    fn count_messages(&mut self, pk: &str, calls: &[&Message], evidence: &Evidence<'_>) {
         // The same bytes hold the same idempotency key, the same `occurredAt`, the same everything.
         if calls.iter().any(|call| call.raw != calls[0].raw || call.body["occurredAt"].as_str().is_none()) {
             self.inconsistent.insert(pk.to_owned());
@@ -132,53 +141,9 @@ impl Tally {
         }
     }
 
-    pub(super) fn print(&self, evidence: &Evidence<'_>, took: Duration) {
-        let line = |name: &str, count: usize, remark: &str| println!("{name:<14}{count:>7}  {remark}");
-        let killed = |function: &str| evidence.interruptions.iter().filter(|one| one.function == function).count();
-        let by_function: Vec<_> = FUNCTIONS.iter().map(|name| format!("{} {name}", killed(name))).collect();
-        let why = |why: Why| self.duplicates.get(&why).copied().unwrap_or_default();
-        let explained: usize = self.duplicates.values().sum();
-        let explained_by = format!(
-            "{} answer spoiled, {} process killed, {} outcome not written, {} unexplained",
-            why(Why::Answer),
-            why(Why::Killed),
-            why(Why::Settling),
-            self.unexplained.len(),
-        );
-        println!();
-        line("acknowledged", self.acknowledged, &format!("of {}; {} not at once", self.sent, self.acknowledged_late));
-        line("delivered", self.delivered, "");
-        line("dead", self.dead, "refused for good");
-        line("skipped", self.skipped, "deliveries whose customer has had one by this route");
-        line("lost", self.lost.len(), "");
-        line("messages", self.messages, &format!("accepted by Returning.AI, in {} calls", self.calls));
-        line("duplicates", explained + self.unexplained.len(), &explained_by);
-        line(
-            "inconsistent",
-            self.inconsistent.len(),
-            "idempotency key, occurredAt and all else the same on every call",
-        );
-        line("killed", evidence.interruptions.len(), &by_function.join(", "));
-        line("table faults", evidence.strikes.len(), &format!("in {:.0} s", took.as_secs_f64()));
-        for (pk, described) in &self.lost {
-            println!("✗ lost: {pk}: {described}");
-        }
-        for (what, pks) in [("not acknowledged", &self.refused), ("sent again without need", &self.unexplained)] {
-            for pk in pks {
-                println!("✗ {what}: {pk}");
-            }
-        }
-        for pk in &self.inconsistent {
-            println!("✗ inconsistent: {pk}");
-        }
-        for of_customer in &self.not_once {
-            println!("✗ not once: {of_customer}");
-        }
-    }
-
     /// # Errors
     /// What is wrong, with the events' keys.
-    pub(super) fn verdict(&self) -> Result<(), String> {
+    pub fn verdict(&self) -> Result<(), String> {
         let lost: Vec<_> = self.lost.iter().map(|(pk, _)| pk.as_str()).collect();
         let refused: Vec<_> = self.refused.iter().map(String::as_str).collect();
         let inconsistent: Vec<_> = self.inconsistent.iter().map(String::as_str).collect();
@@ -196,21 +161,21 @@ impl Tally {
 
 impl Evidence<'_> {
     /// Why a message that Returning.AI had accepted was sent `again`.
-    fn why_again(&self, pk: &str, message: &Message, again: &Message) -> Option<Why> {
+    fn why_again(&self, pk: &str, message: &Message, again: &Message) -> Option<Cause> {
         let accepted_at = message.received_at;
         if matches!(message.fault, Some(Fault::ResetAfterAccept | Fault::GarbageBody)) {
-            return Some(Why::Answer);
+            return Some(Cause::Answer);
         }
         let killed = |one: &Interruption| {
             let fits = one.pk.as_deref().is_none_or(|its| its == pk);
             fits && one.since <= accepted_at && accepted_at <= one.at + SLACK
         };
         if self.interruptions.iter().any(killed) {
-            return Some(Why::Killed);
+            return Some(Cause::Killed);
         }
         let between = |at: SystemTime| accepted_at <= at && at <= again.received_at;
         let struck = self.strikes.iter().any(|strike| between(strike.at) && settles(strike, pk));
-        struck.then_some(Why::Settling)
+        struck.then_some(Cause::Settling)
     }
 }
 

@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
-use local::aws::AwsFault;
-use local::returning_ai::At;
+use bytes::Bytes;
 use serde_json::json;
 
 use super::*;
-use crate::delivery::Sender;
-use crate::samples::{Expected, Sample};
+use crate::aws::AwsFault;
+use crate::returning_ai::At;
+use crate::storm::Event;
 
 const PK: &str = "rail#evt_1";
 const KEY: &str = "rail:evt_1/account-open";
@@ -33,7 +31,7 @@ fn an_event_is_lost_unless_it_arrived_and_the_table_says_so() {
 }
 
 #[test]
-fn an_event_refused_for_good_is_dead_and_not_lost() {
+fn an_event_rejected_permanently_is_dead_and_not_lost() {
     let tally = tally(&[], &[item("dead", "dead")], &[], &[]);
     assert_eq!((tally.dead, tally.verdict()), (1, Ok(())));
 }
@@ -69,14 +67,14 @@ fn a_duplicate_is_explained_by_what_fell_between_the_answer_and_the_settling() {
     let slow = [Message { fault: Some(Fault::SlowBody(Duration::from_millis(1))), ..message(100) }, message(200)];
     for (calls, killed, struck, expected) in [
         (&twice, vec![], vec![], None),
-        (&spoiled, vec![], vec![], Some(Why::Answer)),
+        (&spoiled, vec![], vec![], Some(Cause::Answer)),
         (&slow, vec![], vec![], None),
-        (&twice, vec![killed(Some(PK), 99, 101)], vec![], Some(Why::Killed)),
-        (&twice, vec![killed(None, 90, 150)], vec![], Some(Why::Killed)),
+        (&twice, vec![killed(Some(PK), 99, 101)], vec![], Some(Cause::Killed)),
+        (&twice, vec![killed(None, 90, 150)], vec![], Some(Cause::Killed)),
         (&twice, vec![killed(Some("rail#evt_2"), 99, 101)], vec![], None),
         (&twice, vec![killed(Some(PK), 101, 102)], vec![], None),
         (&twice, vec![killed(Some(PK), 90, 95)], vec![], None),
-        (&twice, vec![], vec![strike(PK, "SET history = :history", 101)], Some(Why::Settling)),
+        (&twice, vec![], vec![strike(PK, "SET history = :history", 101)], Some(Cause::Settling)),
         (&twice, vec![], vec![strike(PK, "SET attempts = :attempts", 101)], None),
         (&twice, vec![], vec![strike(PK, "SET history = :history", 99)], None),
         (&twice, vec![], vec![strike("rail#evt_2", "SET history = :history", 101)], None),
@@ -95,9 +93,8 @@ fn what_is_once_per_customer_is_skipped_by_all_but_one() {
     const ROUTE: &str = "first-deposit";
     let of = |n: usize| {
         let mut event = event();
-        event.pk = format!("rail#evt_{n}");
-        event.sample.expected.delivers = BTreeMap::new();
-        event.sample.expected.skips = vec![ROUTE.to_owned()];
+        event.event.pk = format!("rail#evt_{n}");
+        event.event.routes = vec![ROUTE.to_owned()];
         event
     };
     let item = |n: usize, delivery: &str| {
@@ -111,7 +108,7 @@ fn what_is_once_per_customer_is_skipped_by_all_but_one() {
     };
     let tally = |items: [Value; 2], calls: &[Message]| {
         let evidence = Evidence { items: items.to_vec(), calls: calls.to_vec(), interruptions: &[], strikes: vec![] };
-        Tally::of(&[of(1), of(2)], &evidence)
+        Tally::of(&[of(1), of(2)], &BTreeSet::from([ROUTE.to_owned()]), &evidence)
     };
     let sound = tally([item(1, "delivered"), item(2, "skipped")], &[sent(1)]);
     assert_eq!((sound.skipped, sound.delivered, sound.verdict()), (1, 2, Ok(())));
@@ -126,23 +123,21 @@ fn what_is_not_acknowledged_although_everything_works_is_a_failure() {
     let mut event = event();
     event.acknowledged = false;
     let evidence = Evidence { items: vec![], calls: vec![], interruptions: &[], strikes: vec![] };
-    assert_eq!(Tally::of(&[event], &evidence).verdict(), Err("1 not acknowledged: rail#evt_1".to_owned()));
+    assert_eq!(
+        Tally::of(&[event], &BTreeSet::new(), &evidence).verdict(),
+        Err("1 not acknowledged: rail#evt_1".to_owned())
+    );
 }
 
 fn tally(calls: &[Message], items: &[Value], interruptions: &[Interruption], strikes: &[Strike]) -> Tally {
     let evidence = Evidence { items: items.to_vec(), calls: calls.to_vec(), interruptions, strikes: strikes.to_vec() };
-    Tally::of(&[event()], &evidence)
+    Tally::of(&[event()], &BTreeSet::new(), &evidence)
 }
 
 fn event() -> Outgoing {
-    let expected = Expected {
-        skips: Vec::new(),
-        answer: "accepted".to_owned(),
-        state: "delivered".to_owned(),
-        delivers: BTreeMap::from([("account-open".to_owned(), BTreeMap::new())]),
-    };
-    let sample = Sample { name: "rail/account_open.json".to_owned(), sender: Sender::Rail, body: vec![], expected };
-    Outgoing { sample, pk: PK.to_owned(), rng: fastrand::Rng::with_seed(1), times_sent: 1, acknowledged: true }
+    let event =
+        Event { provider: "rail", pk: PK.to_owned(), body: Bytes::new(), routes: vec!["account-open".to_owned()] };
+    Outgoing { event, rng: fastrand::Rng::with_seed(1), times_sent: 1, acknowledged: true }
 }
 
 fn item(state: &str, delivery: &str) -> Value {
