@@ -4,3 +4,4 @@ pub mod attempt;
 pub mod message;
 pub mod resolver;
 pub mod returning_ai;
+pub mod webhooks;

@@ -14,8 +14,7 @@ use serde_json::Value;
 use crate::clock::{Clock, UnixMillis};
 use crate::customer::provider_api::{Lookup, ProviderApi};
 use crate::outside::http::{Answer, Http};
-use crate::outside::http::{SAFE_URL, is_safe_url};
-use crate::outside::secrets::{CachedSecret, Problem, SecretError, Versions};
+use crate::outside::secrets::{self, CachedSecret, Problem, SecretError, Versions};
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::event::Failure;
 
@@ -162,25 +161,26 @@ impl ApiAccount {
     /// Reads the secret's current version.
     ///
     /// # Errors
-    /// Names the field that is wrong, never its value.
+    /// Names the first field that is wrong, never its value.
     pub fn parse(versions: &Versions) -> Result<Self, Problem> {
-        let problem = |field: &str, expected| Problem { field: field.to_owned(), expected };
-        let secret: Value =
-            serde_json::from_str(&versions.current).map_err(|_| problem("the secret", "a JSON object"))?;
-        let text = |field: &str| secret.get(field).and_then(Value::as_str).filter(|text| !text.is_empty());
-        for field in ["base_url", "token_url", "client_id", "client_secret"] {
-            Problem::refuse_placeholder(field, text(field).unwrap_or_default())?;
-        }
-        let url = |field: &str| {
-            let url = text(field).and_then(|text| Url::parse(text).ok()).filter(is_safe_url);
-            url.ok_or_else(|| problem(field, SAFE_URL))
-        };
-        let client = |field: &str| text(field).ok_or_else(|| problem(field, "a string that is not empty"));
-        let credentials = STANDARD.encode(format!("{}:{}", client("client_id")?, client("client_secret")?));
-        let mut authorization = HeaderValue::try_from(format!("Basic {credentials}"))
-            .map_err(|_| problem("client_id", "text that a header can hold"))?;
-        authorization.set_sensitive(true);
-        Ok(Self { base_url: url("base_url")?, token_url: url("token_url")?, authorization })
+        Self::read(&versions.current).map_err(|mut problems| problems.swap_remove(0))
+    }
+
+    /// Reads the text of the secret.
+    ///
+    /// # Errors
+    /// All problems, at least one.
+    pub fn read(secret: &str) -> Result<Self, Vec<Problem>> {
+        let (account, problems) = secrets::read(secret, |fields| {
+            let (base_url, token_url) = (fields.url("base_url"), fields.url("token_url"));
+            let client = |field| fields.text(field, "a non-empty string");
+            let (id, secret) = (client("client_id"), client("client_secret"));
+            let credentials = STANDARD.encode(format!("{}:{}", id?, secret?));
+            let mut authorization = HeaderValue::try_from(format!("Basic {credentials}")).ok()?;
+            authorization.set_sensitive(true);
+            Some(Self { base_url: base_url?, token_url: token_url?, authorization })
+        });
+        account.ok_or(problems)
     }
 
     fn request(&self, call: &ApiCall<'_>, authorization: HeaderValue) -> Request {

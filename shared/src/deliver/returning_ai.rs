@@ -1,21 +1,20 @@
 //! The one door to Returning.AI: workflow webhooks behind a handshake, and incoming webhooks (`docs/contracts/returning-ai.md`).
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Request, Url};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
+use crate::deliver::webhooks::{ApiKey, Webhooks, Workflow};
 use crate::outside::http::{Answer, Http};
-use crate::outside::http::{SAFE_URL, is_safe_url};
-use crate::outside::secrets::{CachedSecret, Problem, Versions};
+use crate::outside::secrets::CachedSecret;
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::destination::Destination;
 use crate::record::event::Failure;
@@ -28,26 +27,6 @@ pub struct ReturningAi {
     sessions: Mutex<HashMap<String, Arc<TokenSlot>>>,
 }
 
-/// What the secret `RETURNING_AI_SECRET_ID` says, by name.
-pub struct Webhooks {
-    workflows: HashMap<String, Workflow>,
-    incoming: HashMap<String, IncomingWebhook>,
-}
-
-struct Workflow {
-    handshake_url: Option<Url>,
-    webhook_url: Url,
-    api_key: ApiKey,
-}
-
-struct IncomingWebhook {
-    url: Url,
-    api_key: Option<ApiKey>,
-}
-
-/// An API key under its header; marked sensitive, so that it is not shown.
-type ApiKey = (HeaderName, HeaderValue);
-
 /// Returning.AI's documented lifetime, for an answer that does not tell.
 const DEFAULT_TOKEN_LIFE_S: u64 = 300;
 
@@ -55,7 +34,6 @@ const DEFAULT_TOKEN_LIFE_S: u64 = 300;
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
 static SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
-static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl ReturningAi {
@@ -214,34 +192,6 @@ impl Answer {
 }
 
 impl Webhooks {
-    /// Reads the secret's current version.
-    ///
-    /// # Errors
-    /// Names the field that is wrong, never its value.
-    pub fn parse(versions: &Versions) -> Result<Self, Problem> {
-        let secret: Value = serde_json::from_str(&versions.current)
-            .map_err(|_| Problem { field: "the secret".to_owned(), expected: "a JSON object" })?;
-        let workflows = secret
-            .get("workflows")
-            .and_then(Value::as_object)
-            .ok_or_else(|| Problem { field: "workflows".to_owned(), expected: "an object of name and workflow" })?;
-        let incoming = secret
-            .get("incoming_webhooks")
-            .map_or(Some(&serde_json::Map::new()), Value::as_object)
-            .cloned()
-            .ok_or_else(|| Problem {
-                field: "incoming_webhooks".to_owned(),
-                expected: "an object of name and incoming webhook",
-            })?;
-        let workflows = workflows.iter().map(|(name, workflow)| Ok((name.clone(), Workflow::parse(name, workflow)?)));
-        let incoming =
-            incoming.iter().map(|(name, webhook)| Ok((name.clone(), IncomingWebhook::parse(name, webhook)?)));
-        Ok(Self {
-            workflows: workflows.collect::<Result<_, Problem>>()?,
-            incoming: incoming.collect::<Result<_, Problem>>()?,
-        })
-    }
-
     /// Whether a newer secret may help: the webhook is not in this one, or the API key in it was refused.
     fn may_be_outdated(&self, to: &Destination, failure: &Failure) -> bool {
         let uses_a_session = match to {
@@ -255,102 +205,6 @@ impl Webhooks {
             "unauthorized" => !uses_a_session,
             _ => false,
         }
-    }
-
-    /// Whether the secret says where this is.
-    pub fn knows(&self, to: &Destination) -> bool {
-        match to {
-            Destination::Workflow(name) => self.workflows.contains_key(name),
-            Destination::IncomingWebhook(name) => self.incoming.contains_key(name),
-        }
-    }
-
-    /// All that the secret names, in no order.
-    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
-        let workflows = self.workflows.keys().cloned().map(Destination::Workflow);
-        workflows.chain(self.incoming.keys().cloned().map(Destination::IncomingWebhook))
-    }
-}
-
-impl fmt::Debug for Webhooks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Webhooks({} workflows, {} incoming)", self.workflows.len(), self.incoming.len())
-    }
-}
-
-impl Workflow {
-    fn parse(name: &str, workflow: &Value) -> Result<Self, Problem> {
-        let fields = Fields { of: format!("workflows.{name}"), values: workflow };
-        let api_key = fields.header_value("api_key")?;
-        let header = match fields.given("api_key_header") {
-            None | Some(Some("authorization")) => AUTHORIZATION,
-            Some(Some("x-api-key")) => API_KEY.clone(),
-            Some(_) => return Err(fields.problem("api_key_header", "\"authorization\" or \"x-api-key\"")),
-        };
-        let handshake_url = match fields.given("mode") {
-            None | Some(Some("session")) => Some(fields.url("handshake_url")?),
-            Some(Some("legacy")) => None,
-            Some(_) => return Err(fields.problem("mode", "\"session\" or \"legacy\"")),
-        };
-        Ok(Self { handshake_url, webhook_url: fields.url("webhook_url")?, api_key: (header, api_key) })
-    }
-}
-
-impl IncomingWebhook {
-    fn parse(name: &str, webhook: &Value) -> Result<Self, Problem> {
-        let fields = Fields { of: format!("incoming_webhooks.{name}"), values: webhook };
-        // Where Returning.AI wants the IV and the tag is not documented: no message is better than one nobody can read.
-        if fields.given("encryption").is_some() {
-            return Err(
-                fields.problem("encryption", "none: encrypted incoming webhooks cannot be served; switch it off")
-            );
-        }
-        let api_key = match fields.given("api_key") {
-            None => None,
-            Some(_) => Some((API_KEY.clone(), fields.header_value("api_key")?)),
-        };
-        Ok(Self { url: fields.url("url")?, api_key })
-    }
-}
-
-/// One entry of the secret.
-struct Fields<'v> {
-    of: String,
-    values: &'v Value,
-}
-
-impl Fields<'_> {
-    /// `None` when absent or null, `Some(None)` when it is no text.
-    fn given(&self, field: &str) -> Option<Option<&str>> {
-        self.values.get(field).filter(|value| !value.is_null()).map(Value::as_str)
-    }
-
-    fn text(&self, field: &str) -> Option<&str> {
-        self.given(field).flatten().filter(|text| !text.is_empty())
-    }
-
-    fn url(&self, field: &str) -> Result<Url, Problem> {
-        self.refuse_placeholder(field)?;
-        let url = self.text(field).and_then(|text| Url::parse(text).ok()).filter(is_safe_url);
-        url.ok_or_else(|| self.problem(field, SAFE_URL))
-    }
-
-    fn header_value(&self, field: &str) -> Result<HeaderValue, Problem> {
-        self.refuse_placeholder(field)?;
-        let mut value = self
-            .text(field)
-            .and_then(|text| HeaderValue::from_str(text).ok())
-            .ok_or_else(|| self.problem(field, "a non-empty string that a header can hold"))?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-
-    fn refuse_placeholder(&self, field: &str) -> Result<(), Problem> {
-        Problem::refuse_placeholder(&format!("{}.{field}", self.of), self.text(field).unwrap_or_default())
-    }
-
-    fn problem(&self, field: &str, expected: &'static str) -> Problem {
-        Problem { field: format!("{}.{field}", self.of), expected }
     }
 }
 

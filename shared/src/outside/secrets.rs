@@ -1,5 +1,7 @@
 //! The one door to Secrets Manager, and the cache in front of it.
 
+mod fields;
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,9 @@ use futures_util::future::join;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::outside::aws::sdk_reason;
+
+pub use self::fields::printable_name;
+pub(crate) use self::fields::{Fields, read};
 
 /// A secret's two live versions: `AWSCURRENT`, and `AWSPREVIOUS` once the secret was ever changed.
 #[derive(Clone, Eq, PartialEq)]
@@ -46,7 +51,7 @@ impl SecretError {
     }
 }
 
-/// What is wrong inside a secret.
+/// What is wrong with a field of a secret.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{field}: {expected} expected")]
 pub struct Problem {
@@ -55,19 +60,24 @@ pub struct Problem {
     pub expected: &'static str,
 }
 
-/// How the texts begin that a secret is made with, before anybody has put its values in (`template.yaml`).
+/// The start of every value that the template gives a new secret (`template.yaml`).
 pub const PLACEHOLDER: &str = "REPLACE-ME";
 
+/// What is expected in place of a [`PLACEHOLDER`].
+const REAL_VALUE: &str = "the real value in place of REPLACE-ME";
+
 impl Problem {
-    /// Nothing, unless `text` is still what the secret was made with.
+    /// Whether the field still holds what the template gave it.
+    pub fn is_placeholder(&self) -> bool {
+        self.expected == REAL_VALUE
+    }
+
+    /// The first problem, as an error.
     ///
     /// # Errors
-    /// It is; names the `field`.
-    pub fn refuse_placeholder(field: &str, text: &str) -> Result<(), Self> {
-        match text.starts_with(PLACEHOLDER) {
-            true => Err(Self { field: field.to_owned(), expected: "the real value in place of REPLACE-ME" }),
-            false => Ok(()),
-        }
+    /// There is one.
+    pub(crate) fn first(problems: Vec<Self>) -> Result<(), Self> {
+        problems.into_iter().next().map_or(Ok(()), Err)
     }
 }
 

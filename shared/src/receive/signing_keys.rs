@@ -3,10 +3,9 @@
 use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::Value;
 use sha2::Sha256;
 
-use crate::outside::secrets::{CachedSecret, Problem, Versions};
+use crate::outside::secrets::{self, CachedSecret, Problem, Versions};
 
 /// The provider's signing keys, kept as [`CachedSecret`] keeps them.
 pub type SigningKeys = CachedSecret<KeySet>;
@@ -33,24 +32,28 @@ pub enum KeyVersion {
 impl KeySet {
     /// Reads `{"keys": {"<label>": "<key>"}}`, both versions.
     ///
-    /// A previous version that does not read is left out: it is the placeholder that the secret was made with.
-    ///
     /// # Errors
-    /// Names the field of the current version that is wrong.
+    /// Names the first field of the current version that is wrong.
     pub fn parse(versions: &Versions) -> Result<Self, Problem> {
-        let current = keys_of(&versions.current)?;
-        let previous = versions.previous.as_deref().map(keys_of).and_then(Result::ok).unwrap_or_default();
+        let (keys, problems) = Self::read(versions);
+        Problem::first(problems).map(|()| keys)
+    }
 
-        let only_previous = previous.into_iter().filter(|key| !current.contains(key)).map(|key| (key, true));
-        let all = current.iter().cloned().map(|key| (key, false)).chain(only_previous);
-        let keys = all
-            .map(|(key, previous)| {
-                let keyed = Hmac::new_from_slice(key.as_bytes())
-                    .map_err(|_| Problem { field: "keys".to_owned(), expected: "keys that HMAC takes" })?;
-                Ok(SigningKey { keyed, previous })
-            })
-            .collect::<Result<_, Problem>>()?;
-        Ok(Self { keys })
+    /// The keys that can be used, and all problems of the current version.
+    ///
+    /// A previous version with any problem is left out: it is the placeholder that the secret was made with.
+    pub fn read(versions: &Versions) -> (Self, Vec<Problem>) {
+        let (current, problems) = keys_of(&versions.current);
+        let previous = versions.previous.as_deref().map(keys_of).filter(|(_, problems)| problems.is_empty());
+        let previous = previous.map(|(keys, _)| keys).unwrap_or_default();
+
+        let only_previous = previous.iter().filter(|key| !current.contains(key)).map(|key| (key, true));
+        let all = current.iter().map(|key| (key, false)).chain(only_previous);
+        // HMAC accepts keys of any length, so none is left out here.
+        let keyed = all.filter_map(|(key, previous)| {
+            Some(SigningKey { keyed: Hmac::new_from_slice(key.as_bytes()).ok()?, previous })
+        });
+        (Self { keys: keyed.collect() }, problems)
     }
 
     /// Which keys, if any, give `signature` over `{signed_at}.{text}`. All are tried; which one fits is not told.
@@ -75,23 +78,17 @@ impl fmt::Debug for KeySet {
     }
 }
 
-fn keys_of(secret: &str) -> Result<Vec<String>, Problem> {
-    let problem = |field: &str, expected| Problem { field: field.to_owned(), expected };
-    let secret: Value = serde_json::from_str(secret).map_err(|_| problem("the secret", "a JSON object"))?;
-    let keys = secret
-        .get("keys")
-        .and_then(Value::as_object)
-        .filter(|keys| !keys.is_empty())
-        .ok_or_else(|| problem("keys", "an object of at least one label and key"))?;
-    keys.iter()
-        .map(|(label, key)| {
-            let field = format!("keys.{label}");
-            let key =
-                key.as_str().filter(|key| !key.is_empty()).ok_or_else(|| problem(&field, "a non-empty string"))?;
-            Problem::refuse_placeholder(&field, key)?;
-            Ok(key.to_owned())
-        })
-        .collect()
+fn keys_of(secret: &str) -> (Vec<String>, Vec<Problem>) {
+    secrets::read(secret, |fields| {
+        let expected = "an object of at least one label and key";
+        let Some(keys) = fields.object("keys", expected) else {
+            return Vec::new();
+        };
+        if keys.names().next().is_none() {
+            fields.problem::<()>("keys", expected);
+        }
+        keys.names().filter_map(|label| keys.text(label, "a non-empty string")).map(str::to_owned).collect()
+    })
 }
 
 #[cfg(test)]
@@ -114,6 +111,15 @@ mod tests {
         assert_eq!(problem(r#"{"keys":{}}"#), "keys: an object of at least one label and key expected");
         assert_eq!(problem(r#"{"keys":{"sub_1":7}}"#), "keys.sub_1: a non-empty string expected");
         assert_eq!(problem(r#"{"keys":{"sub_1":""}}"#), "keys.sub_1: a non-empty string expected");
+    }
+
+    #[test]
+    fn every_problem_is_found_and_a_key_in_the_place_of_its_label_is_not_shown() {
+        let secret = r#"{"keys":{"a":"REPLACE-ME","b":"sample","c":7,"whsec_hunter2":""}}"#;
+        let (keys, problems) = KeySet::read(&versions(secret, None));
+        assert_eq!(format!("{keys:?}"), "KeySet(1 keys)");
+        let fields: Vec<(&str, bool)> = problems.iter().map(|it| (it.field.as_str(), it.is_placeholder())).collect();
+        assert_eq!(fields, [("keys.a", true), ("keys.c", false), ("keys.(a name that looks like a key)", false)]);
     }
 
     #[test]

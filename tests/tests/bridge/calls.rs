@@ -134,7 +134,7 @@ async fn several_deliveries_that_wait_for_a_session_make_one_handshake() {
         client,
         RETURNING_AI_SECRET.to_owned(),
         Clock::system(),
-        shared::deliver::returning_ai::Webhooks::parse,
+        shared::deliver::webhooks::Webhooks::parse,
     );
     let client = Arc::new(shared::deliver::returning_ai::ReturningAi::new(http, webhooks, Clock::system()));
     let deadline = Instant::now() + Duration::from_secs(20);

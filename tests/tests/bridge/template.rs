@@ -9,7 +9,7 @@ use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE, webhook_path};
 use serde_json::{Value, json};
 use shared::config::{Config, ReceiverConfig};
 use shared::customer::api_client::ApiAccount;
-use shared::deliver::returning_ai::Webhooks;
+use shared::deliver::webhooks::Webhooks;
 use shared::observe::metrics;
 use shared::outside::secrets::Versions;
 use shared::receive::signing_keys::KeySet;

@@ -305,13 +305,16 @@ mod secret_text {
                 "base_url: an https URL, or an http one on this machine expected",
             ),
             ("token_url", json!(7), "token_url: an https URL, or an http one on this machine expected"),
-            ("client_id", json!(""), "client_id: a string that is not empty expected"),
-            ("client_secret", json!(null), "client_secret: a string that is not empty expected"),
+            ("client_id", json!(""), "client_id: a non-empty string expected"),
+            ("client_secret", json!(null), "client_secret: a non-empty string expected"),
         ] {
             let mut secret = sound.clone();
             secret[field] = value;
             assert_eq!(parse(&secret.to_string()).map(|_| ()), Err(expected.to_owned()));
         }
+        let problems = ApiAccount::read(r#"{"base_url":"REPLACE-ME","client_id":7}"#).unwrap_err();
+        let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
+        assert_eq!(fields, ["base_url", "token_url", "client_id", "client_secret"]);
         assert_eq!(parse("hunter2").map(|_| ()), Err("the secret: a JSON object expected".to_owned()));
     }
 }

@@ -89,7 +89,10 @@ async fn an_account_that_cannot_be_used_is_named() {
     let world = World::needing(&[CREATING]);
     world.secrets.put(API, &json!({ "base_url": "http://example.com/hunter2" })).unwrap();
     let error = world.open().api.check_account().await.unwrap_err();
-    assert_eq!(error.to_string(), "secret `bridge/rail/api`: client_id: a string that is not empty expected");
+    assert_eq!(
+        error.to_string(),
+        "secret `bridge/rail/api`: base_url: an https URL, or an http one on this machine expected"
+    );
     assert_eq!(world.sync().await.unwrap_err(), listing(Cause::NoAccount));
 }
 

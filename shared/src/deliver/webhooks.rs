@@ -1,0 +1,112 @@
+//! Where Returning.AI's workflows and incoming webhooks are, and the keys that they accept.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use reqwest::Url;
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+
+use crate::outside::secrets::{self, Fields, Problem, Versions};
+use crate::record::destination::Destination;
+
+/// What the secret `RETURNING_AI_SECRET_ID` says, by name.
+pub struct Webhooks {
+    pub(super) workflows: HashMap<String, Workflow>,
+    pub(super) incoming: HashMap<String, IncomingWebhook>,
+}
+
+pub(super) struct Workflow {
+    /// `None` in legacy mode.
+    pub(super) handshake_url: Option<Url>,
+    pub(super) webhook_url: Url,
+    pub(super) api_key: ApiKey,
+}
+
+pub(super) struct IncomingWebhook {
+    pub(super) url: Url,
+    pub(super) api_key: Option<ApiKey>,
+}
+
+/// An API key under its header; marked sensitive, so that it is not shown.
+pub(super) type ApiKey = (HeaderName, HeaderValue);
+
+static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+impl Webhooks {
+    /// Reads the secret's current version.
+    ///
+    /// # Errors
+    /// Names the first field that is wrong, never its value.
+    pub fn parse(versions: &Versions) -> Result<Self, Problem> {
+        let (webhooks, problems) = Self::read(&versions.current);
+        Problem::first(problems).map(|()| webhooks)
+    }
+
+    /// The workflows and incoming webhooks of the secret's text that can be used, and all problems.
+    pub fn read(secret: &str) -> (Self, Vec<Problem>) {
+        secrets::read(secret, |fields| Self {
+            workflows: fields.entries("workflows", "an object of name and workflow", Workflow::read),
+            incoming: match fields.is_given("incoming_webhooks") {
+                true => {
+                    let expected = "an object of name and incoming webhook";
+                    fields.entries("incoming_webhooks", expected, IncomingWebhook::read)
+                }
+                false => HashMap::new(),
+            },
+        })
+    }
+
+    /// Whether the secret says where this is.
+    pub fn knows(&self, to: &Destination) -> bool {
+        match to {
+            Destination::Workflow(name) => self.workflows.contains_key(name),
+            Destination::IncomingWebhook(name) => self.incoming.contains_key(name),
+        }
+    }
+
+    /// All that the secret names, in no order.
+    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
+        let workflows = self.workflows.keys().cloned().map(Destination::Workflow);
+        workflows.chain(self.incoming.keys().cloned().map(Destination::IncomingWebhook))
+    }
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Webhooks({} workflows, {} incoming)", self.workflows.len(), self.incoming.len())
+    }
+}
+
+impl Workflow {
+    fn read(fields: &Fields<'_>) -> Option<Self> {
+        let api_key = fields.header_value("api_key");
+        let headers = [("authorization", &AUTHORIZATION), ("x-api-key", &API_KEY)];
+        let header = fields.one_of("api_key_header", headers, "\"authorization\" or \"x-api-key\"");
+        let modes = [("session", false), ("legacy", true)];
+        let handshake_url = match fields.one_of("mode", modes, "\"session\" or \"legacy\"") {
+            Some(true) => Some(None),
+            Some(false) => fields.url("handshake_url").map(Some),
+            None => None,
+        };
+        let webhook_url = fields.url("webhook_url");
+        Some(Self { handshake_url: handshake_url?, webhook_url: webhook_url?, api_key: (header?.clone(), api_key?) })
+    }
+}
+
+impl IncomingWebhook {
+    fn read(fields: &Fields<'_>) -> Option<Self> {
+        let url = fields.url("url");
+        let api_key = match fields.is_given("api_key") {
+            true => fields.header_value("api_key").map(|key| Some((API_KEY.clone(), key))),
+            false => Some(None),
+        };
+        // Where Returning.AI wants the IV and the tag is not documented: no message is better than an unreadable one.
+        if fields.is_given("encryption") {
+            return fields.problem("encryption", "none: encrypted incoming webhooks cannot be served; switch it off");
+        }
+        Some(Self { url: url?, api_key: api_key? })
+    }
+}
+
+#[cfg(test)]
+mod tests;
