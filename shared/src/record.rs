@@ -2,6 +2,7 @@
 
 pub mod destination;
 pub mod event;
+pub mod failure;
 pub mod pauses;
 pub mod retry_plan;
 pub mod store;

@@ -16,7 +16,7 @@ use crate::customer::provider_api::{Lookup, ProviderApi};
 use crate::outside::http::{Answer, Http};
 use crate::outside::secrets::{self, CachedSecret, Problem, SecretError, Versions};
 use crate::outside::token_slot::{Token, TokenSlot};
-use crate::record::event::Failure;
+use crate::record::failure::{DispatchFailure, FailureCode};
 
 /// One call, in the API's own terms.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// All of them pass. 403 is one that a person must mend: the client lacks a scope.
-    pub async fn customer_of(&self, lookup: &Lookup, id: &str) -> Result<Option<String>, Failure> {
+    pub async fn customer_of(&self, lookup: &Lookup, id: &str) -> Result<Option<String>, DispatchFailure> {
         // What the URL standard takes for "here" and "above" names no record.
         if id.is_empty() || id == "." || id == ".." {
             return Ok(None);
@@ -78,15 +78,15 @@ impl ApiClient {
         match answer.status.as_u16() {
             200..=299 => {
                 let read: Result<Value, _> = serde_json::from_slice(&answer.body);
-                let read = read.map_err(|_| failure_of(&answer, "provider_api_unreadable"))?;
+                let read = read.map_err(|_| failure_of(&answer, FailureCode::ProviderApiUnreadable))?;
                 let customer = read.pointer(lookup.answer).and_then(Value::as_str);
                 Ok(customer.filter(|id| !id.is_empty()).map(str::to_owned))
             }
             // 400 is what an id of another shape gets.
             400 | 404 | 410 => Ok(None),
-            403 => Err(failure_of(&answer, "provider_api_forbidden")),
-            429 => Err(failure_of(&answer, "provider_api_throttled")),
-            _ => Err(failure_of(&answer, "provider_api_error")),
+            403 => Err(failure_of(&answer, FailureCode::ProviderApiForbidden)),
+            429 => Err(failure_of(&answer, FailureCode::ProviderApiThrottled)),
+            _ => Err(failure_of(&answer, FailureCode::ProviderApiError)),
         }
     }
 
@@ -97,12 +97,19 @@ impl ApiClient {
     ///
     /// # Errors
     /// There is no token, no answer, or the second one is 401, too.
-    pub async fn call(&self, call: &ApiCall<'_>) -> Result<Answer, Failure> {
+    pub async fn call(&self, call: &ApiCall<'_>) -> Result<Answer, DispatchFailure> {
         let account = self.account().await?;
         match self.call_once(&account, call).await {
-            Err(failure) if failure.code == "provider_api_unauthorized" => self.call_once(&account, call).await,
+            Err(failure) if failure.code == FailureCode::ProviderApiUnauthorized => {
+                self.call_once(&account, call).await
+            }
             // Somebody may have changed the client's secret since it was read.
-            Err(failure) if ["provider_api_login_refused", "provider_api_scope_refused"].contains(&failure.code) => {
+            Err(failure)
+                if matches!(
+                    failure.code,
+                    FailureCode::ProviderApiLoginRefused | FailureCode::ProviderApiScopeRefused
+                ) =>
+            {
                 match self.account.newer_than(&account).await.ok().flatten() {
                     Some(newer) => self.call_once(&newer, call).await,
                     None => Err(failure),
@@ -128,22 +135,22 @@ impl ApiClient {
         Arc::clone(asking.entry(question.to_owned()).or_default())
     }
 
-    async fn account(&self) -> Result<Arc<ApiAccount>, Failure> {
-        self.account.value().await.map_err(|_| Failure::passing("provider_api_secret_unavailable"))
+    async fn account(&self) -> Result<Arc<ApiAccount>, DispatchFailure> {
+        self.account.value().await.map_err(|_| FailureCode::ProviderApiSecretUnavailable.into())
     }
 
-    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<Answer, Failure> {
+    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<Answer, DispatchFailure> {
         let authorization = self.authorization(account).await?;
         let answer = self.send(account.request(call, authorization.clone())).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             self.token.drop_refused(&authorization).await;
-            return Err(failure_of(&answer, "provider_api_unauthorized"));
+            return Err(failure_of(&answer, FailureCode::ProviderApiUnauthorized));
         }
         Ok(answer)
     }
 
     /// The live access token. However many ask for it, one is fetched.
-    async fn authorization(&self, account: &ApiAccount) -> Result<HeaderValue, Failure> {
+    async fn authorization(&self, account: &ApiAccount) -> Result<HeaderValue, DispatchFailure> {
         let fetch = async {
             let answer = self.send(account.token_request(self.scope)).await?;
             access_token(&answer, self.clock.now())
@@ -151,9 +158,9 @@ impl ApiClient {
         self.token.live(self.clock, fetch).await
     }
 
-    async fn send(&self, request: Request) -> Result<Answer, Failure> {
+    async fn send(&self, request: Request) -> Result<Answer, DispatchFailure> {
         let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
-        answer.map_err(|_| Failure::passing("provider_api_unreachable"))
+        answer.map_err(|_| FailureCode::ProviderApiUnreachable.into())
     }
 }
 
@@ -223,13 +230,13 @@ fn request(method: Method, url: Url, authorization: HeaderValue) -> Request {
     request
 }
 
-fn failure_of(answer: &Answer, code: &'static str) -> Failure {
+fn failure_of(answer: &Answer, code: FailureCode) -> DispatchFailure {
     let (status, retry_after) = (Some(answer.status.as_u16()), answer.retry_after);
-    Failure { status, retry_after, ..Failure::passing(code) }
+    DispatchFailure { status, retry_after, ..code.into() }
 }
 
 /// The token that a login brought.
-fn access_token(answer: &Answer, now: UnixMillis) -> Result<Token, Failure> {
+fn access_token(answer: &Answer, now: UnixMillis) -> Result<Token, DispatchFailure> {
     let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let failure = |code| failure_of(answer, code);
     match answer.status.as_u16() {
@@ -237,12 +244,16 @@ fn access_token(answer: &Answer, now: UnixMillis) -> Result<Token, Failure> {
         // RFC 6749 §5.2: 400 and 401 say that client or scope is not known.
         400 | 401 | 403 => {
             let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
-            return Err(failure(if scope { "provider_api_scope_refused" } else { "provider_api_login_refused" }));
+            return Err(failure(if scope {
+                FailureCode::ProviderApiScopeRefused
+            } else {
+                FailureCode::ProviderApiLoginRefused
+            }));
         }
-        429 => return Err(failure("provider_api_throttled")),
-        _ => return Err(failure("provider_api_error")),
+        429 => return Err(failure(FailureCode::ProviderApiThrottled)),
+        _ => return Err(failure(FailureCode::ProviderApiError)),
     }
-    let unreadable = || failure("provider_api_unreadable");
+    let unreadable = || failure(FailureCode::ProviderApiUnreadable);
     let answer = said.ok_or_else(unreadable)?;
     let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
     let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());

@@ -14,7 +14,8 @@ use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::observe::metrics::{AGE_AT_DELIVERY, DEAD, DELIVERED, DELIVERY_LATENCY, FAILED, Measurements, SKIPPED};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, DeliveryState, Done, EventRecord, Failure, RouteOutcome};
+use crate::record::event::{AttemptBy, DeliveryState, Done, EventRecord, RouteOutcome};
+use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::pauses::Pauses;
 use crate::record::retry_plan::{Draw, quick_wait};
 use crate::record::store::error::StoreError;
@@ -50,8 +51,18 @@ pub enum Attempted {
     NoTime,
     /// Every destination that is still to get a message is paused: the event waits as it is.
     Paused,
-    /// The outcome of each route, and what became of the settling write.
-    Made { after: Box<EventRecord>, settled: Result<Settled, StoreError> },
+    Made(Box<AttemptReport>),
+}
+
+/// An attempt that was made.
+#[derive(Debug)]
+pub struct AttemptReport {
+    /// Of each route that was tried.
+    pub outcomes: Vec<(String, RouteOutcome)>,
+    /// The event as it was to be settled.
+    pub after: EventRecord,
+    /// What became of the settling write.
+    pub settled: Result<Settled, StoreError>,
 }
 
 /// A pause takes effect in every function within this time.
@@ -99,7 +110,7 @@ impl Deliverer {
         let after = event.settle(by, &outcomes, began_at, now, self.age(event, pauses, now), Draw::random());
         let settled = self.store.settle(&after).await;
         kill_point("settled");
-        Attempted::Made { after: Box::new(after), settled }
+        Attempted::Made(Box::new(AttemptReport { outcomes, after, settled }))
     }
 
     /// The pending routes whose destination is not paused.
@@ -146,7 +157,7 @@ impl Deliverer {
     /// Tries again, within half a second, what failed and may pass.
     async fn quick_tries(&self, event: &EventRecord, outcomes: &mut [(String, RouteOutcome)], deadline: Instant) {
         for made in 1.. {
-            let again: Vec<usize> = (0..outcomes.len()).filter(|at| is_passing(&outcomes[*at].1)).collect();
+            let again: Vec<usize> = (0..outcomes.len()).filter(|at| is_transient(&outcomes[*at].1)).collect();
             let pause = again.iter().filter_map(|at| outcomes[*at].1.as_ref().err()?.retry_after).max();
             let Some(wait) = quick_wait(made, pause, Draw::random()) else { return };
             if again.is_empty() || Instant::now() + wait >= deadline {
@@ -174,9 +185,9 @@ impl Deliverer {
     }
 
     async fn try_route(&self, event: &EventRecord, route: &str, deadline: Instant) -> RouteOutcome {
-        let route = self.routes.named(route).ok_or_else(|| Failure::passing("route_unknown"))?;
+        let route = self.routes.named(route).ok_or(FailureCode::RouteUnknown)?;
         let composed = timeout_at(deadline, self.message(event, route)).await;
-        let Some(message) = composed.unwrap_or_else(|_| Err(Failure::passing("timeout")))? else {
+        let Some(message) = composed.unwrap_or_else(|_| Err(FailureCode::Timeout.into()))? else {
             return Ok(Done::Skipped);
         };
         kill_point("composed");
@@ -185,8 +196,8 @@ impl Deliverer {
     }
 
     /// What this route is to send; `None` when another event of the customer's has used its `once_per`.
-    async fn message(&self, event: &EventRecord, route: &Route) -> Result<Option<Bytes>, Failure> {
-        let body = Document::parse(event.body.as_bytes()).map_err(|_| Failure::passing("body_unreadable"))?;
+    async fn message(&self, event: &EventRecord, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
+        let body = Document::parse(event.body.as_bytes()).map_err(|_| FailureCode::BodyUnreadable)?;
         let customer = self.resolver.resolve(route, body.root()).await?;
         kill_point("resolved");
         // Before the claim: what cannot be sent must not stand in the way of an event that can.
@@ -198,7 +209,7 @@ impl Deliverer {
                 .await
                 .map_err(|error| {
                     tracing::warn!(error = %error, "whether the customer had this message before is not known");
-                    Failure::passing("table_unavailable")
+                    FailureCode::TableUnavailable
                 })?;
             kill_point("claimed");
             if claimed == Claimed::Taken {
@@ -210,33 +221,26 @@ impl Deliverer {
 }
 
 /// Worth a quick try: Returning.AI or the way to it failed. A customer that is unknown now is so in 100 ms, too.
-fn is_passing(outcome: &RouteOutcome) -> bool {
-    matches!(outcome, Err(failure) if !failure.for_good && !failure.waits_for_the_customer())
+fn is_transient(outcome: &RouteOutcome) -> bool {
+    matches!(outcome, Err(failure) if !failure.code.is_permanent() && !failure.code.waits_for_the_customer())
 }
 
 /// Counts one attempt at the event `before`. What was delivered and could not be settled is delivered again, and counts then.
-pub fn measure_attempt(
-    measured: &mut Measurements,
-    before: &EventRecord,
-    after: &EventRecord,
-    was_tried: impl Fn(&str) -> bool,
-    settled: bool,
-) {
+pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report: &AttemptReport) {
+    let AttemptReport { outcomes, after, settled } = report;
     if let Some(attempt) = after.history.last() {
         measured.duration(DELIVERY_LATENCY, attempt.ms as f64);
     }
+    for failure in outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()) {
+        measured.count_by(FAILED, failure.code.code());
+    }
+    if !matches!(settled, Ok(Settled::Written)) {
+        return;
+    }
     for (route, delivery) in &after.deliveries {
-        if let Some(code) = delivery.code.as_deref().filter(|_| was_tried(route)) {
-            // Codes are a closed set; the status or pointer behind one is not.
-            let code = code.split(' ').next().unwrap_or(code);
-            match delivery.state {
-                DeliveryState::Pending | DeliveryState::Dead => measured.count_by(FAILED, code.to_owned()),
-                DeliveryState::Delivered | DeliveryState::Skipped => {}
-            }
-        }
         let was_pending = before.deliveries.get(route).is_none_or(|was| was.state == DeliveryState::Pending);
         match delivery.state {
-            _ if !was_pending || !settled => {}
+            _ if !was_pending => {}
             DeliveryState::Pending => {}
             DeliveryState::Delivered => {
                 measured.count(DELIVERED, 1);

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use crate::customer::reference::Customer;
 use crate::customer::reference::CustomerAttribute;
 use crate::deliver::resolver::Resolved;
-use crate::record::event::{EventRecord, Failure};
+use crate::record::event::EventRecord;
+use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::route::credentials;
 use crate::route::routes::{FieldValue, Route};
 use json::{Kind, Pointer, Value, write_string};
@@ -16,9 +17,14 @@ use json::{Kind, Pointer, Value, write_string};
 /// array, members that are named like credentials stay behind.
 ///
 /// # Errors
-/// `mapping_failed` for good, with the pointer, when a required field is absent; `customer_incomplete`, which passes once the
-/// customers table says it, when it is the customer who lacks it.
-pub fn compose(event: &EventRecord, body: Value<'_>, route: &Route, customer: &Resolved) -> Result<String, Failure> {
+/// `mapping_failed`, which is permanent, with the pointer, when a required field is absent; `customer_incomplete`, which is
+/// transient, when the customers table does not say it yet.
+pub fn compose(
+    event: &EventRecord,
+    body: Value<'_>,
+    route: &Route,
+    customer: &Resolved,
+) -> Result<String, DispatchFailure> {
     let mut message = String::with_capacity(512);
     let mut member = |name: &str, value: &mut dyn FnMut(&mut String)| {
         message.push(if message.is_empty() { '{' } else { ',' });
@@ -77,15 +83,13 @@ fn attribute_of(record: &Customer, attribute: CustomerAttribute) -> Option<Strin
     Some(json)
 }
 
-fn absent(value: &FieldValue) -> Failure {
+fn absent(value: &FieldValue) -> DispatchFailure {
     match value {
-        FieldValue::Customer(_) => Failure::passing("customer_incomplete"),
-        FieldValue::Body(pointers) => Failure {
-            pointer: pointers.first().map(ToString::to_string),
-            for_good: true,
-            ..Failure::passing("mapping_failed")
-        },
-        FieldValue::Constant(_) => Failure { for_good: true, ..Failure::passing("mapping_failed") },
+        FieldValue::Customer(_) => FailureCode::CustomerIncomplete.into(),
+        FieldValue::Body(pointers) => {
+            DispatchFailure { pointer: pointers.first().map(ToString::to_string), ..FailureCode::MappingFailed.into() }
+        }
+        FieldValue::Constant(_) => FailureCode::MappingFailed.into(),
     }
 }
 

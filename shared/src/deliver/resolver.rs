@@ -5,7 +5,7 @@ use crate::customer::api_client::ApiClient;
 use crate::customer::provider_api::Lookup;
 use crate::customer::reference::{Customer, CustomerRef};
 use crate::customer::table::Customers;
-use crate::record::event::Failure;
+use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::route::routes::{CustomerSource, FieldValue, Route};
 use json::{Kind, Pointer, Value};
 
@@ -41,9 +41,9 @@ impl Resolver {
     /// The customer of the message that `route` makes of `body`, by the first source that knows it.
     ///
     /// # Errors
-    /// All of them pass: `customer_unknown` once somebody links the customer, the others once the table or the API answers.
+    /// All of them are transient: `customer_unknown` until somebody links the customer, the others until the table or the API answers.
     /// A source that cannot be asked ends the search: the next one may name somebody else.
-    pub async fn resolve(&self, route: &Route, body: Value<'_>) -> Result<Resolved, Failure> {
+    pub async fn resolve(&self, route: &Route, body: Value<'_>) -> Result<Resolved, DispatchFailure> {
         for source in &route.customer {
             let Some(id) = id_at(body, source.pointer()) else { continue };
             let found = match source {
@@ -56,16 +56,16 @@ impl Resolver {
                 return Ok(found);
             }
         }
-        Err(Failure::passing("customer_unknown"))
+        Err(FailureCode::CustomerUnknown.into())
     }
 
-    async fn linked(&self, kind: &str, id: &str) -> Result<Option<Resolved>, Failure> {
+    async fn linked(&self, kind: &str, id: &str) -> Result<Option<Resolved>, DispatchFailure> {
         let customer = self.find(CustomerRef::new(kind, id).ok()).await?;
         Ok(customer.map(|customer| Resolved { customer_id: customer.customer_id.clone(), record: Some(customer) }))
     }
 
     /// What the table says is cheaper, and what was imported wins over what the API says.
-    async fn known_to_api(&self, kind: &str, id: &str) -> Result<Option<Resolved>, Failure> {
+    async fn known_to_api(&self, kind: &str, id: &str) -> Result<Option<Resolved>, DispatchFailure> {
         if let Some(linked) = self.linked(kind, id).await? {
             return Ok(Some(linked));
         }
@@ -77,7 +77,7 @@ impl Resolver {
     }
 
     /// Two routes of one event ask the same at the same time: one asks, the other finds it in the table.
-    async fn ask(&self, api: &ApiClient, lookup: &Lookup, id: &str) -> Result<Option<Resolved>, Failure> {
+    async fn ask(&self, api: &ApiClient, lookup: &Lookup, id: &str) -> Result<Option<Resolved>, DispatchFailure> {
         let Ok(reference) = CustomerRef::new(lookup.kind, id) else { return Ok(None) };
         let turn = api.turn(reference.as_str());
         let waited = turn.try_lock().is_err();
@@ -96,7 +96,7 @@ impl Resolver {
     }
 
     /// Reads the customer's own record if the route asks for something that the link's did not have.
-    async fn add_record(&self, route: &Route, found: &mut Resolved) -> Result<(), Failure> {
+    async fn add_record(&self, route: &Route, found: &mut Resolved) -> Result<(), DispatchFailure> {
         let missing = |field: &FieldValue| match field {
             FieldValue::Customer(attribute) => found.record.as_ref().is_none_or(|record| !record.says(*attribute)),
             FieldValue::Body(_) | FieldValue::Constant(_) => false,
@@ -112,11 +112,11 @@ impl Resolver {
         Ok(())
     }
 
-    async fn find(&self, reference: Option<CustomerRef>) -> Result<Option<Customer>, Failure> {
+    async fn find(&self, reference: Option<CustomerRef>) -> Result<Option<Customer>, DispatchFailure> {
         let (Some(customers), Some(reference)) = (&self.customers, reference) else { return Ok(None) };
         customers.find(&reference).await.map_err(|error| {
             tracing::warn!(error = %error, "the customers table could not be asked");
-            Failure::passing("customers_unavailable")
+            FailureCode::CustomersUnavailable.into()
         })
     }
 }

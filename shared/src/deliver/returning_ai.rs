@@ -17,7 +17,7 @@ use crate::outside::http::{Answer, Http};
 use crate::outside::secrets::CachedSecret;
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::destination::Destination;
-use crate::record::event::Failure;
+use crate::record::failure::{DispatchFailure, FailureCode};
 
 /// One client for all workflows and incoming webhooks, with the workflows' session tokens.
 pub struct ReturningAi {
@@ -49,15 +49,15 @@ impl ReturningAi {
     /// Returns the status that it answered.
     ///
     /// # Errors
-    /// The failure says whether it passes.
-    pub async fn deliver(&self, to: &Destination, message: &Bytes, deadline: Instant) -> Result<u16, Failure> {
+    /// The failure's code says whether another attempt can help.
+    pub async fn deliver(&self, to: &Destination, message: &Bytes, deadline: Instant) -> Result<u16, DispatchFailure> {
         timeout_at(deadline, self.deliver_in_time(to, message))
             .await
-            .unwrap_or_else(|_| Err(Failure::passing("timeout")))
+            .unwrap_or_else(|_| Err(FailureCode::Timeout.into()))
     }
 
-    async fn deliver_in_time(&self, to: &Destination, message: &Bytes) -> Result<u16, Failure> {
-        let unavailable = |_| Failure::passing("workflows_unavailable");
+    async fn deliver_in_time(&self, to: &Destination, message: &Bytes) -> Result<u16, DispatchFailure> {
+        let unavailable = |_| FailureCode::WorkflowsUnavailable;
         let webhooks = self.webhooks.value().await.map_err(unavailable)?;
         kill_point("workflows_read");
         let outcome = self.deliver_with(&webhooks, to, message).await;
@@ -80,27 +80,30 @@ impl ReturningAi {
         self.webhooks.refresh_ahead().await;
     }
 
-    async fn deliver_with(&self, webhooks: &Webhooks, to: &Destination, message: &Bytes) -> Result<u16, Failure> {
+    async fn deliver_with(
+        &self,
+        webhooks: &Webhooks,
+        to: &Destination,
+        message: &Bytes,
+    ) -> Result<u16, DispatchFailure> {
         match to {
             Destination::Workflow(name) => {
-                let unknown = || Failure::passing("workflow_unknown");
-                let workflow = webhooks.workflows.get(name).ok_or_else(unknown)?;
+                let workflow = webhooks.workflows.get(name).ok_or(FailureCode::WorkflowUnknown)?;
                 match self.call_workflow(name, workflow, message).await {
-                    Err(failure) if failure.code == "unauthorized" && workflow.handshake_url.is_some() => {
+                    Err(failure) if failure.code == FailureCode::Unauthorized && workflow.handshake_url.is_some() => {
                         self.call_workflow(name, workflow, message).await
                     }
                     outcome => outcome,
                 }
             }
             Destination::IncomingWebhook(name) => {
-                let unknown = || Failure::passing("incoming_webhook_unknown");
-                let webhook = webhooks.incoming.get(name).ok_or_else(unknown)?;
+                let webhook = webhooks.incoming.get(name).ok_or(FailureCode::IncomingWebhookUnknown)?;
                 self.post(&webhook.url, webhook.api_key.clone(), message.clone()).await?.outcome()
             }
         }
     }
 
-    async fn call_workflow(&self, name: &str, workflow: &Workflow, message: &Bytes) -> Result<u16, Failure> {
+    async fn call_workflow(&self, name: &str, workflow: &Workflow, message: &Bytes) -> Result<u16, DispatchFailure> {
         let (header, value) = match &workflow.handshake_url {
             Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url).await?),
             None => workflow.api_key.clone(),
@@ -108,7 +111,7 @@ impl ReturningAi {
         kill_point("handshaken");
         let answer = self.post(&workflow.webhook_url, Some((header, value.clone())), message.clone()).await?;
         let outcome = answer.outcome();
-        if matches!(&outcome, Err(failure) if failure.code == "unauthorized") {
+        if matches!(&outcome, Err(failure) if failure.code == FailureCode::Unauthorized) {
             self.slot(name).drop_refused(&value).await;
         }
         outcome
@@ -120,7 +123,7 @@ impl ReturningAi {
         name: &str,
         workflow: &Workflow,
         handshake_url: &Url,
-    ) -> Result<HeaderValue, Failure> {
+    ) -> Result<HeaderValue, DispatchFailure> {
         let handshake = async {
             let answer = self.post(handshake_url, Some(workflow.api_key.clone()), Bytes::new()).await?;
             answer.session(self.clock.now())
@@ -133,67 +136,71 @@ impl ReturningAi {
         Arc::clone(sessions.entry(name.to_owned()).or_default())
     }
 
-    async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<Answer, Failure> {
+    async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<Answer, DispatchFailure> {
         let mut request = Request::new(reqwest::Method::POST, url.clone());
         request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
         request.headers_mut().extend(header);
         *request.body_mut() = Some(body.into());
         let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
-        answer.map_err(|error| Failure::passing(error.code()))
+        answer.map_err(|error| FailureCode::from(error).into())
     }
 }
 
 impl Answer {
     /// The outcome of a message: success is 2xx and `success` not false.
-    fn outcome(&self) -> Result<u16, Failure> {
+    fn outcome(&self) -> Result<u16, DispatchFailure> {
         self.json().map(|_| self.status.as_u16())
     }
 
     /// The session that a handshake opened.
-    fn session(&self, now: UnixMillis) -> Result<Token, Failure> {
+    fn session(&self, now: UnixMillis) -> Result<Token, DispatchFailure> {
         let answer = self.json().map_err(|failure| match failure.code {
             // A handshake holds nothing of the event: whatever refuses it can be mended, so the event must wait.
-            "unauthorized" | "refused" => Failure { code: "handshake_refused", for_good: false, ..failure },
+            FailureCode::Unauthorized | FailureCode::Refused => {
+                DispatchFailure { code: FailureCode::HandshakeRefused, ..failure }
+            }
             _ => failure,
         })?;
-        let unreadable = || Failure { status: Some(self.status.as_u16()), ..Failure::passing("handshake_unreadable") };
+        let unreadable =
+            || DispatchFailure { status: Some(self.status.as_u16()), ..FailureCode::HandshakeUnreadable.into() };
         let token = answer.pointer("/data/sessionToken").and_then(Value::as_str).filter(|token| !token.is_empty());
         let token = token.and_then(|token| HeaderValue::from_str(token).ok()).ok_or_else(unreadable)?;
         let life_s = answer.pointer("/data/expiresIn").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
         Ok(Token::given(token, life_s, now))
     }
 
-    fn json(&self) -> Result<Value, Failure> {
-        let failure = |code| Failure {
+    fn json(&self) -> Result<Value, DispatchFailure> {
+        let failure = |code: FailureCode| DispatchFailure {
             status: Some(self.status.as_u16()),
             retry_after: self.retry_after,
-            ..Failure::passing(code)
+            ..code.into()
         };
         if self.status.is_success() {
             if self.body.is_empty() {
                 return Ok(Value::Null);
             }
             // A page of some proxy is no answer of Returning.AI's: the event is not known to have arrived.
-            let answer: Value = serde_json::from_slice(&self.body).map_err(|_| failure("answer_unreadable"))?;
+            let answer: Value =
+                serde_json::from_slice(&self.body).map_err(|_| failure(FailureCode::AnswerUnreadable))?;
             return match answer.get("success") {
-                Some(Value::Bool(false)) => Err(failure("reported_failure")),
+                Some(Value::Bool(false)) => Err(failure(FailureCode::ReportedFailure)),
                 _ => Ok(answer),
             };
         }
         Err(match self.status.as_u16() {
-            400 | 413 | 422 => Failure { for_good: true, ..failure("refused") },
-            401 | 403 => failure("unauthorized"),
-            404 | 410 => failure("not_found"),
-            429 => failure("throttled"),
-            500..=599 => failure("server_error"),
-            _ => failure("unexpected_status"),
+            400 | 413 | 422 => failure(FailureCode::Refused),
+            401 | 403 => failure(FailureCode::Unauthorized),
+            404 | 410 => failure(FailureCode::NotFound),
+            429 => failure(FailureCode::Throttled),
+            500..=599 => failure(FailureCode::ServerError),
+            _ => failure(FailureCode::UnexpectedStatus),
         })
     }
 }
 
 impl Webhooks {
     /// Whether a newer secret may help: the webhook is not in this one, or the API key in it was refused.
-    fn may_be_outdated(&self, to: &Destination, failure: &Failure) -> bool {
+    fn may_be_outdated(&self, to: &Destination, failure: &DispatchFailure) -> bool {
         let uses_a_session = match to {
             Destination::Workflow(name) => {
                 self.workflows.get(name).is_some_and(|workflow| workflow.handshake_url.is_some())
@@ -201,8 +208,8 @@ impl Webhooks {
             Destination::IncomingWebhook(_) => false,
         };
         match failure.code {
-            "workflow_unknown" | "incoming_webhook_unknown" | "handshake_refused" => true,
-            "unauthorized" => !uses_a_session,
+            FailureCode::WorkflowUnknown | FailureCode::IncomingWebhookUnknown | FailureCode::HandshakeRefused => true,
+            FailureCode::Unauthorized => !uses_a_session,
             _ => false,
         }
     }

@@ -135,17 +135,6 @@ impl Http {
     }
 }
 
-impl ExchangeError {
-    /// Stable once shipped.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::ConnectionFailed => "connection_failed",
-            Self::ConnectionLost => "connection_lost",
-            Self::Timeout => "timeout",
-        }
-    }
-}
-
 impl From<&reqwest::Error> for ExchangeError {
     fn from(error: &reqwest::Error) -> Self {
         match () {

@@ -17,15 +17,18 @@ use crate::record::store::Settled;
 pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attempted>) {
     let event = receipt.event.as_ref();
     let after = match attempted {
-        Some(Attempted::Made { after, .. }) => Some(&**after),
+        Some(Attempted::Made(report)) => Some(&report.after),
         Some(Attempted::NoTime | Attempted::Paused) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
     };
     let settled = match attempted {
         Some(Attempted::NoTime) => Some("no_time"),
         Some(Attempted::Paused) => Some("paused"),
-        Some(Attempted::Made { settled: Ok(Settled::Written), .. }) | None => None,
-        Some(Attempted::Made { settled: Ok(Settled::Superseded), .. }) => Some("superseded"),
-        Some(Attempted::Made { settled: Err(_), .. }) => Some("not_settled"),
+        Some(Attempted::Made(report)) => match report.settled {
+            Ok(Settled::Written) => None,
+            Ok(Settled::Superseded) => Some("superseded"),
+            Err(_) => Some("not_settled"),
+        },
+        None => None,
     };
     let internal = receipt.error.as_ref().map(|error| error.text.as_str());
     macro_rules! line {
@@ -95,10 +98,8 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&Attempted>, type_i
     if event.state == EventState::Dead {
         measured.count(DEAD, 1);
     }
-    if let Some(Attempted::Made { after, settled }) = attempted {
-        // The first attempt is at all routes but those that are paused, and these have no outcome yet.
-        let written = matches!(settled, Ok(Settled::Written));
-        measure_attempt(&mut measured, event, after, |_| true, written);
+    if let Some(Attempted::Made(report)) = attempted {
+        measure_attempt(&mut measured, event, report);
     }
     measured
 }

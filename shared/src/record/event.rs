@@ -6,6 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
+use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
 
 /// An event as the table keeps it. `attempts` is the fencing token: whoever settles must have made the latest attempt.
@@ -87,7 +88,7 @@ pub enum AttemptBy {
 }
 
 /// What came out of an attempt on one route.
-pub type RouteOutcome = Result<Done, Failure>;
+pub type RouteOutcome = Result<Done, DispatchFailure>;
 
 /// Nothing is left to do on a route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -98,28 +99,11 @@ pub enum Done {
     Skipped,
 }
 
-/// Why a message was not delivered, and what is to be done about it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Failure {
-    /// Stable once shipped.
-    pub code: &'static str,
-    pub status: Option<u16>,
-    /// The JSON Pointer of `routes.toml` that found nothing.
-    pub pointer: Option<String>,
-    /// How long Returning.AI asks us to wait.
-    pub retry_after: Option<Duration>,
-    /// True when no further attempt can help.
-    pub for_good: bool,
-}
-
 /// The index's hash key of all dead events.
 pub const DUE_DEAD: &str = "dead";
 
 /// How many attempts a record remembers.
 pub const MAX_HISTORY: usize = 20;
-
-/// Code of an event that is signed and a JSON object, and whose envelope is not understood.
-pub const ENVELOPE_UNREADABLE: &str = "envelope_unreadable";
 
 /// Delivered and ignored events are forgotten 90 days after receipt; dead ones never.
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
@@ -186,27 +170,6 @@ impl Done {
     }
 }
 
-impl Failure {
-    /// Worth another attempt.
-    pub fn passing(code: &'static str) -> Self {
-        Self { code, status: None, pointer: None, retry_after: None, for_good: false }
-    }
-
-    /// Nothing of ours or of Returning.AI's failed: somebody has to say who the customer is, or more about them.
-    pub fn waits_for_the_customer(&self) -> bool {
-        matches!(self.code, "customer_unknown" | "customer_incomplete")
-    }
-
-    /// `code`, then the HTTP status or the pointer where there is one.
-    pub fn summary(&self) -> String {
-        match (&self.pointer, self.status) {
-            (Some(pointer), _) => format!("{} {pointer}", self.code),
-            (None, Some(status)) => format!("{} {status}", self.code),
-            (None, None) => self.code.to_owned(),
-        }
-    }
-}
-
 impl EventRecord {
     /// An event as it came: no route has been asked, and nothing says yet which delivery it was.
     pub fn received(
@@ -253,7 +216,7 @@ impl EventRecord {
         if self.event_type.is_none() {
             self.deliveries.clear();
             self.state = EventState::Dead;
-            self.last_error = Some(ENVELOPE_UNREADABLE.to_owned());
+            self.last_error = Some(FailureCode::EnvelopeUnreadable.code().to_owned());
             self.next_attempt_at = Some(now.seconds());
         } else if self.deliveries.is_empty() {
             self.state = EventState::Ignored;
@@ -328,11 +291,11 @@ impl EventRecord {
         let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
         let delivered = outcomes.iter().rev().find_map(|(_, outcome)| outcome.as_ref().ok()?.http_status());
         let (outcome, http_status) = match (failure, delivered) {
-            (Some(failure), _) => (failure.code, failure.status),
+            (Some(failure), _) => (failure.code.code(), failure.status),
             (None, Some(status)) => ("delivered", Some(status)),
             (None, None) => ("skipped", None),
         };
-        after.last_error = failure.map(Failure::summary);
+        after.last_error = failure.map(DispatchFailure::summary);
         after.history.push(Attempt {
             at: began_at,
             by,
@@ -346,7 +309,7 @@ impl EventRecord {
         if after.pending_routes().next().is_some() {
             let failures = || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
             let pause = failures().filter_map(|failure| failure.retry_after).max();
-            let longest = match failures().any(Failure::waits_for_the_customer) {
+            let longest = match failures().any(|failure| failure.code.waits_for_the_customer()) {
                 true => LONGEST_WAIT_FOR_A_CUSTOMER,
                 false => LONGEST_WAIT,
             };
@@ -405,9 +368,9 @@ impl RouteDelivery {
             Ok(Done::Delivered { .. }) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },
             Ok(Done::Skipped) => Self { state: DeliveryState::Skipped, code: None, at: Some(now) },
             Err(failure) => Self {
-                state: if failure.for_good { DeliveryState::Dead } else { DeliveryState::Pending },
+                state: if failure.code.is_permanent() { DeliveryState::Dead } else { DeliveryState::Pending },
                 code: Some(failure.summary()),
-                at: failure.for_good.then_some(now),
+                at: failure.code.is_permanent().then_some(now),
             },
         }
     }

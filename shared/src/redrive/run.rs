@@ -13,7 +13,8 @@ use crate::config::kill_point;
 use crate::deliver::attempt::{Attempted, Deliverer, measure_attempt};
 use crate::observe::metrics::{DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PENDING_EVENTS, REDRIVE_INCOMPLETE};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, EventRecord, EventState, SHARDS, shard_name};
+use crate::record::event::{AttemptBy, EventRecord, EventState, RouteOutcome, SHARDS, shard_name};
+use crate::record::failure::Blame;
 use crate::record::pauses::Pauses;
 use crate::record::store::error::StoreError;
 use crate::record::store::{DuePage, Settled, TakenOver};
@@ -166,14 +167,13 @@ impl<'d> Redrive<'d> {
 
         match deliverer.attempt(&ours, &routes, self.pauses, by, ATTEMPT_TIME).await {
             Attempted::NoTime | Attempted::Paused => Ok(Became::HeldBack),
-            Attempted::Made { after, settled } => {
-                self.note(&after, &routes);
-                log_attempt(&after, by);
-                let written = matches!(settled, Ok(Settled::Written));
+            Attempted::Made(report) => {
+                self.note(&report.outcomes);
+                log_attempt(&report.after, by);
                 let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-                measure_attempt(&mut measured, &ours, &after, |route| routes.contains(&route), written);
+                measure_attempt(&mut measured, &ours, &report);
                 drop(measured);
-                Ok(match (settled?, after.state) {
+                Ok(match (report.settled?, report.after.state) {
                     (Settled::Superseded, _) => Became::Lost,
                     (Settled::Written, EventState::Pending) => Became::Retried,
                     (Settled::Written, EventState::Dead) => Became::Dead,
@@ -197,17 +197,17 @@ impl<'d> Redrive<'d> {
     }
 
     /// Counts a destination's failures in a row; what is wrong with the event or its customer is none of the destination's.
-    fn note(&self, after: &EventRecord, routes: &[&str]) {
-        for route in routes {
+    fn note(&self, outcomes: &[(String, RouteOutcome)]) {
+        for (route, outcome) in outcomes {
             let Some(failures) = self.deliverer.destination(route).and_then(|to| self.breaker.0.get(to)) else {
                 continue;
             };
-            match after.deliveries.get(*route).and_then(|delivery| delivery.code.as_deref()) {
-                None => failures.store(0, Ordering::Relaxed),
-                Some(code) if is_of_the_event(code) => {}
-                Some(_) => {
+            match outcome {
+                Ok(_) => failures.store(0, Ordering::Relaxed),
+                Err(failure) if failure.code.blames() == Blame::Destination => {
                     failures.fetch_add(1, Ordering::Relaxed);
                 }
+                Err(_) => {}
             }
         }
     }
@@ -226,13 +226,6 @@ impl<'d> Redrive<'d> {
         };
         *counter += 1;
     }
-}
-
-fn is_of_the_event(code: &str) -> bool {
-    let code = code.split(' ').next().unwrap_or(code);
-    let of_the_event = ["mapping_failed", "refused", "route_unknown", "body_unreadable", "table_unavailable"];
-    let of_the_customer = code.starts_with("customer") || code.starts_with("provider_api");
-    of_the_customer || of_the_event.contains(&code)
 }
 
 /// One line per attempt, with the fields of a delivery's line.

@@ -8,7 +8,8 @@ use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{Resolved, id_at};
-use shared::record::event::{AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
+use shared::record::event::{AttemptBy, DeliveryState, Done, EventRecord, EventState, RouteOutcome};
+use shared::record::failure::FailureCode;
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};
 use crate::{Flaw, table};
@@ -144,18 +145,17 @@ impl Model {
 
     fn settle(&self, event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: UnixMillis) -> EventRecord {
         let event = self.records.at(event);
-        let failure = |code, for_good| Failure { for_good, ..Failure::passing(code) };
         let outcomes: Vec<(String, RouteOutcome)> = ROUTES
             .iter()
             .zip(calls)
             .filter_map(|(route, call)| match call {
                 Call::NotWanted | Call::ToSend => None,
                 Call::Accepted if self.flaw == Some(Flaw::ForgetsWhatWasAccepted) => {
-                    Some(((*route).to_owned(), Err(failure("timeout", false))))
+                    Some(((*route).to_owned(), Err(FailureCode::Timeout.into())))
                 }
                 Call::Accepted => Some(((*route).to_owned(), Ok(Done::Delivered { http_status: 200 }))),
-                Call::Failed => Some(((*route).to_owned(), Err(failure("timeout", false)))),
-                Call::Refused => Some(((*route).to_owned(), Err(failure("refused", true)))),
+                Call::Failed => Some(((*route).to_owned(), Err(FailureCode::Timeout.into()))),
+                Call::Refused => Some(((*route).to_owned(), Err(FailureCode::Refused.into()))),
             })
             .collect();
         let by = match role(who) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use shared::outside::secrets::SecretError;
-use shared::record::event::Failure;
+use shared::record::failure::{DispatchFailure, FailureCode};
 
 /// Why a run stopped. What it has done stays done, and the next run continues from there.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -95,17 +95,17 @@ impl Cause {
     }
 }
 
-impl From<Failure> for Cause {
-    fn from(failure: Failure) -> Self {
+impl From<DispatchFailure> for Cause {
+    fn from(failure: DispatchFailure) -> Self {
         let status = failure.status.unwrap_or_default();
         match failure.code {
-            "provider_api_secret_unavailable" => Self::NoAccount,
-            "provider_api_login_refused" => Self::LoginRejected(status),
-            "provider_api_scope_refused" => Self::ScopeRejected,
-            "provider_api_unauthorized" => Self::Unauthorized,
-            "provider_api_throttled" => Self::Throttled { retry_after: failure.retry_after },
-            "provider_api_unreadable" => Self::Unreadable,
-            "provider_api_error" => Self::ServerError(status),
+            FailureCode::ProviderApiSecretUnavailable => Self::NoAccount,
+            FailureCode::ProviderApiLoginRefused => Self::LoginRejected(status),
+            FailureCode::ProviderApiScopeRefused => Self::ScopeRejected,
+            FailureCode::ProviderApiUnauthorized => Self::Unauthorized,
+            FailureCode::ProviderApiThrottled => Self::Throttled { retry_after: failure.retry_after },
+            FailureCode::ProviderApiUnreadable => Self::Unreadable,
+            FailureCode::ProviderApiError => Self::ServerError(status),
             _ => Self::NoAnswer,
         }
     }

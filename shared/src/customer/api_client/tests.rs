@@ -78,7 +78,7 @@ impl World {
     async fn ask(&self, id: &str) -> Result<Option<String>, String> {
         let answer = self.client.customer_of(&API.lookups[0], id).await;
         answer.map_err(|failure| {
-            assert!(!failure.for_good, "{failure:?}");
+            assert!(!failure.code.is_permanent(), "{failure:?}");
             let pause = failure.retry_after.map(|pause| format!(" after {}", pause.as_secs())).unwrap_or_default();
             format!("{}{pause}", failure.summary())
         })

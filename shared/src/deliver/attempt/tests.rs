@@ -13,17 +13,18 @@ fn a_later_attempt_counts_only_what_it_tried_and_what_it_ended() {
         "{}".to_owned(),
     )
     .begin(["a", "b", "c"], received_at);
-    let failed = || Err(Failure::passing("timeout"));
+    let failed = || Err(FailureCode::Timeout.into());
     let outcomes = [("a", Ok(Done::Delivered { http_status: 200 })), ("b", failed()), ("c", failed())];
     let outcomes = outcomes.map(|(route, outcome)| (route.to_owned(), outcome));
     let ended_at = UnixMillis(received_at.0 + 41);
     let before = first.settle(AttemptBy::First, &outcomes, received_at, ended_at, Duration::ZERO, Draw(0.5));
 
-    let mut after = before.clone();
-    after.deliveries.get_mut("b").unwrap().state = DeliveryState::Skipped;
-    let mut measured = Measurements::default();
     // `c` was held back.
-    measure_attempt(&mut measured, &before, &after, |route| route == "b", true);
-    let expected = [("Skipped", vec![1.0]), ("DeliveryLatency", vec![41.0])];
+    let outcomes = vec![("b".to_owned(), Ok(Done::Skipped))];
+    let after = before.settle(AttemptBy::Redrive, &outcomes, ended_at, ended_at, Duration::ZERO, Draw(0.5));
+    let report = AttemptReport { outcomes, after, settled: Ok(Settled::Written) };
+    let mut measured = Measurements::default();
+    measure_attempt(&mut measured, &before, &report);
+    let expected = [("Skipped", vec![1.0]), ("DeliveryLatency", vec![0.0])];
     assert_eq!(by_metric(&measured), expected.map(|(name, values)| (name.to_owned(), values)).into());
 }

@@ -10,12 +10,12 @@ fn event() -> EventRecord {
 }
 
 /// The message of a route with these fields, to the customer C-1001.
-fn composed(fields: &str, body: &str) -> Result<String, Failure> {
+fn composed(fields: &str, body: &str) -> Result<String, DispatchFailure> {
     composed_for(&Resolved::of("C-1001".to_owned()), &format!("fields = {{ {fields} }}"), body)
 }
 
 /// The message of a route that ends with `more`.
-fn composed_for(customer: &Resolved, more: &str, body: &str) -> Result<String, Failure> {
+fn composed_for(customer: &Resolved, more: &str, body: &str) -> Result<String, DispatchFailure> {
     let routes = format!(
         "[[route]]\nname = \"first-deposit\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"deposit.first\"\n\
          events = [\"PAID\"]\ncustomer = \"/c\"\n{more}\n"
@@ -139,7 +139,7 @@ fn what_the_customers_table_knows_comes_along() {
     let expected = r#","first":"S\"ample","logins":["5001","5002"],"mail":"sample@example.com""#;
     assert_eq!(message, format!("{BEFORE}\"C-1001\"{AFTER}{expected}}}"));
 
-    let incomplete = Err(Failure::passing("customer_incomplete"));
+    let incomplete = Err(FailureCode::CustomerIncomplete.into());
     let without = |record: Option<Customer>| Resolved { record, ..known.clone() };
     assert_eq!(composed_for(&without(None), fields, "{}"), incomplete);
     assert_eq!(composed_for(&without(Some(Customer { email: None, ..record.clone() })), fields, "{}"), incomplete);
@@ -180,9 +180,8 @@ fn an_optional_field_that_is_absent_or_null_is_left_out() {
 }
 
 #[test]
-fn a_required_field_that_is_absent_or_null_fails_for_good_and_names_its_pointer() {
-    let expected =
-        Failure { pointer: Some("/nested/amount".to_owned()), for_good: true, ..Failure::passing("mapping_failed") };
+fn a_required_field_that_is_absent_or_null_is_a_permanent_failure_and_names_its_pointer() {
+    let expected = DispatchFailure { pointer: Some("/nested/amount".to_owned()), ..FailureCode::MappingFailed.into() };
     for body in [r#"{"c":"C-1001"}"#, r#"{"c":"C-1001","nested":null}"#, r#"{"c":"C-1001","nested":{"amount":null}}"#] {
         let failure = composed(r#"amount = ["/nested/amount", "/flat"]"#, body);
         assert_eq!(failure, Err(expected.clone()), "{body}");

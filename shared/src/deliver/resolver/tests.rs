@@ -101,7 +101,7 @@ fn routes(customer: &str, more: &str) -> Routes {
     Routes::parse("routes.toml", &text, &[API]).unwrap()
 }
 
-async fn resolved(resolver: &Resolver, customer: &str, more: &str, body: &str) -> Result<Resolved, Failure> {
+async fn resolved(resolver: &Resolver, customer: &str, more: &str, body: &str) -> Result<Resolved, DispatchFailure> {
     let routes = routes(customer, more);
     let document = Document::parse(body.as_bytes()).unwrap();
     resolver.resolve(&routes.all()[0], document.root()).await
@@ -144,7 +144,7 @@ mod from_the_body {
         let nobody = Resolver { clock: Clock::system(), customers: None, apis: Vec::new() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = runtime.block_on(resolved(&nobody, r#"["/customer_id", "/account/0"]"#, "", body));
-        let found = found.map(|found| found.customer_id).map_err(|failure| failure.code);
+        let found = found.map(|found| found.customer_id).map_err(|failure| failure.code.code());
         assert_eq!(found.as_deref().map_err(|code| *code), expected, "{body}");
     }
 

@@ -110,16 +110,16 @@ impl World {
         change(&mut self.script.lock().unwrap());
     }
 
-    async fn deliver_by(&self, destination: &Destination) -> Result<u16, Failure> {
+    async fn deliver_by(&self, destination: &Destination) -> Result<u16, DispatchFailure> {
         let deadline = Instant::now() + Duration::from_secs(60);
         self.returning_ai.deliver(destination, &MESSAGE_BYTES, deadline).await
     }
 
-    async fn deliver_to(&self, workflow: &str) -> Result<u16, Failure> {
+    async fn deliver_to(&self, workflow: &str) -> Result<u16, DispatchFailure> {
         self.deliver_by(&Destination::Workflow(workflow.to_owned())).await
     }
 
-    async fn deliver(&self) -> Result<u16, Failure> {
+    async fn deliver(&self) -> Result<u16, DispatchFailure> {
         self.deliver_to("kyc").await
     }
 
@@ -139,11 +139,11 @@ fn advance(now: &AtomicU64, span: Duration) {
     now.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
 }
 
-/// A failure in a line: code, status, `Retry-After` in seconds, and whether it is for good.
-fn told(outcome: Result<u16, Failure>) -> Result<u16, String> {
+/// A failure in a line: code, status, `Retry-After` in seconds, and whether it is permanent.
+fn told(outcome: Result<u16, DispatchFailure>) -> Result<u16, String> {
     outcome.map_err(|failure| {
         let pause = failure.retry_after.map(|pause| format!(" after {}", pause.as_secs())).unwrap_or_default();
-        format!("{}{pause}{}", failure.summary(), if failure.for_good { " for good" } else { "" })
+        format!("{}{pause}{}", failure.summary(), if failure.code.is_permanent() { ", permanent" } else { "" })
     })
 }
 
@@ -294,7 +294,7 @@ mod sessions {
     }
 
     #[tokio::test]
-    async fn unauthorized_twice_is_a_passing_failure() {
+    async fn unauthorized_twice_is_a_transient_failure() {
         let (clock, _) = settable_clock!();
         for status in [401, 403] {
             let world = world(clock);
@@ -350,7 +350,7 @@ mod the_secret {
     }
 
     #[tokio::test]
-    async fn that_cannot_be_read_is_a_passing_failure_until_it_can() {
+    async fn that_cannot_be_read_is_a_transient_failure_until_it_can() {
         let (clock, now) = settable_clock!();
         let world = world(clock);
         world.set(|script| script.workflows = None);
@@ -410,7 +410,7 @@ mod answers {
     }
 
     #[tokio::test]
-    async fn every_other_status_is_a_failure_and_only_a_refused_message_fails_for_good() {
+    async fn every_other_status_is_a_failure_and_only_a_refused_message_is_permanent() {
         let (clock, _) = settable_clock!();
         for (status, expected) in [
             (300, "unexpected_status 300"),
@@ -418,15 +418,15 @@ mod answers {
             (302, "unexpected_status 302"),
             (304, "unexpected_status 304"),
             (307, "unexpected_status 307"),
-            (400, "refused 400 for good"),
+            (400, "refused 400, permanent"),
             (402, "unexpected_status 402"),
             (404, "not_found 404"),
             (405, "unexpected_status 405"),
             (408, "unexpected_status 408"),
             (409, "unexpected_status 409"),
             (410, "not_found 410"),
-            (413, "refused 413 for good"),
-            (422, "refused 422 for good"),
+            (413, "refused 413, permanent"),
+            (422, "refused 422, permanent"),
             (429, "throttled 429"),
             (500, "server_error 500"),
             (502, "server_error 502"),
@@ -499,7 +499,7 @@ mod answers {
     }
 
     #[tokio::test]
-    async fn no_answer_is_a_passing_failure() {
+    async fn no_answer_is_a_transient_failure() {
         let (clock, _) = settable_clock!();
         assert_eq!(outcome(clock, Reply::HangUp).await, Ok(200), "the one free retry");
 

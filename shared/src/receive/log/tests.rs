@@ -3,9 +3,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::UnixMillis;
+use crate::deliver::attempt::AttemptReport;
 use crate::observe::metrics::{ALL, By};
 use crate::receive::receipt::InternalError;
-use crate::record::event::{AttemptBy, DeliveryState, Done, EventRecord, Failure, RouteOutcome};
+use crate::record::event::{AttemptBy, Done, EventRecord, RouteOutcome};
+use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::retry_plan::Draw;
 use crate::record::store::error::StoreError;
 use crate::testing::by_metric;
@@ -37,15 +39,15 @@ fn attempted(receipt: &Receipt, outcomes: Vec<(&str, RouteOutcome)>) -> Attempte
     let event = receipt.event.as_ref().unwrap();
     let after =
         event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), Duration::ZERO, Draw(0.5));
-    Attempted::Made { after: Box::new(after), settled: Ok(Settled::Written) }
+    Attempted::Made(Box::new(AttemptReport { outcomes, after, settled: Ok(Settled::Written) }))
 }
 
 fn delivered() -> RouteOutcome {
     Ok(Done::Delivered { http_status: 200 })
 }
 
-fn failed(code: &'static str, status: u16, for_good: bool) -> RouteOutcome {
-    Err(Failure { status: Some(status), for_good, ..Failure::passing(code) })
+fn failed(code: FailureCode, status: u16) -> RouteOutcome {
+    Err(DispatchFailure { status: Some(status), ..code.into() })
 }
 
 /// What is measured of a delivery besides that it was received and answered.
@@ -114,9 +116,9 @@ fn an_attempt_is_counted_route_by_route() {
     let receipt = recorded(Answer::Accepted, Some("PAID"), &["a", "b", "c", "d"]);
     let outcomes = vec![
         ("a", delivered()),
-        ("b", failed("server_error", 503, false)),
-        ("c", failed("refused", 422, true)),
-        ("d", failed("server_error", 500, false)),
+        ("b", failed(FailureCode::ServerError, 503)),
+        ("c", failed(FailureCode::Refused, 422)),
+        ("d", failed(FailureCode::ServerError, 500)),
     ];
     let attempted = attempted(&receipt, outcomes);
     let expected: [(&str, &[f64]); 7] = [
@@ -134,14 +136,12 @@ fn an_attempt_is_counted_route_by_route() {
 #[test]
 fn what_was_delivered_and_not_settled_counts_when_it_is_delivered_again() {
     let receipt = recorded(Answer::Accepted, Some("PAID"), &["a", "b"]);
-    let Attempted::Made { after, .. } =
-        attempted(&receipt, vec![("a", delivered()), ("b", failed("server_error", 503, false))])
-    else {
-        panic!("an attempt was made")
-    };
     let unavailable = StoreError::Unavailable { table: "events".to_owned(), reason: "timeout".to_owned() };
     for settled in [Ok(Settled::Superseded), Err(unavailable)] {
-        let attempted = Attempted::Made { after: after.clone(), settled };
+        let outcomes = vec![("a", delivered()), ("b", failed(FailureCode::ServerError, 503))];
+        let mut attempted = attempted(&receipt, outcomes);
+        let Attempted::Made(report) = &mut attempted else { panic!("an attempt was made") };
+        report.settled = settled;
         let expected: [(&str, &[f64]); 3] =
             [("Verified raw", &[1.0]), ("DeliveryLatency", &[41.0]), ("Failed server_error", &[1.0])];
         check(&receipt, Some(&attempted), true, &expected);
@@ -157,13 +157,11 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
     };
     let outcomes = vec![
         ("a", delivered()),
-        ("b", failed("server_error", 503, false)),
-        ("c", failed("refused", 422, true)),
-        ("d", delivered()),
+        ("b", failed(FailureCode::ServerError, 503)),
+        ("c", failed(FailureCode::Refused, 422)),
+        ("d", Ok(Done::Skipped)),
     ];
-    let Attempted::Made { mut after, settled } = attempted(&receipt, outcomes) else { panic!("an attempt was made") };
-    after.deliveries.get_mut("d").unwrap().state = DeliveryState::Skipped;
-    let attempted = Attempted::Made { after, settled };
+    let attempted = attempted(&receipt, outcomes);
     let mut measured = vec![measure_delivery(&receipt, Some(&attempted), false)];
     let refused = Receipt { refusal: Some(Refusal::SignatureMismatch), ..self::receipt(Answer::Unauthorized) };
     for receipt in

@@ -47,19 +47,19 @@ fn skipped() -> RouteOutcome {
 }
 
 fn down() -> RouteOutcome {
-    Err(Failure { status: Some(503), ..Failure::passing("server_error") })
+    Err(DispatchFailure { status: Some(503), ..FailureCode::ServerError.into() })
 }
 
 fn lost() -> RouteOutcome {
-    Err(Failure::passing("connection_lost"))
+    Err(FailureCode::ConnectionLost.into())
 }
 
 fn refused() -> RouteOutcome {
-    Err(Failure { status: Some(422), for_good: true, ..Failure::passing("refused") })
+    Err(DispatchFailure { status: Some(422), ..FailureCode::Refused.into() })
 }
 
 fn unmapped() -> RouteOutcome {
-    Err(Failure { pointer: Some("/data/amount".to_owned()), for_good: true, ..Failure::passing("mapping_failed") })
+    Err(DispatchFailure { pointer: Some("/data/amount".to_owned()), ..FailureCode::MappingFailed.into() })
 }
 
 /// `a=delivered b=pending(server_error 503)`
@@ -193,7 +193,7 @@ fn the_longest_retry_after_of_the_routes_is_waited_for() {
     fn check(retry_after_s: [Option<u64>; 2], expected_s: u64) {
         let outcome = |at: usize| {
             let retry_after = retry_after_s[at].map(Duration::from_secs);
-            Err(Failure { status: Some(429), retry_after, ..Failure::passing("throttled") })
+            Err(DispatchFailure { status: Some(429), retry_after, ..FailureCode::Throttled.into() })
         };
         let event = settled(&pending(), &[("a", outcome(0)), ("b", outcome(1))]);
         // Rounded up to the next whole second.
@@ -294,18 +294,6 @@ fn the_idempotency_key_is_the_same_on_every_attempt() {
 }
 
 #[test]
-fn a_failure_is_summed_up_by_its_code_and_where_or_how_it_failed() {
-    let failure = |status, pointer: Option<&str>| Failure {
-        status,
-        pointer: pointer.map(str::to_owned),
-        ..Failure::passing("sample_code")
-    };
-    assert_eq!(failure(None, None).summary(), "sample_code");
-    assert_eq!(failure(Some(429), None).summary(), "sample_code 429");
-    assert_eq!(failure(None, Some("/a/0")).summary(), "sample_code /a/0");
-}
-
-#[test]
 fn a_pending_event_is_due_when_its_lease_has_run_out_and_not_before() {
     let event = pending();
     assert!(!event.is_due(NOW.plus(Duration::from_secs(59))));
@@ -366,13 +354,13 @@ fn the_time_of_a_pause_does_not_bring_an_event_s_end_nearer() {
 
 #[test]
 fn an_event_that_waits_for_its_customer_is_looked_at_every_quarter_of_an_hour() {
-    let unknown = || Err(Failure::passing("customer_unknown"));
+    let unknown = || Err(FailureCode::CustomerUnknown.into());
     let wait = |attempts, a: RouteOutcome, b: RouteOutcome| {
         let event = settled(&EventRecord { attempts, ..pending() }, &[("a", a), ("b", b)]);
         event.next_attempt_at.unwrap().0 - NOW_S - 1
     };
     assert_eq!(wait(1, unknown(), delivered()), 60);
     assert_eq!(wait(40, unknown(), delivered()), 900);
-    assert_eq!(wait(40, down(), Err(Failure::passing("customer_incomplete"))), 900);
+    assert_eq!(wait(40, down(), Err(FailureCode::CustomerIncomplete.into())), 900);
     assert_eq!(wait(40, down(), delivered()), 12 * 3600);
 }

@@ -8,7 +8,8 @@ use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{Resolved, Resolver};
-use shared::record::event::{self, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use shared::record::event::{AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use shared::record::failure::DispatchFailure;
 use shared::record::pauses::Pauses;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::{Fit, Route, Routes};
@@ -26,7 +27,7 @@ pub(crate) struct Report<'e> {
 }
 
 /// By the name of the route, the customer of the message that it would make.
-pub(crate) type Customers = BTreeMap<String, Result<Resolved, event::Failure>>;
+pub(crate) type Customers = BTreeMap<String, Result<Resolved, DispatchFailure>>;
 
 /// Something that happened, or is to come.
 pub(crate) struct Moment {
@@ -157,7 +158,7 @@ impl Report<'_> {
             let route = self.routes.named(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
             let customer =
                 self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
-            let customer = customer.as_ref().map_err(event::Failure::summary)?;
+            let customer = customer.as_ref().map_err(DispatchFailure::summary)?;
             message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
         };
         let to = |route: &str| self.routes.named(route).map(|route| route.destination.to_string());

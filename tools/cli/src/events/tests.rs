@@ -10,7 +10,8 @@ use shared::config::AwsConfig;
 use shared::deliver::resolver::Resolver;
 use shared::outside::http::Http;
 use shared::record::destination::Destination;
-use shared::record::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, Failure, RouteOutcome};
+use shared::record::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, RouteOutcome};
+use shared::record::failure::{DispatchFailure, FailureCode};
 use shared::record::pauses::{Pause, Pauses};
 use shared::record::retry_plan::Draw;
 use shared::record::store::listing::EventSummary;
@@ -86,11 +87,11 @@ fn recorded(id: &str) -> EventRecord {
 }
 
 fn down() -> RouteOutcome {
-    Err(Failure { status: Some(503), ..Failure::passing("server_error") })
+    Err(DispatchFailure { status: Some(503), ..FailureCode::ServerError.into() })
 }
 
 fn refused() -> RouteOutcome {
-    Err(Failure { status: Some(422), for_good: true, ..Failure::passing("refused") })
+    Err(DispatchFailure { status: Some(422), ..FailureCode::Refused.into() })
 }
 
 /// An attempt at both routes, `after` the receipt, that took half a second and planned with the highest draw.

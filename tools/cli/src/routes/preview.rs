@@ -13,6 +13,7 @@ use shared::deliver::message;
 use shared::deliver::resolver::{Resolved, id_at};
 use shared::receive::verification::Envelope;
 use shared::record::event::EventRecord;
+use shared::record::failure::FailureCode;
 use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::delivery::{Sender, read_file};
@@ -136,7 +137,7 @@ fn previewed<'r>(route: &'r Route, event: &EventRecord, received: Value<'_>, red
         previewed.customer = asked;
         let message = match customer {
             Some(customer) => message::compose(event, redacted, route, &customer).map_err(|failure| failure.summary()),
-            None => Err("customer_unknown".to_owned()),
+            None => Err(FailureCode::CustomerUnknown.code().to_owned()),
         };
         match message.map(RawValue::from_string) {
             Ok(Ok(message)) => previewed.message = Some(message),

@@ -1,0 +1,203 @@
+//! Why a message was not delivered: a closed set of codes, and what each says about what to do next.
+
+use std::time::Duration;
+
+use crate::outside::http::ExchangeError;
+
+/// Why a message was not delivered, and what is known besides the code.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct DispatchFailure {
+    pub code: FailureCode,
+    pub status: Option<u16>,
+    /// The JSON Pointer of `routes.toml` that found nothing.
+    pub pointer: Option<String>,
+    /// How long the other side asks us to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// Whose failure it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Blame {
+    /// The event, or its route: another event may be delivered all the same.
+    Event,
+    /// The customer, or whoever is asked about the customer: the destination was not called.
+    Customer,
+    /// Where the message was to go, or the way there: the next message would fail, too.
+    Destination,
+}
+
+macro_rules! codes {
+    ($($code:ident = $text:literal,)*) => {
+        /// Every code that a failed dispatch can have (`docs/logging.md`).
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum FailureCode {
+            $(#[doc = concat!("`", $text, "`")] $code,)*
+        }
+
+        impl FailureCode {
+            pub const ALL: &[Self] = &[$(Self::$code),*];
+
+            /// Stable once shipped: it stands in records, log lines and metrics.
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)*
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    AnswerUnreadable = "answer_unreadable",
+    BodyUnreadable = "body_unreadable",
+    ConnectionFailed = "connection_failed",
+    ConnectionLost = "connection_lost",
+    CustomerIncomplete = "customer_incomplete",
+    CustomerUnknown = "customer_unknown",
+    CustomersUnavailable = "customers_unavailable",
+    EnvelopeUnreadable = "envelope_unreadable",
+    HandshakeRefused = "handshake_refused",
+    HandshakeUnreadable = "handshake_unreadable",
+    IncomingWebhookUnknown = "incoming_webhook_unknown",
+    MappingFailed = "mapping_failed",
+    NotFound = "not_found",
+    ProviderApiError = "provider_api_error",
+    ProviderApiForbidden = "provider_api_forbidden",
+    ProviderApiLoginRefused = "provider_api_login_refused",
+    ProviderApiScopeRefused = "provider_api_scope_refused",
+    ProviderApiSecretUnavailable = "provider_api_secret_unavailable",
+    ProviderApiThrottled = "provider_api_throttled",
+    ProviderApiUnauthorized = "provider_api_unauthorized",
+    ProviderApiUnreachable = "provider_api_unreachable",
+    ProviderApiUnreadable = "provider_api_unreadable",
+    Refused = "refused",
+    ReportedFailure = "reported_failure",
+    RouteUnknown = "route_unknown",
+    ServerError = "server_error",
+    TableUnavailable = "table_unavailable",
+    Throttled = "throttled",
+    Timeout = "timeout",
+    Unauthorized = "unauthorized",
+    UnexpectedStatus = "unexpected_status",
+    WorkflowUnknown = "workflow_unknown",
+    WorkflowsUnavailable = "workflows_unavailable",
+}
+
+impl FailureCode {
+    pub fn blames(self) -> Blame {
+        match self {
+            Self::BodyUnreadable
+            | Self::EnvelopeUnreadable
+            | Self::MappingFailed
+            | Self::Refused
+            | Self::RouteUnknown => Blame::Event,
+            Self::CustomerIncomplete
+            | Self::CustomerUnknown
+            | Self::CustomersUnavailable
+            | Self::ProviderApiError
+            | Self::ProviderApiForbidden
+            | Self::ProviderApiLoginRefused
+            | Self::ProviderApiScopeRefused
+            | Self::ProviderApiSecretUnavailable
+            | Self::ProviderApiThrottled
+            | Self::ProviderApiUnauthorized
+            | Self::ProviderApiUnreachable
+            | Self::ProviderApiUnreadable
+            // Whether the customer had the message before is what the table was asked.
+            | Self::TableUnavailable => Blame::Customer,
+            Self::AnswerUnreadable
+            | Self::ConnectionFailed
+            | Self::ConnectionLost
+            | Self::HandshakeRefused
+            | Self::HandshakeUnreadable
+            | Self::IncomingWebhookUnknown
+            | Self::NotFound
+            | Self::ReportedFailure
+            | Self::ServerError
+            | Self::Throttled
+            | Self::Timeout
+            | Self::Unauthorized
+            | Self::UnexpectedStatus
+            | Self::WorkflowUnknown
+            | Self::WorkflowsUnavailable => Blame::Destination,
+        }
+    }
+
+    /// No further attempt can help; every other failure is transient.
+    pub fn is_permanent(self) -> bool {
+        matches!(self, Self::EnvelopeUnreadable | Self::MappingFailed | Self::Refused)
+    }
+
+    /// No system failed: a person has to say who the customer is, or more about the customer.
+    pub fn waits_for_the_customer(self) -> bool {
+        matches!(self, Self::CustomerIncomplete | Self::CustomerUnknown)
+    }
+}
+
+impl From<ExchangeError> for FailureCode {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::ConnectionFailed => Self::ConnectionFailed,
+            ExchangeError::ConnectionLost => Self::ConnectionLost,
+            ExchangeError::Timeout => Self::Timeout,
+        }
+    }
+}
+
+/// A failure of which only the code is known.
+impl From<FailureCode> for DispatchFailure {
+    fn from(code: FailureCode) -> Self {
+        Self { code, status: None, pointer: None, retry_after: None }
+    }
+}
+
+impl DispatchFailure {
+    /// `code`, then the HTTP status or the pointer where there is one.
+    pub fn summary(&self) -> String {
+        let code = self.code.code();
+        match (&self.pointer, self.status) {
+            (Some(pointer), _) => format!("{code} {pointer}"),
+            (None, Some(status)) => format!("{code} {status}"),
+            (None, None) => code.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_lists_every_code_once_and_says_which_ones_are_permanent() {
+        let page = include_str!("../../../docs/logging.md");
+        let table = page.split_once("## Codes of failed deliveries").unwrap().1.split_once("\n## ").unwrap().0;
+        let mut listed = Vec::new();
+        let mut dead = BTreeSet::new();
+        for row in table.lines().filter(|line| line.starts_with("| `")) {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let codes: Vec<&str> = cells[1].split('`').skip(1).step_by(2).collect();
+            dead.extend(codes.iter().copied().filter(|_| cells[3] == "dead"));
+            listed.extend(codes);
+        }
+        let codes = |is_in: fn(FailureCode) -> bool| -> BTreeSet<&str> {
+            FailureCode::ALL.iter().filter(|code| is_in(**code)).map(|code| code.code()).collect()
+        };
+        assert_eq!(dead, codes(FailureCode::is_permanent));
+        assert_eq!(listed.len(), FailureCode::ALL.len());
+        assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), codes(|_| true));
+    }
+
+    #[test]
+    fn a_failure_is_summed_up_by_its_code_and_where_or_how_it_failed() {
+        let failure = |status, pointer: Option<&str>| DispatchFailure {
+            status,
+            pointer: pointer.map(str::to_owned),
+            ..FailureCode::Throttled.into()
+        };
+        assert_eq!(failure(None, None).summary(), "throttled");
+        assert_eq!(failure(Some(429), None).summary(), "throttled 429");
+        assert_eq!(failure(None, Some("/a/0")).summary(), "throttled /a/0");
+    }
+}
