@@ -2,10 +2,10 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::failure::Failure;
+use operator::OperatorError;
 
 /// Whether whoever sits at the terminal says yes; `nobody` when there is none to ask.
-pub(crate) fn agreed(question: &str, nobody: impl FnOnce() -> Failure) -> Result<bool, Failure> {
+pub(crate) fn agreed(question: &str, nobody: impl FnOnce() -> OperatorError) -> Result<bool, OperatorError> {
     if !io::stdin().is_terminal() {
         return Err(nobody());
     }

@@ -6,15 +6,15 @@ mod lines;
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
+use operator::OperatorError;
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::customer::reference::{Customer, CustomerRef};
 
 pub(crate) use self::import::import_samples;
 
-use crate::aws::CustomersTarget;
 use crate::events::{print, printable};
-use crate::failure::Failure;
+use crate::target::CustomersTarget;
 
 /// The customers table: import it from a file, look one up, write one
 #[derive(Args)]
@@ -94,7 +94,7 @@ struct Record<'c> {
 }
 
 impl Customers {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         match self.verb {
             CustomersVerb::Import(import) => import.run().await,
             CustomersVerb::Get(get) => get.run().await,
@@ -104,12 +104,12 @@ impl Customers {
 }
 
 impl Get {
-    async fn run(self) -> Result<(), Failure> {
-        let bridge = self.target.open(None).await?;
-        let found = bridge.customers.find(&self.reference).await.map_err(|error| bridge.failure(&error))?;
+    async fn run(self) -> Result<(), OperatorError> {
+        let place = self.target.open(None).await?;
+        let found = place.customers()?.find(&self.reference).await.map_err(|error| place.store_error(&error))?;
         let Some(customer) = found else {
-            return Err(Failure::refused(
-                format!("{} knows no {}", bridge.name(), self.reference),
+            return Err(OperatorError::refused(
+                format!("{} knows no {}", place.name(), self.reference),
                 format!("`bridge customers put {} --customer-id ID` says whose it is", self.reference),
             ));
         };
@@ -126,8 +126,8 @@ impl Get {
 }
 
 impl Put {
-    async fn run(self) -> Result<(), Failure> {
-        let bridge = self.target.open(None).await?;
+    async fn run(self) -> Result<(), OperatorError> {
+        let place = self.target.open(None).await?;
         let customer = Customer {
             email: self.email,
             first_name: self.first_name,
@@ -135,9 +135,9 @@ impl Put {
             trading_accounts: self.trading_account,
             ..Customer::new(&self.customer_id, Clock::system().now())
         };
-        let put = bridge.customers.put(&self.reference, &customer).await;
-        put.map_err(|error| bridge.failure(&error))?;
-        println!("{} is customer {} at {}.", self.reference, self.customer_id, bridge.name());
+        let put = place.customers()?.put(&self.reference, &customer).await;
+        put.map_err(|error| place.store_error(&error))?;
+        println!("{} is customer {} at {}.", self.reference, self.customer_id, place.name());
         Ok(())
     }
 }

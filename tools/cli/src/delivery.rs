@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use hmac::{Hmac, KeyInit, Mac};
 use json::{Document, Value};
 use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY};
+use operator::OperatorError;
 use rail::Rail;
 use rillis::Rillis;
 use sha2::Sha256;
@@ -17,8 +18,6 @@ use shared::outside::secrets::Versions;
 use shared::receive::door::Headers;
 use shared::receive::signing_keys::KeySet;
 use shared::receive::verification::{self, Delivery, Envelope, Form, Provider, Refusal, hex};
-
-use crate::failure::Failure;
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
@@ -102,7 +101,7 @@ impl Sender {
     }
 
     /// The two headers of a delivery signed now, as the provider signs: over the first of its forms.
-    pub(crate) fn signed_headers(self, body: &[u8], key: &str) -> Result<[(&'static str, String); 2], Failure> {
+    pub(crate) fn signed_headers(self, body: &[u8], key: &str) -> Result<[(&'static str, String); 2], OperatorError> {
         self.headers_signed_at(Clock::system().now().seconds(), body, key)
     }
 
@@ -112,7 +111,7 @@ impl Sender {
         signed_at: UnixSeconds,
         body: &[u8],
         key: &str,
-    ) -> Result<[(&'static str, String); 2], Failure> {
+    ) -> Result<[(&'static str, String); 2], OperatorError> {
         let contract = self.contract();
         let signed_at = signed_at.0.to_string();
         let text = contract.forms.first().map_or(Ok(body.to_vec()), |form| spelled(form, body))?;
@@ -137,17 +136,17 @@ impl Contract {
 
 impl KeySource {
     /// The key, without the newline that editors put at a file's end.
-    pub(crate) fn read(&self, sender: Sender) -> Result<String, Failure> {
+    pub(crate) fn read(&self, sender: Sender) -> Result<String, OperatorError> {
         let Some(path) = &self.key_file else {
             return Ok(sender.contract().sample_key.to_owned());
         };
         let key = read_file(path)?;
         let key = String::from_utf8(key).map_err(|_| {
-            Failure::usage(format!("{} is not text", path.display()), "a signing key is one line of text")
+            OperatorError::usage(format!("{} is not text", path.display()), "a signing key is one line of text")
         })?;
         let key = key.trim_end_matches(['\r', '\n']);
         if key.is_empty() {
-            return Err(Failure::usage(format!("{} is empty", path.display()), "put the signing key into it"));
+            return Err(OperatorError::usage(format!("{} is empty", path.display()), "put the signing key into it"));
         }
         Ok(key.to_owned())
     }
@@ -168,12 +167,13 @@ fn verify<P: Provider>(headers: &Headers, body: &[u8], keys: &[&str], now: UnixM
 }
 
 /// A body as one of a provider's forms has it.
-pub(crate) fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, Failure> {
+pub(crate) fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, OperatorError> {
     let Some(spell) = form.spell else {
         return Ok(body.to_vec());
     };
-    let document = Document::parse(body)
-        .map_err(|error| Failure::usage(format!("the body is {error}"), "the provider signs JSON; check the file"))?;
+    let document = Document::parse(body).map_err(|error| {
+        OperatorError::usage(format!("the body is {error}"), "the provider signs JSON; check the file")
+    })?;
     Ok(spell(document.root()).into_bytes())
 }
 
@@ -182,15 +182,15 @@ pub(crate) fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
     [signed_at.as_bytes(), b".", text].concat()
 }
 
-fn signature(key: &str, message: &[u8]) -> Result<String, Failure> {
+fn signature(key: &str, message: &[u8]) -> Result<String, OperatorError> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
-        .map_err(|_| Failure::usage("the signing key is not usable", "take it from the provider as it is"))?;
+        .map_err(|_| OperatorError::usage("the signing key is not usable", "take it from the provider as it is"))?;
     mac.update(message);
     Ok(hex(&mac.finalize().into_bytes()))
 }
 
 /// A file's bytes, or standard input's for `-`.
-pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, OperatorError> {
     let read = if path == Path::new("-") {
         let mut bytes = Vec::new();
         io::stdin().read_to_end(&mut bytes).map(|_| bytes)
@@ -198,6 +198,9 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
         fs::read(path)
     };
     read.map_err(|error| {
-        Failure::usage(format!("{} cannot be read: {error}", path.display()), "name a file, or - for standard input")
+        OperatorError::usage(
+            format!("{} cannot be read: {error}", path.display()),
+            "name a file, or - for standard input",
+        )
     })
 }

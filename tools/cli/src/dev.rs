@@ -7,21 +7,23 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use local::binaries::{Profile, build_functions, workspace_root};
-use local::dev_file::DevFile;
+use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::Exchange;
 use local::lambda_host::LogSink;
 use local::returning_ai::Message;
-use local::stack::{Stack, StackOptions};
+use local::stack::{RAIL_API_SECRET, RECEIVERS, REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions};
+use operator::dev_file::{DevFile, DevFileGuard};
+use operator::error::with_causes;
+use operator::place::http;
+use operator::{OperatorError, Parts, Place};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::aws::{Bridge, CustomersBridge, http};
 use crate::customers::import_samples;
 use crate::delivery::Sender;
-use crate::failure::{Failure, with_causes};
 use crate::page::Page;
 use crate::page::bench::Bench;
 use crate::page::board::{Board, MAX_ROWS};
@@ -79,7 +81,7 @@ struct Played {
 }
 
 impl Dev {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let stays = !self.once && !self.chaos;
         tokio::select! {
             biased;
@@ -87,29 +89,29 @@ impl Dev {
                 println!();
                 match stays {
                     true => Ok(()),
-                    false => Err(Failure::outside("interrupted before it was done", "run it again")),
+                    false => Err(OperatorError::outside("interrupted before it was done", "run it again")),
                 }
             }
             ended = self.run_to_end() => ended,
         }
     }
 
-    async fn run_to_end(self) -> Result<(), Failure> {
+    async fn run_to_end(self) -> Result<(), OperatorError> {
         let root = workspace_root();
         let samples = samples::load(&root.join("events"))?;
         let routes = crate::routes::read(None)?;
 
         eprintln!("Building the functions ...");
         let functions = build_functions(Profile::Debug)
-            .map_err(|error| Failure::outside(with_causes(&error), "the compiler's own words stand above"))?;
+            .map_err(|error| OperatorError::outside(with_causes(&error), "the compiler's own words stand above"))?;
         let telling = Arc::new(AtomicBool::new(false));
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let stack = Stack::start(self.options(functions, &routes, &telling, &board)).await.map_err(|error| {
-            Failure::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
+            OperatorError::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
         })?;
         let stack = Arc::new(stack);
 
-        let here = CustomersBridge::here(DevFile::of(&stack), &http()?);
+        let here = Place::local(&dev_file(&stack), http()?);
         import_samples(&root.join("events/customers.csv"), &routes, &here).await?;
 
         let ended = if self.chaos {
@@ -160,13 +162,14 @@ impl Dev {
 }
 
 /// Serves the page beside the webhooks, and lets it see what happens, for as long as the value lives.
-pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, Failure> {
-    let bridge = Bridge::here(DevFile::of(stack), &http()?);
+pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, OperatorError> {
+    let place = Place::local(&dev_file(stack), http()?);
     let page = Arc::new(Page {
         guard: Guard::new(stack.port(), Reading::Open)?,
-        resolver: bridge.resolver(None),
-        function: Ok(Arc::new(bridge.redrive_function(None)?)),
-        bridge,
+        store: place.events()?,
+        resolver: place.resolver(),
+        function: place.redrive_function().map(Arc::new),
+        place,
         routes,
         board,
         limits: vec![format!(
@@ -182,21 +185,47 @@ pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) 
     let mut working = JoinSet::new();
     let writes = stack.dynamodb.subscribe_to_writes();
     let following = Arc::clone(&page);
-    working.spawn(async move { pushed::follow(&following.bridge.store, &following.board, writes).await });
+    working.spawn(async move { pushed::follow(&following.store, &following.board, writes).await });
     working.spawn(async move { page.keep_up().await });
     Ok(working)
 }
 
+/// What the verbs that work on a table need to know of this bridge.
+pub(crate) fn dev_file(stack: &Stack) -> DevFile {
+    let by_provider = |of: &dyn Fn(&str) -> String| RECEIVERS.map(|name| (name.to_owned(), of(name))).into();
+    DevFile {
+        gateway_url: stack.url(),
+        dynamodb_url: stack.dynamodb.url(),
+        secrets_manager_url: stack.secrets_manager.url(),
+        returning_ai_url: stack.returning_ai.url(),
+        rail_api_url: stack.rail_api.url(),
+        parts: Parts {
+            events_table: Some(EVENTS_TABLE.to_owned()),
+            customers_table: Some(CUSTOMERS_TABLE.to_owned()),
+            redrive_function: Some(REDRIVE.to_owned()),
+            redrive_schedule: None,
+            webhooks: by_provider(&|name| stack.webhook_url(name)),
+            signing_secrets: by_provider(&|name| format!("bridge/{name}/signing")),
+            returning_ai_secret: Some(RETURNING_AI_SECRET.to_owned()),
+            rail_api_secret: Some(RAIL_API_SECRET.to_owned()),
+        },
+        pid: std::process::id(),
+    }
+}
+
 /// Where the verbs that work on a table find this bridge, for as long as the value lives.
-fn announce(stack: &Stack, root: &Path) -> Result<local::dev_file::Written, Failure> {
-    DevFile::of(stack).write(root).map_err(|error| {
-        let path = local::dev_file::path(root);
-        Failure::outside(format!("{} cannot be written: {error}", path.display()), "is the checkout yours to write?")
+fn announce(stack: &Stack, root: &Path) -> Result<DevFileGuard, OperatorError> {
+    dev_file(stack).write(root).map_err(|error| {
+        let path = operator::dev_file::path(root);
+        OperatorError::outside(
+            format!("{} cannot be written: {error}", path.display()),
+            "is the checkout yours to write?",
+        )
     })
 }
 
 /// Plays every sample, one after the other, and prints what became of each.
-async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), Failure> {
+async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError> {
     let mut wrong = 0;
     let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
     println!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
@@ -214,7 +243,7 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), Failure> {
         stack.returning_ai.violations().len(),
     );
     if wrong > 0 {
-        return Err(Failure::refused(
+        return Err(OperatorError::refused(
             format!("{wrong} sample events did not end as events/expected.toml says"),
             "the lines above marked ✗ say how; --logs shows the functions' own words",
         ));
@@ -223,7 +252,7 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), Failure> {
 }
 
 /// Sends one sample as its provider would, and looks at what it left behind once all work is done.
-async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
+async fn play(stack: &Stack, sample: &Sample) -> Result<Played, OperatorError> {
     let key = match sample.sender {
         Sender::Rail => local::stack::RAIL_SAMPLE_KEY,
         Sender::Rillis => local::stack::RILLIS_SAMPLE_KEY,
@@ -232,7 +261,7 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, Failure> {
     let before = stack.returning_ai.attempts_ever();
     let began = Instant::now();
     let (status, answer) = stack.send(sample.sender.name(), &headers, sample.body.clone()).await.map_err(|error| {
-        Failure::outside(with_causes(&error), "the local gateway should answer; please report this")
+        OperatorError::outside(with_causes(&error), "the local gateway should answer; please report this")
     })?;
     let ack = began.elapsed();
     stack.settled().await;

@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use operator::{OperatorError, Parts};
 use shared::clock::Clock;
-use shared::outside::http::Http;
 
 use crate::events::{RoutesFile, print};
-use crate::failure::{Failure, with_causes};
+use crate::target::Account;
 
 mod checks;
 mod facts;
@@ -30,14 +30,10 @@ pub(crate) struct Doctor {
     #[command(flatten)]
     routes: RoutesFile,
     /// The CloudFormation stack to look at; without it, the bridge that `bridge dev` runs here
-    #[arg(long, value_name = "NAME", help_heading = "Where")]
+    #[arg(long, value_name = "NAME", help_heading = "Where", group = "deployed")]
     stack: Option<String>,
-    /// AWS region, unless environment or profile say
-    #[arg(long, value_name = "REGION", requires = "stack", help_heading = "Where")]
-    region: Option<String>,
-    /// AWS profile, unless the environment says
-    #[arg(long, value_name = "NAME", requires = "stack", help_heading = "Where")]
-    profile: Option<String>,
+    #[command(flatten)]
+    account: Account,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -48,14 +44,10 @@ const EXAMPLES: &str = "Examples:
 Exits 0 when nothing failed, 3 when something did, 4 when the stack cannot be reached";
 
 impl Doctor {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let routes = self.routes.read()?;
-        let http = Http::new()
-            .map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
-        let site = match &self.stack {
-            Some(name) => Site::deployed(name, self.region.as_deref(), self.profile.as_deref(), http).await?,
-            None => Site::here(http)?,
-        };
+        let place = self.account.open(self.stack.as_deref(), Parts::default(), "--stack").await?;
+        let site = Site::of(&place);
         let lines = checks::lines(&site.facts(&routes, Clock::system()).await);
         print(|out| write(out, &lines, self.json))?;
         verdict(&lines)
@@ -79,10 +71,10 @@ fn write(out: &mut dyn Write, lines: &[Line], json: bool) -> io::Result<()> {
     writeln!(out, "\n{} checks: {ok} ok, {warn} warn, {fail} fail", lines.len())
 }
 
-fn verdict(lines: &[Line]) -> Result<(), Failure> {
+fn verdict(lines: &[Line]) -> Result<(), OperatorError> {
     match count(lines, Verdict::Fail) {
         0 => Ok(()),
-        failed => Err(Failure::refused(
+        failed => Err(OperatorError::refused(
             format!("{failed} of {} checks failed", lines.len()),
             "do what stands under the lines that fail, the first one first, then run this again",
         )),

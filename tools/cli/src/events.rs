@@ -13,6 +13,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use operator::OperatorError;
 use shared::record::destination::Destination;
 use shared::route::routes::Routes;
 
@@ -21,8 +22,6 @@ pub(crate) use self::redrive::interrupted;
 pub(crate) use self::selection::Selection;
 pub(crate) use self::show::write_members;
 pub(crate) use self::times::{age, span};
-
-use crate::failure::Failure;
 
 /// The events in the table: list them, look at one, try again
 #[derive(Args)]
@@ -47,7 +46,7 @@ pub(crate) struct RoutesFile {
 }
 
 impl Events {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         match self.verb {
             EventsVerb::List(list) => list.run().await,
             EventsVerb::Show(show) => show.run().await,
@@ -57,12 +56,12 @@ impl Events {
 }
 
 impl RoutesFile {
-    pub(crate) fn read(&self) -> Result<Routes, Failure> {
+    pub(crate) fn read(&self) -> Result<Routes, OperatorError> {
         crate::routes::read(self.routes.as_deref())
     }
 
     /// The names of the routes that deliver to a workflow.
-    fn delivering_to(&self, workflow: &str) -> Result<BTreeSet<String>, Failure> {
+    fn delivering_to(&self, workflow: &str) -> Result<BTreeSet<String>, OperatorError> {
         let routes = self.read()?;
         let destination = known_destination(&routes, workflow)?;
         let to_it = routes.all().iter().filter(|route| route.destination == destination);
@@ -71,22 +70,25 @@ impl RoutesFile {
 }
 
 /// The destination of this name: a workflow's own, or `incoming-webhook:NAME`. Refuses one that no route delivers to.
-pub(crate) fn known_destination(routes: &Routes, name: &str) -> Result<Destination, Failure> {
+pub(crate) fn known_destination(routes: &Routes, name: &str) -> Result<Destination, OperatorError> {
     let known = routes.destinations();
     if let Some(destination) = known.iter().find(|destination| destination.to_string() == name) {
         return Ok((*destination).clone());
     }
     let known: Vec<_> = known.iter().map(ToString::to_string).collect();
-    Err(Failure::usage(format!("no route delivers to a workflow `{name}`"), format!("known: {}", known.join(", "))))
+    Err(OperatorError::usage(
+        format!("no route delivers to a workflow `{name}`"),
+        format!("known: {}", known.join(", ")),
+    ))
 }
 
 /// Gives `write` the standard output. Whoever closes it (`| head`) has seen enough: that is no failure.
-pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Printed, Failure> {
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Printed, OperatorError> {
     let mut out = io::stdout().lock();
     match write(&mut out).and_then(|()| out.flush()) {
         Ok(()) => Ok(Printed::All),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Printed::Enough),
-        Err(error) => Err(Failure::outside(format!("nothing can be printed: {error}"), "is the disk full?")),
+        Err(error) => Err(OperatorError::outside(format!("nothing can be printed: {error}"), "is the disk full?")),
     }
 }
 

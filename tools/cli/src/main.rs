@@ -1,15 +1,12 @@
 //! `bridge`: the bridge on one machine, and its operator's hands.
 
 mod ask;
-mod aws;
-mod cloudformation;
 mod console;
 mod customers;
 mod delivery;
 mod dev;
 mod doctor;
 mod events;
-mod failure;
 mod page;
 mod progress;
 mod rail;
@@ -17,14 +14,15 @@ mod routes;
 mod samples;
 mod send;
 mod sign;
+mod target;
 mod verify;
 mod workflows;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-
-use crate::failure::Failure;
+use operator::OperatorError;
+use operator::error::ErrorKind;
 
 /// Verified webhooks of Rail and Rillis, delivered to Returning.AI: run it here, sign and send samples, check
 /// routes, see what waits and try it again.
@@ -78,13 +76,19 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
-            failure.exit_code()
+            ExitCode::from(match failure.kind() {
+                ErrorKind::Usage => 2,
+                ErrorKind::Refused => 3,
+                ErrorKind::Outside => 4,
+            })
         }
     }
 }
 
-fn block_on(verb: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on(verb: impl Future<Output = Result<(), OperatorError>>) -> Result<(), OperatorError> {
     tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::outside(format!("no runtime: {error}"), "look at this machine's limits for threads"))?
+        .map_err(|error| {
+            OperatorError::outside(format!("no runtime: {error}"), "look at this machine's limits for threads")
+        })?
         .block_on(verb)
 }

@@ -9,19 +9,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use local::front::Answer;
+use operator::error::ErrorKind;
+use operator::redrive_function::RedriveFunction;
+use operator::{OperatorError, Place};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::clock::Clock;
 use shared::deliver::resolver::Resolver;
 use shared::record::pauses::Pauses;
-use shared::record::store::MAX_BATCH;
+use shared::record::store::{EventStore, MAX_BATCH};
 use shared::route::routes::Routes;
 
-use crate::aws::{Bridge, Function};
 use crate::delivery::Sender;
 use crate::events::known_destination;
-use crate::failure::Failure;
 use crate::workflows::{switch_off, switch_on};
 
 pub(crate) mod bench;
@@ -40,11 +41,12 @@ use self::redriving::Redriving;
 /// A page over one bridge.
 pub(crate) struct Page {
     pub(crate) guard: Guard,
-    pub(crate) bridge: Bridge,
+    pub(crate) place: Place,
+    pub(crate) store: EventStore,
     /// Says who customers are without asking a provider.
     pub(crate) resolver: Resolver,
     /// The function that redrives, or why there is none.
-    pub(crate) function: Result<Arc<Function>, String>,
+    pub(crate) function: Result<Arc<RedriveFunction>, OperatorError>,
     pub(crate) routes: Routes,
     /// Somebody else writes into it what is live.
     pub(crate) board: Arc<Board>,
@@ -229,7 +231,7 @@ impl Page {
     fn hello(&self) -> Hello<'_> {
         Hello {
             mode: if self.bench.is_some() { "dev" } else { "console" },
-            name: self.bridge.name(),
+            name: self.place.name(),
             limits: &self.limits,
             cap: MAX_ROWS,
             providers: self.routes.providers(),
@@ -243,7 +245,7 @@ impl Page {
                     to: route.destination.to_string(),
                 })
                 .collect(),
-            redrive: self.function.as_ref().err().map(String::as_str),
+            redrive: self.function.as_ref().err().map(OperatorError::problem),
         }
     }
 
@@ -259,7 +261,7 @@ impl Page {
         if !id.contains('#') {
             keys = self.routes.providers().into_iter().map(|provider| format!("{provider}#{id}")).collect();
         }
-        let found = self.bridge.store.summaries(&keys).await.map_err(|error| self.bridge.failure(&error))?;
+        let found = self.store.summaries(&keys).await.map_err(|error| self.place.store_error(&error))?;
         let found: Vec<Listed> = found.into_iter().flatten().map(Listed::of).collect();
         let now = Clock::system().now();
         let rows: Vec<_> = found.iter().map(|listed| listed.line(&self.routes, now)).collect();
@@ -274,13 +276,12 @@ impl Page {
             ));
         }
         let now = Clock::system().now();
-        let planned = self.redriving.plan(&self.bridge.store, keys, now).await;
-        Ok(Said::json(&planned.map_err(|error| self.bridge.failure(&error))?))
+        let planned = self.redriving.plan(&self.store, keys, now).await;
+        Ok(Said::json(&planned.map_err(|error| self.place.store_error(&error))?))
     }
 
     fn start(&self, Start { plan, rate }: &Start) -> Result<Said, Problem> {
-        let function =
-            self.function.as_ref().map_err(|why| Problem::conflict(why, "`bridge console --help` says how"))?;
+        let function = self.function.as_ref().map_err(|error| Problem::conflict(error.problem(), error.hint()))?;
         let id = self.redriving.start(plan, *rate, Arc::clone(function))?;
         Ok(Said::json(&json!({ "job": id })))
     }
@@ -289,10 +290,10 @@ impl Page {
         let destination = known_destination(&self.routes, name)?;
         let now = Clock::system().now();
         let switched = match paused {
-            true => switch_off(&self.bridge.store, &destination, now).await,
-            false => switch_on(&self.bridge.store, &destination, now).await,
+            true => switch_off(&self.store, &destination, now).await,
+            false => switch_on(&self.store, &destination, now).await,
         };
-        let said = switched.map_err(|error| self.bridge.failure(&error))?;
+        let said = switched.map_err(|error| self.place.store_error(&error))?;
         self.read_pauses().await?;
         Ok(Said::json(&json!({ "said": said })))
     }
@@ -302,8 +303,8 @@ impl Page {
     }
 
     async fn read_pauses(&self) -> Result<(), Problem> {
-        let read = self.bridge.store.pauses(self.routes.destinations()).await;
-        let pauses = read.map_err(|error| self.bridge.failure(&error))?;
+        let read = self.store.pauses(self.routes.destinations()).await;
+        let pauses = read.map_err(|error| self.place.store_error(&error))?;
         *self.pauses.lock().unwrap_or_else(PoisonError::into_inner) = pauses;
         Ok(())
     }
@@ -372,9 +373,10 @@ impl Problem {
     }
 }
 
-impl From<Failure> for Problem {
-    fn from(failure: Failure) -> Self {
-        let status = if failure.is_outside() { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST };
+impl From<OperatorError> for Problem {
+    fn from(failure: OperatorError) -> Self {
+        let status =
+            if failure.kind() == ErrorKind::Outside { StatusCode::BAD_GATEWAY } else { StatusCode::BAD_REQUEST };
         Self::new(status, failure.problem(), failure.hint())
     }
 }

@@ -7,12 +7,12 @@ mod sync;
 mod target;
 
 use clap::{Args, Subcommand};
+use operator::OperatorError;
 use rail_subscriptions::plan::{Status, compare};
 use rail_subscriptions::{CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source};
 
 use crate::ask;
 use crate::events::{RoutesFile, printable, span};
-use crate::failure::Failure;
 
 /// What is set up at Rail
 #[derive(Args)]
@@ -45,7 +45,7 @@ enum SubscriptionsVerb {
 const RAIL: &str = "rail";
 
 impl Rail {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let RailVerb::Subscriptions(subscriptions) = self.verb;
         match subscriptions.verb {
             SubscriptionsVerb::List(list) => list.run().await,
@@ -57,7 +57,7 @@ impl Rail {
 }
 
 /// What routes need of Rail; says which patterns come to nothing.
-fn needed(routes: &RoutesFile) -> Result<RequiredTypes, Failure> {
+fn needed(routes: &RoutesFile) -> Result<RequiredTypes, OperatorError> {
     let needed = RequiredTypes::of(&routes.read()?, RAIL);
     for pattern in &needed.unmatched {
         eprintln!(
@@ -68,8 +68,8 @@ fn needed(routes: &RoutesFile) -> Result<RequiredTypes, Failure> {
 }
 
 /// Whether to go ahead, and that nothing was done if not.
-fn agreed(question: &str, hint: &str) -> Result<bool, Failure> {
-    let nobody = || Failure::usage("nobody is here to be asked; nothing was done", hint);
+fn agreed(question: &str, hint: &str) -> Result<bool, OperatorError> {
+    let nobody = || OperatorError::usage("nobody is here to be asked; nothing was done", hint);
     let agreed = ask::agreed(question, nobody)?;
     if !agreed {
         println!("Nothing was done.");
@@ -113,7 +113,7 @@ fn sentence(told: &Progress) -> String {
 }
 
 /// Refused types are no success, though all else was done.
-fn conclude(outcome: &Outcome) -> Result<(), Failure> {
+fn conclude(outcome: &Outcome) -> Result<(), OperatorError> {
     if outcome.rejected.is_empty() {
         return Ok(());
     }
@@ -125,7 +125,7 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
         };
         format!("{} ({}; {whose})", printable(&refused.event_type), answer(refused))
     });
-    Err(Failure::refused(
+    Err(OperatorError::refused(
         format!(
             "Rail refuses {}: {}",
             counted(outcome.rejected.len(), "event type"),

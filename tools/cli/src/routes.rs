@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use local::binaries::workspace_root;
+use operator::OperatorError;
 use shared::route::routes::{self, RoutesError};
 
 use crate::delivery::Sender;
-use crate::failure::Failure;
 
 /// The file that says which event goes where
 #[derive(Args)]
@@ -40,7 +40,7 @@ const EXAMPLES: &str = "Examples:
   bridge routes check && cargo lambda build --release --arm64";
 
 impl Routes {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), OperatorError> {
         match self.verb {
             RoutesVerb::Check(check) => check.run(),
             RoutesVerb::Preview(preview) => preview.run(),
@@ -49,7 +49,7 @@ impl Routes {
 }
 
 impl Check {
-    fn run(self) -> Result<(), Failure> {
+    fn run(self) -> Result<(), OperatorError> {
         let routes = read(self.routes.as_deref())?;
         for route in routes.all() {
             println!("{:<28} {} → {} ({})", route.name, route.provider, route.destination, route.event_type);
@@ -60,28 +60,34 @@ impl Check {
 }
 
 /// The routes of this file, or of this checkout's.
-pub(crate) fn read(path: Option<&Path>) -> Result<routes::Routes, Failure> {
+pub(crate) fn read(path: Option<&Path>) -> Result<routes::Routes, OperatorError> {
     let path = path.map_or_else(|| workspace_root().join("routes.toml"), Path::to_owned);
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let text = fs::read_to_string(&path).map_err(|error| {
-        Failure::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
+        OperatorError::usage(format!("{} cannot be read: {error}", path.display()), "name the file with --routes")
     })?;
     parse(&name, &text)
 }
 
 /// The routes of a file, each of a provider that there is.
-fn parse(name: &str, text: &str) -> Result<routes::Routes, Failure> {
+fn parse(name: &str, text: &str) -> Result<routes::Routes, OperatorError> {
     let routes = routes::Routes::parse(name, text, routes_file::APIS).map_err(|error| unsound(&error, text))?;
     let Some(unknown) = routes.providers().into_iter().find(|provider| Sender::named(provider).is_none()) else {
         return Ok(routes);
     };
     let known: Vec<_> = Sender::value_variants().iter().map(|sender| sender.name()).collect();
-    Err(Failure::refused(format!("{name}: there is no provider `{unknown}`"), format!("known: {}", known.join(", "))))
+    Err(OperatorError::refused(
+        format!("{name}: there is no provider `{unknown}`"),
+        format!("known: {}", known.join(", ")),
+    ))
 }
 
 /// The error with its line and a caret under the place.
-fn unsound(error: &RoutesError, text: &str) -> Failure {
+fn unsound(error: &RoutesError, text: &str) -> OperatorError {
     let line = text.lines().nth(error.line - 1).unwrap_or_default();
     let caret = format!("{}^", " ".repeat(error.column - 1));
-    Failure::refused(format!("{error}\n  {line}\n  {caret}"), "the header of routes.toml says what each key may hold")
+    OperatorError::refused(
+        format!("{error}\n  {line}\n  {caret}"),
+        "the header of routes.toml says what each key may hold",
+    )
 }

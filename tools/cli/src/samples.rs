@@ -5,11 +5,11 @@ use std::fs;
 use std::path::Path;
 
 use local::returning_ai::Message;
+use operator::OperatorError;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::delivery::Sender;
-use crate::failure::Failure;
 
 /// One file of `events/` with its entry of `events/expected.toml`.
 pub(crate) struct Sample {
@@ -34,9 +34,9 @@ pub(crate) struct Expected {
 }
 
 /// Every sample of the folder, by name.
-pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, Failure> {
+pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, OperatorError> {
     let unusable = |what: &Path, error: &dyn std::fmt::Display| {
-        Failure::usage(format!("{}: {error}", what.display()), "run it inside a checkout of the bridge")
+        OperatorError::usage(format!("{}: {error}", what.display()), "run it inside a checkout of the bridge")
     };
     let index = folder.join("expected.toml");
     let text = fs::read_to_string(&index).map_err(|error| unusable(&index, &error))?;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::join_all;
 use json::Document;
+use operator::OperatorError;
+use operator::error::with_causes;
 use shared::outside::http::Http;
 
 use crate::delivery::{KeySource, Sender, read_file};
-use crate::failure::{Failure, with_causes};
 
 /// Sign a body and post it to the bridge
 #[derive(Args)]
@@ -50,11 +51,11 @@ struct Answered {
 }
 
 impl Send {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let body = read_file(&self.body)?;
         let key = self.key.read(self.provider)?;
         let http = Http::new()
-            .map_err(|error| Failure::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
+            .map_err(|error| OperatorError::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
         let url = self.target();
 
         let mut answers = Vec::new();
@@ -82,7 +83,7 @@ impl Send {
         if url.ends_with(path) { url.to_owned() } else { format!("{url}{path}") }
     }
 
-    async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Answered, Failure> {
+    async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Answered, OperatorError> {
         let mut rng = fastrand::Rng::new();
         let body = if self.fresh { with_fresh_id(self.provider, body, &mut rng)? } else { body.to_vec() };
         let mut request = http.client().post(url).header("content-type", "application/json");
@@ -90,7 +91,7 @@ impl Send {
             request = request.header(name, value);
         }
         let unusable = |error: reqwest::Error| {
-            Failure::usage(
+            OperatorError::usage(
                 format!("{url} is not a URL to post to: {}", error.without_url()),
                 "give --url as http(s)://host",
             )
@@ -99,7 +100,7 @@ impl Send {
 
         let began = Instant::now();
         let no_answer = |error: reqwest::Error| {
-            Failure::outside(
+            OperatorError::outside(
                 format!("no answer from {url}: {}", with_causes(&error.without_url())),
                 "is it running? `bridge dev` starts it here, `--url` names it elsewhere",
             )
@@ -112,12 +113,13 @@ impl Send {
 }
 
 /// The body with another event id of the same look; everything else keeps its bytes.
-pub(crate) fn with_fresh_id(sender: Sender, body: &[u8], rng: &mut fastrand::Rng) -> Result<Vec<u8>, Failure> {
+pub(crate) fn with_fresh_id(sender: Sender, body: &[u8], rng: &mut fastrand::Rng) -> Result<Vec<u8>, OperatorError> {
     let (name, fresh) = match sender {
         Sender::Rail => ("event_id", format!("\"evt_{:016x}\"", rng.u64(..))),
         Sender::Rillis => ("id", format!("\"{:024x}\"", rng.u128(..) >> 32)),
     };
-    let no_id = || Failure::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
+    let no_id =
+        || OperatorError::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
     let text = str::from_utf8(body).map_err(|_| no_id())?;
     let document = Document::parse(body).map_err(|_| no_id())?;
     let id = document.root().get(name).ok_or_else(no_id)?.source();
@@ -126,7 +128,7 @@ pub(crate) fn with_fresh_id(sender: Sender, body: &[u8], rng: &mut fastrand::Rng
     Ok([&text[..at], &fresh, &text[at + id.len()..]].concat().into_bytes())
 }
 
-fn report(answers: &mut [Answered]) -> Result<(), Failure> {
+fn report(answers: &mut [Answered]) -> Result<(), OperatorError> {
     if let [answer] = answers {
         println!("{} {} ({:.1} ms)", answer.status, answer.body, answer.took.as_secs_f64() * 1000.0);
     } else {
@@ -143,11 +145,11 @@ fn report(answers: &mut [Answered]) -> Result<(), Failure> {
     }
     match answers.iter().find(|answer| answer.status != 200) {
         None => Ok(()),
-        Some(answer) if answer.status >= 500 => Err(Failure::outside(
+        Some(answer) if answer.status >= 500 => Err(OperatorError::outside(
             format!("the bridge answered {}", answer.status),
             "it cannot reach its table or its secret; see its log",
         )),
-        Some(answer) => Err(Failure::refused(
+        Some(answer) => Err(OperatorError::refused(
             format!("the bridge answered {}", answer.status),
             "401: is the key the bridge's? (--key-file) 404: is the URL right? `bridge verify` explains refusals",
         )),

@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use local::gateway::events::{HttpRequest, http_api_event};
+use operator::OperatorError;
 
 use crate::delivery::{KeySource, Sender, read_file};
-use crate::failure::Failure;
 
 /// Sign a body with the time now, as its provider would
 #[derive(Args)]
@@ -43,7 +43,7 @@ enum Printed {
 }
 
 impl Sign {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), OperatorError> {
         let body = read_file(&self.body)?;
         let headers = self.provider.signed_headers(&body, &self.key.read(self.provider)?)?;
         let path = self.provider.contract().path;

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use operator::OperatorError;
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis};
 use shared::receive::door::Headers;
 use shared::receive::verification::Refusal;
 
 use crate::delivery::{Sender, read_file, signed_message, spelled};
-use crate::failure::Failure;
 
 mod explain;
 
@@ -54,7 +54,7 @@ const EXAMPLES: &str = "Examples:
   bridge verify rail --headers headers.txt --body body.json --at 2025-05-14T20:12:57Z";
 
 impl Verify {
-    pub(crate) fn run(self) -> Result<(), Failure> {
+    pub(crate) fn run(self) -> Result<(), OperatorError> {
         let headers = headers_of(&read_file(&self.headers)?);
         let body = read_file(&self.body)?;
         let keys = self.keys.read(self.provider)?;
@@ -80,7 +80,7 @@ impl Verify {
                 if refusal == Refusal::SignatureMismatch {
                     self.print_signed_messages(&headers, &body);
                 }
-                Err(Failure::refused(refusal, hint(refusal)))
+                Err(OperatorError::refused(refusal, hint(refusal)))
             }
         }
     }
@@ -104,7 +104,7 @@ impl Verify {
 
 impl KeyFiles {
     /// All keys that are worth a try, those that the provider should sign with first.
-    fn read(&self, sender: Sender) -> Result<Vec<TriedKey>, Failure> {
+    fn read(&self, sender: Sender) -> Result<Vec<TriedKey>, OperatorError> {
         let mut keys = Vec::new();
         for (files, of) in [(&self.key_file, KeyOf::Sender), (&self.other_key_file, KeyOf::OtherProvider)] {
             for file in files {
@@ -124,9 +124,10 @@ impl KeyFiles {
 }
 
 /// The key that a file is, or all keys of the secret that it holds.
-fn keys_in(file: &Path, of: KeyOf) -> Result<Vec<TriedKey>, Failure> {
-    let text = String::from_utf8(read_file(file)?)
-        .map_err(|_| Failure::usage(format!("{} is not text", file.display()), "a signing key is one line of text"))?;
+fn keys_in(file: &Path, of: KeyOf) -> Result<Vec<TriedKey>, OperatorError> {
+    let text = String::from_utf8(read_file(file)?).map_err(|_| {
+        OperatorError::usage(format!("{} is not text", file.display()), "a signing key is one line of text")
+    })?;
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
     let secret = serde_json::from_str::<Value>(&text).ok();
     let keys: Vec<TriedKey> = match secret.as_ref().and_then(|secret| secret.get("keys")?.as_object()) {
@@ -143,7 +144,7 @@ fn keys_in(file: &Path, of: KeyOf) -> Result<Vec<TriedKey>, Failure> {
     };
     if keys.is_empty() {
         let hint = "put the signing key into it, or the secret: {\"keys\": {\"<label>\": \"<key>\"}}";
-        return Err(Failure::usage(format!("{} holds no key", file.display()), hint));
+        return Err(OperatorError::usage(format!("{} holds no key", file.display()), hint));
     }
     Ok(keys)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
+use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::destination::Destination;
@@ -13,9 +14,8 @@ use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::route::routes::Routes;
 
-use crate::aws::Target;
 use crate::events::{Filter, RoutesFile, Selection, age, known_destination, print};
-use crate::failure::Failure;
+use crate::target::EventsTarget;
 
 /// The workflows and incoming webhooks that routes deliver to: list them, pause and resume one
 #[derive(Args)]
@@ -44,7 +44,7 @@ struct List {
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
-    target: Target,
+    target: EventsTarget,
 }
 
 /// Deliver nothing to a workflow until it is resumed
@@ -58,7 +58,7 @@ struct Pause {
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
-    target: Target,
+    target: EventsTarget,
 }
 
 /// Deliver to a workflow again, what has waited first of all
@@ -70,7 +70,7 @@ struct Resume {
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
-    target: Target,
+    target: EventsTarget,
 }
 
 const LIST_EXAMPLES: &str = "Examples:
@@ -107,22 +107,22 @@ struct Line<'w> {
 }
 
 impl Workflows {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let now = Clock::system().now();
         match self.verb {
             WorkflowsVerb::List(list) => list.run(now).await,
             WorkflowsVerb::Pause(pause) => {
                 let destination = known_destination(&pause.routes.read()?, &pause.name)?;
-                let bridge = pause.target.open().await?;
-                let said = switch_off(&bridge.store, &destination, now).await;
-                println!("{}", said.map_err(|error| bridge.failure(&error))?);
+                let place = pause.target.open(Parts::default()).await?;
+                let said = switch_off(&place.events()?, &destination, now).await;
+                println!("{}", said.map_err(|error| place.store_error(&error))?);
                 Ok(())
             }
             WorkflowsVerb::Resume(resume) => {
                 let destination = known_destination(&resume.routes.read()?, &resume.name)?;
-                let bridge = resume.target.open().await?;
-                let said = switch_on(&bridge.store, &destination, now).await;
-                println!("{}", said.map_err(|error| bridge.failure(&error))?);
+                let place = resume.target.open(Parts::default()).await?;
+                let said = switch_on(&place.events()?, &destination, now).await;
+                println!("{}", said.map_err(|error| place.store_error(&error))?);
                 Ok(())
             }
         }
@@ -130,12 +130,13 @@ impl Workflows {
 }
 
 impl List {
-    async fn run(self, now: UnixMillis) -> Result<(), Failure> {
+    async fn run(self, now: UnixMillis) -> Result<(), OperatorError> {
         let routes = self.routes.read()?;
-        let bridge = self.target.open().await?;
-        let pauses = bridge.store.pauses(routes.destinations()).await.map_err(|error| bridge.failure(&error))?;
+        let place = self.target.open(Parts::default()).await?;
+        let store = place.events()?;
+        let pauses = store.pauses(routes.destinations()).await.map_err(|error| place.store_error(&error))?;
         let counts = if self.count {
-            Some(pending_messages(&bridge.store, &routes).await.map_err(|error| bridge.failure(&error))?)
+            Some(pending_messages(&store, &routes).await.map_err(|error| place.store_error(&error))?)
         } else {
             None
         };

@@ -6,7 +6,6 @@
 
 pub mod aws;
 pub mod binaries;
-pub mod dev_file;
 pub mod dynamodb;
 pub mod faults;
 pub mod front;

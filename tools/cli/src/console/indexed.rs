@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{self, StreamExt};
+use operator::Place;
 use shared::clock::{Clock, UnixSeconds};
 use shared::record::event::{DUE_DEAD, SHARDS, shard_name};
 use shared::record::store::error::StoreError;
 use shared::record::store::{DUE_PAGE, EventStore, MAX_BATCH};
 use tokio::time::sleep;
 
-use crate::aws::Bridge;
 use crate::page::board::{Board, MAX_ROWS};
 
 /// What was read of the index, and what of it is on the board.
@@ -60,19 +60,19 @@ const CALLS_AT_ONCE: usize = 8;
 const OUT_OF_SIGHT_AT_ONCE: usize = MAX_BATCH;
 
 /// Writes into `board` what is pending or dead in the table, and what becomes of it, as long as somebody looks. Does not end.
-pub(super) async fn follow(bridge: &Bridge, board: &Board, every: Duration) {
+pub(super) async fn follow(place: &Place, store: &EventStore, board: &Board, every: Duration) {
     let mut index = Index::default();
     let mut failures = 0;
     loop {
         board.until_viewed().await;
-        let pause = match index.look(&bridge.store, board).await {
+        let pause = match index.look(store, board).await {
             Ok(keys) => {
                 failures = 0;
                 board.set_trouble(index.trouble());
                 every.max(every * keys / KEYS_A_LOOK)
             }
             Err(error) => {
-                let failure = bridge.failure(&error);
+                let failure = place.store_error(&error);
                 board.set_trouble(Some(format!("{}. Hint: {}", failure.problem(), failure.hint())));
                 failures += 1;
                 every * 2_u32.pow(failures.min(DOUBLINGS))

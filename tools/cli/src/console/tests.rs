@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use clap::Parser;
 use local::aws::AwsFault;
-use local::dev_file::DevFile;
 use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
 use local::faults::When;
+use operator::dev_file::DevFile;
+use operator::place::http;
 use serde_json::{Value, json};
 use shared::record::event::{DUE_DEAD, EventState};
+use shared::record::store::EventStore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::indexed::{Index, Seen, follow};
@@ -29,16 +31,18 @@ const OFTEN: Duration = Duration::from_millis(10);
 /// A deployed bridge, as far as a console sees it, and a board over it.
 struct World {
     dynamodb: DynamoDb,
-    bridge: Arc<Bridge>,
+    place: Arc<Place>,
+    store: EventStore,
     board: Arc<Board>,
     following: JoinSet<()>,
 }
 
 async fn world() -> World {
     let dynamodb = DynamoDb::start(None).await.unwrap();
-    let bridge = Arc::new(Bridge::here(dev_file_of(&dynamodb), &Http::new().unwrap()));
+    let place = Arc::new(Place::local(&dev_file_of(&dynamodb), http().unwrap()));
+    let store = place.events().unwrap();
     let board = Arc::new(Board::new(false, Clock::system().now()));
-    World { dynamodb, bridge, board, following: JoinSet::new() }
+    World { dynamodb, place, store, board, following: JoinSet::new() }
 }
 
 pub(crate) fn dev_file_of(dynamodb: &DynamoDb) -> DevFile {
@@ -49,9 +53,12 @@ pub(crate) fn dev_file_of(dynamodb: &DynamoDb) -> DevFile {
         secrets_manager_url: nowhere.clone(),
         returning_ai_url: nowhere.clone(),
         rail_api_url: nowhere,
-        events_table: EVENTS_TABLE.to_owned(),
-        customers_table: CUSTOMERS_TABLE.to_owned(),
-        redrive_function: "redrive".to_owned(),
+        parts: Parts {
+            events_table: Some(EVENTS_TABLE.to_owned()),
+            customers_table: Some(CUSTOMERS_TABLE.to_owned()),
+            redrive_function: Some("redrive".to_owned()),
+            ..Parts::default()
+        },
         pid: std::process::id(),
     }
 }
@@ -59,8 +66,8 @@ pub(crate) fn dev_file_of(dynamodb: &DynamoDb) -> DevFile {
 impl World {
     /// A board that somebody looks at.
     fn opened(&mut self) -> Viewer {
-        let (bridge, board) = (Arc::clone(&self.bridge), Arc::clone(&self.board));
-        self.following.spawn(async move { follow(&bridge, &board, OFTEN).await });
+        let (place, store, board) = (Arc::clone(&self.place), self.store.clone(), Arc::clone(&self.board));
+        self.following.spawn(async move { follow(&place, &store, &board, OFTEN).await });
         self.board.viewer()
     }
 
@@ -198,7 +205,7 @@ async fn a_table_that_cannot_be_read_is_told_with_what_helps_until_it_can() {
 
     world.dynamodb.inject(Some("Query"), AwsFault::Throttle, When::UntilCleared);
     let told = "table `events` cannot be used: ProvisionedThroughputExceededException. \
-                Hint: is `bridge dev` still up? The table is in its hands";
+                Hint: check that `bridge dev` is running: it holds the table";
     world.tells(Some(told)).await;
     world.done("evt");
     assert_eq!(world.listed(), ["evt pending"]);
@@ -249,7 +256,7 @@ async fn of_more_than_fit_those_that_died_last_and_those_tried_next_are_listed()
         world.pending(&format!("pending_{n}"), u8::try_from(n % 8).unwrap(), NOW_S + n);
     }
     let mut index = Index::default();
-    index.look(&world.bridge.store, &world.board).await.unwrap();
+    index.look(&world.store, &world.board).await.unwrap();
     let stats = world.stats();
     assert_eq!(
         (&stats["pending"], &stats["dead"], &stats["atLeast"]),
@@ -260,16 +267,16 @@ async fn of_more_than_fit_those_that_died_last_and_those_tried_next_are_listed()
 
     // What has no room is not looked up again and again,
     world.dynamodb.reset_calls();
-    index.look(&world.bridge.store, &world.board).await.unwrap();
+    index.look(&world.store, &world.board).await.unwrap();
     assert_eq!(world.dynamodb.count("BatchGetItem"), 0);
     // but when something happens to it, and when there is room.
     world.pending("dead_7", 1, NOW_S);
     for n in 0..100 {
         world.done(&format!("pending_{n}"));
     }
-    index.look(&world.bridge.store, &world.board).await.unwrap();
+    index.look(&world.store, &world.board).await.unwrap();
     assert!(is_listed("dead_7"));
-    index.look(&world.bridge.store, &world.board).await.unwrap();
+    index.look(&world.store, &world.board).await.unwrap();
     assert!(is_listed("dead_399"));
     assert_eq!(world.stats()["dead"], dead - pending + 99);
     world.has_only_read();
@@ -286,7 +293,7 @@ async fn what_is_out_of_sight_in_a_long_index_is_looked_up_by_turns() {
     let seen = Seen { keys: keys.collect(), more: true };
     let others = Seen { keys: Vec::new(), more: true };
     let mut index = Index::default();
-    let store = &world.bridge.store;
+    let store = &world.store;
     index.take(store, &world.board, &seen).await.unwrap();
     // Nobody knows by now whether they have ended, or have gone to where the index is not read.
     index.take(store, &world.board, &others).await.unwrap();
@@ -305,8 +312,8 @@ async fn what_is_out_of_sight_in_a_long_index_is_looked_up_by_turns() {
 async fn the_page_is_served_to_whoever_has_the_token_and_lists_what_waits() {
     let world = world().await;
     world.pending("evt", 0, NOW_S);
-    let serving = serve(dev_file_of(&world.dynamodb)).await.unwrap();
-    let http = Http::new().unwrap();
+    let serving = served(dev_file_of(&world.dynamodb)).await.unwrap();
+    let http = http().unwrap();
     let http = http.client();
     let refused = http.get(serving.front.url()).send().await.unwrap();
     assert_eq!(refused.status(), 403);
@@ -332,60 +339,40 @@ async fn the_page_is_served_to_whoever_has_the_token_and_lists_what_waits() {
 #[tokio::test]
 async fn what_stands_in_the_way_is_told_before_anybody_is_served() {
     let world = world().await;
-    let told = async |dev| serve(dev).await.err().map(|failure| failure.problem().to_owned());
+    let told = async |dev| served(dev).await.err().map(|failure| failure.problem().to_owned());
     let dev = dev_file_of(&world.dynamodb);
     let missing = |name: &str| Some(format!("table `{name}` cannot be used: ResourceNotFoundException"));
-    assert_eq!(told(DevFile { events_table: "absent".to_owned(), ..dev.clone() }).await, missing("absent"));
-    assert_eq!(told(DevFile { customers_table: "nobody".to_owned(), ..dev.clone() }).await, missing("nobody"));
-    let other_keys = told(DevFile { events_table: CUSTOMERS_TABLE.to_owned(), ..dev.clone() }).await;
+    let named = |events: &str, customers: &str| {
+        let (events_table, customers_table) = (Some(events.to_owned()), Some(customers.to_owned()));
+        DevFile { parts: Parts { events_table, customers_table, ..dev.parts.clone() }, ..dev.clone() }
+    };
+    assert_eq!(told(named("absent", CUSTOMERS_TABLE)).await, missing("absent"));
+    assert_eq!(told(named(EVENTS_TABLE, "nobody")).await, missing("nobody"));
+    let other_keys = told(named(CUSTOMERS_TABLE, CUSTOMERS_TABLE)).await;
     assert_eq!(other_keys.as_deref(), Some("table `customers` cannot be used: ValidationException"));
 
-    let taken = serve(dev.clone()).await.unwrap().front.addr().port();
-    let first = serve_at(dev.clone(), taken).await.unwrap();
-    let second = serve_at(dev, taken).await.err().map(|failure| failure.hint().to_owned());
+    let taken = served(dev.clone()).await.unwrap().front.addr().port();
+    let first = served_at(dev.clone(), taken).await.unwrap();
+    let second = served_at(dev, taken).await.err().map(|failure| failure.hint().to_owned());
     assert_eq!(second.as_deref(), Some("is another `bridge console` open? --port 0 takes any free port"));
     assert_eq!(first.front.addr().port(), taken);
 }
 
-async fn serve(dev: DevFile) -> Result<Serving, Failure> {
-    serve_at(dev, 0).await
+async fn served(dev: DevFile) -> Result<Serving, OperatorError> {
+    served_at(dev, 0).await
 }
 
-async fn serve_at(dev: DevFile, port: u16) -> Result<Serving, Failure> {
-    let customers_table = Some(dev.customers_table.clone());
-    let bridge = Bridge::here(dev, &Http::new().unwrap());
-    let site = Site { bridge, customers_table, function: Ok(None) };
-    site.serve(crate::routes::read(None).unwrap(), port, OFTEN).await
-}
-
-#[test]
-fn a_stack_s_outputs_name_the_parts_and_what_it_lacks_is_said() {
-    let parts = |outputs: &[(&str, &str)]| {
-        let parts = Parts::of("bridge", &Outputs::of(outputs));
-        parts.map_err(|failure| failure.problem().to_owned())
-    };
-    let all = [("EventsTableName", "e"), ("CustomersTableName", "c"), ("RedriveFunctionName", "r")];
-    let whole = Parts { table: "e".to_owned(), customers_table: Some("c".to_owned()), function: Ok("r".to_owned()) };
-    assert_eq!(parts(&all), Ok(whole));
-    let why = "stack bridge has no output RedriveFunctionName: deploy this version's template.yaml, or name --table and \
-               --function";
-    let least = Parts { table: "e".to_owned(), customers_table: None, function: Err(why.to_owned()) };
-    assert_eq!(parts(&all[..1]), Ok(least));
-    assert_eq!(parts(&all[1..]), Err("stack bridge has no output EventsTableName".to_owned()));
+async fn served_at(dev: DevFile, port: u16) -> Result<Serving, OperatorError> {
+    serve(Place::local(&dev, http()?), crate::routes::read(None)?, port, OFTEN).await
 }
 
 #[tokio::test]
 async fn without_a_function_the_page_says_why_nothing_can_be_redriven() {
-    let place = Place { table: Some("events".to_owned()), ..Place::default() };
-    let function = place.parts("events").function.map(Some);
-    let why = "which function redrives is not said: start `bridge console` with --stack NAME, or with --function NAME";
-    assert_eq!(function, Err(why.to_owned()));
-
     let world = world().await;
-    let bridge = Bridge::here(dev_file_of(&world.dynamodb), &Http::new().unwrap());
-    let site = Site { bridge, customers_table: None, function };
-    let serving = site.serve(crate::routes::read(None).unwrap(), 0, OFTEN).await.unwrap();
-    let http = Http::new().unwrap();
+    let mut dev = dev_file_of(&world.dynamodb);
+    dev.parts.redrive_function = None;
+    let serving = served(dev).await.unwrap();
+    let http = http().unwrap();
     let started = http
         .client()
         .post(format!("{}/api/redrive/start", serving.front.url()))
@@ -394,7 +381,7 @@ async fn without_a_function_the_page_says_why_nothing_can_be_redriven() {
     let answer = started.send().await.unwrap();
     assert_eq!(answer.status(), 409);
     let said: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
-    assert_eq!(said["problem"], why);
+    assert_eq!(said["problem"], "Missing `--function`: the name of the redrive function");
     world.has_only_read();
 }
 

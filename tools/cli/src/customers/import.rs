@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use operator::{OperatorError, Place};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::customer::reference::{Customer, CustomerRef};
@@ -21,10 +22,9 @@ use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use super::lines::{Bad, HeaderError, Lines, Row, column_names};
-use crate::aws::{CustomersBridge, CustomersTarget};
 use crate::events::{RoutesFile, interrupted, print};
-use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::target::CustomersTarget;
 
 /// Write the lines of a CSV file into the customers table
 ///
@@ -133,14 +133,14 @@ struct Written {
 }
 
 impl Import {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), OperatorError> {
         let now = Clock::system().now();
         let (mut lines, bytes) = self.open()?;
         if lines.has_once() {
             lines = lines.with_once_routes(once_routes(&self.routes.read()?));
         }
-        let bridge = if self.dry_run { None } else { Some(self.target.open(self.table.as_deref()).await?) };
-        let tables = bridge.as_ref().map(|bridge| Self::tables(bridge, lines.has_once())).transpose()?;
+        let place = if self.dry_run { None } else { Some(self.target.open(self.table.as_deref()).await?) };
+        let tables = place.as_ref().map(|place| Tables::of(place, lines.has_once())).transpose()?;
 
         let progress = Progress::of_bytes(bytes);
         let mut shown = 0;
@@ -161,13 +161,13 @@ impl Import {
         if counts.bad > shown && !self.json {
             eprintln!("and {} more; --json tells them all", counts.bad - shown);
         }
-        self.tell(&counts, bridge.as_ref())?;
-        conclude(&counts, ended, bridge.as_ref())
+        self.tell(&counts, place.as_ref())?;
+        conclude(&counts, ended, place.as_ref())
     }
 
-    fn open(&self) -> Result<(Lines<File>, u64), Failure> {
+    fn open(&self) -> Result<(Lines<File>, u64), OperatorError> {
         let unreadable = |error: io::Error| {
-            Failure::usage(format!("{} cannot be read: {error}", self.file.display()), "name a CSV file")
+            OperatorError::usage(format!("{} cannot be read: {error}", self.file.display()), "name a CSV file")
         };
         let file = File::open(&self.file).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
@@ -175,56 +175,56 @@ impl Import {
             HeaderError::Read(error) => unreadable(error),
             error => {
                 let hint = format!("the first line has the columns' names, with commas: {}", column_names());
-                Failure::usage(format!("{}: {error}", self.file.display()), hint)
+                OperatorError::usage(format!("{}: {error}", self.file.display()), hint)
             }
         })?;
         Ok((lines, bytes))
     }
 
-    fn tables(bridge: &CustomersBridge, has_once: bool) -> Result<Tables, Failure> {
-        if has_once && bridge.events.is_none() {
-            return Err(Failure::usage(
-                "the file has a column `once`, which goes into the events table",
-                "--table NAME says which it is",
-            ));
-        }
-        Ok(Tables { customers: bridge.customers.clone(), events: bridge.events.clone() })
-    }
-
-    fn tell(&self, counts: &Counts, bridge: Option<&CustomersBridge>) -> Result<(), Failure> {
-        let place = bridge.map_or_else(|| "nothing was written".to_owned(), CustomersBridge::name);
+    fn tell(&self, counts: &Counts, place: Option<&Place>) -> Result<(), OperatorError> {
+        let whereto = place.map_or_else(|| "nothing was written".to_owned(), Place::name);
         print(|out| match self.json {
             true => {
                 serde_json::to_writer(&mut *out, counts)?;
                 writeln!(out)
             }
-            false => writeln!(out, "{counts}; {place}"),
+            false => writeln!(out, "{counts}; {whereto}"),
         })?;
         Ok(())
     }
 }
 
-fn conclude(counts: &Counts, ended: Ended, bridge: Option<&CustomersBridge>) -> Result<(), Failure> {
+fn conclude(counts: &Counts, ended: Ended, place: Option<&Place>) -> Result<(), OperatorError> {
     const AGAIN: &str = "What is written stays, and the same import may be run again.";
-    match (ended, bridge) {
-        (Ended::Interrupted, _) => Err(Failure::refused(
+    match (ended, place) {
+        (Ended::Interrupted, _) => Err(OperatorError::refused(
             format!("stopped after {} lines", counts.lines),
             "run it again: what is written already is written once more, which does no harm",
         )),
         (Ended::Unreadable(error), _) => {
             eprintln!("{AGAIN}");
-            Err(Failure::outside(format!("the file cannot be read any further: {error}"), "is its disk still there?"))
+            Err(OperatorError::outside(
+                format!("the file cannot be read any further: {error}"),
+                "is its disk still there?",
+            ))
         }
-        (Ended::Failed(error), Some(bridge)) => {
+        (Ended::Failed(error), Some(place)) => {
             eprintln!("{AGAIN}");
-            Err(bridge.failure(&error))
+            Err(place.store_error(&error))
         }
-        (Ended::Failed(error), None) => Err(Failure::outside(error, AGAIN)),
-        (Ended::All, _) if counts.bad > 0 => Err(Failure::refused(
+        (Ended::Failed(error), None) => Err(OperatorError::outside(error, AGAIN)),
+        (Ended::All, _) if counts.bad > 0 => Err(OperatorError::refused(
             format!("bad lines: {} of {}", counts.bad, counts.lines),
             "mend them and import the file again, whole or only those lines",
         )),
         (Ended::All, _) => Ok(()),
+    }
+}
+
+impl Tables {
+    fn of(place: &Place, has_once: bool) -> Result<Self, OperatorError> {
+        let events = if has_once { Some(place.events()?) } else { None };
+        Ok(Self { customers: place.customers()?, events })
     }
 }
 
@@ -234,19 +234,19 @@ pub(super) fn once_routes(routes: &Routes) -> BTreeSet<String> {
 }
 
 /// The customers of a file of this checkout, all of whose lines must be good.
-pub(crate) async fn import_samples(path: &Path, routes: &Routes, bridge: &CustomersBridge) -> Result<(), Failure> {
+pub(crate) async fn import_samples(path: &Path, routes: &Routes, place: &Place) -> Result<(), OperatorError> {
     let unusable = |what: &dyn fmt::Display| {
-        Failure::usage(format!("{}: {what}", path.display()), "run it inside a checkout of the bridge")
+        OperatorError::usage(format!("{}: {what}", path.display()), "run it inside a checkout of the bridge")
     };
     let file = File::open(path).map_err(|error| unusable(&error))?;
     let mut lines = Lines::open(file).map_err(|error| unusable(&error))?.with_once_routes(once_routes(routes));
-    let tables = Tables { customers: bridge.customers.clone(), events: bridge.events.clone() };
+    let tables = Tables::of(place, true)?;
     let now = Clock::system().now();
     let never = async || std::future::pending().await;
     let progress = Progress::of_bytes(0);
     let (counts, ended) = import(&mut lines, Some(&tables), now, never, |_| {}, &progress).await;
     progress.end();
-    conclude(&counts, ended, Some(bridge))
+    conclude(&counts, ended, Some(place))
 }
 
 /// Reads all lines and writes the good ones, batch by batch, until a batch fails or `interrupted` returns. Then the batches that

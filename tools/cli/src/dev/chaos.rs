@@ -9,15 +9,16 @@ use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::stack::{FUNCTIONS, Stack};
 use local::storm::{Cause, Event, Headers, Progress, Storm, Tally, WAVES, Wave};
+use operator::OperatorError;
+use operator::error::with_causes;
 
 use crate::delivery::Sender;
 use crate::dev::watch;
-use crate::failure::{Failure, with_causes};
 use crate::samples::Sample;
 use crate::send::with_fresh_id;
 
 /// Sends `count` events through the storm and prints what became of them.
-pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64) -> Result<(), Failure> {
+pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64) -> Result<(), OperatorError> {
     let began = Instant::now();
     let events = events(samples, count, seed)?;
     let bar = progress_bar(events.len());
@@ -46,20 +47,24 @@ pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64
         },
     };
     let tally = storm.run().await.map_err(|error| {
-        Failure::outside(with_causes(&error), "the embedded table does not work; please report this")
+        OperatorError::outside(with_causes(&error), "the embedded table does not work; please report this")
     })?;
     bar.finish_and_clear();
     print(&tally, began.elapsed());
     let again = format!("`bridge dev --chaos --events {count} --seed {seed} --logs` shows the functions' own words");
-    tally.verdict().map_err(|problem| Failure::refused(problem, again))
+    tally.verdict().map_err(|problem| OperatorError::refused(problem, again))
 }
 
 /// Samples that some route wants, in turn, each with an id of its own.
-fn events(samples: &[Sample], count: u32, seed: u64) -> Result<Vec<Event>, Failure> {
+fn events(samples: &[Sample], count: u32, seed: u64) -> Result<Vec<Event>, OperatorError> {
     let mut rng = Rng::with_seed(seed);
     let mut wanted: Vec<_> = samples.iter().filter(|sample| !sample.expected.delivers.is_empty()).collect();
-    let nothing =
-        || Failure::usage("no route wants any of the sample events", "events/expected.toml must say what is delivered");
+    let nothing = || {
+        OperatorError::usage(
+            "no route wants any of the sample events",
+            "events/expected.toml must say what is delivered",
+        )
+    };
     // Both providers from the start, not one after the other.
     rng.shuffle(&mut wanted);
     if wanted.is_empty() {

@@ -121,11 +121,11 @@ mod tests {
     use std::sync::Arc;
 
     use local::dynamodb::DynamoDb;
-    use shared::outside::http::Http;
+    use operator::Place;
+    use operator::place::http;
     use tokio::time::Instant;
 
     use super::*;
-    use crate::aws::Bridge;
     use crate::console::tests::dev_file_of;
     use crate::page::tests::load::{from_ms, item, key_of};
 
@@ -142,7 +142,7 @@ mod tests {
     /// On one thread: nobody reads while a test writes.
     async fn followed(dynamodb: &DynamoDb) -> Arc<Board> {
         let board = Arc::new(Board::new(true, Clock::system().now()));
-        let store = Bridge::here(dev_file_of(dynamodb), &Http::new().unwrap()).store;
+        let store = Place::local(&dev_file_of(dynamodb), http().unwrap()).events().unwrap();
         let (writes, following) = (dynamodb.subscribe_to_writes(), Arc::clone(&board));
         tokio::spawn(async move { follow(&store, &following, writes).await });
         board

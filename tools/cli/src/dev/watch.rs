@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use local::stack::{REDRIVE, Stack};
+use operator::OperatorError;
+use operator::error::with_causes;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::time::sleep;
-
-use crate::failure::{Failure, with_causes};
 
 /// EventBridge's stand-in runs oftener than EventBridge, so that a retry is seen soon after it is due.
 pub(super) const REDRIVE_EVERY: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ struct Seen {
 }
 
 /// Goes on until it is dropped, unless the table cannot be read.
-pub(super) async fn watch(stack: &Stack) -> Result<(), Failure> {
+pub(super) async fn watch(stack: &Stack) -> Result<(), OperatorError> {
     tokio::select! {
         () = redrive(stack) => Ok(()),
         failed = look(stack) => failed,
@@ -76,11 +76,11 @@ pub(super) fn summary(counts: &Value) -> Option<String> {
 }
 
 /// One line when an event begins to wait, when it waits for something else, and when it waits no longer.
-async fn look(stack: &Stack) -> Result<(), Failure> {
+async fn look(stack: &Stack) -> Result<(), OperatorError> {
     let mut watched = Watched::default();
     loop {
         let pending = stack.dynamodb.pending().map_err(|error| {
-            Failure::outside(with_causes(&error), "the embedded table cannot be read; please report this")
+            OperatorError::outside(with_causes(&error), "the embedded table cannot be read; please report this")
         })?;
         let changed = watched.changes(pending);
         for pk in changed.iter().take(TOLD_AT_ONCE) {

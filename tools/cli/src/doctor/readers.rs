@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
 use aws_sdk_scheduler::types::ScheduleState;
 use futures_util::future::{join, join_all, join3, join4};
+use operator::error::with_causes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
@@ -20,10 +21,7 @@ use shared::route::routes::Routes;
 use super::facts::{
     Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Secret, Stack, Table, Wanted, Webhook,
 };
-use crate::aws::{aws_config, dev_file, local_config};
-use crate::cloudformation::Outputs;
 use crate::delivery::Sender;
-use crate::failure::{Failure, with_causes};
 
 /// A stack to be looked at: the names of its parts, and the clients to ask them with.
 pub(super) struct Site {
@@ -48,89 +46,51 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const EVENTS_LOOKED_AT: usize = 20;
 
 impl Site {
-    /// The bridge that `bridge dev` runs here.
-    ///
-    /// # Errors
-    /// None runs here.
-    pub(super) fn here(http: Http) -> Result<Self, Failure> {
-        Ok(Self::of_dev(&dev_file("--stack NAME looks at one in AWS")?, http))
-    }
-
-    pub(super) fn of_dev(dev: &local::dev_file::DevFile, http: Http) -> Self {
-        let config = local_config(dev);
-        let senders = [Sender::Rail, Sender::Rillis];
-        let webhook = |sender: Sender| (sender, format!("{}{}", dev.gateway_url, sender.contract().path));
-        let secrets = [local::stack::RAIL_SIGNING_SECRET, local::stack::RILLIS_SIGNING_SECRET];
-        Self {
-            place: Place {
-                stack: None,
-                events_table: dev.events_table.clone(),
-                customers_table: Some(dev.customers_table.clone()),
-                redrive_function: dev.redrive_function.clone(),
-                flags: String::new(),
-            },
-            webhooks: senders.map(webhook).into(),
-            signing_secrets: senders.into_iter().zip(secrets.map(str::to_owned)).collect(),
-            returning_ai_secret: local::stack::RETURNING_AI_SECRET.to_owned(),
-            rail_api_secret: None,
-            dynamodb: shared::outside::aws::dynamodb(&config, &http),
-            secrets_manager: shared::outside::aws::secrets_manager(&config, &http),
-            scheduler: None,
-            http,
-        }
-    }
-
-    /// A stack in AWS, by its CloudFormation outputs.
-    ///
-    /// # Errors
-    /// CloudFormation does not tell of it: no credentials, no such stack, no way there.
-    pub(super) async fn deployed(
-        name: &str,
-        region: Option<&str>,
-        profile: Option<&str>,
-        http: Http,
-    ) -> Result<Self, Failure> {
-        let config = aws_config(region, profile, &http).await?;
-        let outputs = Outputs::read(name, &config).await?;
+    /// Names of parts that a stack does not have are empty.
+    pub(super) fn of(at: &operator::Place) -> Self {
+        let parts = &at.parts;
         let mut missing = Vec::new();
-        let mut required = |name: &'static str| {
-            outputs.named(name).map(str::to_owned).unwrap_or_else(|| {
-                missing.push(name);
+        let mut required = |part: Option<&String>, output: &'static str| {
+            part.cloned().unwrap_or_else(|| {
+                missing.push(output);
                 String::new()
             })
         };
-        let optional = |name: &str| outputs.named(name).map(str::to_owned);
-        let webhooks = vec![(Sender::Rail, required("RailWebhookUrl")), (Sender::Rillis, required("RillisWebhookUrl"))];
-        let signing_secrets =
-            vec![(Sender::Rail, required("RailSigningSecretId")), (Sender::Rillis, required("RillisSigningSecretId"))];
-        let returning_ai_secret = required("ReturningAiSecretId");
-        let events_table = required("EventsTableName");
-        let redrive_function = required("RedriveFunctionName");
-        let schedule = Some(required("RedriveScheduleName"));
-        let flag =
-            |name: &str, value: Option<&str>| value.map_or_else(String::new, |value| format!(" --{name} {value}"));
-        Ok(Self {
+        let webhooks = vec![
+            (Sender::Rail, required(parts.webhooks.get("rail"), "RailWebhookUrl")),
+            (Sender::Rillis, required(parts.webhooks.get("rillis"), "RillisWebhookUrl")),
+        ];
+        let signing_secrets = vec![
+            (Sender::Rail, required(parts.signing_secrets.get("rail"), "RailSigningSecretId")),
+            (Sender::Rillis, required(parts.signing_secrets.get("rillis"), "RillisSigningSecretId")),
+        ];
+        let returning_ai_secret = required(parts.returning_ai_secret.as_ref(), "ReturningAiSecretId");
+        let events_table = required(parts.events_table.as_ref(), "EventsTableName");
+        let redrive_function = required(parts.redrive_function.as_ref(), "RedriveFunctionName");
+        let schedule = Some(required(parts.redrive_schedule.as_ref(), "RedriveScheduleName"));
+        Self {
             place: Place {
-                stack: Some(Stack {
-                    name: name.to_owned(),
-                    status: outputs.status.clone(),
+                stack: at.stack().map(|stack| Stack {
+                    name: stack.name.clone(),
+                    status: stack.status.clone(),
                     missing,
                     schedule: schedule.filter(|name| !name.is_empty()),
                 }),
                 events_table,
-                customers_table: optional("CustomersTableName"),
+                customers_table: parts.customers_table.clone(),
                 redrive_function,
-                flags: flag("region", region) + &flag("profile", profile),
+                flags: at.flags().to_owned(),
             },
             webhooks,
             signing_secrets,
             returning_ai_secret,
-            rail_api_secret: optional("RailApiSecretId"),
-            dynamodb: aws_sdk_dynamodb::Client::new(&config),
-            secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
-            scheduler: Some(aws_sdk_scheduler::Client::new(&config)),
-            http,
-        })
+            // The stand-in's is made by this program.
+            rail_api_secret: at.aws().and(parts.rail_api_secret.clone()),
+            dynamodb: at.dynamodb.clone(),
+            secrets_manager: at.secrets_manager.clone(),
+            scheduler: at.aws().map(aws_sdk_scheduler::Client::new),
+            http: at.http.clone(),
+        }
     }
 
     /// Everything that the checks want to know.

@@ -4,16 +4,19 @@ use std::time::Duration;
 
 use local::aws::AwsFault;
 use local::binaries::{Profile, build_functions};
-use local::dev_file::DevFile;
 use local::dynamodb::{EVENTS_TABLE, events_table_definition};
 use local::faults::When;
 use local::returning_ai::{At, Fault};
 use local::stack::{RAIL_SIGNING_SECRET, RETURNING_AI_SECRET, RILLIS_SIGNING_SECRET, Stack, StackOptions};
+use operator::Place;
+use operator::dev_file::DevFile;
+use operator::place::http;
 use serde_json::{Value, json};
 use shared::clock::UnixMillis;
 use shared::route::routes::Routes;
 
 use super::*;
+use crate::dev::dev_file;
 
 /// A bridge that is up, and this checkout's routes.
 struct World {
@@ -31,7 +34,7 @@ async fn world() -> World {
 
 impl World {
     async fn lines_of(&self, dev: &DevFile, clock: Clock) -> Vec<Line> {
-        let site = Site::of_dev(dev, Http::new().unwrap());
+        let site = Site::of(&Place::local(dev, http().unwrap()));
         let lines = checks::lines(&site.facts(&self.routes, clock).await);
         let mut printed = Vec::new();
         write(&mut printed, &lines, false).unwrap();
@@ -46,7 +49,7 @@ impl World {
 
     /// What is not ok, without what to do.
     async fn wrong(&self) -> Vec<String> {
-        not_ok(&self.lines_of(&DevFile::of(&self.stack), Clock::system()).await)
+        not_ok(&self.lines_of(&dev_file(&self.stack), Clock::system()).await)
     }
 
     fn put(&self, name: &str, value: &Value) {
@@ -85,7 +88,7 @@ fn not_ok(lines: &[Line]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_bridge_is_all_ok_and_nothing_is_sent_to_it() {
     let world = world().await;
-    let lines = world.lines_of(&DevFile::of(&world.stack), Clock::system()).await;
+    let lines = world.lines_of(&dev_file(&world.stack), Clock::system()).await;
     assert_eq!(not_ok(&lines), [""; 0]);
     let checks: Vec<&str> = lines.iter().map(|line| line.check.as_str()).collect();
     let workflows = world.routes.workflows();
@@ -195,8 +198,9 @@ async fn tables_that_are_missing_or_made_otherwise_are_found() {
     definition["AttributeDefinitions"] = json!([{ "AttributeName": "pk", "AttributeType": "S" }]);
     world.stack.dynamodb.create_table(definition).unwrap();
     let of = async |events: &str, customers: &str| {
-        let (events_table, customers_table) = (events.to_owned(), customers.to_owned());
-        let dev = DevFile { events_table, customers_table, ..DevFile::of(&world.stack) };
+        let mut dev = dev_file(&world.stack);
+        dev.parts.events_table = Some(events.to_owned());
+        dev.parts.customers_table = Some(customers.to_owned());
         not_ok(&world.lines_of(&dev, Clock::system()).await)
     };
     let wrong = of("without-index", "customers").await;
@@ -242,13 +246,7 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
     assert!(wrong[0].starts_with(expected), "{wrong:?}");
 
     let workflow = world.routes.all()[0].destination.clone();
-    let dev = DevFile::of(&world.stack);
-    let http = Http::new().unwrap();
-    let config = crate::aws::local_config(&dev);
-    let store = shared::record::store::EventStore::new(
-        shared::outside::aws::dynamodb(&config, &http),
-        dev.events_table.clone(),
-    );
+    let store = Place::local(&dev_file(&world.stack), http().unwrap()).events().unwrap();
     let pauses = shared::record::pauses::pause(&[], Clock::system().now()).unwrap();
     store.write_pauses(&workflow, &pauses).await.unwrap();
     let wrong = world.wrong().await;
@@ -263,7 +261,7 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_off_and_functions_that_do_not_answer_are_found() {
     let world = world().await;
-    let dev = DevFile::of(&world.stack);
+    let dev = dev_file(&world.stack);
     let fast = Clock::from_fn(|| Clock::system().now().plus(Duration::from_secs(75)));
     let wrong = not_ok(&world.lines_of(&dev, fast).await);
     assert!(wrong.len() == 1 && wrong[0].starts_with("fail clock: this machine's clock is 7"), "{wrong:?}");
@@ -272,7 +270,10 @@ async fn a_clock_that_is_off_and_functions_that_do_not_answer_are_found() {
     let wrong = not_ok(&world.lines_of(&dev, slow).await);
     assert!(wrong.len() == 1 && wrong[0].contains(" s behind that of the webhook of rail"), "{wrong:?}");
 
-    let dev = DevFile { gateway_url: "http://127.0.0.1:9".to_owned(), ..dev };
+    let mut dev = dev;
+    for url in dev.parts.webhooks.values_mut() {
+        *url = url.replace(&dev.gateway_url, "http://127.0.0.1:9");
+    }
     let wrong = not_ok(&world.lines_of(&dev, Clock::system()).await);
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong[0].starts_with("fail webhook rail: http://127.0.0.1:9/webhooks/rail does not answer: "), "{wrong:?}");

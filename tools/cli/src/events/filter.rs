@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::{Args, ValueEnum};
+use operator::OperatorError;
 use shared::clock::UnixMillis;
 use shared::record::event::{DeliveryState, EventState};
 use shared::record::store::listing::EventSummary;
@@ -10,7 +11,6 @@ use shared::record::store::listing::EventSummary;
 use crate::delivery::Sender;
 use crate::events::RoutesFile;
 use crate::events::times::Moment;
-use crate::failure::Failure;
 
 /// All that are given must hold.
 #[derive(Args, Clone, Debug, Default)]
@@ -93,7 +93,7 @@ impl Filters {
     }
 
     /// Reads the routes only if a workflow is asked for.
-    pub(crate) fn resolve(&self, routes: &RoutesFile, now: UnixMillis) -> Result<Filter, Failure> {
+    pub(crate) fn resolve(&self, routes: &RoutesFile, now: UnixMillis) -> Result<Filter, OperatorError> {
         let mut states: Vec<EventState> = Vec::new();
         for state in if self.state.is_empty() { &[State::Pending, State::Dead][..] } else { &self.state } {
             let state = state.event_state();
@@ -102,14 +102,14 @@ impl Filters {
             }
         }
         if self.workflow.is_some() && states.contains(&EventState::Ignored) {
-            return Err(Failure::usage(
+            return Err(OperatorError::usage(
                 "an ignored event has no workflow: no route wanted it",
                 "choose ignored events by --type, --provider, --since and --until",
             ));
         }
         let (since, until) = (self.since.map(|at| at.resolve(now)), self.until.map(|at| at.resolve(now)));
         if since.zip(until).is_some_and(|(since, until)| since >= until) {
-            return Err(Failure::usage(
+            return Err(OperatorError::usage(
                 "--since is not before --until: no event can be meant",
                 "--since 3d --until 2h is from three days to two hours ago",
             ));

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
+use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::event::{EventState, RouteDelivery};
 use shared::record::store::listing::EventSummary;
 
-use crate::aws::Target;
 use crate::events::filter::Filters;
 use crate::events::selection::Selection;
 use crate::events::times::{age, relative, written};
 use crate::events::{Printed, RoutesFile, print, printable};
-use crate::failure::Failure;
+use crate::target::EventsTarget;
 
 /// List events: what is pending, the next attempt first, then what is dead
 ///
@@ -34,7 +34,7 @@ pub(crate) struct List {
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
-    target: Target,
+    target: EventsTarget,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -78,15 +78,16 @@ pub(super) struct Table {
 const TITLES: [&str; 7] = ["EVENT", "TYPE", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "LAST ERROR", "AGE"];
 
 impl List {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let now = Clock::system().now();
         let filter = self.filters.resolve(&self.routes, now)?;
-        let bridge = self.target.open().await?;
-        let mut selection = Selection::new(&bridge.store, &filter);
+        let place = self.target.open(Parts::default()).await?;
+        let store = place.events()?;
+        let mut selection = Selection::new(&store, &filter);
         let mut table = Table::default();
         let mut left = self.limit as usize;
         while left > 0 {
-            let mut events = selection.next().await.map_err(|error| bridge.failure(&error))?;
+            let mut events = selection.next().await.map_err(|error| place.store_error(&error))?;
             if events.is_empty() {
                 break;
             }
@@ -106,7 +107,7 @@ impl List {
         }
         if left == self.limit as usize && !self.json {
             let states: Vec<_> = filter.states.iter().map(|state| state.name()).collect();
-            eprintln!("No event of {} is {} and fits.", bridge.name(), states.join(" or "));
+            eprintln!("No event of {} is {} and fits.", place.name(), states.join(" or "));
         }
         if left == 0 {
             eprintln!("Stopped at {}; more may follow. --limit {} goes on.", self.limit, self.limit.saturating_mul(10));

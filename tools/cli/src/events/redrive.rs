@@ -7,19 +7,20 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
+use operator::redrive_function::RedriveFunction;
+use operator::{OperatorError, Parts, Place};
 use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::store::listing::EventSummary;
 use tokio::time::Instant;
 
 use crate::ask;
-use crate::aws::{Bridge, Function, Target};
 use crate::events::filter::{Filter, Filters};
 use crate::events::list::Table;
 use crate::events::selection::Selection;
 use crate::events::{RoutesFile, print};
-use crate::failure::Failure;
 use crate::progress::Progress;
+use crate::target::EventsTarget;
 
 /// Try events again now: those named, or all that filters choose
 ///
@@ -48,7 +49,7 @@ pub(crate) struct Redrive {
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
-    target: Target,
+    target: EventsTarget,
     /// In AWS: the function that redrives
     #[arg(long, value_name = "NAME", requires = "table", help_heading = "Where")]
     function: Option<String>,
@@ -100,7 +101,7 @@ pub(crate) struct Driven {
 pub(crate) enum Ended {
     All,
     Interrupted,
-    Failed(Failure),
+    Failed(OperatorError),
 }
 
 /// What a run tells of itself as it goes on.
@@ -111,21 +112,22 @@ pub(crate) enum Told<'c> {
 }
 
 impl Redrive {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let now = Clock::system().now();
         self.check_choice()?;
         let filter = self.filters.resolve(&self.routes, now)?;
-        let bridge = self.target.open().await?;
+        let parts = Parts { redrive_function: self.function.clone(), ..Parts::default() };
+        let place = self.target.open(parts).await?;
         // Before anything is counted: a missing --function is best told at once.
-        let function = if self.dry_run { None } else { Some(bridge.redrive_function(self.function.as_deref())?) };
+        let function = if self.dry_run { None } else { Some(place.redrive_function()?) };
 
         let chosen = if self.keys.is_empty() {
             let counting = spinner("counting");
-            let chosen = choose(&bridge, &filter, now).await;
+            let chosen = choose(&place, &filter, now).await;
             counting.finish_and_clear();
             chosen?
         } else {
-            named(&bridge, &self.keys, now).await?
+            named(&place, &self.keys, now).await?
         };
         if chosen.in_hand > 0 {
             eprintln!("Left alone, since somebody is delivering it at this moment: {}.", events(chosen.in_hand));
@@ -134,10 +136,10 @@ impl Redrive {
             return chosen.show(now);
         };
         if chosen.keys.is_empty() {
-            println!("Nothing to redrive at {}.", bridge.name());
+            println!("Nothing to redrive at {}.", place.name());
             return Ok(());
         }
-        if self.keys.is_empty() && !self.yes && !agreed(&chosen, &bridge)? {
+        if self.keys.is_empty() && !self.yes && !agreed(&chosen, &place)? {
             println!("Nothing was done.");
             return Ok(());
         }
@@ -156,21 +158,21 @@ impl Redrive {
         self.conclude(driven, &chosen.keys, now)
     }
 
-    fn check_choice(&self) -> Result<(), Failure> {
+    fn check_choice(&self) -> Result<(), OperatorError> {
         match (self.keys.is_empty(), self.filters.is_empty()) {
-            (true, true) => Err(Failure::usage(
+            (true, true) => Err(OperatorError::usage(
                 "which events is not said",
                 "name some, or choose: --state dead, --workflow NAME, --error CODE, ...; --dry-run counts first",
             )),
             (false, false) => {
-                Err(Failure::usage("both keys and filters are given", "name events, or choose them by filters"))
+                Err(OperatorError::usage("both keys and filters are given", "name events, or choose them by filters"))
             }
             _ => Ok(()),
         }
     }
 
     /// What the run came to as an exit code, with how to go on where something is left.
-    fn conclude(&self, driven: Driven, keys: &[String], now: UnixMillis) -> Result<(), Failure> {
+    fn conclude(&self, driven: Driven, keys: &[String], now: UnixMillis) -> Result<(), OperatorError> {
         let again = |done: &[String]| go_on(std::env::args().skip(1), &self.times(now), done);
         let (done, left) = keys.split_at(driven.done);
         let how = if self.keys.is_empty() {
@@ -185,8 +187,8 @@ impl Redrive {
                 eprintln!("Stopped with {} left; once it is mended,\n      {}", left.len(), go_on());
                 Err(failure)
             }
-            Ended::Interrupted => Err(Failure::refused(format!("stopped with {} left", left.len()), go_on())),
-            Ended::All if unclear > 0 => Err(Failure::outside(
+            Ended::Interrupted => Err(OperatorError::refused(format!("stopped with {} left", left.len()), go_on())),
+            Ended::All if unclear > 0 => Err(OperatorError::outside(
                 format!("the function could not do its part for {unclear} of the events"),
                 format!("its log names them, and nothing of them is lost. Once more: {}", again(&[])),
             )),
@@ -201,13 +203,14 @@ impl Redrive {
 }
 
 /// All that fit, without what is being delivered. Keys are small; only those are kept.
-pub(super) async fn choose(bridge: &Bridge, filter: &Filter, now: UnixMillis) -> Result<Chosen, Failure> {
-    let mut selection = Selection::new(&bridge.store, filter);
+pub(super) async fn choose(place: &Place, filter: &Filter, now: UnixMillis) -> Result<Chosen, OperatorError> {
+    let store = place.events()?;
+    let mut selection = Selection::new(&store, filter);
     let mut chosen = Chosen::default();
     // An event that moves within the index while it is read may come twice.
     let mut seen = HashSet::new();
     loop {
-        let events = selection.next().await.map_err(|error| bridge.failure(&error))?;
+        let events = selection.next().await.map_err(|error| place.store_error(&error))?;
         if events.is_empty() {
             break;
         }
@@ -224,7 +227,7 @@ pub(super) async fn choose(bridge: &Bridge, filter: &Filter, now: UnixMillis) ->
 }
 
 /// The events of these keys, each of which must be there.
-pub(super) async fn named(bridge: &Bridge, keys: &[String], now: UnixMillis) -> Result<Chosen, Failure> {
+pub(super) async fn named(place: &Place, keys: &[String], now: UnixMillis) -> Result<Chosen, OperatorError> {
     let mut distinct = Vec::new();
     for key in keys {
         if !distinct.contains(key) {
@@ -233,8 +236,8 @@ pub(super) async fn named(bridge: &Bridge, keys: &[String], now: UnixMillis) -> 
     }
     let mut chosen = Chosen::default();
     let mut missing: BTreeSet<&str> = distinct.iter().map(String::as_str).collect();
-    for event in bridge.store.summaries(&distinct).await.map_err(|error| bridge.failure(&error))? {
-        let event = event.map_err(|error| bridge.failure(&error))?;
+    for event in place.events()?.summaries(&distinct).await.map_err(|error| place.store_error(&error))? {
+        let event = event.map_err(|error| place.store_error(&error))?;
         missing.remove(event.pk.as_str());
         chosen.add(event, now);
     }
@@ -242,8 +245,8 @@ pub(super) async fn named(bridge: &Bridge, keys: &[String], now: UnixMillis) -> 
         return Ok(chosen);
     }
     let missing: Vec<&str> = missing.into_iter().collect();
-    Err(Failure::usage(
-        format!("{} has no event {}", bridge.name(), missing.join(", ")),
+    Err(OperatorError::usage(
+        format!("{} has no event {}", place.name(), missing.join(", ")),
         "a key is provider#id, quoted in the shell; nothing was done",
     ))
 }
@@ -260,7 +263,7 @@ impl Chosen {
         }
     }
 
-    fn show(&self, now: UnixMillis) -> Result<(), Failure> {
+    fn show(&self, now: UnixMillis) -> Result<(), OperatorError> {
         print(|out| {
             writeln!(out, "{} would be redriven.", events(self.keys.len()))?;
             if self.sample.is_empty() {
@@ -275,10 +278,10 @@ impl Chosen {
     }
 }
 
-fn agreed(chosen: &Chosen, bridge: &Bridge) -> Result<bool, Failure> {
+fn agreed(chosen: &Chosen, place: &Place) -> Result<bool, OperatorError> {
     let count = events(chosen.keys.len());
-    ask::agreed(&format!("Redrive {count} of {}?", bridge.name()), || {
-        Failure::usage(
+    ask::agreed(&format!("Redrive {count} of {}?", place.name()), || {
+        OperatorError::usage(
             format!("{count} would be redriven, and nobody is here to be asked; nothing was done"),
             "--dry-run shows ten of them, --yes goes ahead",
         )
@@ -286,15 +289,16 @@ fn agreed(chosen: &Chosen, bridge: &Bridge) -> Result<bool, Failure> {
 }
 
 /// Has the function try these events again.
-pub(crate) async fn try_again(function: &Function, keys: Vec<String>) -> Result<Counts, Failure> {
+pub(crate) async fn try_again(function: &RedriveFunction, keys: Vec<String>) -> Result<Counts, OperatorError> {
     let said = function.invoke(serde_json::json!({ "keys": keys }).to_string()).await?;
-    serde_json::from_slice(&said)
-        .map_err(|_| Failure::outside("the function's answer does not read", "is --function the one that redrives?"))
+    serde_json::from_slice(&said).map_err(|_| {
+        OperatorError::outside("the function's answer does not read", "is --function the one that redrives?")
+    })
 }
 
 /// Calls `invoke` with some keys at a time, at most `rate` a second, until all are done, a call fails, or `interrupted`
 /// returns: then the call in hand is waited for, unless it returns a second time.
-pub(crate) async fn drive<I: Future<Output = Result<Counts, Failure>>, S: Future<Output = ()>>(
+pub(crate) async fn drive<I: Future<Output = Result<Counts, OperatorError>>, S: Future<Output = ()>>(
     mut invoke: impl FnMut(Vec<String>) -> I,
     keys: &[String],
     rate: u32,
@@ -512,7 +516,7 @@ mod tests {
         let calls = Cell::new(0);
         let invoke = async |some: Vec<String>| {
             calls.set(calls.get() + 1);
-            if calls.get() == 2 { Err(Failure::outside("down", "wait")) } else { Ok(all_delivered(&some)) }
+            if calls.get() == 2 { Err(OperatorError::outside("down", "wait")) } else { Ok(all_delivered(&some)) }
         };
         let driven = drive(invoke, &keys(96), 1000, never, |_| {}).await;
         assert_eq!(driven.done, 32);

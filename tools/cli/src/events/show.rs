@@ -5,17 +5,17 @@ use std::io::{self, Write};
 
 use clap::Args;
 use json::{Document, Kind, Value, write_string};
+use operator::{OperatorError, Parts};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
 use shared::record::event::EventState;
 
-use crate::aws::Target;
 use crate::events::list::{Delivery, deliveries};
 use crate::events::report::{Composed, Moment, MomentKind, Report, Which, customers, is_open};
 use crate::events::times::{age, relative, written};
 use crate::events::{RoutesFile, print, printable};
-use crate::failure::Failure;
+use crate::target::EventsTarget;
 
 /// Show one event: its timeline, its deliveries, and the message that would be sent now beside each failure
 ///
@@ -39,7 +39,7 @@ pub(crate) struct Show {
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
-    target: Target,
+    target: EventsTarget,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -91,19 +91,20 @@ struct WouldSend<'e> {
 }
 
 impl Show {
-    pub(crate) async fn run(self) -> Result<(), Failure> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let routes = self.routes.read()?;
-        let bridge = self.target.open().await?;
-        let read = bridge.store.read(&self.pk).await.map_err(|error| bridge.failure(&error))?;
+        let place = self.target.open(Parts { customers_table: self.customers_table, ..Parts::default() }).await?;
+        let store = place.events()?;
+        let failed = |error| place.store_error(&error);
+        let read = store.read(&self.pk).await.map_err(failed)?;
         let Some(event) = read else {
-            return Err(Failure::usage(
-                format!("{} has no event `{}`", bridge.name(), self.pk),
+            return Err(OperatorError::usage(
+                format!("{} has no event `{}`", place.name(), self.pk),
                 "a key is provider#id, quoted in the shell; `bridge events list` has those that wait or are dead",
             ));
         };
-        let pauses = bridge.store.pauses(routes.destinations()).await.map_err(|error| bridge.failure(&error))?;
-        let resolver = bridge.resolver(self.customers_table.as_deref());
-        let customers = customers(&resolver, &routes, &event).await;
+        let pauses = store.pauses(routes.destinations()).await.map_err(failed)?;
+        let customers = customers(&place.resolver(), &routes, &event).await;
         let now = Clock::system().now();
         let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now };
         print(|out| match self.json {

@@ -9,13 +9,13 @@ use futures_util::future::join_all;
 use local::faults::When;
 use local::returning_ai::Fault;
 use local::stack::{FUNCTIONS, Stack};
+use operator::error::with_causes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::door::Headers;
 
 use crate::delivery::Sender;
-use crate::failure::with_causes;
 use crate::page::{Problem, Said};
 use crate::samples::Sample;
 use crate::send::with_fresh_id;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
+use operator::OperatorError;
 
-use crate::failure::Failure;
 use crate::page::Problem;
 
 /// Lets requests in, or does not.
@@ -52,10 +52,10 @@ impl Guard {
     ///
     /// # Errors
     /// The system gives no randomness.
-    pub(crate) fn new(port: u16, reading: Reading) -> Result<Self, Failure> {
+    pub(crate) fn new(port: u16, reading: Reading) -> Result<Self, OperatorError> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| {
-            Failure::outside(
+            OperatorError::outside(
                 format!("no randomness for the page's token: {error}"),
                 "look at this machine's /dev/urandom",
             )

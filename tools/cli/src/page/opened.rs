@@ -62,7 +62,7 @@ struct Silent<'e> {
 impl Page {
     /// All there is to say of one event, in JSON.
     pub(super) async fn opened(&self, pk: &str) -> Result<String, Problem> {
-        let read = self.bridge.store.read(pk).await.map_err(|error| self.bridge.failure(&error))?;
+        let read = self.store.read(pk).await.map_err(|error| self.place.store_error(&error))?;
         let event = read.ok_or_else(|| {
             Problem::not_found(
                 "there is no such event",
@@ -95,7 +95,7 @@ impl Page {
 
     /// Who each of these events is about, as far as that can be said without asking a provider.
     pub(super) async fn customers(&self, keys: &[String]) -> Result<String, Problem> {
-        let events = self.bridge.store.records(keys).await.map_err(|error| self.bridge.failure(&error))?;
+        let events = self.store.records(keys).await.map_err(|error| self.place.store_error(&error))?;
         let mut found = serde_json::Map::new();
         for event in events.into_iter().flatten() {
             let customer = first_customer(&self.resolver, &self.routes, &event).await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use operator::redrive_function::RedriveFunction;
 use serde::Serialize;
 use shared::clock::UnixMillis;
 use shared::record::event::EventState;
@@ -10,7 +11,6 @@ use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use tokio::sync::Notify;
 
-use crate::aws::Function;
 use crate::events::redrive::{Counts, Ended, Told, drive, try_again};
 use crate::page::Problem;
 
@@ -90,7 +90,12 @@ impl Redriving {
     }
 
     /// Begins what was planned; the run goes on without whoever began it.
-    pub(crate) fn start(self: &Arc<Self>, plan: &str, rate: u32, function: Arc<Function>) -> Result<String, Problem> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        plan: &str,
+        rate: u32,
+        function: Arc<RedriveFunction>,
+    ) -> Result<String, Problem> {
         let (keys, stop) = {
             let mut inner = self.lock();
             if inner.job.as_ref().is_some_and(|job| job.state == JobState::Running) {
@@ -125,7 +130,7 @@ impl Redriving {
         self.lock().job.clone()
     }
 
-    async fn run(&self, function: Arc<Function>, keys: Vec<String>, rate: u32, stop: Arc<Notify>) {
+    async fn run(&self, function: Arc<RedriveFunction>, keys: Vec<String>, rate: u32, stop: Arc<Notify>) {
         let tell = |told: Told<'_>| {
             if let (Told::Done(done, counts), Some(job)) = (told, &mut self.lock().job) {
                 (job.done, job.counts) = (done, counts.to_string());

@@ -1,12 +1,12 @@
 //! `bridge rail subscriptions delete`: one subscription and its key.
 
 use clap::Args;
+use operator::OperatorError;
 use rail_subscriptions::{Error, RailApi};
 
 use super::target::Target;
 use super::{agreed, needed};
 use crate::events::{RoutesFile, printable};
-use crate::failure::Failure;
 
 /// Delete one subscription at Rail, whatever needs it, and forget its key
 #[derive(Args)]
@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Examples:
   bridge rail subscriptions delete sub_abc123456 --signing-secret bridge/rail/signing --api-secret bridge/rail/api    in AWS";
 
 impl Delete {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), OperatorError> {
         let needed = needed(&self.routes)?;
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let failed = |error| bridge.failure(&error);

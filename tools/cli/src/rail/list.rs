@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
+use operator::OperatorError;
 use rail_subscriptions::plan::{Row, Status, compare};
 use rail_subscriptions::{RailApi, Source, source};
 use serde_json::json;
@@ -11,7 +12,6 @@ use serde_json::json;
 use super::needed;
 use super::target::{CallbackArg, Target};
 use crate::events::{RoutesFile, print, printable};
-use crate::failure::Failure;
 
 /// Show what Rail has beside what routes.toml needs and which keys the signing secret holds
 ///
@@ -37,7 +37,7 @@ const EXAMPLES: &str = "Examples:
     --callback-url https://api.example.com/webhooks/rail --profile prod    in AWS";
 
 impl List {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), OperatorError> {
         let needed = needed(&self.routes)?;
         let bridge = self.target.open(&RailApi::READING).await?;
         let url = self.callback.resolve(&bridge)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
+use operator::OperatorError;
 use rail_subscriptions::{RailApi, Rotation};
 use shared::outside::secrets::{COOL_DOWN, MAX_AGE};
 
@@ -11,7 +12,6 @@ use super::target::{CallbackArg, Target};
 use super::{agreed, conclude, counted, needed, tell};
 use crate::events::times::ago;
 use crate::events::{RoutesFile, span};
-use crate::failure::Failure;
 
 /// Replace subscriptions and their keys by new ones
 ///
@@ -55,10 +55,10 @@ const LEAST_PATIENCE: Duration = Duration::from_secs(15);
 const _: () = assert!(LEAST_PATIENCE.as_secs() > COOL_DOWN.as_secs() && MAX_AGE.as_secs() == 300);
 
 impl Rotate {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), OperatorError> {
         let needed = needed(&self.routes)?;
         if let Some(event) = self.event.as_ref().filter(|event| !needed.types.contains(*event)) {
-            return Err(Failure::usage(
+            return Err(OperatorError::usage(
                 format!("no route needs {event}"),
                 "`bridge rail subscriptions list` shows what is needed; `delete ID` deletes what is not",
             ));
@@ -77,7 +77,7 @@ impl Rotate {
         let begun = rotation.under_way(&snapshot);
         let fresh = rotation.to_start(&snapshot, &begun).map_err(failed)?;
         let joined = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(", ");
-        println!("Subscriptions for {url}, keys in {}:", bridge.name());
+        println!("Subscriptions for {url}, keys in {}:", bridge.place.name());
         if !begun.is_empty() {
             println!("  go on     {}", joined(&begun));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use clap::Args;
+use operator::OperatorError;
 use rail_subscriptions::plan::{Step, plan};
 use rail_subscriptions::{CallbackUrl, RailApi};
 
@@ -11,7 +12,6 @@ use super::list::remark;
 use super::target::{CallbackArg, Target};
 use super::{agreed, conclude, counted, needed, tell, unneeded};
 use crate::events::{RoutesFile, print, printable};
-use crate::failure::Failure;
 
 /// Create the subscriptions that routes.toml needs, and put their keys into the signing secret
 ///
@@ -44,7 +44,7 @@ const EXAMPLES: &str = "Examples:
     --callback-url https://api.example.com/webhooks/rail --profile prod    in AWS";
 
 impl Sync {
-    pub(super) async fn run(self) -> Result<(), Failure> {
+    pub(super) async fn run(self) -> Result<(), OperatorError> {
         let needed = needed(&self.routes)?;
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let url = self.callback.resolve(&bridge)?;
@@ -52,7 +52,7 @@ impl Sync {
         let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
         let steps = plan(&snapshot, &needed.types, &url, self.prune, &BTreeSet::new());
         let spared = if self.prune { 0 } else { unneeded(&snapshot, &needed, &url) };
-        print(|out| write(out, &steps, &url, &bridge.name(), spared))?;
+        print(|out| write(out, &steps, &url, &bridge.place.name(), spared))?;
         if self.dry_run || steps.is_empty() {
             return Ok(());
         }
@@ -62,7 +62,7 @@ impl Sync {
         // Whoever is asked may take their time.
         let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
         if plan(&snapshot, &needed.types, &url, self.prune, &BTreeSet::new()) != steps {
-            return Err(Failure::refused(
+            return Err(OperatorError::refused(
                 "something has changed at Rail or in the secret meanwhile; nothing was done",
                 "run it again, and look at the new plan",
             ));

@@ -44,7 +44,7 @@ fn each_thing_done_is_one_line() {
 }
 
 #[test]
-fn types_that_rail_refuses_end_in_exit_code_3_with_who_names_them() {
+fn types_that_rail_refuses_are_a_refusal_that_says_who_names_them() {
     conclude(&Outcome::default()).unwrap();
     let types = ["APPLICATION_CHANGE_REQUESTED", "DEPOSIT_COMPLETED", "REFUND_POSTED"];
     let outcome = Outcome { done: 1, rejected: types.map(refused).into() };
@@ -55,5 +55,5 @@ fn types_that_rail_refuses_end_in_exit_code_3_with_who_names_them() {
         DEPOSIT_COMPLETED (400 INVALID_EVENT_TYPE; named by Rail's guide alone), \
         REFUND_POSTED (400 INVALID_EVENT_TYPE; named by none of Rail's pages)";
     assert_eq!(text.lines().next(), Some(expected));
-    assert_eq!(format!("{:?}", failure.exit_code()), format!("{:?}", std::process::ExitCode::from(3)));
+    assert_eq!(failure.kind(), operator::error::ErrorKind::Refused);
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use json::{Document, Value};
+use operator::OperatorError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
@@ -19,7 +20,6 @@ use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 use crate::delivery::{Sender, read_file};
 use crate::events::report::why_not;
 use crate::events::{RoutesFile, print, printable, write_members};
-use crate::failure::Failure;
 
 /// Print the message that each route would make of a body, and why the others make none
 ///
@@ -64,11 +64,11 @@ pub(super) struct Previewed<'r> {
 }
 
 impl Preview {
-    pub(super) fn run(self) -> Result<(), Failure> {
+    pub(super) fn run(self) -> Result<(), OperatorError> {
         let routes = self.routes.read()?;
         let bytes = read_file(&self.body)?;
         let document = Document::parse(&bytes).map_err(|error| {
-            Failure::usage(
+            OperatorError::usage(
                 format!("{}: {error}", self.body.display()),
                 "a body is a JSON object, as the provider sends it",
             )
@@ -77,7 +77,7 @@ impl Preview {
         let event = event(sender, envelope, &document, &routes);
 
         let redacted = Document::parse(event.body.as_bytes())
-            .map_err(|error| Failure::outside(format!("the redacted body: {error}"), "please report this"))?;
+            .map_err(|error| OperatorError::outside(format!("the redacted body: {error}"), "please report this"))?;
         let previewed: Vec<_> =
             routes.all().iter().map(|route| previewed(route, &event, document.root(), redacted.root())).collect();
         print(|out| match self.json {
@@ -89,7 +89,7 @@ impl Preview {
 }
 
 /// The provider whose envelope has a type here.
-fn whose(document: &Document<'_>, said: Option<Sender>) -> Result<(Sender, Envelope), Failure> {
+fn whose(document: &Document<'_>, said: Option<Sender>) -> Result<(Sender, Envelope), OperatorError> {
     let of = |sender: Sender| (sender, sender.envelope(document.root()));
     if let Some(sender) = said {
         return Ok(of(sender));
@@ -98,7 +98,9 @@ fn whose(document: &Document<'_>, said: Option<Sender>) -> Result<(Sender, Envel
         Sender::value_variants().iter().copied().map(of).filter(|(_, envelope)| envelope.event_type.is_some());
     match (fitting.next(), fitting.next()) {
         (Some(only), None) => Ok(only),
-        _ => Err(Failure::usage("whose body this is cannot be seen from its envelope", "say it: --provider rail")),
+        _ => {
+            Err(OperatorError::usage("whose body this is cannot be seen from its envelope", "say it: --provider rail"))
+        }
     }
 }
 

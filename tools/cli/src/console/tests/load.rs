@@ -33,10 +33,8 @@ async fn the_first_of_ten_thousand_events_are_seen_at_once() {
 async fn views(browser: &Browser, dynamodb: &DynamoDb) -> Vec<f64> {
     let mut views = Vec::new();
     for _ in 0..TRIES {
-        let customers_table = Some(CUSTOMERS_TABLE.to_owned());
-        let bridge = Bridge::here(dev_file_of(dynamodb), &Http::new().unwrap());
-        let site = Site { bridge, customers_table, function: Ok(None) };
-        let serving = site.serve(crate::routes::read(None).unwrap(), 0, indexed::LOOK_EVERY).await.unwrap();
+        let place = Place::local(&dev_file_of(dynamodb), http().unwrap());
+        let serving = serve(place, crate::routes::read(None).unwrap(), 0, indexed::LOOK_EVERY).await.unwrap();
         views.push(first_view(browser, &serving.url()).await);
         browser.open("about:blank").await;
     }
@@ -79,7 +77,7 @@ async fn a_viewer_who_does_not_read_hinders_nobody_and_is_told_of_what_is_so_in_
     const ROWS: usize = 2_000;
     const CHANGES: u32 = 10;
     let world = world().await;
-    let serving = serve(dev_file_of(&world.dynamodb)).await.unwrap();
+    let serving = served(dev_file_of(&world.dynamodb)).await.unwrap();
     let change = |attempts: u32| {
         for n in 0..ROWS {
             let event = EventSummary {

@@ -6,6 +6,8 @@ use local::faults::When;
 use serde_json::{Value, json};
 use shared::record::store::once::Claimed;
 
+use operator::error::ErrorKind;
+
 use super::*;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
@@ -206,15 +208,15 @@ async fn pressing_ctrl_c_twice_waits_for_nothing() {
 }
 
 #[tokio::test]
-async fn how_an_import_ended_is_an_exit_code() {
-    let code = |counts, ended| conclude(&counts, ended, None).err().map(|failure| failure.exit_code());
+async fn how_an_import_ended_is_told_by_its_kind() {
+    let code = |counts, ended| conclude(&counts, ended, None).err().map(|failure| failure.kind());
     let counts = Counts { lines: 3, written: 3, ..Counts::default() };
     assert_eq!(code(counts, Ended::All), None);
-    assert_eq!(code(Counts { bad: 1, ..counts }, Ended::All), Some(3.into()));
-    assert_eq!(code(counts, Ended::Interrupted), Some(3.into()));
-    assert_eq!(code(counts, Ended::Unreadable(io::Error::other("sample"))), Some(4.into()));
+    assert_eq!(code(Counts { bad: 1, ..counts }, Ended::All), Some(ErrorKind::Refused));
+    assert_eq!(code(counts, Ended::Interrupted), Some(ErrorKind::Refused));
+    assert_eq!(code(counts, Ended::Unreadable(io::Error::other("sample"))), Some(ErrorKind::Outside));
     let busy = StoreError::Unavailable { table: EVENTS_TABLE.to_owned(), reason: "no connection".to_owned() };
-    assert_eq!(code(counts, Ended::Failed(busy)), Some(4.into()));
+    assert_eq!(code(counts, Ended::Failed(busy)), Some(ErrorKind::Outside));
 }
 
 #[test]

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::task::JoinSet;
 
-use crate::aws::{CustomersBridge, http};
 use crate::customers::import_samples;
 use crate::delivery::Sender;
+use crate::dev::dev_file;
 use crate::dev::{note_answer, serve_page};
 use crate::page::board::Board;
+use operator::Place;
+use operator::place::http;
 
 /// A bridge that is up, with its page. No schedule: a test says when redrive runs.
 pub(crate) struct Here {
@@ -40,7 +42,7 @@ impl Here {
             ..StackOptions::new(functions)
         };
         let stack = Arc::new(Stack::start(change(options)).await.unwrap());
-        let customers = CustomersBridge::here(local::dev_file::DevFile::of(&stack), &http().unwrap());
+        let customers = Place::local(&dev_file(&stack), http().unwrap());
         let file = local::binaries::workspace_root().join("events/customers.csv");
         import_samples(&file, &routes, &customers).await.unwrap();
         let working = serve_page(&stack, routes, Arc::clone(&board)).unwrap();

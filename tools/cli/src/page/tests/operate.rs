@@ -10,9 +10,11 @@ use shared::record::destination::Destination;
 use super::browser::Browser;
 use super::here::Here;
 use super::{listed, row, send};
-use crate::aws::{Bridge, http};
 use crate::delivery::Sender;
+use crate::dev::dev_file;
 use crate::workflows::{switch_off, switch_on};
+use operator::Place;
+use operator::place::http;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_count_is_confirmed() {
@@ -126,7 +128,7 @@ async fn a_paused_workflow_s_events_wait_until_it_is_resumed_and_a_pause_made_el
     browser.wait_for_text("#timeline", "attempt of redrive: delivered, HTTP 200, ").await;
     browser.wait_for_text(account_status, "running, 0 pending").await;
 
-    let store = Bridge::here(local::dev_file::DevFile::of(&here.stack), &http().unwrap()).store;
+    let store = Place::local(&dev_file(&here.stack), http().unwrap()).events().unwrap();
     let kyc = Destination::Workflow("kyc".to_owned());
     switch_off(&store, &kyc, Clock::system().now()).await.unwrap();
     browser.wait_for_text("#workflows [data-workflow=kyc]", "paused for ").await;

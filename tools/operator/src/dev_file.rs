@@ -1,4 +1,4 @@
-//! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for the verbs that work on its table.
+//! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for whoever works on its table.
 
 use std::fs;
 use std::io;
@@ -9,8 +9,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
-use crate::stack::{REDRIVE, Stack};
+use crate::place::Parts;
 
 /// A bridge that is up. The URLs have no slash at the end.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -21,42 +20,25 @@ pub struct DevFile {
     pub secrets_manager_url: String,
     pub returning_ai_url: String,
     pub rail_api_url: String,
-    pub events_table: String,
-    pub customers_table: String,
-    /// What the Invoke API calls the function that redrives.
-    pub redrive_function: String,
+    #[serde(flatten)]
+    pub parts: Parts,
     /// Of `bridge dev`.
     pub pid: u32,
 }
 
 /// The file for as long as it is to be there: dropping this removes it, unless another bridge has written its own.
 #[derive(Debug)]
-pub struct Written {
+pub struct DevFileGuard {
     path: PathBuf,
     pid: u32,
 }
 
 impl DevFile {
-    /// What this process has to say of the bridge it runs.
-    pub fn of(stack: &Stack) -> Self {
-        Self {
-            gateway_url: stack.url(),
-            dynamodb_url: stack.dynamodb.url(),
-            secrets_manager_url: stack.secrets_manager.url(),
-            returning_ai_url: stack.returning_ai.url(),
-            rail_api_url: stack.rail_api.url(),
-            events_table: EVENTS_TABLE.to_owned(),
-            customers_table: CUSTOMERS_TABLE.to_owned(),
-            redrive_function: REDRIVE.to_owned(),
-            pid: std::process::id(),
-        }
-    }
-
     /// Writes it into the checkout at `root`; the newest bridge wins.
     ///
     /// # Errors
     /// The folder or the file cannot be written.
-    pub fn write(&self, root: &Path) -> io::Result<Written> {
+    pub fn write(&self, root: &Path) -> io::Result<DevFileGuard> {
         let path = path(root);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
@@ -65,7 +47,7 @@ impl DevFile {
         let part = path.with_extension(format!("json.{}", self.pid));
         fs::write(&part, format!("{:#}\n", serde_json::to_value(self)?))?;
         fs::rename(&part, &path)?;
-        Ok(Written { path, pid: self.pid })
+        Ok(DevFileGuard { path, pid: self.pid })
     }
 
     /// The bridge that is up in the checkout at `root`; `None` when none is. A file left behind by a bridge that was
@@ -82,7 +64,7 @@ impl DevFile {
     }
 }
 
-impl Drop for Written {
+impl Drop for DevFileGuard {
     fn drop(&mut self) {
         if read(&self.path).is_ok_and(|bridge| bridge.pid == self.pid) {
             let _ = fs::remove_file(&self.path);

@@ -8,9 +8,13 @@ fn bridge(pid: u32) -> DevFile {
         secrets_manager_url: url(9002),
         returning_ai_url: url(9003),
         rail_api_url: url(9004),
-        events_table: "events".to_owned(),
-        customers_table: "customers".to_owned(),
-        redrive_function: "redrive".to_owned(),
+        parts: Parts {
+            events_table: Some("events".to_owned()),
+            customers_table: Some("customers".to_owned()),
+            redrive_function: Some("redrive".to_owned()),
+            signing_secrets: [("rail".to_owned(), "bridge/rail/signing".to_owned())].into(),
+            ..Parts::default()
+        },
         pid,
     }
 }

@@ -1,0 +1,12 @@
+//! All that an operator can do with a bridge, on this machine or in AWS: plain values in, facts and errors out.
+//!
+//! The command line and the page ask with it and say what came of it. It prints nothing.
+
+pub mod cloudformation;
+pub mod dev_file;
+pub mod error;
+pub mod place;
+pub mod redrive_function;
+
+pub use self::error::OperatorError;
+pub use self::place::{Parts, Place, Target};
