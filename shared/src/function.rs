@@ -54,6 +54,9 @@ pub enum StartError {
 /// The first event waits for this at most: what could not be fetched by then is fetched when it is needed.
 const PREPARATION_LIMIT: Duration = Duration::from_secs(1);
 
+/// The functions' `Timeout` in `template.yaml`.
+pub const TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Runs the receiving function of provider `P` until Lambda ends it. `routes` is the text of `routes.toml`, and `apis` are those
 /// that it may ask who a customer is.
 pub async fn run<P: Provider>(routes: &str, apis: &[ProviderApi]) -> ExitCode {
@@ -156,7 +159,7 @@ async fn answer<P: Provider>(
 ) -> Result<HttpResponse, Infallible> {
     let invocation = Invocation {
         request_id: event.context.request_id,
-        ends_at: UnixMillis(event.context.deadline),
+        ends_at: ends_at(UnixMillis(event.context.deadline), receiver.clock.now()),
         answer_by: Instant::now() + ACK_BUDGET.saturating_sub(spent),
     };
     let receipt = receiver.receive(event.payload, &invocation).await;
@@ -178,12 +181,19 @@ async fn redrive(
 ) -> Result<Counts, Infallible> {
     let (deliverer, _) = &*redriver;
     deliverer.refresh_pauses().await;
-    let left = UnixMillis(event.context.deadline).since(deliverer.clock.now());
+    let now = deliverer.clock.now();
+    let left = ends_at(UnixMillis(event.context.deadline), now).since(now);
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
     let (counts, measured) = Redrive::new(deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await;
     let meter = Arc::clone(&redriver);
     after_ack.leave(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)
+}
+
+/// When an invocation ends. A deadline that is over when the event arrives says nothing: `cargo lambda watch` sends one.
+fn ends_at(deadline: UnixMillis, now: UnixMillis) -> UnixMillis {
+    let latest = now.plus(TIMEOUT);
+    if deadline <= now { latest } else { deadline.min(latest) }
 }
 
 fn exit_code(function: &str, ended: Result<(), StartError>) -> ExitCode {
@@ -193,6 +203,29 @@ fn exit_code(function: &str, ended: Result<(), StartError>) -> ExitCode {
             telemetry::start(LevelFilter::INFO);
             tracing::error!(function, error = %error, "the function cannot run");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_ends_at_its_deadline_or_after_thirty_seconds() {
+        let now = UnixMillis(1_747_253_577_000);
+        for (deadline_ms, left_ms) in [
+            (now.0 + 29_999, 29_999),
+            (now.0 + 1, 1),
+            (now.0 + 30_000, 30_000),
+            (now.0 + 900_000, 30_000),
+            (u64::MAX, 30_000),
+            // Over on arrival.
+            (now.0, 30_000),
+            (now.0 - 1, 30_000),
+            (0, 30_000),
+        ] {
+            assert_eq!(ends_at(UnixMillis(deadline_ms), now).0 - now.0, left_ms, "{deadline_ms}");
         }
     }
 }

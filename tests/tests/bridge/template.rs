@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use shared::config::{Config, ReceiverConfig};
 use shared::customer::api_client::ApiAccount;
 use shared::deliver::webhooks::Webhooks;
+use shared::function::TIMEOUT;
 use shared::observe::metrics;
 use shared::outside::secrets::Versions;
 use shared::receive::signing_keys::KeySet;
@@ -100,6 +101,7 @@ fn every_function_is_built_from_its_package_and_no_other_program_is() {
 fn a_function_ends_before_its_lease_does_and_answers_before_the_api_gives_up() {
     let template = Template::read();
     let timeout = template.globals()["Timeout"].as_u64().unwrap();
+    assert_eq!(timeout, TIMEOUT.as_secs());
     assert!(timeout < LEASE_S, "{timeout} s; the lease is {LEASE_S} s");
     for (id, function) in template.of_type("AWS::Serverless::Function") {
         assert_eq!(function["Properties"].get("Timeout"), None, "{id}");
