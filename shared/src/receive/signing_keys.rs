@@ -4,6 +4,7 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::outside::secrets::{self, CachedSecret, Problem, Versions};
 
@@ -56,19 +57,24 @@ impl KeySet {
         (Self { keys: keyed.collect() }, problems)
     }
 
-    /// Which keys, if any, give `signature` over `{signed_at}.{text}`. All are tried; which one fits is not told.
+    /// Which keys, if any, give `signature` over `{signed_at}.{text}`. Every key is tried and every byte compared, so the
+    /// time tells neither how much of a signature is right nor which key fits.
     pub fn matching(&self, signed_at: &str, text: &[u8], signature: &[u8; 32]) -> Option<KeyVersion> {
-        let mut found = None;
+        let (mut current, mut previous) = (Choice::from(0), Choice::from(0));
         for key in &self.keys {
             let mut mac = key.keyed.clone();
             mac.update(signed_at.as_bytes());
             mac.update(b".");
             mac.update(text);
-            if mac.verify_slice(signature).is_ok() && found != Some(KeyVersion::Current) {
-                found = Some(if key.previous { KeyVersion::Previous } else { KeyVersion::Current });
-            }
+            let fits = mac.finalize().into_bytes().ct_eq(signature);
+            let is_previous = Choice::from(u8::from(key.previous));
+            current |= fits & !is_previous;
+            previous |= fits & is_previous;
         }
-        found
+        if current.into() {
+            return Some(KeyVersion::Current);
+        }
+        bool::from(previous).then_some(KeyVersion::Previous)
     }
 }
 
@@ -146,6 +152,21 @@ mod tests {
         check(without, Some(with), Some(KeyVersion::Previous));
         check(with, Some(with), Some(KeyVersion::Current));
         check(without, Some(without), None);
+    }
+
+    /// A key that fits does not end the search, and one that does not fit takes nothing back.
+    #[test]
+    fn all_keys_are_tried_wherever_the_one_that_fits_stands() {
+        let key = |text: &str, previous| SigningKey { keyed: Hmac::new_from_slice(text.as_bytes()).unwrap(), previous };
+        let signature = crate::receive::verification::signature_bytes(SIGNATURE).unwrap();
+        for at in 0..=4 {
+            let keys = (0..4).map(|n| key(&format!("other {n}"), n % 2 == 1)).collect();
+            let mut keys = KeySet { keys };
+            keys.keys.insert(at, key("sample", true));
+            assert_eq!(keys.matching("1747253577", b"{}", &signature), Some(KeyVersion::Previous), "{at}");
+            keys.keys.insert(at + 1, key("sample", false));
+            assert_eq!(keys.matching("1747253577", b"{}", &signature), Some(KeyVersion::Current), "{at}");
+        }
     }
 
     #[test]
