@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::webhooks::{ApiKey, Webhooks, Workflow};
-use crate::outside::http::{Answer, Http};
+use crate::outside::http::{Answer, ExchangeError, Http};
 use crate::outside::secrets::CachedSecret;
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::destination::Destination;
@@ -25,6 +25,13 @@ pub struct ReturningAi {
     webhooks: CachedSecret<Webhooks>,
     clock: Clock,
     sessions: Mutex<HashMap<String, Arc<TokenSlot>>>,
+}
+
+/// The answer to a handshake.
+pub struct Handshake {
+    /// Whether it opened a session.
+    pub opened: bool,
+    pub answer: Answer,
 }
 
 /// Returning.AI's documented lifetime, for an answer that does not tell.
@@ -137,13 +144,23 @@ impl ReturningAi {
     }
 
     async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<Answer, DispatchFailure> {
-        let mut request = Request::new(reqwest::Method::POST, url.clone());
-        request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
-        request.headers_mut().extend(header);
-        *request.body_mut() = Some(body.into());
-        let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
+        let answer = post(&self.http, self.clock, url, header, body).await;
         answer.map_err(|error| FailureCode::from(error).into())
     }
+}
+
+async fn post(
+    http: &Http,
+    clock: Clock,
+    url: &Url,
+    header: Option<ApiKey>,
+    body: Bytes,
+) -> Result<Answer, ExchangeError> {
+    let mut request = Request::new(reqwest::Method::POST, url.clone());
+    request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
+    request.headers_mut().extend(header);
+    *request.body_mut() = Some(body.into());
+    http.exchange(request, CALL_TIMEOUT, clock.now()).await
 }
 
 impl Answer {
@@ -199,6 +216,23 @@ impl Answer {
 }
 
 impl Webhooks {
+    /// Makes the handshake that a delivery to this workflow would make, and sends no message. `None` for a workflow that has
+    /// none: it is in legacy mode, or not in the secret.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub async fn handshake(
+        &self,
+        workflow: &str,
+        http: &Http,
+        clock: Clock,
+    ) -> Option<Result<Handshake, ExchangeError>> {
+        let workflow = self.workflows.get(workflow)?;
+        let url = workflow.handshake_url.as_ref()?;
+        let answer = post(http, clock, url, Some(workflow.api_key.clone()), Bytes::new()).await;
+        Some(answer.map(|answer| Handshake { opened: answer.session(clock.now()).is_ok(), answer }))
+    }
+
     /// Whether a newer secret may help: the webhook is not in this one, or the API key in it was refused.
     fn may_be_outdated(&self, to: &Destination, failure: &DispatchFailure) -> bool {
         let uses_a_session = match to {

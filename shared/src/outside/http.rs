@@ -17,7 +17,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
@@ -45,17 +45,19 @@ pub struct Answer {
     pub status: StatusCode,
     /// How long the other side asks us to wait.
     pub retry_after: Option<Duration>,
+    /// The time by the other side's clock, as it wrote it.
+    pub date: Option<HeaderValue>,
     /// At most 256 KiB and a chunk.
     pub body: Vec<u8>,
 }
 
 /// Why there is no answer. The other side may have done what was asked.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     #[error("no connection")]
-    ConnectionFailed,
+    ConnectionFailed(#[source] reqwest::Error),
     #[error("the connection was lost")]
-    ConnectionLost,
+    ConnectionLost(#[source] reqwest::Error),
     #[error("no answer in time")]
     Timeout,
 }
@@ -116,7 +118,7 @@ impl Http {
     /// Tells how the exchange broke off.
     pub async fn exchange(&self, request: Request, limit: Duration, now: UnixMillis) -> Result<Answer, ExchangeError> {
         match timeout(limit, self.read_answer(request, now)).await {
-            Ok(result) => result.map_err(|error| ExchangeError::from(&error)),
+            Ok(result) => result.map_err(ExchangeError::from),
             Err(_) => Err(ExchangeError::Timeout),
         }
     }
@@ -125,22 +127,24 @@ impl Http {
         let mut response = self.send(request).await?;
         let status = response.status();
         let retry_after = retry_after(response.headers(), now);
+        let date = response.headers().get(DATE).cloned();
         let mut body = Vec::new();
         while body.len() < MAX_ANSWER_BYTES
             && let Some(chunk) = response.chunk().await?
         {
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, date, body })
     }
 }
 
-impl From<&reqwest::Error> for ExchangeError {
-    fn from(error: &reqwest::Error) -> Self {
+/// Without the URL, which may hold a customer's path.
+impl From<reqwest::Error> for ExchangeError {
+    fn from(error: reqwest::Error) -> Self {
         match () {
             () if error.is_timeout() => Self::Timeout,
-            () if error.is_connect() => Self::ConnectionFailed,
-            () => Self::ConnectionLost,
+            () if error.is_connect() => Self::ConnectionFailed(error.without_url()),
+            () => Self::ConnectionLost(error.without_url()),
         }
     }
 }

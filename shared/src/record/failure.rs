@@ -137,8 +137,8 @@ impl FailureCode {
 impl From<ExchangeError> for FailureCode {
     fn from(error: ExchangeError) -> Self {
         match error {
-            ExchangeError::ConnectionFailed => Self::ConnectionFailed,
-            ExchangeError::ConnectionLost => Self::ConnectionLost,
+            ExchangeError::ConnectionFailed(_) => Self::ConnectionFailed,
+            ExchangeError::ConnectionLost(_) => Self::ConnectionLost,
             ExchangeError::Timeout => Self::Timeout,
         }
     }

@@ -318,6 +318,38 @@ mod sessions {
     }
 }
 
+mod a_handshake_alone {
+    use super::*;
+
+    #[tokio::test]
+    async fn is_judged_as_a_delivery_judges_it_and_sends_no_message() {
+        let (world, clock) = (world(Clock::system()), Clock::system());
+        let http = Http::new().unwrap();
+        let legacy = world.workflow(&json!({ "mode": "legacy" }));
+        let unreachable = world.workflow(&json!({ "handshake_url": "http://127.0.0.1:9/" }));
+        let secret = json!({ "workflows": { "kyc": world.workflow(&json!({})), "chat": legacy, "far": unreachable } });
+        let (webhooks, problems) = Webhooks::read(&secret.to_string());
+        assert_eq!(problems, []);
+
+        for (reply, opened, status) in [
+            (session("token", None), true, 200),
+            (Reply::json(200, "{}"), false, 200),
+            (Reply::json(401, r#"{"success":false}"#), false, 401),
+            (Reply::json(200, r#"{"success":false,"data":{"sessionToken":"token"}}"#), false, 200),
+        ] {
+            world.set(|script| script.handshakes.push_back(reply));
+            let handshake = webhooks.handshake("kyc", &http, clock).await.unwrap().unwrap();
+            assert_eq!((handshake.opened, handshake.answer.status.as_u16()), (opened, status));
+        }
+        assert_eq!(world.calls(), (4, 0));
+        for without in ["chat", "nowhere"] {
+            assert!(webhooks.handshake(without, &http, clock).await.is_none(), "{without}");
+        }
+        let error = webhooks.handshake("far", &http, clock).await.unwrap().err().unwrap();
+        assert!(matches!(error, ExchangeError::ConnectionFailed(_)), "{error:?}");
+    }
+}
+
 mod the_secret {
     use super::*;
 
