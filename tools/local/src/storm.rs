@@ -18,6 +18,8 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
+pub use self::event::Event;
+use self::event::{Interruption, Outgoing};
 use self::tally::Evidence;
 pub use self::tally::{Cause, Tally};
 use crate::aws::AwsFault;
@@ -27,18 +29,8 @@ use crate::lambda_host::{AtWork, InvokeError};
 use crate::returning_ai::Fault;
 use crate::stack::{RECEIVERS, REDRIVE, Stack};
 
+mod event;
 mod tally;
-
-/// What is sent through a storm.
-#[derive(Clone, Debug)]
-pub struct Event {
-    pub provider: &'static str,
-    /// Its key in the table. No two events of a storm have the same.
-    pub pk: String,
-    pub body: Bytes,
-    /// The routes that want it.
-    pub routes: Vec<String>,
-}
 
 /// What goes through the storm, and what it needs to know of it.
 pub struct Storm<'s> {
@@ -80,23 +72,6 @@ pub struct Wave {
     pub pending_after_redrive: usize,
     /// Processes, in all waves so far.
     pub killed: usize,
-}
-
-/// An event on its way to the bridge.
-struct Outgoing {
-    event: Event,
-    rng: Rng,
-    times_sent: u32,
-    acknowledged: bool,
-}
-
-/// A process that was killed at work.
-struct Interruption {
-    function: &'static str,
-    /// The event it had; `None` for redrive, which has many.
-    pk: Option<String>,
-    since: SystemTime,
-    at: SystemTime,
 }
 
 /// A storm under way.

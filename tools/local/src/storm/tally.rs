@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{Interruption, Outgoing};
+use super::event::{Interruption, Outgoing};
 use crate::aws::Strike;
 use crate::returning_ai::{Fault, Message};
 
