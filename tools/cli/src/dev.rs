@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use local::binaries::{Profile, build_functions, workspace_root};
+use local::binaries::{Profile, build_functions_unless_dropped, workspace_root};
 use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::Exchange;
 use local::lambda_host::LogSink;
@@ -102,7 +102,8 @@ impl Dev {
         let routes = crate::routes::read(None)?;
 
         eprintln!("Building the functions ...");
-        let functions = build_functions(Profile::Debug)
+        let functions = build_functions_unless_dropped(Profile::Debug)
+            .await
             .map_err(|error| OperatorError::outside(with_causes(&error), "the compiler's own words stand above"))?;
         let telling = Arc::new(AtomicBool::new(false));
         let board = Arc::new(Board::new(true, Clock::system().now()));

@@ -1,11 +1,14 @@
 //! The functions' binaries, built by cargo when a test, a bench or `bridge dev` wants them.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use serde::Deserialize;
 
 use crate::stack::FUNCTIONS;
@@ -48,7 +51,44 @@ pub fn build_functions(profile: Profile) -> Result<PathBuf, BuildError> {
 
 static BUILT: Mutex<Option<HashMap<Profile, PathBuf>>> = Mutex::new(None);
 
+/// As [`build_functions`], but dropping the future ends cargo and its compilers.
+///
+/// # Errors
+/// As [`build_functions`].
+pub async fn build_functions_unless_dropped(profile: Profile) -> Result<PathBuf, BuildError> {
+    // A group of its own, so that the compilers can be ended with it.
+    let mut cargo = Cargo(cargo_build(profile)?.process_group(0).spawn().map_err(BuildError::Cargo)?);
+    let mut printed = cargo.0.stdout.take();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut stdout = Vec::new();
+        let read = printed.as_mut().map_or(Ok(0), |printed| printed.read_to_end(&mut stdout));
+        read.map(|_| stdout)
+    });
+    let stdout = read.await.map_err(io::Error::other).flatten().map_err(BuildError::Cargo)?;
+    // It has printed all it had to print, so it is about to end.
+    let status = cargo.0.wait().map_err(BuildError::Cargo)?;
+    folder(&stdout, status)
+}
+
+/// Cargo at work, the leader of a process group. Dropping it ends the group.
+struct Cargo(Child);
+
+impl Drop for Cargo {
+    fn drop(&mut self) {
+        // Its pid is its own until it is reaped, which happens here.
+        if matches!(self.0.try_wait(), Ok(None)) {
+            let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGTERM);
+            let _ = self.0.wait();
+        }
+    }
+}
+
 fn build(profile: Profile) -> Result<PathBuf, BuildError> {
+    let output = cargo_build(profile)?.output().map_err(BuildError::Cargo)?;
+    folder(&output.stdout, output.status)
+}
+
+fn cargo_build(profile: Profile) -> Result<Command, BuildError> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -64,6 +104,7 @@ fn build(profile: Profile) -> Result<PathBuf, BuildError> {
         .args(FUNCTIONS.iter().flat_map(|function| ["-p", function]))
         .current_dir(workspace_root())
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
     // Relative to where we are, not to where cargo is run.
     if let Some(target) = std::env::var_os("CARGO_TARGET_DIR") {
@@ -79,13 +120,17 @@ fn build(profile: Profile) -> Result<PathBuf, BuildError> {
             command.env_remove(&name);
         }
     }
-    let output = command.output().map_err(BuildError::Cargo)?;
-    if !output.status.success() {
-        return Err(BuildError::Failed(output.status));
+    Ok(command)
+}
+
+/// Where the binaries are that cargo says it has built.
+fn folder(cargo_says: &[u8], status: ExitStatus) -> Result<PathBuf, BuildError> {
+    if !status.success() {
+        return Err(BuildError::Failed(status));
     }
     let mut folder = PathBuf::new();
     for function in FUNCTIONS {
-        let mut binary = executable(&output.stdout, function).ok_or(BuildError::NotBuilt(function))?;
+        let mut binary = executable(cargo_says, function).ok_or(BuildError::NotBuilt(function))?;
         binary.pop();
         folder = binary;
     }
