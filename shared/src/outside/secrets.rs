@@ -14,8 +14,8 @@ use futures_util::future::join;
 use crate::clock::{Clock, UnixMillis};
 use crate::outside::aws::sdk_reason;
 
-pub use self::fields::printable_name;
 pub(crate) use self::fields::{Fields, read};
+pub use self::fields::{PLACEHOLDER, Problem, printable_name};
 
 /// A secret's two live versions: `AWSCURRENT`, and `AWSPREVIOUS` once the secret was ever changed.
 #[derive(Clone, Eq, PartialEq)]
@@ -48,36 +48,6 @@ impl SecretError {
             Self::Unreachable { .. } => "secret_unreachable",
             Self::Malformed { .. } => "secret_malformed",
         }
-    }
-}
-
-/// What is wrong with a field of a secret.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{field}: {expected} expected")]
-pub struct Problem {
-    /// Where, as a path of field names: `workflows.kyc.webhook_url`.
-    pub field: String,
-    pub expected: &'static str,
-}
-
-/// The start of every value that the template gives a new secret (`template.yaml`).
-pub const PLACEHOLDER: &str = "REPLACE-ME";
-
-/// What is expected in place of a [`PLACEHOLDER`].
-const REAL_VALUE: &str = "the real value in place of REPLACE-ME";
-
-impl Problem {
-    /// Whether the field still holds what the template gave it.
-    pub fn is_placeholder(&self) -> bool {
-        self.expected == REAL_VALUE
-    }
-
-    /// The first problem, as an error.
-    ///
-    /// # Errors
-    /// There is one.
-    pub(crate) fn first(problems: Vec<Self>) -> Result<(), Self> {
-        problems.into_iter().next().map_or(Ok(()), Err)
     }
 }
 

@@ -8,7 +8,36 @@ use reqwest::header::HeaderValue;
 use serde_json::{Map, Value};
 
 use crate::outside::http::{SAFE_URL, is_safe_url};
-use crate::outside::secrets::{PLACEHOLDER, Problem, REAL_VALUE};
+
+/// What is wrong with a field of a secret.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{field}: {expected} expected")]
+pub struct Problem {
+    /// Where, as a path of field names: `workflows.kyc.webhook_url`.
+    pub field: String,
+    pub expected: &'static str,
+}
+
+/// The start of every value that the template gives a new secret (`template.yaml`).
+pub const PLACEHOLDER: &str = "REPLACE-ME";
+
+/// What is expected in place of a [`PLACEHOLDER`].
+const REAL_VALUE: &str = "the real value in place of REPLACE-ME";
+
+impl Problem {
+    /// Whether the field still holds what the template gave it.
+    pub fn is_placeholder(&self) -> bool {
+        self.expected == REAL_VALUE
+    }
+
+    /// The first problem, as an error.
+    ///
+    /// # Errors
+    /// There is one.
+    pub(crate) fn first(problems: Vec<Self>) -> Result<(), Self> {
+        problems.into_iter().next().map_or(Ok(()), Err)
+    }
+}
 
 /// One object of a secret.
 pub(crate) struct Fields<'s> {
