@@ -8,7 +8,7 @@ use aws_credential_types::Credentials;
 use local::faults::When;
 use local::rail_api::{At, Fault, Subscription};
 use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET};
-use rail_subscriptions::{
+use operator::rail_subscriptions::{
     CallbackUrl, Outcome, Progress, RailApi, RequiredTypes, Rotation, SigningSecret, Subscriptions,
 };
 use serde_json::json;

@@ -3,19 +3,12 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use operator::doctor::{Line, Verdict, examine};
 use operator::{OperatorError, Parts};
 use shared::clock::Clock;
 
 use crate::events::{RoutesFile, print};
 use crate::target::Account;
-
-mod checks;
-mod facts;
-mod readers;
-mod secrets;
-
-use self::checks::{Line, Verdict};
-use self::readers::Site;
 
 /// Look a stack over: tables, secrets, routes, handshakes, clocks, schedule, what waits
 ///
@@ -47,8 +40,7 @@ impl Doctor {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let routes = self.routes.read()?;
         let place = self.account.open(self.stack.as_deref(), Parts::default(), "--stack").await?;
-        let site = Site::of(&place);
-        let lines = checks::lines(&site.facts(&routes, Clock::system()).await);
+        let lines = examine(&place, &routes, Clock::system()).await;
         print(|out| write(out, &lines, self.json))?;
         verdict(&lines)
     }

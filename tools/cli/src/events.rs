@@ -6,7 +6,6 @@ pub(crate) mod redrive;
 pub(crate) mod report;
 mod selection;
 mod show;
-pub(crate) mod times;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -21,7 +20,7 @@ pub(crate) use self::filter::Filter;
 pub(crate) use self::redrive::interrupted;
 pub(crate) use self::selection::Selection;
 pub(crate) use self::show::write_members;
-pub(crate) use self::times::{age, span};
+pub(crate) use operator::times::{age, span};
 
 /// The events in the table: list them, look at one, try again
 #[derive(Args)]

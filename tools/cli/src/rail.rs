@@ -8,8 +8,10 @@ mod target;
 
 use clap::{Args, Subcommand};
 use operator::OperatorError;
-use rail_subscriptions::plan::{Status, compare};
-use rail_subscriptions::{CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source};
+use operator::rail_subscriptions::plan::{Status, compare};
+use operator::rail_subscriptions::{
+    CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source,
+};
 
 use crate::ask;
 use crate::events::{RoutesFile, printable, span};

@@ -4,9 +4,12 @@
 
 pub mod cloudformation;
 pub mod dev_file;
+pub mod doctor;
 pub mod error;
 pub mod place;
+pub mod rail_subscriptions;
 pub mod redrive_function;
+pub mod times;
 
 pub use self::error::OperatorError;
 pub use self::place::{Parts, Place, Target};

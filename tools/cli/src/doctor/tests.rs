@@ -34,8 +34,7 @@ async fn world() -> World {
 
 impl World {
     async fn lines_of(&self, dev: &DevFile, clock: Clock) -> Vec<Line> {
-        let site = Site::of(&Place::local(dev, http().unwrap()));
-        let lines = checks::lines(&site.facts(&self.routes, clock).await);
+        let lines = examine(&Place::local(dev, http().unwrap()), &self.routes, clock).await;
         let mut printed = Vec::new();
         write(&mut printed, &lines, false).unwrap();
         write(&mut printed, &lines, true).unwrap();

@@ -10,7 +10,7 @@ use shared::record::store::listing::EventSummary;
 
 use crate::delivery::Sender;
 use crate::events::RoutesFile;
-use crate::events::times::Moment;
+use operator::times::Moment;
 
 /// All that are given must hold.
 #[derive(Args, Clone, Debug, Default)]

@@ -12,9 +12,9 @@ use shared::record::store::listing::EventSummary;
 
 use crate::events::filter::Filters;
 use crate::events::selection::Selection;
-use crate::events::times::{age, relative, written};
 use crate::events::{Printed, RoutesFile, print, printable};
 use crate::target::EventsTarget;
+use operator::times::{age, relative, written};
 
 /// List events: what is pending, the next attempt first, then what is dead
 ///

@@ -15,7 +15,7 @@ use shared::record::store::listing::EventSummary;
 use shared::route::routes::{Fit, Route, Routes};
 
 use crate::events::printable;
-use crate::events::times::{relative, span};
+use operator::times::{relative, span};
 
 /// An event and what it is to be read beside.
 pub(crate) struct Report<'e> {

@@ -13,9 +13,9 @@ use shared::record::event::EventState;
 
 use crate::events::list::{Delivery, deliveries};
 use crate::events::report::{Composed, Moment, MomentKind, Report, Which, customers, is_open};
-use crate::events::times::{age, relative, written};
 use crate::events::{RoutesFile, print, printable};
 use crate::target::EventsTarget;
+use operator::times::{age, relative, written};
 
 /// Show one event: its timeline, its deliveries, and the message that would be sent now beside each failure
 ///

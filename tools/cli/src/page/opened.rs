@@ -9,10 +9,10 @@ use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
 use crate::events::report::{Composed, Customers, Moment, MomentKind, Report, Which, customers};
-use crate::events::times::written;
 use crate::page::board::{Line, Listed};
 use crate::page::{Page, Problem, indent};
 use crate::routes::preview::who;
+use operator::times::written;
 
 #[derive(Serialize)]
 pub(crate) struct Opened<'e> {

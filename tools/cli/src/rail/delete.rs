@@ -2,7 +2,7 @@
 
 use clap::Args;
 use operator::OperatorError;
-use rail_subscriptions::{Error, RailApi};
+use operator::rail_subscriptions::{Error, RailApi};
 
 use super::target::Target;
 use super::{agreed, needed};

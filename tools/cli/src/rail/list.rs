@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use clap::Args;
 use operator::OperatorError;
-use rail_subscriptions::plan::{Row, Status, compare};
-use rail_subscriptions::{RailApi, Source, source};
+use operator::rail_subscriptions::plan::{Row, Status, compare};
+use operator::rail_subscriptions::{RailApi, Source, source};
 use serde_json::json;
 
 use super::needed;

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use operator::OperatorError;
-use rail_subscriptions::{RailApi, Rotation};
+use operator::rail_subscriptions::{RailApi, Rotation};
 use shared::outside::secrets::{COOL_DOWN, MAX_AGE};
 
 use super::target::{CallbackArg, Target};
 use super::{agreed, conclude, counted, needed, tell};
-use crate::events::times::ago;
 use crate::events::{RoutesFile, span};
+use operator::times::ago;
 
 /// Replace subscriptions and their keys by new ones
 ///

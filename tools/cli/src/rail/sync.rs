@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use clap::Args;
 use operator::OperatorError;
-use rail_subscriptions::plan::{Step, plan};
-use rail_subscriptions::{CallbackUrl, RailApi};
+use operator::rail_subscriptions::plan::{Step, plan};
+use operator::rail_subscriptions::{CallbackUrl, RailApi};
 
 use super::list::remark;
 use super::target::{CallbackArg, Target};

@@ -1,8 +1,10 @@
 //! Which Rail, which secret: those of the bridge that runs here, or of one in AWS.
 
 use clap::Args;
+use operator::rail_subscriptions::{
+    CallbackUrl, Cause, Error, Operation, RailApi, RailError, SigningSecret, Subscriptions,
+};
 use operator::{OperatorError, Parts, Place};
-use rail_subscriptions::{CallbackUrl, Cause, Error, Operation, RailApi, RailError, SigningSecret, Subscriptions};
 use shared::clock::Clock;
 use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::customer::provider_api::ProviderApi;

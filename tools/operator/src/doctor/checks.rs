@@ -7,22 +7,22 @@ use shared::record::destination::Destination;
 
 use super::facts::{Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Stack, Table, Webhook};
 use super::secrets;
-use crate::events::span;
+use crate::times::span;
 
 /// One check and what came of it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
-pub(super) struct Line {
-    pub(super) verdict: Verdict,
-    pub(super) check: String,
-    pub(super) says: String,
+pub struct Line {
+    pub verdict: Verdict,
+    pub check: String,
+    pub says: String,
     /// What to do; none where all is well.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) hint: Option<String>,
+    pub hint: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub enum Verdict {
     Ok,
     /// It works, and somebody should look.
     Warn,
@@ -76,7 +76,7 @@ impl Line {
 }
 
 impl Verdict {
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",

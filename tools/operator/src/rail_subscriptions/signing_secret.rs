@@ -15,8 +15,8 @@ use serde_json::{Map, Value, json};
 use shared::outside::aws::sdk_reason;
 use shared::outside::secrets::{PLACEHOLDER, Problem, SecretError};
 
-use crate::error::Error;
-use crate::subscription::{Key, NewSubscription, Registration};
+use crate::rail_subscriptions::error::Error;
+use crate::rail_subscriptions::subscription::{Key, NewSubscription, Registration};
 
 /// The secret that `SIGNING_SECRET_ID` names: `{"keys": {"<subscription id>": "<key>"}}`, and beside it what later runs must
 /// know.

@@ -6,11 +6,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::api::RailApi;
-use crate::error::{Cause, Error, RailError};
-use crate::plan::{Snapshot, Step, plan};
-use crate::signing_secret::{Change, SigningSecret};
-use crate::subscription::{CallbackUrl, NewSubscription, Registration};
+use crate::rail_subscriptions::api::RailApi;
+use crate::rail_subscriptions::error::{Cause, Error, RailError};
+use crate::rail_subscriptions::plan::{Snapshot, Step, plan};
+use crate::rail_subscriptions::signing_secret::{Change, SigningSecret};
+use crate::rail_subscriptions::subscription::{CallbackUrl, NewSubscription, Registration};
 
 /// Rail's subscriptions, and the secret with their keys.
 pub struct Subscriptions {

@@ -4,11 +4,11 @@ use futures_util::future::join_all;
 use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::At;
-use rail_subscriptions::{Change, Error, Outcome};
+use operator::rail_subscriptions::{Change, Error, Outcome};
 use serde_json::{Value, json};
 use shared::outside::secrets::SecretError;
 
-use crate::upkeep::fixture::{SIGNING, World};
+use crate::rail_subscriptions::fixture::{SIGNING, World};
 
 const ADDING: Change = Change::Remove { ids: Vec::new(), generations: Vec::new() };
 
@@ -30,7 +30,7 @@ async fn what_somebody_writes_between_reading_and_writing_is_carried_over() {
     let change = next_generation("ACCOUNT_OPEN", 3);
     let (changed, ()) = tokio::join!(subscriptions.secret.change(&change), async {
         let refused = |calls: &[String]| calls.iter().any(|call| call == "PutSecretValue");
-        world.secrets.wait_for_calls(refused, crate::upkeep::fixture::BOUND).await.unwrap();
+        world.secrets.wait_for_calls(refused, crate::rail_subscriptions::fixture::BOUND).await.unwrap();
         world.secrets.put(SIGNING, &theirs).unwrap();
     });
     changed.unwrap();

@@ -5,10 +5,11 @@ use std::time::Duration;
 use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::{At, Fault, SAMPLE_CLIENT_SECRET};
-use rail_subscriptions::{Cause, Error, Operation, RailApi, RailError};
+use operator::rail_subscriptions::plan::{compare, plan};
+use operator::rail_subscriptions::{Cause, Error, Operation, RailApi, RailError};
 use serde_json::json;
 
-use crate::upkeep::fixture::{API, World};
+use crate::rail_subscriptions::fixture::{API, World};
 
 const CREATING: &str = "ACCOUNT_OPEN";
 
@@ -121,8 +122,8 @@ async fn nothing_that_can_be_printed_holds_a_secret() {
             world.secrets.inject(Some("PutSecretValue"), AwsFault::InternalError, When::Next(3));
             printed += &format!("{:?}\n", world.rotate(None).await);
             let snapshot = world.open().snapshot().await.unwrap();
-            let steps = rail_subscriptions::plan::plan(&snapshot, &world.required, &world.url, true, &[].into());
-            let rows = rail_subscriptions::plan::compare(&snapshot, &world.required, &world.url);
+            let steps = plan(&snapshot, &world.required, &world.url, true, &[].into());
+            let rows = compare(&snapshot, &world.required, &world.url);
             printed += &format!("{snapshot:?}\n{steps:?}\n{rows:?}\n");
         }
     }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use local::rail_api::RailApi as RailStandIn;
 use local::secrets_manager::SecretsManager;
-use rail_subscriptions::{CallbackUrl, Error, Outcome, Progress, RailApi, Rotation, SigningSecret, Subscriptions};
+use operator::rail_subscriptions::{
+    CallbackUrl, Error, Outcome, Progress, RailApi, Rotation, SigningSecret, Subscriptions,
+};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::config::AwsConfig;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Url;
 
-use crate::signing_secret::StoredKeys;
-use crate::subscription::{CallbackUrl, NewSubscription, Registration, Subscription};
+use crate::rail_subscriptions::signing_secret::StoredKeys;
+use crate::rail_subscriptions::subscription::{CallbackUrl, NewSubscription, Registration, Subscription};
 
 /// Rail's list and the signing secret, read one after the other.
 #[derive(Clone, Debug, Default)]

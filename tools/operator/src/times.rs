@@ -6,7 +6,7 @@ use shared::clock::{UnixMillis, UnixSeconds};
 
 /// A time of RFC 3339, a day, or how long ago: `2025-02-05T19:37:51Z`, `2025-02-05`, `90m`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Moment {
+pub enum Moment {
     At(UnixMillis),
     Ago(Duration),
 }
@@ -15,7 +15,7 @@ pub(crate) enum Moment {
 const UNITS: [(&str, u64); 5] = [("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
 
 impl Moment {
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         ago(text)
             .map(Self::Ago)
             .or_else(|| UnixMillis::from_rfc3339(text).map(Self::At))
@@ -25,7 +25,7 @@ impl Moment {
             })
     }
 
-    pub(crate) fn resolve(self, now: UnixMillis) -> UnixMillis {
+    pub fn resolve(self, now: UnixMillis) -> UnixMillis {
         match self {
             Self::At(at) => at,
             Self::Ago(span) => UnixMillis(now.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))),
@@ -34,7 +34,7 @@ impl Moment {
 }
 
 /// A span such as `90s`, `15m`, `2h`.
-pub(crate) fn ago(text: &str) -> Option<Duration> {
+pub fn ago(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
     // No sign: `parse` alone would take a plus.
@@ -43,7 +43,7 @@ pub(crate) fn ago(text: &str) -> Option<Duration> {
 }
 
 /// A span in its two largest units, `3 h 5 min`; below ten seconds with a tenth.
-pub(crate) fn span(of: Duration) -> String {
+pub fn span(of: Duration) -> String {
     let seconds = of.as_secs();
     let pair = |large: u64, name: &str, small: u64, small_name: &str| {
         let rest = seconds % large / small;
@@ -61,7 +61,7 @@ pub(crate) fn span(of: Duration) -> String {
 }
 
 /// `in 42 s`, `3 min ago`, or `now`, by whole seconds.
-pub(crate) fn relative(at: UnixSeconds, now: UnixMillis) -> String {
+pub fn relative(at: UnixSeconds, now: UnixMillis) -> String {
     let now = now.seconds().0;
     match at.0.abs_diff(now) {
         0 => "now".to_owned(),
@@ -71,7 +71,7 @@ pub(crate) fn relative(at: UnixSeconds, now: UnixMillis) -> String {
 }
 
 /// How long ago, by whole seconds.
-pub(crate) fn age(since: UnixMillis, now: UnixMillis) -> String {
+pub fn age(since: UnixMillis, now: UnixMillis) -> String {
     whole(now.since(since).as_secs())
 }
 
@@ -81,7 +81,7 @@ fn whole(seconds: u64) -> String {
 }
 
 /// A time that is kept in seconds, written as all others are.
-pub(crate) fn written(at: UnixSeconds) -> String {
+pub fn written(at: UnixSeconds) -> String {
     UnixMillis(at.0.saturating_mul(1000)).to_string()
 }
 

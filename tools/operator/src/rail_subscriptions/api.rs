@@ -11,8 +11,8 @@ use shared::customer::provider_api::ProviderApi;
 use shared::outside::http::Answer;
 use uuid::Builder;
 
-use crate::error::{Cause, Error, Operation, RailError};
-use crate::subscription::{CallbackUrl, NewSubscription, Subscription};
+use crate::rail_subscriptions::error::{Cause, Error, Operation, RailError};
+use crate::rail_subscriptions::subscription::{CallbackUrl, NewSubscription, Subscription};
 
 /// Rail's API, with the scopes that the client was made for.
 pub struct RailApi {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use local::rail_api::At;
-use rail_subscriptions::plan::{Step, plan};
-use rail_subscriptions::{Outcome, Progress, RejectedType};
+use operator::rail_subscriptions::plan::{Step, plan};
+use operator::rail_subscriptions::{Outcome, Progress, RejectedType};
 use serde_json::json;
 
-use crate::upkeep::fixture::{SIGNING, World};
+use crate::rail_subscriptions::fixture::{SIGNING, World};
 
 const TYPES: [&str; 3] = ["ACCOUNT_OPEN", "APPLICATION_APPROVED", "TRANSACTION_POSTED"];
 

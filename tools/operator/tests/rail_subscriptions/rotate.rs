@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use local::rail_api::At;
-use rail_subscriptions::{Error, Outcome, Progress, Rotation};
+use operator::rail_subscriptions::{Error, Outcome, Progress, Rotation};
 use serde_json::json;
 
-use crate::upkeep::fixture::{SIGNING, World};
+use crate::rail_subscriptions::fixture::{SIGNING, World};
 
 const TYPES: [&str; 3] = ["ACCOUNT_OPEN", "APPLICATION_APPROVED", "TRANSACTION_POSTED"];
 

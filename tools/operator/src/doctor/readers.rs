@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::error::with_causes;
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
 use aws_sdk_scheduler::types::ScheduleState;
 use futures_util::future::{join, join_all, join3, join4};
-use operator::error::with_causes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
@@ -21,13 +21,12 @@ use shared::route::routes::Routes;
 use super::facts::{
     Asked, Facts, Handshake, Index, OtherClock, Place, Queue, Schedule, Secret, Stack, Table, Wanted, Webhook,
 };
-use crate::delivery::Sender;
 
 /// A stack to be looked at: the names of its parts, and the clients to ask them with.
 pub(super) struct Site {
     place: Place,
-    webhooks: Vec<(Sender, String)>,
-    signing_secrets: Vec<(Sender, String)>,
+    webhooks: Vec<(&'static str, String)>,
+    signing_secrets: Vec<(&'static str, String)>,
     returning_ai_secret: String,
     rail_api_secret: Option<String>,
     http: Http,
@@ -47,7 +46,7 @@ const EVENTS_LOOKED_AT: usize = 20;
 
 impl Site {
     /// Names of parts that a stack does not have are empty.
-    pub(super) fn of(at: &operator::Place) -> Self {
+    pub(super) fn of(at: &crate::Place) -> Self {
         let parts = &at.parts;
         let mut missing = Vec::new();
         let mut required = |part: Option<&String>, output: &'static str| {
@@ -57,12 +56,12 @@ impl Site {
             })
         };
         let webhooks = vec![
-            (Sender::Rail, required(parts.webhooks.get("rail"), "RailWebhookUrl")),
-            (Sender::Rillis, required(parts.webhooks.get("rillis"), "RillisWebhookUrl")),
+            ("rail", required(parts.webhooks.get("rail"), "RailWebhookUrl")),
+            ("rillis", required(parts.webhooks.get("rillis"), "RillisWebhookUrl")),
         ];
         let signing_secrets = vec![
-            (Sender::Rail, required(parts.signing_secrets.get("rail"), "RailSigningSecretId")),
-            (Sender::Rillis, required(parts.signing_secrets.get("rillis"), "RillisSigningSecretId")),
+            ("rail", required(parts.signing_secrets.get("rail"), "RailSigningSecretId")),
+            ("rillis", required(parts.signing_secrets.get("rillis"), "RillisSigningSecretId")),
         ];
         let returning_ai_secret = required(parts.returning_ai_secret.as_ref(), "ReturningAiSecretId");
         let events_table = required(parts.events_table.as_ref(), "EventsTableName");
@@ -106,7 +105,7 @@ impl Site {
         };
         let tables = join(self.table(&place.events_table), customers);
         let signing = self.signing_secrets.iter().filter(|(_, id)| !id.is_empty());
-        let signing = join_all(signing.map(|(sender, id)| self.secret(sender.name(), id)));
+        let signing = join_all(signing.map(|(sender, id)| self.secret(sender, id)));
         let rail_api = async {
             match &self.rail_api_secret {
                 Some(id) => Some(self.secret("Rail's API", id).await),
@@ -115,7 +114,7 @@ impl Site {
         };
         let secrets = join3(signing, self.secret("workflows", &self.returning_ai_secret), rail_api);
         let webhooks = self.webhooks.iter().filter(|(_, url)| !url.is_empty());
-        let webhooks = join_all(webhooks.map(|(sender, url)| self.webhook(*sender, url, clock)));
+        let webhooks = join_all(webhooks.map(|(sender, url)| self.webhook(sender, url, clock)));
         let (tables, secrets, webhooks, schedule) = join4(tables, secrets, webhooks, self.schedule()).await;
         let ((events, customers), (signing, returning_ai, rail_api)) = (tables, secrets);
 
@@ -220,12 +219,12 @@ impl Site {
     }
 
     /// Posts an empty delivery without a signature, which the bridge refuses before it reads anything.
-    async fn webhook(&self, sender: Sender, url: &str, clock: Clock) -> (Webhook, Option<i64>) {
+    async fn webhook(&self, sender: &'static str, url: &str, clock: Clock) -> (Webhook, Option<i64>) {
         let request = self.http.client().post(url).header(CONTENT_TYPE, "application/json").body("{}");
         let answer = self.post(request, clock).await;
         let ahead = answer.as_ref().ok().and_then(|answer| answer.ahead_s);
         let status = answer.map(|answer| answer.status);
-        (Webhook { provider: sender.name(), url: url.to_owned(), status }, ahead)
+        (Webhook { provider: sender, url: url.to_owned(), status }, ahead)
     }
 
     async fn handshake(&self, workflow: &Workflow, clock: Clock) -> (Handshake, Option<i64>) {

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::subscription::Key;
+use crate::rail_subscriptions::subscription::Key;
 
 const URL: &str = "https://example.com/webhooks/rail";
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::Fault;
-use rail_subscriptions::{Outcome, Rotation};
+use operator::rail_subscriptions::{Outcome, Rotation};
 use serde_json::json;
 
-use crate::upkeep::fixture::{BOUND, SIGNING, World};
+use crate::rail_subscriptions::fixture::{BOUND, SIGNING, World};
 
 /// Where a run is killed: at this call of Rail's or of Secrets Manager's, from 0.
 #[derive(Clone, Copy, Debug)]
