@@ -82,6 +82,12 @@ impl UnixMillis {
     pub fn from_millis_literal(digits: &str) -> Option<Self> {
         digits.parse().ok().map(Self).filter(|at| *at <= LATEST)
     }
+
+    /// As [`from_millis_literal`](Self::from_millis_literal), of seconds.
+    pub fn from_seconds_literal(digits: &str) -> Option<Self> {
+        let seconds: u64 = digits.parse().ok()?;
+        seconds.checked_mul(1000).map(Self).filter(|at| *at <= LATEST)
+    }
 }
 
 impl fmt::Display for UnixMillis {

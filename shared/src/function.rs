@@ -3,7 +3,6 @@
 pub mod after_ack;
 
 use std::convert::Infallible;
-use std::marker::PhantomData;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +17,6 @@ use self::after_ack::AfterAck;
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{self, Config, ConfigError, ReceiverConfig};
 use crate::customer::api_client::{ApiAccount, ApiClient};
-use crate::customer::provider_api::ProviderApi;
 use crate::customer::table::Customers;
 use crate::deliver::attempt::{Deliverer, Switches};
 use crate::deliver::resolver::Resolver;
@@ -30,13 +28,13 @@ use crate::outside::aws;
 use crate::outside::http::{Http, HttpSetupError};
 use crate::outside::secrets::CachedSecret;
 use crate::receive::door::{HttpRequest, HttpResponse};
+use crate::receive::provider::Provider;
 use crate::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::receive::signing_keys::KeySet;
-use crate::receive::verification::Provider;
 use crate::record::store::EventStore;
 use crate::redrive::contract::{Counts, Request};
 use crate::redrive::run::{Redrive, STOP_BEFORE_END};
-use crate::route::routes::{Routes, RoutesError};
+use crate::route::routes::{LookupKinds, Routes, RoutesError};
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,29 +55,28 @@ const PREPARATION_LIMIT: Duration = Duration::from_secs(1);
 /// The functions' `Timeout` in `template.yaml`.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Runs the receiving function of provider `P` until Lambda ends it. `routes` is the text of `routes.toml`, and `apis` are those
-/// that it may ask who a customer is.
-pub async fn run<P: Provider>(routes: &str, apis: &[ProviderApi]) -> ExitCode {
-    exit_code(P::NAME, serve::<P>(routes, apis).await)
+/// Runs the receiving function of a provider until Lambda ends it. `routes` is the text of `routes.toml`.
+pub async fn run(provider: &'static Provider, routes: &str) -> ExitCode {
+    exit_code(provider.name, serve(provider, routes).await)
 }
 
-/// Runs the function that redrives what is due until Lambda ends it; as [`run`].
-pub async fn run_redrive(routes: &str, apis: &[ProviderApi]) -> ExitCode {
-    exit_code("redrive", serve_redrive(routes, apis).await)
+/// Runs the function that redrives what is due, whoever sent it, until Lambda ends it; as [`run`].
+pub async fn run_redrive(providers: &[&'static Provider], routes: &str) -> ExitCode {
+    exit_code("redrive", serve_redrive(providers, routes).await)
 }
 
-async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), StartError> {
+async fn serve(provider: &'static Provider, routes: &str) -> Result<(), StartError> {
     let began = Instant::now();
     let config = Config::from_env()?;
     let receiver_config = ReceiverConfig::from_env()?;
     telemetry::start(config.log_level);
-    let parts = Parts::new(&config, routes, apis)?;
-    let receiver = Arc::new(Receiver::<P> {
+    let parts = Parts::new(&config, routes, &[provider])?;
+    let receiver = Arc::new(Receiver {
+        provider,
         clock: parts.clock,
         signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
         deliverer: parts.deliverer,
         max_body_bytes: receiver_config.max_body_bytes,
-        provider: PhantomData,
     });
     let meter = Arc::new(Meter::new(config.function_name, parts.clock));
 
@@ -99,10 +96,10 @@ async fn serve<P: Provider>(routes: &str, apis: &[ProviderApi]) -> Result<(), St
     Runtime::new(answer).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
-async fn serve_redrive(routes: &str, apis: &[ProviderApi]) -> Result<(), StartError> {
+async fn serve_redrive(providers: &[&'static Provider], routes: &str) -> Result<(), StartError> {
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
-    let parts = Parts::new(&config, routes, apis)?;
+    let parts = Parts::new(&config, routes, providers)?;
     let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock)));
     let after_ack = AfterAck::default();
     let layer = after_ack.clone();
@@ -119,16 +116,18 @@ struct Parts {
 }
 
 impl Parts {
-    fn new(config: &Config, routes: &str, apis: &[ProviderApi]) -> Result<Self, StartError> {
+    /// Asks no other API than these providers' own.
+    fn new(config: &Config, routes: &str, providers: &[&'static Provider]) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let routes = Routes::parse("routes.toml", routes, apis)?;
+        let routes = Routes::parse("routes.toml", routes, LookupKinds::Any)?;
         let http = Http::new()?;
         let dynamodb = aws::dynamodb(&config.aws, &http);
         let secrets = aws::secrets_manager(&config.aws, &http);
         let webhooks =
             CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Webhooks::parse)
                 .current_only();
-        let api_client = |api: &ProviderApi| {
+        let api_client = |provider: &&'static Provider| {
+            let api = provider.api.as_ref()?;
             let id = config::provider_api_secret_id(api.secret_variable)?;
             let account = CachedSecret::new(secrets.clone(), id, clock, ApiAccount::parse).current_only();
             Some(ApiClient::new(api, http.clone(), account, clock))
@@ -136,7 +135,7 @@ impl Parts {
         let resolver = Resolver {
             clock,
             customers: config.customers_table_name.clone().map(|table| Customers::new(dynamodb.clone(), table)),
-            apis: apis.iter().filter_map(api_client).collect(),
+            apis: providers.iter().filter_map(api_client).collect(),
         };
         let deliverer = Deliverer {
             clock,
@@ -150,8 +149,8 @@ impl Parts {
     }
 }
 
-async fn answer<P: Provider>(
-    receiver: Arc<Receiver<P>>,
+async fn answer(
+    receiver: Arc<Receiver>,
     meter: Arc<Meter>,
     after_ack: AfterAck,
     event: LambdaEvent<HttpRequest>,

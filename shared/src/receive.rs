@@ -2,6 +2,7 @@
 
 pub mod door;
 pub mod log;
+pub mod provider;
 pub mod receipt;
 pub mod receiver;
 pub mod signing_keys;

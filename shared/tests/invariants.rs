@@ -102,7 +102,7 @@ fn shared_depends_on_no_crate_of_the_workspace() {
 
 #[test]
 fn no_function_holds_what_only_operators_need() {
-    for package in ["shared", "routes_file", "functions/rail", "functions/rillis", "functions/redrive"] {
+    for package in ["shared", "functions/rail", "functions/rillis", "functions/redrive", "functions/providers"] {
         let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
         assert!(!manifest.contains("operator"), "{package} depends on operator");
     }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use rail::Rail;
+use rail::RAIL;
 
 const ROUTES: &str = include_str!("with_many_routes.toml");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run::<Rail>(ROUTES, routes_file::APIS).await
+    shared::function::run(&RAIL, ROUTES).await
 }

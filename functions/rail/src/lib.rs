@@ -1,33 +1,31 @@
-//! Rail's contract (`docs/contracts/rail.md`): where its signature is, what it is over, and how its envelope reads.
+//! What Rail promises (`docs/contracts/rail.md`). Payments: accounts, transactions, applications, withdrawals.
 
-use json::{Kind, Value};
-use shared::clock::UnixMillis;
-use shared::receive::verification::{Envelope, Form, Provider};
+use json::Value;
+use shared::customer::provider_api::{Lookup, ProviderApi};
+use shared::receive::provider::{EnvelopeMembers, Form, HeaderPart, Provider, TimeFormat};
 
-/// Payments: accounts, transactions, applications, withdrawals.
-pub struct Rail;
-
-impl Provider for Rail {
-    const NAME: &'static str = "rail";
-    const PATH: &'static str = "/webhooks/rail";
-    const SIGNATURE_HEADER: &'static str = "x-rail-signature";
-    const TIMESTAMP_HEADER: &'static str = "x-rail-timestamp";
-    /// Rail's samples sign the bytes in Python and `JSON.stringify` of the parsed body in Node: both are accepted.
-    const FORMS: &'static [Form] =
-        &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }];
-
-    fn envelope(event: Value<'_>) -> Envelope {
-        let text = |name: &str| event.get(name)?.text();
-        Envelope {
-            event_id: event.get("event_id").and_then(|id| match id.kind() {
-                Kind::Number(digits) => Some(digits.to_owned()),
-                _ => id.text().map(Into::into),
-            }),
-            event_type: text("event_type").map(Into::into),
-            occurred_at: text("event_date").and_then(|date| UnixMillis::from_rfc3339(&date)),
-        }
-    }
-}
+pub static RAIL: Provider = Provider {
+    name: "rail",
+    signature: HeaderPart::Whole("x-rail-signature"),
+    signed_at: HeaderPart::Whole("x-rail-timestamp"),
+    // Rail's samples sign the bytes in Python and `JSON.stringify` of the parsed body in Node: both are accepted.
+    forms: &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }],
+    envelope: EnvelopeMembers {
+        event_id: "event_id",
+        event_type: "event_type",
+        occurred_at: "event_date",
+        time: TimeFormat::Rfc3339,
+    },
+    // `customer_id` is the broker's own reference: the id that Rail was given when the customer was registered.
+    api: Some(ProviderApi {
+        secret_variable: "RAIL_API_SECRET_ID",
+        scope: "accounts:read applications:read",
+        lookups: &[
+            Lookup { kind: "rail-account", path: "/v1/accounts/deposits/", answer: "/data/customer_id" },
+            Lookup { kind: "rail-application", path: "/v1/applications/", answer: "/data/customer_id" },
+        ],
+    }),
+};
 
 /// What Rail's Node sample signs: the body parsed and printed again, keys in received order.
 fn stringified(event: Value<'_>) -> String {

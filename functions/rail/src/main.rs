@@ -2,9 +2,7 @@
 
 use std::process::ExitCode;
 
-use rail::Rail;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run::<Rail>(routes_file::TEXT, routes_file::APIS).await
+    shared::function::run(&rail::RAIL, include_str!("../../../routes.toml")).await
 }

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use shared::clock::UnixMillis;
 use shared::outside::secrets::Versions;
 use shared::receive::door::Headers;
 use shared::receive::signing_keys::KeySet;
@@ -35,7 +36,7 @@ type Read = (&'static str, String, Option<String>, String);
 fn read(key: &str, body: &[u8], headers: &Headers) -> Result<Read, &'static str> {
     let secret = serde_json::json!({ "keys": { "sub_1": "whsec_of_another_subscription", "sub_2": key } });
     let keys = KeySet::parse(&Versions { current: secret.to_string(), previous: None }).unwrap();
-    let event = verify::<Rail>(Delivery { headers, body }, &keys, NOW).map_err(Refusal::code)?;
+    let event = verify(&RAIL, Delivery { headers, body }, &keys, NOW).map_err(Refusal::code)?;
     let event_type = event.event_type().map(str::to_owned);
     Ok((event.form(), event.event_id().into_owned(), event_type, event.occurred_at().to_string()))
 }
@@ -88,7 +89,7 @@ fn the_signed_text_has_the_amount_as_it_was_signed() {
         let secret = serde_json::json!({ "keys": { "sub_1": KEY } }).to_string();
         let keys = KeySet::parse(&Versions { current: secret, previous: None }).unwrap();
         let headers = signed(signature);
-        let event = verify::<Rail>(Delivery { headers: &headers, body: FLAT.as_bytes() }, &keys, NOW).unwrap();
+        let event = verify(&RAIL, Delivery { headers: &headers, body: FLAT.as_bytes() }, &keys, NOW).unwrap();
         assert!(event.signed_text().contains(amount), "{}", event.signed_text());
     }
 }
@@ -176,7 +177,7 @@ proptest! {
     fn no_envelope_makes_the_reader_panic(id in json(), date in json(), event_type in json()) {
         let text = format!(r#"{{"event_id":{id},"event_date":{date},"event_type":{event_type}}}"#);
         let document = json::Document::parse(text.as_bytes()).unwrap();
-        let envelope = Rail::envelope(document.root());
+        let envelope = RAIL.read_envelope(document.root());
         prop_assert_eq!(envelope.event_type.is_some(), event_type.starts_with('"'));
     }
 }

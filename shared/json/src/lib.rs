@@ -4,7 +4,7 @@
 //! It accepts exactly what `JSON.parse` accepts and prints exactly what `JSON.stringify` prints: the order of keys, the
 //! layout of numbers, lone surrogates and duplicate keys included.
 //!
-//! A [`Document`] borrows the text and adds 16 bytes for each value and key. Nothing here recurses, whatever the depth,
+//! A [`Document`] borrows or owns the text and adds 16 bytes for each value and key. Nothing here recurses, whatever the depth,
 //! and no input takes more than n log n steps: bodies are read before their signature is known to be right.
 //!
 //! Sources: `docs/contracts/`; ECMA-262 §25.5 (`JSON`), §6.1.6.1.20 (`Number::toString`), §10.1.11.1
@@ -28,7 +28,7 @@ pub use self::pointer::{Pointer, PointerError};
 
 /// A text that `JSON.parse` accepts, ready to be looked into, cut and printed.
 pub struct Document<'t> {
-    text: &'t str,
+    text: Cow<'t, str>,
     /// Every value and key in the order of the text: a container, then what it holds.
     nodes: Vec<Node>,
 }
@@ -45,7 +45,22 @@ impl<'t> Document<'t> {
     /// has to send something else; trying again does not help.
     pub fn parse(text: &'t [u8]) -> Result<Document<'t>, SyntaxError> {
         let text = std::str::from_utf8(text).map_err(|error| SyntaxError { offset: error.valid_up_to() })?;
-        Ok(Document { text, nodes: parser::nodes(text)? })
+        Self::of(text)
+    }
+
+    /// As [`parse`](Self::parse), of text that is known to be such; the document keeps one that is its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn of(text: impl Into<Cow<'t, str>>) -> Result<Document<'t>, SyntaxError> {
+        let text = text.into();
+        Ok(Document { nodes: parser::nodes(&text)?, text })
+    }
+
+    /// All of it, as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The outermost value.
@@ -58,13 +73,13 @@ impl<'t> Document<'t> {
     /// This removes personal data, so nothing hides behind a duplicate key: **every** duplicate of a key is followed at
     /// every level, and cut. A named member goes with its comma, a named array element becomes `null` (the others keep
     /// their places), and so does the whole document when the empty pointer names it. All else keeps its bytes.
-    pub fn without(&self, cut: &[Pointer]) -> Cow<'t, str> {
+    pub fn without(&self, cut: &[Pointer]) -> Cow<'_, str> {
         let gaps = self.gaps_of_pointers(cut);
         self.text_without(gaps, 0..self.text.len())
     }
 
     /// This part of the text without the gaps that lie in it.
-    fn text_without(&self, mut gaps: Vec<Gap>, part: Range<usize>) -> Cow<'t, str> {
+    fn text_without(&self, mut gaps: Vec<Gap>, part: Range<usize>) -> Cow<'_, str> {
         if gaps.is_empty() {
             return Cow::Borrowed(&self.text[part]);
         }

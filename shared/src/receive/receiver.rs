@@ -1,6 +1,5 @@
 //! From what API Gateway hands over to the answer: refuse, record, acknowledge; and what goes on after it.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +13,21 @@ use crate::observe::metrics::Measurements;
 use crate::outside::secrets::SecretError;
 use crate::receive::door::{Body, HttpRequest};
 use crate::receive::log::{log_delivery, measure_delivery};
+use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, InternalError, Receipt};
 use crate::receive::signing_keys::{KeySet, SigningKeys};
-use crate::receive::verification::{Delivery, Provider, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
+use crate::receive::verification::{Delivery, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
 use crate::record::event::{EventRecord, EventState};
 use crate::record::store::Recorded;
 use crate::record::store::error::StoreError;
 
-/// Receives the deliveries of the provider `P`.
-pub struct Receiver<P> {
+/// Receives the deliveries of one provider.
+pub struct Receiver {
+    pub provider: &'static Provider,
     pub clock: Clock,
     pub signing_keys: SigningKeys,
     pub deliverer: Deliverer,
     pub max_body_bytes: usize,
-    pub provider: PhantomData<P>,
 }
 
 /// One Lambda invocation.
@@ -43,7 +43,7 @@ pub struct Invocation {
 /// back.
 pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
 
-impl<P: Provider> Receiver<P> {
+impl Receiver {
     /// Decides on the answer, in time; an acknowledged event is recorded by then.
     pub async fn receive(&self, request: HttpRequest, invocation: &Invocation) -> Receipt {
         let began = Instant::now();
@@ -64,9 +64,10 @@ impl<P: Provider> Receiver<P> {
             }
             _ => None,
         };
-        log_delivery(P::NAME, receipt, attempted.as_ref());
+        log_delivery(self.provider.name, receipt, attempted.as_ref());
         let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
-        let type_is_known = event_type.is_some_and(|event_type| self.deliverer.routes.names(P::NAME, event_type));
+        let type_is_known =
+            event_type.is_some_and(|event_type| self.deliverer.routes.names(self.provider.name, event_type));
         measure_delivery(receipt, attempted.as_ref(), type_is_known)
     }
 
@@ -76,7 +77,7 @@ impl<P: Provider> Receiver<P> {
     }
 
     async fn decide(&self, request: HttpRequest, request_id: &str) -> Receipt {
-        if !request.path.ends_with(P::PATH) {
+        if !self.provider.is_at(&request.path) {
             return Receipt::of(Answer::NotFound);
         }
         if request.method != "POST" {
@@ -106,13 +107,13 @@ impl<P: Provider> Receiver<P> {
             Some(keys) => keys,
             None => {
                 // Nobody makes us fetch keys with a delivery that no key could save.
-                refuse_by_headers::<P>(delivery.headers, now)?;
+                refuse_by_headers(self.provider, delivery.headers, now)?;
                 self.signing_keys.value().await?
             }
         };
-        match verify::<P>(delivery, &keys, now) {
+        match verify(self.provider, delivery, &keys, now) {
             Err(Refusal::SignatureMismatch) => match self.signing_keys.newer_than(&keys).await? {
-                Some(newer) => Ok(verify::<P>(delivery, &newer, now)?),
+                Some(newer) => Ok(verify(self.provider, delivery, &newer, now)?),
                 None => Err(Refusal::SignatureMismatch.into()),
             },
             result => Ok(result?),
@@ -124,15 +125,15 @@ impl<P: Provider> Receiver<P> {
         let document = verified.document();
         let routes = &self.deliverer.routes;
         let wanted = verified.event_type().into_iter().flat_map(|event_type| {
-            routes.matching(P::NAME, event_type, document.root()).map(|route| route.name.as_str())
+            routes.matching(self.provider.name, event_type, document.root()).map(|route| route.name.as_str())
         });
         let received = EventRecord::received(
-            P::NAME,
+            self.provider.name,
             verified.event_id().into_owned(),
             verified.event_type().map(str::to_owned),
             verified.occurred_at(),
             now,
-            document.without(routes.redacted(P::NAME)).into_owned(),
+            document.without(routes.redacted(self.provider.name)).into_owned(),
         );
         let event = EventRecord {
             body_sha256: hex(verified.body_sha256()),

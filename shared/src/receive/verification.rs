@@ -1,47 +1,15 @@
 //! From bytes to a [`VerifiedEvent`], or to the reason why not.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::receive::door::Headers;
+use crate::receive::provider::{Envelope, HeaderPart, Provider};
 use crate::receive::signing_keys::{KeySet, KeyVersion};
-use json::{Document, Kind, Value};
-
-/// What a provider promises: where its signature is, what it is over, and where the envelope's fields are.
-///
-/// Constants and pure functions; the promise itself is written down in `docs/contracts/`.
-pub trait Provider: Send + Sync + 'static {
-    /// As in `routes.toml` and in the events table.
-    const NAME: &'static str;
-    /// Where deliveries are posted.
-    const PATH: &'static str;
-    const SIGNATURE_HEADER: &'static str;
-    const TIMESTAMP_HEADER: &'static str;
-    /// What the signature may be over, in the order they are tried.
-    const FORMS: &'static [Form];
-
-    /// Reads the envelope of a signed JSON object; what is absent or of the wrong kind is `None`.
-    fn envelope(event: Value<'_>) -> Envelope;
-}
-
-/// One way to spell the signed text.
-#[derive(Debug)]
-pub struct Form {
-    /// Stable: it stands in log lines and metrics.
-    pub name: &'static str,
-    /// How the text is made from the JSON that was received; the bytes as received when there is no such function.
-    pub spell: Option<fn(Value<'_>) -> String>,
-}
-
-/// The fields every provider's events have in some place.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Envelope {
-    pub event_id: Option<String>,
-    pub event_type: Option<String>,
-    pub occurred_at: Option<UnixMillis>,
-}
+use json::{Document, Kind};
 
 /// One HTTP attempt of a provider's: nothing of it is believed yet.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +21,8 @@ pub struct Delivery<'a> {
 /// An event whose signature was checked. Only [`verify`] makes one.
 #[derive(Debug)]
 pub struct VerifiedEvent<'a> {
-    signed: Cow<'a, str>,
+    /// Of the text that was signed.
+    document: Document<'a>,
     form: &'static str,
     key_version: KeyVersion,
     signed_at: UnixSeconds,
@@ -67,10 +36,10 @@ pub struct VerifiedEvent<'a> {
 /// [`code`](Self::code). Holds nothing that the sender wrote.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    #[error("header `{0}` is absent")]
-    HeaderMissing(&'static str),
-    #[error("header `{name}` is not {expected}")]
-    HeaderMalformed { name: &'static str, expected: &'static str },
+    #[error("{0} is absent")]
+    HeaderMissing(HeaderPart),
+    #[error("{part} is not {expected}")]
+    HeaderMalformed { part: HeaderPart, expected: &'static str },
     #[error("signed {skew_s} s away from our clock; {TOLERANCE_S} s are allowed")]
     OutsideTolerance { skew_s: u64 },
     #[error("no signing key gives this signature")]
@@ -102,47 +71,51 @@ impl Refusal {
     }
 }
 
-/// Checks a delivery of the provider `P`.
+/// Checks a delivery of this provider's.
 ///
 /// # Errors
 /// The first reason to refuse it, headers before signature before body.
-pub fn verify<'a, P: Provider>(
+pub fn verify<'a>(
+    provider: &Provider,
     delivery: Delivery<'a>,
     keys: &KeySet,
     now: UnixMillis,
 ) -> Result<VerifiedEvent<'a>, Refusal> {
-    let claim = Claim::read::<P>(delivery.headers, now)?;
-    let received = Document::parse(delivery.body).ok();
-
-    let (form, signed, key_version) = P::FORMS
-        .iter()
-        .find_map(|form| {
-            let text = match form.spell {
-                None => Cow::Borrowed(delivery.body),
-                Some(spell) => Cow::Owned(spell(received.as_ref()?.root()).into_bytes()),
-            };
-            let key_version = keys.matching(claim.signed_at_text, &text, &claim.signature)?;
-            Some((form.name, text, key_version))
-        })
-        .ok_or(Refusal::SignatureMismatch)?;
+    let claim = Claim::read(provider, delivery.headers, now)?;
+    let body = delivery.body;
+    // Parsed once, and only if a form that spells it anew is tried.
+    let parsed = OnceCell::new();
+    let received = || parsed.get_or_init(|| Document::parse(body)).as_ref().ok();
 
     // From here on only what was signed is read, not what was received: they may differ in more than white space.
-    let signed = match signed {
-        Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
-        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    let (form, signed, key_version) = provider
+        .forms
+        .iter()
+        .find_map(|form| {
+            let spelled = match form.spell {
+                None => None,
+                Some(spell) => Some(spell(received()?.root())),
+            };
+            let text = spelled.as_ref().map_or(body, String::as_bytes);
+            let key_version = keys.matching(claim.signed_at_text, text, &claim.signature)?;
+            Some((form.name, spelled, key_version))
+        })
+        .ok_or(Refusal::SignatureMismatch)?;
+    let document = match signed {
+        Some(text) => Document::of(text),
+        None => parsed.into_inner().unwrap_or_else(|| Document::parse(body)),
     };
-    let signed = signed.ok_or(Refusal::BodyNotAnObject)?;
-    let envelope = match Document::parse(signed.as_bytes()) {
-        Ok(document) if matches!(document.root().kind(), Kind::Object) => P::envelope(document.root()),
-        _ => return Err(Refusal::BodyNotAnObject),
-    };
+    let document = document.map_err(|_| Refusal::BodyNotAnObject)?;
+    if document.root().kind() != Kind::Object {
+        return Err(Refusal::BodyNotAnObject);
+    }
     Ok(VerifiedEvent {
-        signed,
+        envelope: provider.read_envelope(document.root()),
+        document,
         form,
         key_version,
         signed_at: claim.signed_at,
-        envelope,
-        body_sha256: Sha256::digest(delivery.body).into(),
+        body_sha256: Sha256::digest(body).into(),
     })
 }
 
@@ -150,8 +123,8 @@ pub fn verify<'a, P: Provider>(
 ///
 /// # Errors
 /// As [`verify`], for the headers.
-pub fn refuse_by_headers<P: Provider>(headers: &Headers, now: UnixMillis) -> Result<(), Refusal> {
-    Claim::read::<P>(headers, now).map(|_| ())
+pub fn refuse_by_headers(provider: &Provider, headers: &Headers, now: UnixMillis) -> Result<(), Refusal> {
+    Claim::read(provider, headers, now).map(|_| ())
 }
 
 /// What the headers say, well-formed and recent, and not yet believed.
@@ -162,14 +135,15 @@ struct Claim<'h> {
 }
 
 impl<'h> Claim<'h> {
-    fn read<P: Provider>(headers: &'h Headers, now: UnixMillis) -> Result<Self, Refusal> {
-        let signature_text = only_value(headers, P::SIGNATURE_HEADER)?;
-        let signed_at_text = only_value(headers, P::TIMESTAMP_HEADER)?;
+    fn read(provider: &Provider, headers: &'h Headers, now: UnixMillis) -> Result<Self, Refusal> {
+        let signature_text = only_value(headers, provider.signature)?;
+        let signed_at_text = only_value(headers, provider.signed_at)?;
 
-        let signature = signature_bytes(signature_text)
-            .ok_or(Refusal::HeaderMalformed { name: P::SIGNATURE_HEADER, expected: "64 hexadecimal digits" })?;
-        let signed_at = unix_seconds(signed_at_text)
-            .ok_or(Refusal::HeaderMalformed { name: P::TIMESTAMP_HEADER, expected: "a count of seconds" })?;
+        let malformed = |part, expected| Refusal::HeaderMalformed { part, expected };
+        let signature =
+            signature_bytes(signature_text).ok_or_else(|| malformed(provider.signature, "64 hexadecimal digits"))?;
+        let signed_at =
+            unix_seconds(signed_at_text).ok_or_else(|| malformed(provider.signed_at, "a count of seconds"))?;
 
         let skew_s = now.seconds().0.abs_diff(signed_at.0);
         if skew_s > TOLERANCE_S {
@@ -179,13 +153,12 @@ impl<'h> Claim<'h> {
     }
 }
 
-/// A header that occurs twice is refused: which of the two was signed is anybody's guess.
-fn only_value<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, Refusal> {
-    let mut values = headers.all(name);
-    match (values.next(), values.next()) {
-        (None, _) => Err(Refusal::HeaderMissing(name)),
-        (Some(value), None) => Ok(value),
-        (Some(_), Some(_)) => Err(Refusal::HeaderMalformed { name, expected: "there exactly once" }),
+/// What occurs twice is refused: which of the two was signed is anybody's guess.
+fn only_value(headers: &Headers, part: HeaderPart) -> Result<&str, Refusal> {
+    match part.values(headers)[..] {
+        [] => Err(Refusal::HeaderMissing(part)),
+        [value] => Ok(value),
+        _ => Err(Refusal::HeaderMalformed { part, expected: "there exactly once" }),
     }
 }
 
@@ -215,15 +188,15 @@ pub fn hex(bytes: &[u8]) -> String {
 impl VerifiedEvent<'_> {
     /// The text that was signed: all that is read, stored and forwarded comes from it.
     pub fn signed_text(&self) -> &str {
-        &self.signed
+        self.document.text()
     }
 
     /// The signed text as JSON: an object.
-    pub fn document(&self) -> Document<'_> {
-        Document::parse(self.signed.as_bytes()).expect("verify has parsed this very text")
+    pub fn document(&self) -> &Document<'_> {
+        &self.document
     }
 
-    /// Name of the [`Form`] that the signature is over.
+    /// Name of the [`Form`](crate::receive::provider::Form) that the signature is over.
     pub fn form(&self) -> &'static str {
         self.form
     }
@@ -237,7 +210,7 @@ impl VerifiedEvent<'_> {
     pub fn event_id(&self) -> Cow<'_, str> {
         match &self.envelope.event_id {
             Some(id) if !id.is_empty() && id.len() <= MAX_EVENT_ID_BYTES => Cow::Borrowed(id),
-            _ => Cow::Owned(format!("sha256:{}", hex(&Sha256::digest(self.signed.as_bytes())))),
+            _ => Cow::Owned(format!("sha256:{}", hex(&Sha256::digest(self.signed_text().as_bytes())))),
         }
     }
 

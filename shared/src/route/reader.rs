@@ -7,23 +7,22 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::customer::provider_api::ProviderApi;
 use crate::customer::reference::{CustomerAttribute, CustomerRef};
 use crate::record::destination::Destination;
 use crate::route::credentials;
 use crate::route::routes::{
-    Condition, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, EventPattern, Field, FieldValue, RESERVED_FIELDS, Route,
-    Routes, RoutesError,
+    Condition, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, EventPattern, Field, FieldValue, LookupKinds,
+    RESERVED_FIELDS, Route, Routes, RoutesError,
 };
 use json::{Document, Pointer, write_string};
 
 impl Routes {
-    /// Reads and checks a routes file; `file` is its name for errors, `apis` are those that its `customer` may ask.
+    /// Reads and checks a routes file; `file` is its name for errors.
     ///
     /// # Errors
     /// The first thing wrong, with line and column.
-    pub fn parse(file: &str, text: &str, apis: &[ProviderApi]) -> Result<Self, RoutesError> {
-        let reader = Reader { file, text, apis };
+    pub fn parse(file: &str, text: &str, kinds: LookupKinds<'_>) -> Result<Self, RoutesError> {
+        let reader = Reader { file, text, kinds };
         let document = DeTable::parse(text)
             .map_err(|error| reader.error(error.span().unwrap_or(0..0), error.message().to_owned()))?;
         reader.routes(document.get_ref(), document.span())
@@ -36,7 +35,7 @@ type Item<'i> = Spanned<DeValue<'i>>;
 struct Reader<'i> {
     file: &'i str,
     text: &'i str,
-    apis: &'i [ProviderApi],
+    kinds: LookupKinds<'i>,
 }
 
 impl<'i> Reader<'i> {
@@ -194,12 +193,13 @@ impl<'i> Reader<'i> {
         if is_link {
             return Ok(CustomerSource::Link { kind, pointer });
         }
-        let known: Vec<&str> = self.apis.iter().flat_map(|api| api.lookups).map(|lookup| lookup.kind).collect();
-        if known.contains(&kind.as_str()) {
-            return Ok(CustomerSource::Api { kind, pointer });
+        match self.kinds {
+            LookupKinds::OneOf(known) if !known.contains(&kind.as_str()) => {
+                let problem = format!("`customer`: no API answers `{kind}:`; known are {}", known.join(", "));
+                Err(self.error(item.span(), problem))
+            }
+            _ => Ok(CustomerSource::Api { kind, pointer }),
         }
-        let problem = format!("`customer`: no API answers `{kind}:`; known are {}", known.join(", "));
-        Err(self.error(item.span(), problem))
     }
 
     fn event_pattern(&self, item: &Item<'i>) -> Result<EventPattern, RoutesError> {

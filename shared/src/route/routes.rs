@@ -65,6 +65,15 @@ pub enum FieldValue {
     Customer(CustomerAttribute),
 }
 
+/// Which kinds a `KIND:/pointer` of a routes file may have.
+#[derive(Clone, Copy, Debug)]
+pub enum LookupKinds<'k> {
+    /// Whatever is written: a function runs with a file that was checked before, and need not know every provider's API.
+    Any,
+    /// Those that some provider's API answers.
+    OneOf(&'k [&'k str]),
+}
+
 /// What is wrong with a routes file, and where.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {problem}")]

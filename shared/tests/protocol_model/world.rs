@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use shared::clock::{UnixMillis, UnixSeconds};
 use shared::record::event::{DeliveryState, EventRecord, EventState};
-use shared::route::routes::Routes;
+use shared::route::routes::{LookupKinds, Routes};
 
 use crate::table::Item;
 use crate::{Bounds, Flaw, Property};
@@ -165,7 +165,7 @@ impl Model {
         Self {
             bounds,
             flaw,
-            routes: Routes::parse("routes.toml", ROUTES_TOML, &[]).unwrap(),
+            routes: Routes::parse("routes.toml", ROUTES_TOML, LookupKinds::Any).unwrap(),
             records: Pool::new(),
             items: Pool::new(),
             texts: Pool::new(),

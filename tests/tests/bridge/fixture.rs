@@ -15,7 +15,7 @@ use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::events::{HttpRequest, http_api_event, http_response};
 use local::http_client::HttpClient;
 use local::lambda_host::{FunctionSpec, LambdaHost};
-use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY, Stack, StackOptions};
+use local::stack::{Stack, StackOptions, sample_key};
 use serde_json::Value;
 use sha2::Sha256;
 use shared::clock::Clock;
@@ -24,7 +24,6 @@ use shared::customer::reference::{Customer, CustomerRef};
 use shared::customer::table::Customers;
 use shared::outside::http::Http;
 use shared::record::store::EventStore;
-use shared::route::routes::Routes;
 
 use crate::bridge::examples::folder;
 
@@ -80,7 +79,7 @@ impl Bridge {
 
     pub(crate) async fn with(change: impl FnOnce(&mut StackOptions)) -> Self {
         let mut options = StackOptions::new(functions());
-        let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
+        let routes = providers::routes().unwrap();
         options.workflows = routes.workflows();
         options.incoming_webhooks = routes.incoming_webhooks();
         change(&mut options);
@@ -97,7 +96,7 @@ impl Bridge {
     }
 
     pub(crate) async fn send(&self, delivery: &Delivery) -> Answer {
-        let url = self.stack.webhook_url(delivery.provider);
+        let url = self.stack.webhook_url(providers::by_name(delivery.provider).unwrap());
         let began = Instant::now();
         let response = within(self.client.post(&url, &delivery.headers, delivery.body.clone())).await.unwrap();
         let took = began.elapsed();
@@ -254,7 +253,7 @@ impl Delivery {
 
     pub(crate) fn signed_at(provider: &'static str, signed_at: u64, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        Self::new(provider, sample_key(provider), &signed_at.to_string(), &body.clone(), body)
+        Self::new(provider, &sample_key(provider), &signed_at.to_string(), &body.clone(), body)
     }
 
     pub(crate) fn signed_by(provider: &'static str, key: &str, body: impl Into<Bytes>) -> Self {
@@ -264,7 +263,7 @@ impl Delivery {
 
     /// Signed over `text`, whatever the body is.
     pub(crate) fn signed_over(provider: &'static str, text: &str, body: impl Into<Bytes>) -> Self {
-        Self::new(provider, sample_key(provider), &now_s().to_string(), text.as_bytes(), body.into())
+        Self::new(provider, &sample_key(provider), &now_s().to_string(), text.as_bytes(), body.into())
     }
 
     fn new(provider: &'static str, key: &str, signed_at: &str, text: &[u8], body: Bytes) -> Self {
@@ -304,14 +303,6 @@ pub(crate) fn signature_headers(provider: &str) -> (&'static str, &'static str) 
     match provider {
         RAIL => ("x-rail-signature", "x-rail-timestamp"),
         RILLIS => ("x-signature", "x-timestamp"),
-        other => panic!("no provider {other}"),
-    }
-}
-
-pub(crate) fn sample_key(provider: &str) -> &'static str {
-    match provider {
-        RAIL => RAIL_SAMPLE_KEY,
-        RILLIS => RILLIS_SAMPLE_KEY,
         other => panic!("no provider {other}"),
     }
 }

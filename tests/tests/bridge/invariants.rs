@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
 use local::stack::{FUNCTIONS, RECEIVERS};
 use serde_json::json;
-use shared::route::routes::Routes;
 
 use crate::bridge::examples::{expectations, folder};
 
@@ -73,7 +72,7 @@ fn nothing_is_spawned_that_could_outlive_its_invocation() {
 
 #[test]
 fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_workspace() {
-    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
+    let routes = providers::routes().unwrap();
     assert_eq!(routes.providers(), BTreeSet::from(RECEIVERS));
     let workspace: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
@@ -103,7 +102,7 @@ fn every_route_is_shown_by_an_example() {
         .filter_map(|expected| expected.get("delivers")?.as_table())
         .flat_map(|delivers| delivers.keys().cloned())
         .collect();
-    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
+    let routes = providers::routes().unwrap();
     let named: BTreeSet<_> = routes.all().iter().map(|route| route.name.clone()).collect();
     assert_eq!(shown, named);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use local::aws::AwsFault;
 use local::faults::When;
-use local::stack::{RAIL_SAMPLE_KEY, RAIL_SIGNING_SECRET, RILLIS_SAMPLE_KEY, RILLIS_SIGNING_SECRET};
+use local::stack::{sample_key, signing_secret};
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
@@ -70,8 +70,8 @@ async fn each_of_many_keys_counts() {
     let bridge = Bridge::start().await;
     let keys: Vec<String> = (0..38).map(|n| format!("whsec_{n}")).collect();
     let labelled: serde_json::Map<_, _> = keys.iter().map(|key| (format!("sub of {key}"), json!(key))).collect();
-    bridge.stack.secrets_manager.remove(RAIL_SIGNING_SECRET).unwrap();
-    bridge.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!({ "keys": labelled })).unwrap();
+    bridge.stack.secrets_manager.remove(&signing_secret(RAIL)).unwrap();
+    bridge.stack.secrets_manager.put(&signing_secret(RAIL), &json!({ "keys": labelled })).unwrap();
     for key in &keys {
         let delivery = Delivery::signed_by(RAIL, key, withdrawal(key));
         assert_eq!(bridge.send(&delivery).await.told(), ACCEPTED, "{key}");
@@ -88,7 +88,7 @@ async fn the_signature_of_a_rotated_key_counts_at_once_and_that_of_the_previous_
     bridge.settled().await;
 
     let secrets = &bridge.stack.secrets_manager;
-    secrets.put(RILLIS_SIGNING_SECRET, &json!({ "keys": { "current": "the new key" } })).unwrap();
+    secrets.put(&signing_secret(RILLIS), &json!({ "keys": { "current": "the new key" } })).unwrap();
     secrets.reset_calls();
     let by_new_key = |id: &str| Delivery::signed_by(RILLIS, "the new key", flow_completed(id));
     assert_eq!(bridge.send(&by_new_key("too early")).await.told(), UNAUTHORIZED);
@@ -120,7 +120,7 @@ async fn keys_that_cannot_be_read_again_go_on_serving_and_a_mismatch_is_no_refus
     }
     let read_at = Instant::now();
     hanging.stack.secrets_manager.inject(None, AwsFault::Hang, When::UntilCleared);
-    malformed.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!("not JSON")).unwrap();
+    malformed.stack.secrets_manager.put(&signing_secret(RAIL), &json!("not JSON")).unwrap();
     sleep_until(read_at + COOL_DOWN).await;
     for bridge in [&hanging, &malformed] {
         let answer = bridge.send(&Delivery::signed_by(RAIL, "perhaps a new key", withdrawal("e1"))).await;
@@ -134,17 +134,17 @@ async fn keys_that_cannot_be_read_again_go_on_serving_and_a_mismatch_is_no_refus
 #[tokio::test]
 async fn a_new_process_takes_both_versions_of_a_rotated_secret() {
     let bridge = Bridge::start().await;
-    bridge.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!({ "keys": { "a": "newer" } })).unwrap();
+    bridge.stack.secrets_manager.put(&signing_secret(RAIL), &json!({ "keys": { "a": "newer" } })).unwrap();
     assert_eq!(bridge.send(&Delivery::signed_by(RAIL, "newer", withdrawal("e1"))).await.told(), ACCEPTED);
-    assert_eq!(bridge.send(&Delivery::signed_by(RAIL, RAIL_SAMPLE_KEY, withdrawal("e2"))).await.told(), ACCEPTED);
+    assert_eq!(bridge.send(&Delivery::signed_by(RAIL, &sample_key(RAIL), withdrawal("e2"))).await.told(), ACCEPTED);
 }
 
 #[tokio::test]
 async fn a_provider_s_key_is_of_no_use_at_the_other_provider() {
     let bridge = Bridge::start().await;
     let crossed = [
-        Delivery::signed_by(RAIL, RILLIS_SAMPLE_KEY, withdrawal("e1")),
-        Delivery::signed_by(RILLIS, RAIL_SAMPLE_KEY, flow_completed("e1")),
+        Delivery::signed_by(RAIL, &sample_key(RILLIS), withdrawal("e1")),
+        Delivery::signed_by(RILLIS, &sample_key(RAIL), flow_completed("e1")),
         Delivery { provider: RILLIS, ..Delivery::signed(RAIL, flow_completed("e1")) },
     ];
     for delivery in crossed {

@@ -7,7 +7,7 @@ use local::faults::When;
 use local::gateway::events::{HttpRequest, http_api_event};
 use local::lambda_host::{FunctionSpec, LambdaHost};
 use local::returning_ai::{At, Fault, Workflow};
-use local::stack::{RAIL_SIGNING_SECRET, RETURNING_AI_SECRET, RILLIS_SIGNING_SECRET};
+use local::stack::{RETURNING_AI_SECRET, signing_secret};
 use serde_json::{Value, json};
 
 use crate::bridge::fixture::*;
@@ -98,17 +98,17 @@ async fn drive_every_path(level: &str) {
 
     // Secrets that cannot be used: absent, malformed, hanging.
     for malformed in [json!(format!("{MARK} not JSON")), json!({ "keys": { "sub": { "key": MARK } } })] {
-        secrets.remove(RAIL_SIGNING_SECRET).unwrap();
-        secrets.put(RAIL_SIGNING_SECRET, &malformed).unwrap();
+        secrets.remove(&signing_secret(RAIL)).unwrap();
+        secrets.put(&signing_secret(RAIL), &malformed).unwrap();
         assert_eq!(bridge.send(&signed(RAIL, &rail_body("e0"))).await.told(), UNAVAILABLE);
     }
     secrets.inject(None, AwsFault::Hang, When::UntilCleared);
     assert_eq!(bridge.send(&signed(RAIL, &rail_body("e0"))).await.told(), UNAVAILABLE);
     secrets.clear_faults();
-    secrets.remove(RAIL_SIGNING_SECRET).unwrap();
-    secrets.remove(RILLIS_SIGNING_SECRET).unwrap();
-    secrets.put(RAIL_SIGNING_SECRET, &good_rail).unwrap();
-    secrets.put(RILLIS_SIGNING_SECRET, &json!({ "keys": { "current": rillis_key } })).unwrap();
+    secrets.remove(&signing_secret(RAIL)).unwrap();
+    secrets.remove(&signing_secret(RILLIS)).unwrap();
+    secrets.put(&signing_secret(RAIL), &good_rail).unwrap();
+    secrets.put(&signing_secret(RILLIS), &json!({ "keys": { "current": rillis_key } })).unwrap();
     let bad_url = format!("http://{MARK}.example/{MARK}");
     let workflow = json!({ "webhook_url": bad_url, "handshake_url": bad_url, "api_key": MARK, "mode": MARK });
     secrets.put(RETURNING_AI_SECRET, &json!({ "workflows": { "withdrawal": workflow } })).unwrap();

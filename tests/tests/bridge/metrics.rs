@@ -8,7 +8,7 @@ use local::aws::AwsFault;
 use local::dynamodb::EVENTS_TABLE;
 use local::faults::When;
 use local::returning_ai::{At, Fault};
-use local::stack::RAIL_SIGNING_SECRET;
+use local::stack::signing_secret;
 use serde_json::{Value, json};
 use shared::observe::metrics::{ALL, By, Dimension, FUNCTION_NAME, NAMESPACE};
 
@@ -113,7 +113,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(bridge.post(RAIL, deposit("e6")).await.told(), ACCEPTED);
     bridge.settled().await;
     // A new process knows both keys.
-    bridge.stack.secrets_manager.put(RAIL_SIGNING_SECRET, &json!({ "keys": { "new": "a newer key" } })).unwrap();
+    bridge.stack.secrets_manager.put(&signing_secret(RAIL), &json!({ "keys": { "new": "a newer key" } })).unwrap();
     bridge.function(RAIL).kill(bridge.function(RAIL).pids()[0]);
     assert_eq!(bridge.post(RAIL, deposit("e7")).await.told(), ACCEPTED);
     bridge.settled().await;

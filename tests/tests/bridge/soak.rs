@@ -21,14 +21,13 @@ async fn of_two_thousand_events_in_a_storm_none_that_was_acknowledged_is_lost() 
         let (provider, route) = [(RAIL, "withdrawal-completed"), (RILLIS, "kyc-approved")][n % 2];
         let event_id = format!("e{n}");
         let (pk, body) = (format!("{provider}#{event_id}"), wanted(provider, &event_id).into());
-        Event { provider, pk, body, routes: vec![route.to_owned()] }
+        Event { provider: providers::by_name(provider).unwrap(), pk, body, routes: vec![route.to_owned()] }
     };
     let storm = Storm {
         stack: &stack,
         events: (0..EVENTS).map(event).collect(),
         once: BTreeSet::new(),
         seed,
-        sign: &|provider, body| Delivery::signed(provider, body.clone()).headers,
         progress: &|progress| {
             if !matches!(progress, Progress::Acknowledged) {
                 println!("{:>5.1?}: {progress:?}", began.elapsed());

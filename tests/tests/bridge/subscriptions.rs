@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use local::faults::When;
 use local::rail_api::{At, Fault, Subscription};
-use local::stack::{RAIL_API_SECRET, RAIL_SIGNING_SECRET};
+use local::stack::{api_secret, signing_secret};
 use operator::rail_subscriptions::{
     CallbackUrl, Outcome, Progress, RailApi, RequiredTypes, Rotation, SigningSecret, Subscriptions,
 };
@@ -17,7 +17,6 @@ use shared::config::AwsConfig;
 use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::outside::http::Http;
 use shared::outside::secrets::{COOL_DOWN, CachedSecret};
-use shared::route::routes::Routes;
 use tokio::time::{Instant, interval, sleep_until};
 
 use crate::bridge::fixture::*;
@@ -39,14 +38,14 @@ impl Bridge {
         let http = Http::new().unwrap();
         let client = shared::outside::aws::secrets_manager(&config, &http);
         let clock = Clock::system();
-        let account = CachedSecret::new(client.clone(), RAIL_API_SECRET.to_owned(), clock, ApiAccount::parse);
+        let account = CachedSecret::new(client.clone(), api_secret(RAIL), clock, ApiAccount::parse);
         let api = ApiClient::new(&RailApi::CHANGING, http, account.current_only(), clock);
-        let secret = SigningSecret::new(client, RAIL_SIGNING_SECRET.to_owned());
+        let secret = SigningSecret::new(client, signing_secret(RAIL));
         Subscriptions { api: RailApi::new(api), secret }
     }
 
     fn callback_url(&self) -> CallbackUrl {
-        CallbackUrl::parse(&self.stack.webhook_url(RAIL)).unwrap()
+        CallbackUrl::parse(&self.stack.webhook_url(&rail::RAIL)).unwrap()
     }
 
     async fn sync(&self, required: &BTreeSet<String>) -> Outcome {
@@ -57,7 +56,7 @@ impl Bridge {
 
     /// Whether the signing secret holds the subscription's key at this moment.
     fn holds_key_of(&self, subscription: &Subscription) -> bool {
-        let secret = self.stack.secrets_manager.current(RAIL_SIGNING_SECRET).unwrap();
+        let secret = self.stack.secrets_manager.current(&signing_secret(RAIL)).unwrap();
         secret["keys"][&subscription.id] == json!(subscription.key)
     }
 
@@ -78,7 +77,7 @@ fn required(types: &[&str]) -> BTreeSet<String> {
 #[tokio::test]
 async fn the_repository_s_routes_get_their_subscriptions_and_each_key_counts() {
     let bridge = Bridge::start().await;
-    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS).unwrap();
+    let routes = providers::routes().unwrap();
     let required = RequiredTypes::of(&routes, RAIL);
     assert!(required.types.contains("TRANSACTION_POSTED") && required.unmatched.is_empty(), "{required:?}");
     bridge.sync(&required.types).await;

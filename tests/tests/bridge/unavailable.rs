@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 use local::aws::AwsFault;
 use local::faults::When;
-use local::stack::{RAIL_SAMPLE_KEY, RAIL_SIGNING_SECRET};
+use local::stack::{sample_key, signing_secret};
 use serde_json::{Value, json};
 
 use crate::bridge::fixture::*;
@@ -124,18 +124,18 @@ async fn a_signing_secret_that_is_absent_or_malformed_is_answered_503_until_it_i
     side_by_side(malformed.into_iter().map(|value: Option<Value>| async move {
         let bridge = Bridge::start().await;
         let secrets = &bridge.stack.secrets_manager;
-        secrets.remove(RAIL_SIGNING_SECRET).unwrap();
+        secrets.remove(&signing_secret(RAIL)).unwrap();
         if let Some(value) = &value {
-            secrets.put(RAIL_SIGNING_SECRET, value).unwrap();
+            secrets.put(&signing_secret(RAIL), value).unwrap();
         }
         check(&bridge.post(RAIL, withdrawal("e1")).await, &format!("the signing secret is {value:?}"));
         bridge.settled().await;
         let line = bridge.last_line().await;
         let told = line["error"].as_str().unwrap();
-        assert!(told.contains(RAIL_SIGNING_SECRET), "{told}");
+        assert!(told.contains(&signing_secret(RAIL)), "{told}");
         assert!(!told.contains("whsec_1"), "{told}");
 
-        secrets.put(RAIL_SIGNING_SECRET, &json!({ "keys": { "sub_1": RAIL_SAMPLE_KEY } })).unwrap();
+        secrets.put(&signing_secret(RAIL), &json!({ "keys": { "sub_1": sample_key(RAIL) } })).unwrap();
         assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED, "{value:?}");
     }))
     .await;

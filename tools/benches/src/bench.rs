@@ -13,7 +13,6 @@ use std::error::Error;
 use std::path::PathBuf;
 
 use local::stack::{Stack, StackOptions};
-use shared::route::routes::Routes;
 
 use crate::build::Binaries;
 use crate::measure::measure;
@@ -28,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn bench(functions: Option<PathBuf>, baseline: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let binaries = Binaries::build(functions, baseline)?;
-    let routes = Routes::parse("routes.toml", routes_file::TEXT, routes_file::APIS)?;
+    let routes = providers::routes()?;
     let stack =
         Stack::start(StackOptions { workflows: routes.workflows(), ..StackOptions::new(binaries.functions.clone()) })
             .await?;

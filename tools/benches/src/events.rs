@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use local::gateway::events::{HttpRequest, http_api_event};
-use local::stack::{RAIL_SAMPLE_KEY, webhook_path};
+use local::stack::sample_key;
 use sha2::Sha256;
 
 /// What becomes of an event.
@@ -56,12 +56,13 @@ fn event(body: String) -> Bytes {
         ("x-rail-timestamp", signed_at),
     ]
     .map(|(name, value)| (name.to_owned(), value));
-    let request = HttpRequest::post(&webhook_path("rail"), headers.to_vec(), body);
+    let request = HttpRequest::post("/webhooks/rail", headers.to_vec(), body);
     Bytes::from(http_api_event(&request).to_string())
 }
 
 fn signature(signed_at: &str, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(RAIL_SAMPLE_KEY.as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(sample_key("rail").as_bytes()).expect("HMAC takes a key of any length");
     mac.update(format!("{signed_at}.{body}").as_bytes());
     mac.finalize().into_bytes().iter().fold(String::new(), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

@@ -5,35 +5,18 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use hmac::{Hmac, KeyInit, Mac};
-use json::{Document, Value};
-use local::stack::{RAIL_SAMPLE_KEY, RILLIS_SAMPLE_KEY};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use json::SyntaxError;
+use local::delivery::SignedHeaders;
+use local::stack::sample_key;
 use operator::OperatorError;
-use rail::Rail;
-use rillis::Rillis;
-use sha2::Sha256;
-use shared::clock::{Clock, UnixMillis, UnixSeconds};
+use shared::clock::{Clock, UnixMillis};
 use shared::outside::secrets::Versions;
 use shared::receive::door::Headers;
+use shared::receive::provider::Provider;
 use shared::receive::signing_keys::KeySet;
-use shared::receive::verification::{self, Delivery, Envelope, Form, Provider, Refusal, hex};
-
-/// Who sends.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub(crate) enum Sender {
-    Rail,
-    Rillis,
-}
-
-/// What of a provider's contract the command line needs.
-pub(crate) struct Contract {
-    pub(crate) path: &'static str,
-    pub(crate) signature_header: &'static str,
-    pub(crate) timestamp_header: &'static str,
-    pub(crate) forms: &'static [Form],
-    pub(crate) sample_key: &'static str,
-}
+use shared::receive::verification::{self, Delivery, Refusal};
 
 /// Where a signing key comes from.
 #[derive(Args)]
@@ -51,94 +34,39 @@ pub(crate) struct Accepted {
     pub(crate) occurred_at: UnixMillis,
 }
 
-impl Sender {
-    pub(crate) fn contract(self) -> Contract {
-        match self {
-            Self::Rail => Contract::of::<Rail>(RAIL_SAMPLE_KEY),
-            Self::Rillis => Contract::of::<Rillis>(RILLIS_SAMPLE_KEY),
-        }
-    }
-
-    /// What the provider's envelope says, of a body that nobody has signed.
-    pub(crate) fn envelope(self, event: Value<'_>) -> Envelope {
-        match self {
-            Self::Rail => Rail::envelope(event),
-            Self::Rillis => Rillis::envelope(event),
-        }
-    }
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Rail => Rail::NAME,
-            Self::Rillis => Rillis::NAME,
-        }
-    }
-
-    /// The sender whose folder of `events/` this is.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::value_variants().iter().copied().find(|sender| sender.name() == name)
-    }
-
-    pub(crate) fn verify(
-        self,
-        headers: &Headers,
-        body: &[u8],
-        keys: &[&str],
-        now: UnixMillis,
-    ) -> Result<Accepted, Refusal> {
-        match self {
-            Self::Rail => verify::<Rail>(headers, body, keys, now),
-            Self::Rillis => verify::<Rillis>(headers, body, keys, now),
-        }
-    }
-
-    /// The provider that this one could be taken for.
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Rail => Self::Rillis,
-            Self::Rillis => Self::Rail,
-        }
-    }
-
-    /// The two headers of a delivery signed now, as the provider signs: over the first of its forms.
-    pub(crate) fn signed_headers(self, body: &[u8], key: &str) -> Result<[(&'static str, String); 2], OperatorError> {
-        self.headers_signed_at(Clock::system().now().seconds(), body, key)
-    }
-
-    /// As [`signed_headers`](Self::signed_headers), at another time.
-    pub(crate) fn headers_signed_at(
-        self,
-        signed_at: UnixSeconds,
-        body: &[u8],
-        key: &str,
-    ) -> Result<[(&'static str, String); 2], OperatorError> {
-        let contract = self.contract();
-        let signed_at = signed_at.0.to_string();
-        let text = contract.forms.first().map_or(Ok(body.to_vec()), |form| spelled(form, body))?;
-        Ok([
-            (contract.signature_header, signature(key, &signed_message(&signed_at, &text))?),
-            (contract.timestamp_header, signed_at),
-        ])
-    }
+/// An argument that names a provider.
+pub(crate) fn provider_parser() -> impl TypedValueParser<Value = &'static Provider> {
+    let names = PossibleValuesParser::new(providers::ALL.iter().map(|provider| provider.name));
+    names.try_map(|name| providers::by_name(&name).ok_or("no such provider"))
 }
 
-impl Contract {
-    fn of<P: Provider>(sample_key: &'static str) -> Self {
-        Self {
-            path: P::PATH,
-            signature_header: P::SIGNATURE_HEADER,
-            timestamp_header: P::TIMESTAMP_HEADER,
-            forms: P::FORMS,
-            sample_key,
-        }
-    }
+/// The headers of a delivery signed now, as its provider signs.
+pub(crate) fn signed_headers(provider: &Provider, body: &[u8], key: &str) -> Result<SignedHeaders, OperatorError> {
+    let now = Clock::system().now().seconds();
+    local::delivery::signed_headers(provider, now, body, key).map_err(|error| not_json(&error))
+}
+
+pub(crate) fn not_json(error: &SyntaxError) -> OperatorError {
+    OperatorError::usage(format!("the body is {error}"), "the provider signs JSON; check the file")
+}
+
+/// The body with another event id.
+pub(crate) fn with_fresh_id(
+    provider: &Provider,
+    body: &[u8],
+    rng: &mut fastrand::Rng,
+) -> Result<Vec<u8>, OperatorError> {
+    let name = provider.envelope.event_id;
+    let no_id =
+        || OperatorError::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
+    local::delivery::with_fresh_id(provider, body, rng).ok_or_else(no_id)
 }
 
 impl KeySource {
     /// The key, without the newline that editors put at a file's end.
-    pub(crate) fn read(&self, sender: Sender) -> Result<String, OperatorError> {
+    pub(crate) fn read(&self, provider: &Provider) -> Result<String, OperatorError> {
         let Some(path) = &self.key_file else {
-            return Ok(sender.contract().sample_key.to_owned());
+            return Ok(sample_key(provider.name));
         };
         let key = read_file(path)?;
         let key = String::from_utf8(key).map_err(|_| {
@@ -152,41 +80,25 @@ impl KeySource {
     }
 }
 
-fn verify<P: Provider>(headers: &Headers, body: &[u8], keys: &[&str], now: UnixMillis) -> Result<Accepted, Refusal> {
+/// What the bridge would make of a delivery, with these keys in the provider's secret.
+pub(crate) fn verify(
+    provider: &Provider,
+    headers: &Headers,
+    body: &[u8],
+    keys: &[&str],
+    now: UnixMillis,
+) -> Result<Accepted, Refusal> {
     let keys: BTreeMap<String, &str> = keys.iter().enumerate().map(|(at, key)| (at.to_string(), *key)).collect();
     let secret = serde_json::json!({ "keys": keys }).to_string();
     let keys = KeySet::parse(&Versions { current: secret, previous: None })
         .expect("a secret that was just put together is sound");
-    let verified = verification::verify::<P>(Delivery { headers, body }, &keys, now)?;
+    let verified = verification::verify(provider, Delivery { headers, body }, &keys, now)?;
     Ok(Accepted {
         form: verified.form(),
         event_id: verified.event_id().into_owned(),
         event_type: verified.event_type().map(str::to_owned),
         occurred_at: verified.occurred_at(),
     })
-}
-
-/// A body as one of a provider's forms has it.
-pub(crate) fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, OperatorError> {
-    let Some(spell) = form.spell else {
-        return Ok(body.to_vec());
-    };
-    let document = Document::parse(body).map_err(|error| {
-        OperatorError::usage(format!("the body is {error}"), "the provider signs JSON; check the file")
-    })?;
-    Ok(spell(document.root()).into_bytes())
-}
-
-/// `{signed_at}.{text}`: what the HMAC is over.
-pub(crate) fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
-    [signed_at.as_bytes(), b".", text].concat()
-}
-
-fn signature(key: &str, message: &[u8]) -> Result<String, OperatorError> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
-        .map_err(|_| OperatorError::usage("the signing key is not usable", "take it from the provider as it is"))?;
-    mac.update(message);
-    Ok(hex(&mac.finalize().into_bytes()))
 }
 
 /// A file's bytes, or standard input's for `-`.

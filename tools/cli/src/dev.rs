@@ -11,19 +11,20 @@ use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::Exchange;
 use local::lambda_host::LogSink;
 use local::returning_ai::Message;
-use local::stack::{RAIL_API_SECRET, RECEIVERS, REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions};
+use local::stack::{REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions, api_secret, sample_key, signing_secret};
 use operator::dev_file::{DevFile, DevFileGuard};
 use operator::error::with_causes;
 use operator::place::http;
 use operator::{OperatorError, Parts, Place};
 use serde_json::Value;
 use shared::clock::Clock;
+use shared::receive::provider::Provider;
 use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::customers::import_samples;
-use crate::delivery::Sender;
+use crate::delivery::signed_headers;
 use crate::page::Page;
 use crate::page::bench::Bench;
 use crate::page::board::{Board, MAX_ROWS};
@@ -193,7 +194,9 @@ pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) 
 
 /// What the verbs that work on a table need to know of this bridge.
 pub(crate) fn dev_file(stack: &Stack) -> DevFile {
-    let by_provider = |of: &dyn Fn(&str) -> String| RECEIVERS.map(|name| (name.to_owned(), of(name))).into();
+    let by_provider = |of: &dyn Fn(&Provider) -> String| {
+        providers::ALL.iter().map(|provider| (provider.name.to_owned(), of(provider))).collect()
+    };
     DevFile {
         gateway_url: stack.url(),
         dynamodb_url: stack.dynamodb.url(),
@@ -205,10 +208,10 @@ pub(crate) fn dev_file(stack: &Stack) -> DevFile {
             customers_table: Some(CUSTOMERS_TABLE.to_owned()),
             redrive_function: Some(REDRIVE.to_owned()),
             redrive_schedule: None,
-            webhooks: by_provider(&|name| stack.webhook_url(name)),
-            signing_secrets: by_provider(&|name| format!("bridge/{name}/signing")),
+            webhooks: by_provider(&|provider| stack.webhook_url(provider)),
+            signing_secrets: by_provider(&|provider| signing_secret(provider.name)),
             returning_ai_secret: Some(RETURNING_AI_SECRET.to_owned()),
-            rail_api_secret: Some(RAIL_API_SECRET.to_owned()),
+            api_secrets: by_provider(&|provider| api_secret(provider.name)),
         },
         pid: std::process::id(),
     }
@@ -254,14 +257,11 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError
 
 /// Sends one sample as its provider would, and looks at what it left behind once all work is done.
 async fn play(stack: &Stack, sample: &Sample) -> Result<Played, OperatorError> {
-    let key = match sample.sender {
-        Sender::Rail => local::stack::RAIL_SAMPLE_KEY,
-        Sender::Rillis => local::stack::RILLIS_SAMPLE_KEY,
-    };
-    let headers = sample.sender.signed_headers(&sample.body, key)?;
+    let provider = sample.provider;
+    let headers = signed_headers(provider, &sample.body, &sample_key(provider.name))?;
     let before = stack.returning_ai.attempts_ever();
     let began = Instant::now();
-    let (status, answer) = stack.send(sample.sender.name(), &headers, sample.body.clone()).await.map_err(|error| {
+    let (status, answer) = stack.send(provider, &headers, sample.body.clone()).await.map_err(|error| {
         OperatorError::outside(with_causes(&error), "the local gateway should answer; please report this")
     })?;
     let ack = began.elapsed();

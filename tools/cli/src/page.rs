@@ -21,7 +21,6 @@ use shared::record::pauses::Pauses;
 use shared::record::store::{EventStore, MAX_BATCH};
 use shared::route::routes::Routes;
 
-use crate::delivery::Sender;
 use crate::events::known_destination;
 use crate::workflows::{switch_off, switch_on};
 
@@ -414,13 +413,6 @@ fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Answ
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     guard::protect(response.headers_mut());
     Answer::Http(response)
-}
-
-/// The event that a delivery is, whoever has signed it.
-pub(crate) fn key_of(sender: Sender, body: &[u8]) -> Option<String> {
-    let document = json::Document::parse(body).ok()?;
-    let id = sender.envelope(document.root()).event_id?;
-    Some(format!("{}#{id}", sender.name()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod rotate;
 mod sync;
 mod target;
 
+use ::rail::RAIL;
 use clap::{Args, Subcommand};
 use operator::OperatorError;
 use operator::rail_subscriptions::plan::{Status, compare};
@@ -43,9 +44,6 @@ enum SubscriptionsVerb {
     Delete(delete::Delete),
 }
 
-/// What a provider is called in `routes.toml` and in paths.
-const RAIL: &str = "rail";
-
 impl Rail {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let RailVerb::Subscriptions(subscriptions) = self.verb;
@@ -60,7 +58,7 @@ impl Rail {
 
 /// What routes need of Rail; says which patterns come to nothing.
 fn needed(routes: &RoutesFile) -> Result<RequiredTypes, OperatorError> {
-    let needed = RequiredTypes::of(&routes.read()?, RAIL);
+    let needed = RequiredTypes::of(&routes.read()?, RAIL.name);
     for pattern in &needed.unmatched {
         eprintln!(
             "note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them"

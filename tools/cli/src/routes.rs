@@ -5,12 +5,10 @@ pub(crate) mod preview;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use local::binaries::workspace_root;
 use operator::OperatorError;
 use shared::route::routes::{self, RoutesError};
-
-use crate::delivery::Sender;
 
 /// The file that says which event goes where
 #[derive(Args)]
@@ -71,11 +69,11 @@ pub(crate) fn read(path: Option<&Path>) -> Result<routes::Routes, OperatorError>
 
 /// The routes of a file, each of a provider that there is.
 fn parse(name: &str, text: &str) -> Result<routes::Routes, OperatorError> {
-    let routes = routes::Routes::parse(name, text, routes_file::APIS).map_err(|error| unsound(&error, text))?;
-    let Some(unknown) = routes.providers().into_iter().find(|provider| Sender::named(provider).is_none()) else {
+    let routes = providers::parse_routes(name, text).map_err(|error| unsound(&error, text))?;
+    let Some(unknown) = routes.providers().into_iter().find(|provider| providers::by_name(provider).is_none()) else {
         return Ok(routes);
     };
-    let known: Vec<_> = Sender::value_variants().iter().map(|sender| sender.name()).collect();
+    let known: Vec<_> = providers::ALL.iter().map(|provider| provider.name).collect();
     Err(OperatorError::refused(
         format!("{name}: there is no provider `{unknown}`"),
         format!("known: {}", known.join(", ")),

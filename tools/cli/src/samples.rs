@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use local::delivery::key_of;
 use local::returning_ai::Message;
 use operator::OperatorError;
 use serde::Deserialize;
-use serde_json::Value;
-
-use crate::delivery::Sender;
+use shared::receive::provider::Provider;
 
 /// One file of `events/` with its entry of `events/expected.toml`.
 pub(crate) struct Sample {
     /// As in `expected.toml`: `rail/account_open.json`.
     pub(crate) name: String,
-    pub(crate) sender: Sender,
+    pub(crate) provider: &'static Provider,
     pub(crate) body: Vec<u8>,
     pub(crate) expected: Expected,
 }
@@ -45,16 +44,16 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, OperatorError> {
     let mut samples = Vec::new();
     for (name, expected) in expected {
         let path = folder.join(&name);
-        let sender = name.split('/').next().and_then(Sender::named);
-        let sender = sender.ok_or_else(|| unusable(&path, &"its folder is not a provider's"))?;
+        let provider = name.split('/').next().and_then(providers::by_name);
+        let provider = provider.ok_or_else(|| unusable(&path, &"its folder is not a provider's"))?;
         let body = fs::read(&path).map_err(|error| unusable(&path, &error))?;
-        samples.push(Sample { name, sender, body, expected });
+        samples.push(Sample { name, provider, body, expected });
     }
-    for sender in [Sender::Rail, Sender::Rillis] {
-        let folder = folder.join(sender.name());
+    for provider in providers::ALL {
+        let folder = folder.join(provider.name);
         for entry in fs::read_dir(&folder).map_err(|error| unusable(&folder, &error))? {
             let file = entry.map_err(|error| unusable(&folder, &error))?.file_name();
-            let name = format!("{}/{}", sender.name(), file.to_string_lossy());
+            let name = format!("{}/{}", provider.name, file.to_string_lossy());
             if !samples.iter().any(|sample| sample.name == name) {
                 return Err(unusable(&index, &format!("`{name}` has no entry")));
             }
@@ -66,12 +65,7 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, OperatorError> {
 impl Sample {
     /// The event's key in the table.
     pub(crate) fn pk(&self) -> Option<String> {
-        let body: Value = serde_json::from_slice(&self.body).ok()?;
-        let id = match self.sender {
-            Sender::Rail => body.get("event_id"),
-            Sender::Rillis => body.get("id"),
-        };
-        Some(format!("{}#{}", self.sender.name(), id?.as_str()?))
+        key_of(self.provider, &self.body)
     }
 
     /// What differs between what Returning.AI got for this event and what it should have got.

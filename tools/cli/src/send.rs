@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::join_all;
-use json::Document;
 use operator::OperatorError;
 use operator::error::with_causes;
 use shared::outside::http::Http;
+use shared::receive::provider::Provider;
 
-use crate::delivery::{KeySource, Sender, read_file};
+use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
 
 /// Sign a body and post it to the bridge
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Send {
-    provider: Sender,
+    #[arg(value_parser = provider_parser())]
+    provider: &'static Provider,
     /// The body: a file, or - for standard input
     body: PathBuf,
     /// Where the bridge is; the provider's path is added unless the URL has one
@@ -79,15 +80,15 @@ impl Send {
 
     fn target(&self) -> String {
         let url = self.url.trim_end_matches('/');
-        let path = self.provider.contract().path;
-        if url.ends_with(path) { url.to_owned() } else { format!("{url}{path}") }
+        let path = self.provider.path();
+        if url.ends_with(&path) { url.to_owned() } else { format!("{url}{path}") }
     }
 
     async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Answered, OperatorError> {
         let mut rng = fastrand::Rng::new();
         let body = if self.fresh { with_fresh_id(self.provider, body, &mut rng)? } else { body.to_vec() };
         let mut request = http.client().post(url).header("content-type", "application/json");
-        for (name, value) in self.provider.signed_headers(&body, key)? {
+        for (name, value) in signed_headers(self.provider, &body, key)? {
             request = request.header(name, value);
         }
         let unusable = |error: reqwest::Error| {
@@ -110,22 +111,6 @@ impl Send {
         let body = response.text().await.map_err(no_answer)?;
         Ok(Answered { status, body, took: began.elapsed() })
     }
-}
-
-/// The body with another event id of the same look; everything else keeps its bytes.
-pub(crate) fn with_fresh_id(sender: Sender, body: &[u8], rng: &mut fastrand::Rng) -> Result<Vec<u8>, OperatorError> {
-    let (name, fresh) = match sender {
-        Sender::Rail => ("event_id", format!("\"evt_{:016x}\"", rng.u64(..))),
-        Sender::Rillis => ("id", format!("\"{:024x}\"", rng.u128(..) >> 32)),
-    };
-    let no_id =
-        || OperatorError::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
-    let text = str::from_utf8(body).map_err(|_| no_id())?;
-    let document = Document::parse(body).map_err(|_| no_id())?;
-    let id = document.root().get(name).ok_or_else(no_id)?.source();
-    // The slice lies in the text itself, so its place is the distance between the two.
-    let at = id.as_ptr().addr() - text.as_ptr().addr();
-    Ok([&text[..at], &fresh, &text[at + id.len()..]].concat().into_bytes())
 }
 
 fn report(answers: &mut [Answered]) -> Result<(), OperatorError> {
@@ -153,20 +138,5 @@ fn report(answers: &mut [Answered]) -> Result<(), OperatorError> {
             format!("the bridge answered {}", answer.status),
             "401: is the key the bridge's? (--key-file) 404: is the URL right? `bridge verify` explains refusals",
         )),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fresh_id_takes_the_old_one_s_place_and_nothing_else_changes() {
-        let body = r#"{ "note": "evt_1", "event_id": "evt_1", "amount": 1000.00 }"#;
-        let renewed = with_fresh_id(Sender::Rail, body.as_bytes(), &mut fastrand::Rng::with_seed(1));
-        let renewed = String::from_utf8(renewed.unwrap()).unwrap();
-        let (before, after) = (r#"{ "note": "evt_1", "event_id": "evt_"#, r#"", "amount": 1000.00 }"#);
-        assert!(renewed.starts_with(before) && renewed.ends_with(after), "{renewed}");
-        assert_eq!(renewed.len(), before.len() + 16 + after.len());
     }
 }

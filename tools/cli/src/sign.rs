@@ -7,14 +7,16 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use local::gateway::events::{HttpRequest, http_api_event};
 use operator::OperatorError;
+use shared::receive::provider::Provider;
 
-use crate::delivery::{KeySource, Sender, read_file};
+use crate::delivery::{KeySource, provider_parser, read_file, signed_headers};
 
 /// Sign a body with the time now, as its provider would
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Sign {
-    provider: Sender,
+    #[arg(value_parser = provider_parser())]
+    provider: &'static Provider,
     /// The body: a file, or - for standard input
     body: PathBuf,
     /// What to print
@@ -34,7 +36,7 @@ const EXAMPLES: &str = "Examples:
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Printed {
-    /// The two headers, one a line
+    /// The headers, one a line
     Headers,
     /// A curl command that sends the delivery
     Curl,
@@ -45,8 +47,8 @@ enum Printed {
 impl Sign {
     pub(crate) fn run(self) -> Result<(), OperatorError> {
         let body = read_file(&self.body)?;
-        let headers = self.provider.signed_headers(&body, &self.key.read(self.provider)?)?;
-        let path = self.provider.contract().path;
+        let headers = signed_headers(self.provider, &body, &self.key.read(self.provider)?)?;
+        let path = self.provider.path();
         match self.form {
             Printed::Headers => {
                 for (name, value) in headers {
@@ -58,8 +60,8 @@ impl Sign {
             }
             Printed::Apigw => {
                 let mut all = vec![("content-type".to_owned(), "application/json".to_owned())];
-                all.extend(headers.map(|(name, value)| (name.to_owned(), value)));
-                println!("{:#}", http_api_event(&HttpRequest::post(path, all, body)));
+                all.extend(headers.into_iter().map(|(name, value)| (name.to_owned(), value)));
+                println!("{:#}", http_api_event(&HttpRequest::post(&path, all, body)));
             }
         }
         Ok(())

@@ -3,17 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use local::delivery::{signed_message, spelled};
+use local::stack::sample_key;
 use operator::OperatorError;
 use serde_json::Value;
 use shared::clock::{Clock, UnixMillis};
 use shared::receive::door::Headers;
+use shared::receive::provider::Provider;
 use shared::receive::verification::Refusal;
 
-use crate::delivery::{Sender, read_file, signed_message, spelled};
+use crate::delivery::{provider_parser, read_file, verify};
 
 mod explain;
 
-use self::explain::{Capture, KeyOf, TriedKey, explain};
+use self::explain::{Capture, KeyOf, TriedKey, explain, others};
 
 /// Check a captured delivery: accepted, or why not
 ///
@@ -22,7 +25,8 @@ use self::explain::{Capture, KeyOf, TriedKey, explain};
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Verify {
-    provider: Sender,
+    #[arg(value_parser = provider_parser())]
+    provider: &'static Provider,
     /// File with one `name: value` a line, as curl and proxies print them
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
@@ -43,7 +47,7 @@ struct KeyFiles {
     /// key of `bridge dev`
     #[arg(long, value_name = "FILE")]
     key_file: Vec<PathBuf>,
-    /// The same with keys of the other provider, to see whether one of them fits
+    /// The same with keys of another provider, to see whether one of them fits
     #[arg(long, value_name = "FILE")]
     other_key_file: Vec<PathBuf>,
 }
@@ -60,8 +64,8 @@ impl Verify {
         let keys = self.keys.read(self.provider)?;
         let now = self.at.unwrap_or_else(|| Clock::system().now());
 
-        let own: Vec<&str> = keys.iter().filter(|key| key.of == KeyOf::Sender).map(|key| key.key.as_str()).collect();
-        match self.provider.verify(&headers, &body, &own, now) {
+        let own: Vec<&str> = keys.iter().filter(|key| key.of == KeyOf::Provider).map(|key| key.key.as_str()).collect();
+        match verify(self.provider, &headers, &body, &own, now) {
             Ok(accepted) => {
                 println!("accepted");
                 println!("signed form: {}", accepted.form);
@@ -73,7 +77,7 @@ impl Verify {
             Err(refusal) => {
                 println!("refused: {}", refusal.code());
                 let capture =
-                    Capture { sender: self.provider, headers: &headers, body: &body, now, as_of: self.at.is_some() };
+                    Capture { provider: self.provider, headers: &headers, body: &body, now, as_of: self.at.is_some() };
                 for finding in explain(&capture, &keys) {
                     println!("  {finding}");
                 }
@@ -87,9 +91,8 @@ impl Verify {
 
     /// The bytes the HMAC is over, in every form that is tried: whoever signed can lay theirs beside them.
     fn print_signed_messages(&self, headers: &Headers, body: &[u8]) {
-        let contract = self.provider.contract();
-        let signed_at = headers.all(contract.timestamp_header).next().unwrap_or_default();
-        for form in contract.forms {
+        let signed_at = self.provider.signed_at.values(headers).first().copied().unwrap_or_default();
+        for form in self.provider.forms {
             match spelled(form, body) {
                 Ok(text) => {
                     let message = signed_message(signed_at, &text);
@@ -104,21 +107,22 @@ impl Verify {
 
 impl KeyFiles {
     /// All keys that are worth a try, those that the provider should sign with first.
-    fn read(&self, sender: Sender) -> Result<Vec<TriedKey>, OperatorError> {
+    fn read(&self, provider: &'static Provider) -> Result<Vec<TriedKey>, OperatorError> {
         let mut keys = Vec::new();
-        for (files, of) in [(&self.key_file, KeyOf::Sender), (&self.other_key_file, KeyOf::OtherProvider)] {
+        for (files, of) in [(&self.key_file, KeyOf::Provider), (&self.other_key_file, KeyOf::OtherProvider)] {
             for file in files {
                 keys.extend(keys_in(file, of)?);
             }
         }
-        for (of, sender) in [(KeyOf::Sender, sender), (KeyOf::OtherProvider, sender.other())] {
-            let given = keys.iter().any(|key| key.of == of);
-            keys.push(TriedKey {
-                label: format!("the sample key of {}", sender.name()),
-                key: sender.contract().sample_key.to_owned(),
-                of: if given { KeyOf::Sample } else { of },
-            });
-        }
+        let given = |of| keys.iter().any(|key: &TriedKey| key.of == of);
+        let sample_of = |of| if given(of) { KeyOf::Sample } else { of };
+        let (of_provider, of_others) = (sample_of(KeyOf::Provider), sample_of(KeyOf::OtherProvider));
+        let signers = [(provider, of_provider)].into_iter().chain(others(provider).map(|other| (other, of_others)));
+        keys.extend(signers.map(|(signer, of)| TriedKey {
+            label: format!("the sample key of {}", signer.name),
+            key: sample_key(signer.name),
+            of,
+        }));
         Ok(keys)
     }
 }
@@ -203,7 +207,7 @@ mod tests {
         let file = folder.path().join("rail.key");
         let check = |text: &str, expected: &[(&str, &str)]| {
             std::fs::write(&file, text).unwrap();
-            let keys = keys_in(&file, KeyOf::Sender).unwrap();
+            let keys = keys_in(&file, KeyOf::Provider).unwrap();
             assert_eq!(keys.iter().map(|key| (key.label.as_str(), key.key.as_str())).collect::<Vec<_>>(), expected);
         };
         check("sample_1\n", &[("rail.key", "sample_1")]);
@@ -211,7 +215,7 @@ mod tests {
         check(r#"{"keys": {"sub_1": "sample_1", "sub_2": "sample_2\n"}}"#, &two);
         for nothing in ["\n", r#"{"keys": {}}"#, r#"{"keys": {"sub_1": 7}}"#] {
             std::fs::write(&file, nothing).unwrap();
-            let failure = keys_in(&file, KeyOf::Sender).unwrap_err().to_string();
+            let failure = keys_in(&file, KeyOf::Provider).unwrap_err().to_string();
             assert!(failure.contains("rail.key holds no key\nhint: put the signing key into it"), "{failure}");
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod aws;
 pub mod binaries;
+pub mod delivery;
 pub mod dynamodb;
 pub mod faults;
 pub mod front;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
+use shared::receive::provider::Provider;
 
 use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE};
 use crate::gateway::{Beside, Gateway, Observer, Route};
@@ -19,23 +20,16 @@ use crate::secrets_manager::{SecretsManager, SecretsManagerError};
 mod redrive;
 
 /// All functions that the stack hosts. The gateway invokes any of them by Lambda's [Invoke API](crate::invoke_api).
-pub const FUNCTIONS: [&str; 3] = ["rail", "rillis", REDRIVE];
+pub const FUNCTIONS: [&str; providers::ALL.len() + 1] = receivers_then_redrive();
 
-/// Those that receive webhooks: each is called as its provider, and is at `/webhooks/{provider}`.
-pub const RECEIVERS: [&str; 2] = ["rail", "rillis"];
+/// Those that receive webhooks: each is called as its provider.
+pub const RECEIVERS: [&str; providers::ALL.len()] = receivers_then_redrive();
 
 /// The function that takes over what was left. It has no path: EventBridge invokes it on AWS, [`Stack::redrive`] here.
 pub const REDRIVE: &str = "redrive";
 
-/// The keys that the sample secrets hold.
-pub const RAIL_SAMPLE_KEY: &str = "whsec_sample_rail_key_do_not_use";
-pub const RILLIS_SAMPLE_KEY: &str = "whsec_sample_rillis_key_do_not_use";
-
-/// The secrets' names.
-pub const RAIL_SIGNING_SECRET: &str = "bridge/rail/signing";
-pub const RILLIS_SIGNING_SECRET: &str = "bridge/rillis/signing";
+/// The name of Returning.AI's secret.
 pub const RETURNING_AI_SECRET: &str = "bridge/returning-ai";
-pub const RAIL_API_SECRET: &str = "bridge/rail/api";
 
 /// What to start, and how.
 #[derive(Clone)]
@@ -139,15 +133,16 @@ impl Stack {
         )
         .map_err(StackError::ReturningAi)?;
         let rail_api = RailApi::start().map_err(StackError::RailApi)?;
-        for (name, value) in sample_signing_secrets() {
+        for provider in RECEIVERS {
+            let name = signing_secret(provider);
             // A key that was rotated in an earlier run stays.
-            if !secrets_manager.holds(name) {
-                secrets_manager.put(name, &value)?;
+            if !secrets_manager.holds(&name) {
+                secrets_manager.put(&name, &json!({ "keys": { "sample": sample_key(provider) } }))?;
             }
         }
         // Their URLs have another port in each run.
         secrets_manager.put(RETURNING_AI_SECRET, &returning_ai.secret())?;
-        secrets_manager.put(RAIL_API_SECRET, &rail_api.secret())?;
+        secrets_manager.put(&api_secret("rail"), &rail_api.secret())?;
 
         let mut functions = Vec::new();
         let mut routes = Vec::new();
@@ -155,8 +150,8 @@ impl Stack {
             let spec = spec(&options, &dynamodb, &secrets_manager, name);
             let host = LambdaHost::start(spec).map_err(|source| StackError::Function { name, source })?;
             let host = Arc::new(host);
-            if RECEIVERS.contains(&name) {
-                routes.push(Route { path: webhook_path(name), function: host.clone() });
+            if let Some(provider) = providers::by_name(name) {
+                routes.push(Route { path: provider.path(), function: host.clone() });
             }
             functions.push(host);
         }
@@ -184,8 +179,8 @@ impl Stack {
     }
 
     /// What a provider is given to call.
-    pub fn webhook_url(&self, provider: &str) -> String {
-        format!("{}{}", self.url(), webhook_path(provider))
+    pub fn webhook_url(&self, provider: &Provider) -> String {
+        format!("{}{}", self.url(), provider.path())
     }
 
     /// The host of one of [`FUNCTIONS`].
@@ -210,7 +205,7 @@ impl Stack {
     /// There was no answer.
     pub async fn send<N: AsRef<str>, V: AsRef<str>>(
         &self,
-        provider: &str,
+        provider: &Provider,
         headers: &[(N, V)],
         body: impl Into<Bytes>,
     ) -> Result<(u16, String), SendError> {
@@ -245,16 +240,30 @@ impl Stack {
     }
 }
 
-/// The path at which the gateway has a provider's function.
-pub fn webhook_path(provider: &str) -> String {
-    format!("/webhooks/{provider}")
+/// The key that a provider's sample secret holds.
+pub fn sample_key(provider: &str) -> String {
+    format!("whsec_sample_{provider}_key_do_not_use")
 }
 
-fn sample_signing_secrets() -> [(&'static str, Value); 2] {
-    [
-        (RAIL_SIGNING_SECRET, json!({ "keys": { "sample-subscription": RAIL_SAMPLE_KEY } })),
-        (RILLIS_SIGNING_SECRET, json!({ "keys": { "current": RILLIS_SAMPLE_KEY } })),
-    ]
+/// The name of the secret with a provider's signing keys.
+pub fn signing_secret(provider: &str) -> String {
+    format!("bridge/{provider}/signing")
+}
+
+/// The name of the secret of a provider's API.
+pub fn api_secret(provider: &str) -> String {
+    format!("bridge/{provider}/api")
+}
+
+/// As many of them as there is room for.
+const fn receivers_then_redrive<const N: usize>() -> [&'static str; N] {
+    let mut names = [REDRIVE; N];
+    let mut at = 0;
+    while at < providers::ALL.len() {
+        names[at] = providers::ALL[at].name;
+        at += 1;
+    }
+    names
 }
 
 fn spec(options: &StackOptions, dynamodb: &DynamoDb, secrets_manager: &SecretsManager, name: &str) -> FunctionSpec {
@@ -269,11 +278,13 @@ fn spec(options: &StackOptions, dynamodb: &DynamoDb, secrets_manager: &SecretsMa
     .map(|(name, value)| (name.to_owned(), value))
     .to_vec();
     if name != REDRIVE {
-        env.push(("SIGNING_SECRET_ID".to_owned(), format!("bridge/{name}/signing")));
+        env.push(("SIGNING_SECRET_ID".to_owned(), signing_secret(name)));
     }
-    // Rail's events, and whatever redrive takes over, may name an account whose customer only Rail knows.
-    if name != "rillis" {
-        env.push(("RAIL_API_SECRET_ID".to_owned(), RAIL_API_SECRET.to_owned()));
+    // A provider's events may name an account whose customer only its API knows; redrive takes over everybody's.
+    for provider in providers::ALL.iter().filter(|provider| [provider.name, REDRIVE].contains(&name)) {
+        if let Some(api) = &provider.api {
+            env.push((api.secret_variable.to_owned(), api_secret(provider.name)));
+        }
     }
     env.extend(options.extra_env.iter().cloned());
     FunctionSpec {

@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 use std::future::pending;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use fastrand::Rng;
 use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
+use shared::clock::Clock;
 use tokio::time::{sleep, timeout};
 
 pub use self::event::Event;
@@ -23,11 +23,12 @@ use self::event::{Interruption, Outgoing};
 use self::tally::Evidence;
 pub use self::tally::{Cause, Tally};
 use crate::aws::AwsFault;
+use crate::delivery::signed_headers;
 use crate::dynamodb::DynamoDbError;
 use crate::faults::When;
 use crate::lambda_host::{AtWork, InvokeError};
 use crate::returning_ai::Fault;
-use crate::stack::{RECEIVERS, REDRIVE, Stack};
+use crate::stack::{RECEIVERS, REDRIVE, Stack, sample_key};
 
 mod event;
 mod tally;
@@ -40,14 +41,9 @@ pub struct Storm<'s> {
     pub once: BTreeSet<String>,
     /// What goes wrong when; the same again as far as processes that run side by side allow.
     pub seed: u64,
-    /// The headers of a delivery of this provider and body, signed now.
-    pub sign: &'s dyn Fn(&'static str, &Bytes) -> Headers,
     /// Called as the storm goes on.
     pub progress: &'s dyn Fn(Progress<'_>),
 }
-
-/// Name and value of each.
-pub type Headers = Vec<(String, String)>;
 
 /// How far a storm is.
 #[derive(Debug)]
@@ -238,7 +234,9 @@ impl Run<'_> {
     /// One delivery, signed anew; whether it was acknowledged.
     async fn send(&self, Outgoing { event, times_sent, .. }: &mut Outgoing) -> bool {
         *times_sent += 1;
-        let headers = (self.storm.sign)(event.provider, &event.body);
+        let (now, key) = (Clock::system().now().seconds(), sample_key(event.provider.name));
+        // A body that cannot be signed is refused, and the tally says so.
+        let headers = signed_headers(event.provider, now, &event.body, &key).unwrap_or_default();
         let answered = timeout(PROVIDER_WAITS, self.stack.send(event.provider, &headers, event.body.clone())).await;
         matches!(answered, Ok(Ok((200, _))))
     }

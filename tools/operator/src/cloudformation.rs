@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_types::sdk_config::SdkConfig;
 use shared::outside::aws::sdk_reason;
+use shared::receive::provider::Provider;
 
 use crate::error::OperatorError;
 use crate::place::{Parts, reach_hint};
@@ -49,7 +50,7 @@ impl Stack {
         })
     }
 
-    /// The names that its outputs have. `RailWebhookUrl` and `RailSigningSecretId` are those of the provider `rail`.
+    /// The names that its outputs have. [`output_of`] says what those of a provider are called.
     pub fn parts(&self) -> Parts {
         let output = |name: &str| self.outputs.get(name).cloned();
         let by_provider = |suffix: &str| {
@@ -65,10 +66,24 @@ impl Stack {
             redrive_schedule: output("RedriveScheduleName"),
             webhooks: by_provider("WebhookUrl"),
             signing_secrets: by_provider("SigningSecretId"),
+            api_secrets: by_provider("ApiSecretId"),
             returning_ai_secret: output("ReturningAiSecretId"),
-            rail_api_secret: output("RailApiSecretId"),
         }
     }
+}
+
+/// What the template calls an output of a provider's: `RailWebhookUrl`.
+pub fn output_of(provider: &Provider, output: &str) -> String {
+    format!("{}{output}", capitalized(provider.name))
+}
+
+/// A provider's name as the template, and people, write it.
+pub fn capitalized(name: &str) -> String {
+    let mut name = name.to_owned();
+    if let Some(first) = name.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    name
 }
 
 #[cfg(test)]

@@ -46,11 +46,11 @@ pub struct Parts {
     pub customers_table: Option<String>,
     pub redrive_function: Option<String>,
     pub redrive_schedule: Option<String>,
-    /// The URL that each provider delivers to, and the secret of its signing keys, by the provider's name.
+    /// The URL that each provider delivers to, the secret of its signing keys and that of its API, by the provider's name.
     pub webhooks: BTreeMap<String, String>,
     pub signing_secrets: BTreeMap<String, String>,
+    pub api_secrets: BTreeMap<String, String>,
     pub returning_ai_secret: Option<String>,
-    pub rail_api_secret: Option<String>,
 }
 
 /// A bridge to work on: the clients that reach it, and the names of its parts.

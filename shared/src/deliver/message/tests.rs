@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::UnixMillis;
-use crate::route::routes::Routes;
+use crate::route::routes::{LookupKinds, Routes};
 use json::Document;
 
 fn event() -> EventRecord {
@@ -20,7 +20,7 @@ fn composed_for(customer: &Resolved, more: &str, body: &str) -> Result<String, D
         "[[route]]\nname = \"first-deposit\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"deposit.first\"\n\
          events = [\"PAID\"]\ncustomer = \"/c\"\n{more}\n"
     );
-    let routes = Routes::parse("routes.toml", &routes, &[]).unwrap();
+    let routes = Routes::parse("routes.toml", &routes, LookupKinds::Any).unwrap();
     let document = Document::parse(body.as_bytes()).unwrap();
     compose(&event(), document.root(), &routes.all()[0], customer)
 }
@@ -194,7 +194,7 @@ fn an_event_without_a_type_is_sent_with_an_empty_one() {
     let routes = Routes::parse(
         "routes.toml",
         "[[route]]\nname = \"r\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"e\"\nevents = [\"*\"]\ncustomer = \"/c\"\n",
-        &[],
+        LookupKinds::Any,
     )
     .unwrap();
     let document = Document::parse(br#"{"c":"C-1"}"#).unwrap();

@@ -10,7 +10,7 @@ use crate::customer::provider_api::ProviderApi;
 use crate::outside::aws;
 use crate::outside::http::Http;
 use crate::outside::secrets::CachedSecret;
-use crate::route::routes::Routes;
+use crate::route::routes::{LookupKinds, Routes};
 use crate::testing::{Asked, Loopback, Reply};
 use json::Document;
 
@@ -98,7 +98,7 @@ fn routes(customer: &str, more: &str) -> Routes {
         "[[route]]\nname = \"r\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"e\"\nevents = [\"*\"]\n\
          customer = {customer}\n{more}\n"
     );
-    Routes::parse("routes.toml", &text, &[API]).unwrap()
+    Routes::parse("routes.toml", &text, LookupKinds::Any).unwrap()
 }
 
 async fn resolved(resolver: &Resolver, customer: &str, more: &str, body: &str) -> Result<Resolved, DispatchFailure> {

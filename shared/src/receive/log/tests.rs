@@ -5,6 +5,7 @@ use super::*;
 use crate::clock::UnixMillis;
 use crate::deliver::attempt::AttemptReport;
 use crate::observe::metrics::{ALL, By};
+use crate::receive::provider::HeaderPart;
 use crate::receive::receipt::InternalError;
 use crate::record::event::{AttemptBy, Done, EventRecord, RouteOutcome};
 use crate::record::failure::{DispatchFailure, FailureCode};
@@ -64,7 +65,7 @@ fn check(receipt: &Receipt, attempted: Option<&Attempted>, type_is_known: bool, 
 fn what_was_refused_is_counted_by_its_code() {
     let refused = |refusal| Receipt { refusal: Some(refusal), ..receipt(Answer::Unauthorized) };
     for (receipt, expected) in [
-        (refused(Refusal::HeaderMissing("x")), "Refused header_missing"),
+        (refused(Refusal::HeaderMissing(HeaderPart::Whole("x"))), "Refused header_missing"),
         (refused(Refusal::OutsideTolerance { skew_s: 301 }), "Refused outside_tolerance"),
         (refused(Refusal::SignatureMismatch), "Refused signature_mismatch"),
         (

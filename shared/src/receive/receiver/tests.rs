@@ -12,28 +12,26 @@ use crate::outside::aws;
 use crate::outside::http::Http;
 use crate::outside::secrets::{COOL_DOWN, CachedSecret};
 use crate::receive::door::Headers;
+use crate::receive::provider::{EnvelopeMembers, Form, HeaderPart, TimeFormat};
 use crate::receive::signing_keys::KeyVersion;
-use crate::receive::verification::{Envelope, Form};
 use crate::record::store::EventStore;
-use crate::route::routes::Routes;
+use crate::route::routes::{LookupKinds, Routes};
 use crate::testing::{Asked, Loopback, Reply, settable_clock};
-use json::Value;
 
 /// Nobody's contract: the raw bytes, and an envelope of `id` and `type`.
-struct Sample;
-
-impl Provider for Sample {
-    const NAME: &'static str = "sample";
-    const PATH: &'static str = "/webhooks/sample";
-    const SIGNATURE_HEADER: &'static str = "x-sample-signature";
-    const TIMESTAMP_HEADER: &'static str = "x-sample-timestamp";
-    const FORMS: &'static [Form] = &[Form { name: "raw", spell: None }];
-
-    fn envelope(event: Value<'_>) -> Envelope {
-        let text = |name: &str| Some(event.get(name)?.text()?.into_owned());
-        Envelope { event_id: text("id"), event_type: text("type"), occurred_at: None }
-    }
-}
+static SAMPLE: Provider = Provider {
+    name: "sample",
+    signature: HeaderPart::Whole("x-sample-signature"),
+    signed_at: HeaderPart::Whole("x-sample-timestamp"),
+    forms: &[Form { name: "raw", spell: None }],
+    envelope: EnvelopeMembers {
+        event_id: "id",
+        event_type: "type",
+        occurred_at: "happened_at",
+        time: TimeFormat::Rfc3339,
+    },
+    api: None,
+};
 
 // Signatures: `printf '%s' "1747253577.$BODY" | openssl dgst -sha256 -hmac sample-key`; `old-key` where it says so.
 const BODY: &str = r#"{"id":"evt_1","type":"PAID","at":1738784271042,"amount":1000.00}"#;
@@ -93,7 +91,7 @@ impl Outside {
 struct World {
     server: Loopback,
     outside: Arc<Mutex<Outside>>,
-    receiver: Arc<Receiver<Sample>>,
+    receiver: Arc<Receiver>,
 }
 
 fn world(clock: Clock) -> World {
@@ -110,6 +108,7 @@ fn world(clock: Clock) -> World {
     let secrets = aws::secrets_manager(&server.aws(), &http);
     let webhooks = CachedSecret::new(secrets.clone(), "returning-ai".to_owned(), clock, Webhooks::parse);
     let receiver = Receiver {
+        provider: &SAMPLE,
         clock,
         signing_keys: CachedSecret::new(secrets, "signing".to_owned(), clock, KeySet::parse),
         deliverer: Deliverer {
@@ -117,11 +116,10 @@ fn world(clock: Clock) -> World {
             store: EventStore::new(aws::dynamodb(&server.aws(), &http), "events".to_owned()),
             returning_ai: ReturningAi::new(http, webhooks, clock),
             resolver: Resolver { clock, customers: None, apis: Vec::new() },
-            routes: Routes::parse("routes.toml", ROUTES, &[]).unwrap(),
+            routes: Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap(),
             switches: Switches::default(),
         },
         max_body_bytes: 1000,
-        provider: PhantomData,
     };
     World { server, outside, receiver: Arc::new(receiver) }
 }
@@ -220,7 +218,7 @@ async fn a_wanted_event_is_recorded_before_it_is_accepted() {
 async fn an_event_that_no_route_wants_is_recorded_and_ignored() {
     let (clock, _) = settable_clock!();
     let mut world = world(clock);
-    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\""), &[]).unwrap();
+    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\""), LookupKinds::Any).unwrap();
     Arc::get_mut(&mut world.receiver).unwrap().deliverer.routes = routes;
     assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Ignored, None));
     assert_eq!(world.writes("PutItem")[0]["Item"]["state"], json!({ "S": "ignored" }));

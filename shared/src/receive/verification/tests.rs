@@ -1,33 +1,20 @@
+use json::Value;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::outside::secrets::Versions;
+use crate::receive::provider::{EnvelopeMembers, Form, TimeFormat};
 
 /// Nobody's contract: raw bytes or `JSON.stringify`, and an envelope of `id`, `type` and `at`.
-struct Sample;
-
-impl Provider for Sample {
-    const NAME: &'static str = "sample";
-    const PATH: &'static str = "/webhooks/sample";
-    const SIGNATURE_HEADER: &'static str = "x-sample-signature";
-    const TIMESTAMP_HEADER: &'static str = "x-sample-timestamp";
-    const FORMS: &'static [Form] =
-        &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }];
-
-    fn envelope(event: Value<'_>) -> Envelope {
-        let text = |name: &str| Some(event.get(name)?.text()?.into_owned());
-        let at = event.get("at").map(Value::kind);
-        Envelope {
-            event_id: text("id"),
-            event_type: text("type"),
-            occurred_at: match at {
-                Some(Kind::Number(digits)) => UnixMillis::from_millis_literal(digits),
-                _ => None,
-            },
-        }
-    }
-}
+const SAMPLE: Provider = Provider {
+    name: "sample",
+    signature: HeaderPart::Whole("x-sample-signature"),
+    signed_at: HeaderPart::Whole("x-sample-timestamp"),
+    forms: &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }],
+    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at", time: TimeFormat::UnixMillis },
+    api: None,
+};
 
 fn stringified(event: Value<'_>) -> String {
     event.stringify()
@@ -75,9 +62,9 @@ fn signed(signature: &str) -> Headers {
 /// The form that was accepted, or the code of the refusal.
 fn verdict(headers: &Headers, body: &[u8], keys: &KeySet, now: UnixMillis) -> Result<&'static str, &'static str> {
     let delivery = Delivery { headers, body };
-    let verified = verify::<Sample>(delivery, keys, now).map(|event| event.form()).map_err(Refusal::code);
+    let verified = verify(&SAMPLE, delivery, keys, now).map(|event| event.form()).map_err(Refusal::code);
     // What the headers alone decide is the same before any key is known.
-    let by_headers = refuse_by_headers::<Sample>(headers, now).map_err(Refusal::code);
+    let by_headers = refuse_by_headers(&SAMPLE, headers, now).map_err(Refusal::code);
     match verified {
         Err(code @ ("header_missing" | "header_malformed" | "outside_tolerance")) => {
             assert_eq!(by_headers, Err(code));
@@ -138,7 +125,7 @@ mod headers {
         let refuse = |pairs: &[(&str, &str)]| {
             let headers = headers(pairs);
             let delivery = Delivery { headers: &headers, body: BODY.as_bytes() };
-            verify::<Sample>(delivery, &keys(&[KEY], &[]), NOW).unwrap_err().to_string()
+            verify(&SAMPLE, delivery, &keys(&[KEY], &[]), NOW).unwrap_err().to_string()
         };
         let signature = ("x-sample-signature", SIGNATURE);
         assert_eq!(refuse(&[signature]), "header `x-sample-timestamp` is absent");
@@ -241,7 +228,7 @@ mod signature {
         let read = |signature: &str| {
             let headers = signed(signature);
             let delivery = Delivery { headers: &headers, body: BODY.as_bytes() };
-            let event = verify::<Sample>(delivery, &keys, NOW).unwrap();
+            let event = verify(&SAMPLE, delivery, &keys, NOW).unwrap();
             (event.form(), event.signed_text().to_owned(), hex(event.body_sha256()))
         };
         let received = "fd0e8703b60d868f4d5511633c8cff35a5e54dad82d96d240052f95e067d4497";
@@ -359,7 +346,7 @@ mod signing_keys {
     fn check(keys: &KeySet, expected: Result<KeyVersion, &'static str>) {
         let headers = signed(SIGNATURE);
         let delivery = Delivery { headers: &headers, body: BODY.as_bytes() };
-        let version = verify::<Sample>(delivery, keys, NOW).map(|event| event.key_version()).map_err(Refusal::code);
+        let version = verify(&SAMPLE, delivery, keys, NOW).map(|event| event.key_version()).map_err(Refusal::code);
         assert_eq!(version, expected);
     }
 
@@ -439,7 +426,7 @@ mod envelope {
     ) {
         let headers = signed(signature);
         let delivery = Delivery { headers: &headers, body: body.as_bytes() };
-        let event = verify::<Sample>(delivery, &keys(&[KEY], &[]), NOW).unwrap();
+        let event = verify(&SAMPLE, delivery, &keys(&[KEY], &[]), NOW).unwrap();
         assert_eq!(event.document().root().source(), body);
         assert_eq!(read(&event), *expected, "{body}");
     }

@@ -1,19 +1,11 @@
 use super::*;
-use crate::customer::provider_api::{Lookup, ProviderApi};
 use json::Document;
 
 /// What `customer` may ask in these tests.
-const APIS: &[ProviderApi] = &[ProviderApi {
-    secret_variable: "SAMPLE_API_SECRET_ID",
-    scope: "",
-    lookups: &[
-        Lookup { kind: "sample-account", path: "/v1/accounts/", answer: "/data/customer_id" },
-        Lookup { kind: "sample-form", path: "/v1/forms/", answer: "/data/customer_id" },
-    ],
-}];
+const KINDS: LookupKinds<'_> = LookupKinds::OneOf(&["sample-account", "sample-form"]);
 
 fn parsed(text: &str) -> Routes {
-    Routes::parse("routes.toml", text, APIS).unwrap()
+    Routes::parse("routes.toml", text, KINDS).unwrap()
 }
 
 /// A route that is sound, on four lines, with `more` behind it.
@@ -258,7 +250,7 @@ mod errors {
     /// `expected` is the whole text, `routes.toml:` left out.
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let error = Routes::parse("routes.toml", text, APIS).map(|_| ()).unwrap_err();
+        let error = Routes::parse("routes.toml", text, KINDS).map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), format!("routes.toml:{expected}"), "\n{text}");
     }
 

@@ -4,18 +4,17 @@ use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
+use local::delivery::key_of;
 use local::stack::{FUNCTIONS, Stack};
-use local::storm::{Cause, Event, Headers, Progress, Storm, Tally, WAVES, Wave};
+use local::storm::{Cause, Event, Progress, Storm, Tally, WAVES, Wave};
 use operator::OperatorError;
 use operator::error::with_causes;
 
-use crate::delivery::Sender;
+use crate::delivery::with_fresh_id;
 use crate::dev::watch;
 use crate::samples::Sample;
-use crate::send::with_fresh_id;
 
 /// Sends `count` events through the storm and prints what became of them.
 pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64) -> Result<(), OperatorError> {
@@ -30,7 +29,6 @@ pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64
         events,
         once: samples.iter().flat_map(|sample| sample.expected.skips.clone()).collect(),
         seed,
-        sign: &signed_headers,
         progress: &|progress| match progress {
             Progress::Acknowledged => bar.inc(1),
             Progress::WaveEnded(wave) => bar.suspend(|| println!("{}", wave_line(&wave))),
@@ -65,30 +63,20 @@ fn events(samples: &[Sample], count: u32, seed: u64) -> Result<Vec<Event>, Opera
             "events/expected.toml must say what is delivered",
         )
     };
-    // Both providers from the start, not one after the other.
+    // All providers from the start, not one after the other.
     rng.shuffle(&mut wanted);
     if wanted.is_empty() {
         return Err(nothing());
     }
     let samples = wanted.into_iter().cycle().take(usize::try_from(count).unwrap_or(usize::MAX));
     samples
-        .map(|Sample { name, sender, body, expected }| {
-            let body = with_fresh_id(*sender, body, &mut rng)?;
+        .map(|Sample { provider, body, expected, .. }| {
+            let body = with_fresh_id(provider, body, &mut rng)?;
             let routes = expected.delivers.keys().chain(&expected.skips).cloned().collect();
-            let sample = Sample { name: name.clone(), sender: *sender, body, expected: expected.clone() };
-            let pk = sample.pk().ok_or_else(nothing)?;
-            Ok(Event { provider: sender.name(), pk, body: sample.body.into(), routes })
+            let pk = key_of(provider, &body).ok_or_else(nothing)?;
+            Ok(Event { provider, pk, body: body.into(), routes })
         })
         .collect()
-}
-
-/// Without headers where there are none to be had: the delivery is then refused, and the tally says so.
-fn signed_headers(provider: &'static str, body: &Bytes) -> Headers {
-    let signed = Sender::named(provider).and_then(|sender| {
-        let headers = sender.signed_headers(body, sender.contract().sample_key).ok()?;
-        Some(headers.map(|(name, value)| (name.to_owned(), value)).to_vec())
-    });
-    signed.unwrap_or_default()
 }
 
 /// On a terminal; elsewhere the lines alone tell how far it is.

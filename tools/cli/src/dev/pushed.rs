@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use local::delivery::key_of;
 use local::dynamodb::{EVENTS_TABLE, Write};
 use local::gateway::Exchange;
-use local::stack::webhook_path;
 use shared::clock::Clock;
 use shared::record::event::EventState;
 use shared::record::store::EventStore;
@@ -15,9 +15,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::sleep;
 
-use crate::delivery::Sender;
 use crate::page::board::{Board, MAX_ROWS};
-use crate::page::key_of;
 
 /// Before a table that does not answer is asked again.
 const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(500);
@@ -62,7 +60,7 @@ async fn next(writes: &mut Receiver<Write>, changed: &mut BTreeSet<String>) -> R
 /// Switches and claims share the table, and are no events.
 fn note(write: Write, changed: &mut BTreeSet<String>) {
     let provider = write.key.split_once('#').map(|(provider, _)| provider);
-    if write.table == EVENTS_TABLE && provider.is_some_and(|provider| Sender::named(provider).is_some()) {
+    if write.table == EVENTS_TABLE && provider.is_some_and(|provider| providers::by_name(provider).is_some()) {
         changed.insert(write.key);
     }
 }
@@ -108,9 +106,9 @@ async fn read_all(store: &EventStore, board: &Board) -> Result<(), StoreError> {
 
 /// Takes note of how long an acknowledgement took.
 pub(crate) fn note_answer(board: &Board, exchange: &Exchange) {
-    let sender = [Sender::Rail, Sender::Rillis].into_iter().find(|sender| webhook_path(sender.name()) == exchange.path);
+    let provider = providers::ALL.iter().find(|provider| provider.path() == exchange.path);
     if exchange.status == 200
-        && let Some(pk) = sender.and_then(|sender| key_of(sender, &exchange.body))
+        && let Some(pk) = provider.and_then(|provider| key_of(provider, &exchange.body))
     {
         board.acknowledged(&pk, exchange.ack.as_secs_f64() * 1000.0);
     }

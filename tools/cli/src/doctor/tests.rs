@@ -7,7 +7,7 @@ use local::binaries::{Profile, build_functions};
 use local::dynamodb::{EVENTS_TABLE, events_table_definition};
 use local::faults::When;
 use local::returning_ai::{At, Fault};
-use local::stack::{RAIL_SIGNING_SECRET, RETURNING_AI_SECRET, RILLIS_SIGNING_SECRET, Stack, StackOptions};
+use local::stack::{RETURNING_AI_SECRET, Stack, StackOptions, signing_secret};
 use operator::Place;
 use operator::dev_file::DevFile;
 use operator::place::http;
@@ -146,24 +146,23 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
     assert_eq!(world.wrong().await, expected);
     world.returning_ai(|_| {});
 
-    world.put(RAIL_SIGNING_SECRET, &json!({ "keys": { "subscription-id": "REPLACE-ME" } }));
-    world.put(RILLIS_SIGNING_SECRET, &json!({ "keys": { "current": "\"MARKED_key_in_quotes\"" } }));
+    let [rail, rillis] = ["rail", "rillis"].map(signing_secret);
+    world.put(&rail, &json!({ "keys": { "subscription-id": "REPLACE-ME" } }));
+    world.put(&rillis, &json!({ "keys": { "current": "\"MARKED_key_in_quotes\"" } }));
     let expected = [
+        format!("fail signing keys of rail: {rail}: keys.subscription-id still holds the placeholder it was made with"),
         format!(
-            "fail signing keys of rail: {RAIL_SIGNING_SECRET}: keys.subscription-id still holds the placeholder it was made with"
-        ),
-        format!(
-            "fail signing keys of rillis: {RILLIS_SIGNING_SECRET}: keys.current stands in quotes, which are taken for a part of the key"
+            "fail signing keys of rillis: {rillis}: keys.current stands in quotes, which are taken for a part of the key"
         ),
     ];
     assert_eq!(world.wrong().await, expected);
 
-    world.stack.secrets_manager.remove(RAIL_SIGNING_SECRET).unwrap();
-    world.stack.secrets_manager.remove(RILLIS_SIGNING_SECRET).unwrap();
+    world.stack.secrets_manager.remove(&rail).unwrap();
+    world.stack.secrets_manager.remove(&rillis).unwrap();
     let gone = |name: &str, id: &str| {
         format!("fail signing keys of {name}: secret {id} cannot be read: ResourceNotFoundException")
     };
-    assert_eq!(world.wrong().await, [gone("rail", RAIL_SIGNING_SECRET), gone("rillis", RILLIS_SIGNING_SECRET)]);
+    assert_eq!(world.wrong().await, [gone("rail", &rail), gone("rillis", &rillis)]);
     world.stack.shutdown().await;
 }
 

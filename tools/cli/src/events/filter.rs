@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use clap::{Args, ValueEnum};
 use operator::OperatorError;
 use shared::clock::UnixMillis;
+use shared::receive::provider::Provider;
 use shared::record::event::{DeliveryState, EventState};
 use shared::record::store::listing::EventSummary;
 
-use crate::delivery::Sender;
+use crate::delivery::provider_parser;
 use crate::events::RoutesFile;
 use operator::times::Moment;
 
@@ -21,8 +22,8 @@ pub(crate) struct Filters {
     #[arg(long, value_name = "S")]
     state: Vec<State>,
     /// From this provider
-    #[arg(long, value_name = "P")]
-    provider: Option<Sender>,
+    #[arg(long, value_name = "P", value_parser = provider_parser())]
+    provider: Option<&'static Provider>,
     /// Of this type of the provider's: exact, or a prefix with a trailing *
     #[arg(long = "type", value_name = "T")]
     event_type: Option<String>,
@@ -117,7 +118,7 @@ impl Filters {
         let routes = self.workflow.as_deref().map(|workflow| routes.delivering_to(workflow)).transpose()?;
         Ok(Filter {
             states,
-            provider: self.provider.map(Sender::name),
+            provider: self.provider.map(|provider| provider.name),
             event_type: self.event_type.clone(),
             routes,
             error: self.error.clone(),

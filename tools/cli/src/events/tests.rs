@@ -16,7 +16,7 @@ use shared::record::pauses::{Pause, Pauses};
 use shared::record::retry_plan::Draw;
 use shared::record::store::listing::EventSummary;
 use shared::record::store::{EventStore, Recorded, Settled};
-use shared::route::routes::Routes;
+use shared::route::routes::{LookupKinds, Routes};
 
 use super::filter::{Filter, Filters};
 use super::list::{Table, write_json};
@@ -55,7 +55,7 @@ customer = "/customer"
 "#;
 
 fn routes() -> Routes {
-    Routes::parse("routes.toml", ROUTES, &[]).unwrap()
+    Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap()
 }
 
 /// Received three hours ago, 5 s after it occurred.

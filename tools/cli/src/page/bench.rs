@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use local::delivery::{SignedHeaders, signed_headers};
 use local::faults::When;
 use local::returning_ai::Fault;
-use local::stack::{FUNCTIONS, Stack};
+use local::stack::{FUNCTIONS, RECEIVERS, Stack, sample_key};
 use operator::error::with_causes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::door::Headers;
+use shared::receive::provider::Provider;
 
-use crate::delivery::Sender;
+use crate::delivery::{not_json, verify, with_fresh_id};
 use crate::page::{Problem, Said};
 use crate::samples::Sample;
-use crate::send::with_fresh_id;
 
 /// The stack that runs here, for as long as it does.
 pub(crate) struct Bench {
@@ -165,8 +166,9 @@ impl Bench {
     /// Signs and sends, and says what was answered.
     pub(super) async fn send(&self, request: SendRequest) -> Result<Said, Problem> {
         let stack = self.stack()?;
-        let sender = Sender::named(&request.provider)
-            .ok_or_else(|| Problem::unusable("there is no such provider", "rail or rillis"))?;
+        let provider = providers::by_name(&request.provider).ok_or_else(|| {
+            Problem::unusable("there is no such provider", format!("one of {}", RECEIVERS.join(", ")))
+        })?;
         let mut body = match (&request.body, &request.sample) {
             (Some(text), _) => text.as_bytes().to_vec(),
             (None, Some(name)) => self.named(name)?.body.clone(),
@@ -175,9 +177,9 @@ impl Bench {
             }
         };
         if request.fresh {
-            body = with_fresh_id(sender, &body, &mut fastrand::Rng::new())?;
+            body = with_fresh_id(provider, &body, &mut fastrand::Rng::new())?;
         }
-        let (headers, body) = signed(sender, body, request.how)?;
+        let (headers, body) = signed(provider, body, request.how)?;
         let count = match request.how {
             How::Twice => 2,
             How::SixtyFour => 64,
@@ -186,7 +188,7 @@ impl Bench {
 
         let post = async || {
             let began = Instant::now();
-            let answer = stack.send(sender.name(), &headers, body.clone()).await;
+            let answer = stack.send(provider, &headers, body.clone()).await;
             (answer, began.elapsed().as_secs_f64() * 1000.0)
         };
         let mut answers = BTreeMap::<(u16, String), usize>::new();
@@ -201,7 +203,7 @@ impl Bench {
         took.sort_by(f64::total_cmp);
         let answers = answers.into_iter().map(|((status, answer), count)| Answers { count, status, answer });
         Ok(Said::json(&Sent {
-            pk: recorded_as(sender, &headers, &body),
+            pk: recorded_as(provider, &headers, &body),
             answers: answers.collect(),
             p50: took[(took.len() - 1) / 2],
             longest: took[took.len() - 1],
@@ -257,7 +259,7 @@ impl Bench {
 
 impl<'s> SampleLine<'s> {
     fn of(sample: &'s Sample) -> Self {
-        Self { name: &sample.name, provider: sample.sender.name(), ends: &sample.expected.state }
+        Self { name: &sample.name, provider: sample.provider.name, ends: &sample.expected.state }
     }
 }
 
@@ -276,14 +278,12 @@ impl Behaviour {
     }
 }
 
-type SignedHeaders = [(&'static str, String); 2];
-
 /// The delivery as it goes out.
-fn signed(sender: Sender, mut body: Vec<u8>, how: How) -> Result<(SignedHeaders, Vec<u8>), Problem> {
-    let key = if how == How::OtherKey { OTHER_KEY } else { sender.contract().sample_key };
+fn signed(provider: &Provider, mut body: Vec<u8>, how: How) -> Result<(SignedHeaders, Vec<u8>), Problem> {
+    let key = if how == How::OtherKey { OTHER_KEY.to_owned() } else { sample_key(provider.name) };
     let now = Clock::system().now().seconds();
     let signed_at = if how == How::Stale { UnixSeconds(now.0.saturating_sub(STALE_BY_S)) } else { now };
-    let headers = sender.headers_signed_at(signed_at, &body, key)?;
+    let headers = signed_headers(provider, signed_at, &body, &key).map_err(|error| not_json(&error))?;
     if how == How::Tampered {
         tamper(&mut body);
     }
@@ -299,10 +299,10 @@ fn tamper(body: &mut Vec<u8>) {
 }
 
 /// The key of the event that the bridge makes of a delivery which it does not refuse.
-fn recorded_as(sender: Sender, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
+fn recorded_as(provider: &Provider, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
     let headers: Headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let accepted = sender.verify(&headers, body, &[sender.contract().sample_key], Clock::system().now()).ok()?;
-    Some(format!("{}#{}", sender.name(), accepted.event_id))
+    let accepted = verify(provider, &headers, body, &[&sample_key(provider.name)], Clock::system().now()).ok()?;
+    Some(format!("{}#{}", provider.name, accepted.event_id))
 }
 
 /// What the bridge answered, in its own word.

@@ -1,5 +1,8 @@
 //! Which Rail, which secret: those of the bridge that runs here, or of one in AWS.
 
+use std::collections::BTreeMap;
+
+use ::rail::RAIL;
 use clap::Args;
 use operator::rail_subscriptions::{
     CallbackUrl, Cause, Error, Operation, RailApi, RailError, SigningSecret, Subscriptions,
@@ -10,7 +13,6 @@ use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::customer::provider_api::ProviderApi;
 use shared::outside::secrets::CachedSecret;
 
-use super::RAIL;
 use crate::target::Account;
 
 /// Without --signing-secret: the bridge that `bridge dev` runs here, and its stand-in of Rail.
@@ -45,12 +47,15 @@ pub(super) struct Bridge {
 impl Target {
     /// Opens both secrets; `api` says what the access token is for.
     pub(super) async fn open(&self, api: &ProviderApi) -> Result<Bridge, OperatorError> {
-        let signing_secrets = self.signing_secret.iter().map(|id| (RAIL.to_owned(), id.clone())).collect();
-        let parts = Parts { signing_secrets, rail_api_secret: self.api_secret.clone(), ..Parts::default() };
+        let signing_secrets = self.signing_secret.iter().map(|id| (RAIL.name.to_owned(), id.clone())).collect();
+        let api_secrets = self.api_secret.iter().map(|id| (RAIL.name.to_owned(), id.clone())).collect();
+        let parts = Parts { signing_secrets, api_secrets, ..Parts::default() };
         let place = self.account.open(None, parts, "--signing-secret").await?;
         let missing = |flag: &str| OperatorError::usage(format!("Missing `{flag}`"), "the stack's outputs name it");
-        let signing_secret = place.parts.signing_secrets.get(RAIL).ok_or_else(|| missing("--signing-secret"))?.clone();
-        let api_secret = place.parts.rail_api_secret.clone().ok_or_else(|| missing("--api-secret"))?;
+        let secret_of_rail =
+            |secrets: &BTreeMap<String, String>, flag| secrets.get(RAIL.name).cloned().ok_or_else(|| missing(flag));
+        let signing_secret = secret_of_rail(&place.parts.signing_secrets, "--signing-secret")?;
+        let api_secret = secret_of_rail(&place.parts.api_secrets, "--api-secret")?;
         let (client, clock) = (place.secrets_manager.clone(), Clock::system());
         let account = CachedSecret::new(client.clone(), api_secret.clone(), clock, ApiAccount::parse).current_only();
         let subscriptions = Subscriptions {
@@ -65,7 +70,7 @@ impl Target {
 
 impl CallbackArg {
     pub(super) fn resolve(&self, bridge: &Bridge) -> Result<CallbackUrl, OperatorError> {
-        match (&self.callback_url, bridge.place.parts.webhooks.get(RAIL)) {
+        match (&self.callback_url, bridge.place.parts.webhooks.get(RAIL.name)) {
             (Some(url), _) => Ok(url.clone()),
             (None, Some(url)) => {
                 callback_url(url).map_err(|problem| OperatorError::outside(problem, "start `bridge dev` again"))

@@ -1,9 +1,9 @@
 //! `bridge routes preview`: the messages that a body would become, and why a route stays silent. Nothing is asked of anybody.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use json::{Document, Value};
 use operator::OperatorError;
 use serde::Serialize;
@@ -12,12 +12,12 @@ use shared::clock::Clock;
 use shared::customer::reference::Customer;
 use shared::deliver::message;
 use shared::deliver::resolver::{Resolved, id_at};
-use shared::receive::verification::Envelope;
+use shared::receive::provider::{Envelope, Provider};
 use shared::record::event::EventRecord;
 use shared::record::failure::FailureCode;
 use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
-use crate::delivery::{Sender, read_file};
+use crate::delivery::{provider_parser, read_file};
 use crate::events::report::why_not;
 use crate::events::{RoutesFile, print, printable, write_members};
 
@@ -30,9 +30,9 @@ pub(super) struct Preview {
     /// File with the body; - for standard input
     #[arg(value_name = "BODY")]
     body: PathBuf,
-    /// Whose body it is; without it, the provider whose envelope it has
-    #[arg(long, value_name = "PROVIDER")]
-    provider: Option<Sender>,
+    /// Whose body it is; without it, the provider whose envelope it has, or else the one that its folder is named after
+    #[arg(long, value_name = "PROVIDER", value_parser = provider_parser())]
+    provider: Option<&'static Provider>,
     /// One JSON object a route
     #[arg(long)]
     json: bool,
@@ -73,8 +73,8 @@ impl Preview {
                 "a body is a JSON object, as the provider sends it",
             )
         })?;
-        let (sender, envelope) = whose(&document, self.provider)?;
-        let event = event(sender, envelope, &document, &routes);
+        let provider = whose(&document, self.provider, &self.body)?;
+        let event = event(provider, &document, &routes);
 
         let redacted = Document::parse(event.body.as_bytes())
             .map_err(|error| OperatorError::outside(format!("the redacted body: {error}"), "please report this"))?;
@@ -88,32 +88,44 @@ impl Preview {
     }
 }
 
-/// The provider whose envelope has a type here.
-fn whose(document: &Document<'_>, said: Option<Sender>) -> Result<(Sender, Envelope), OperatorError> {
-    let of = |sender: Sender| (sender, sender.envelope(document.root()));
-    if let Some(sender) = said {
-        return Ok(of(sender));
+/// The provider that reads most of its envelope here; of several, the one that the file's folder is named after.
+fn whose(
+    document: &Document<'_>,
+    given: Option<&'static Provider>,
+    file: &Path,
+) -> Result<&'static Provider, OperatorError> {
+    if let Some(provider) = given {
+        return Ok(provider);
     }
-    let mut fitting =
-        Sender::value_variants().iter().copied().map(of).filter(|(_, envelope)| envelope.event_type.is_some());
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Ok(only),
-        _ => {
-            Err(OperatorError::usage("whose body this is cannot be seen from its envelope", "say it: --provider rail"))
-        }
+    let members_read = |provider: &Provider| {
+        let Envelope { event_id, event_type, occurred_at } = provider.read_envelope(document.root());
+        event_type.map_or(0, |_| 1 + usize::from(event_id.is_some()) + usize::from(occurred_at.is_some()))
+    };
+    let most = providers::ALL.iter().copied().map(members_read).max().unwrap_or_default();
+    let fitting: Vec<&'static Provider> =
+        providers::ALL.iter().copied().filter(|provider| most > 0 && members_read(provider) == most).collect();
+    let folder = file.parent().and_then(Path::file_name);
+    let named = fitting.iter().find(|provider| folder.is_some_and(|folder| folder == provider.name));
+    match (&fitting[..], named) {
+        ([only], _) | (_, Some(only)) => Ok(only),
+        _ => Err(OperatorError::usage(
+            "whose body this is cannot be seen from its envelope",
+            format!("say it: --provider {}", providers::ALL[0].name),
+        )),
     }
 }
 
 /// The event as it would be recorded now.
-fn event(sender: Sender, envelope: Envelope, document: &Document<'_>, routes: &Routes) -> EventRecord {
+fn event(provider: &Provider, document: &Document<'_>, routes: &Routes) -> EventRecord {
     let now = Clock::system().now();
+    let envelope = provider.read_envelope(document.root());
     EventRecord::received(
-        sender.name(),
+        provider.name,
         envelope.event_id.unwrap_or_else(|| "(sha256 of the body)".to_owned()),
         envelope.event_type,
         envelope.occurred_at.unwrap_or(now),
         now,
-        document.without(routes.redacted(sender.name())).into_owned(),
+        document.without(routes.redacted(provider.name)).into_owned(),
     )
 }
 
@@ -166,7 +178,7 @@ pub(crate) fn who(route: &Route, body: Value<'_>) -> (Vec<String>, Option<Resolv
             }
             CustomerSource::Link { kind, .. } => ("the customers table".to_owned(), format!("{kind}:{id}")),
             CustomerSource::Api { kind, .. } => {
-                let lookup = routes_file::APIS.iter().flat_map(|api| api.lookups).find(|lookup| lookup.kind == kind);
+                let lookup = providers::lookups().find(|lookup| lookup.kind == kind);
                 let path = lookup.map_or("", |lookup| lookup.path);
                 (format!("the customers table, then GET {path}{}", printable(&id)), format!("{kind}:{id}"))
             }

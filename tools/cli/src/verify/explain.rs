@@ -11,12 +11,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use local::delivery::spelled;
 use sha2::Sha256;
 use shared::clock::{UnixMillis, UnixSeconds};
 use shared::receive::door::Headers;
+use shared::receive::provider::{HeaderPart, Provider};
 use shared::receive::verification::{TOLERANCE_S, hex, signature_bytes};
-
-use crate::delivery::{Contract, Sender, spelled};
 
 mod spellings;
 
@@ -24,7 +24,7 @@ use self::spellings::Spelling;
 
 /// What was captured, and when it is to be judged.
 pub(crate) struct Capture<'c> {
-    pub(crate) sender: Sender,
+    pub(crate) provider: &'static Provider,
     pub(crate) headers: &'c Headers,
     pub(crate) body: &'c [u8],
     pub(crate) now: UnixMillis,
@@ -43,7 +43,7 @@ pub(crate) struct TriedKey {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum KeyOf {
     /// One that the bridge is thought to have for this provider.
-    Sender,
+    Provider,
     OtherProvider,
     /// Of `bridge dev`, when other keys were given.
     Sample,
@@ -72,17 +72,22 @@ const MAX_HASHED_BYTES: usize = 256 << 20;
 const MAX_DEPARTURES: usize = 3;
 
 pub(crate) fn explain(capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
-    let contract = capture.sender.contract();
-    let mut findings = about_headers(capture, &contract);
-    let signature = capture.headers.all(contract.signature_header).next().unwrap_or_default();
-    let signed_at = capture.headers.all(contract.timestamp_header).next().unwrap_or_default();
-    findings.extend(about_time(signed_at, capture, contract.timestamp_header));
+    let provider = capture.provider;
+    let mut findings = about_headers(capture);
+    let first = |part: HeaderPart| part.values(capture.headers).first().copied().unwrap_or_default();
+    let (signature, signed_at) = (first(provider.signature), first(provider.signed_at));
+    findings.extend(about_time(signed_at, capture, provider.signed_at));
     if signature.is_empty() {
         return findings;
     }
-    findings.extend(about_signature(signature, contract.signature_header));
-    findings.extend(what_fits(signature, signed_at, capture, &contract, keys));
+    findings.extend(about_signature(signature, provider.signature));
+    findings.extend(what_fits(signature, signed_at, capture, keys));
     findings
+}
+
+/// The providers that this one could be taken for.
+pub(crate) fn others(provider: &Provider) -> impl Iterator<Item = &'static Provider> {
+    providers::ALL.iter().copied().filter(|other| other.name != provider.name)
 }
 
 impl Finding {
@@ -108,14 +113,15 @@ impl fmt::Debug for TriedKey {
     }
 }
 
-fn about_headers(capture: &Capture<'_>, contract: &Contract) -> Vec<Finding> {
+fn about_headers(capture: &Capture<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let headers = [contract.signature_header, contract.timestamp_header];
-    for name in headers {
-        let values: Vec<&str> = capture.headers.all(name).collect();
+    let parts = |provider: &Provider| [provider.signature, provider.signed_at];
+    for part in parts(capture.provider) {
+        let values = part.values(capture.headers);
         match values[..] {
             [] => {
-                findings.push(Finding::sure("header_missing", format!("header `{name}` is missing")));
+                findings.push(Finding::sure("header_missing", format!("{part} is missing")));
+                let name = part.header();
                 let underscored = name.replace('-', "_");
                 let renamed = [underscored.clone(), format!("http_{underscored}"), format!("x-amzn-remapped-{name}")];
                 if let Some(other) = renamed.iter().find(|other| capture.headers.all(other).next().is_some()) {
@@ -124,32 +130,32 @@ fn about_headers(capture: &Capture<'_>, contract: &Contract) -> Vec<Finding> {
                 }
             }
             [""] => {
-                findings.push(Finding::sure("header_empty", format!("header `{name}` is empty")));
+                findings.push(Finding::sure("header_empty", format!("{part} is empty")));
             }
             [value] if value.contains(',') && !value.contains('=') && value.split(',').count() == 2 => {
-                let text = format!("header `{name}` holds a comma: two of that name may have been joined on the way");
+                let text = format!("{part} holds a comma: two of that name may have been joined on the way");
                 findings.push(Finding::guess("header_joined", text));
             }
             [_] => {}
             [first, ref others @ ..] => {
                 let same = if others.iter().all(|other| *other == first) { "the same value" } else { "unlike values" };
-                let text = format!("header `{name}` occurs {} times, with {same}", values.len());
+                let text = format!("{part} occurs {} times, with {same}", values.len());
                 findings.push(Finding::sure("header_twice", text));
             }
         }
     }
-    let has_none = |headers: [&str; 2]| headers.iter().all(|name| capture.headers.all(name).next().is_none());
-    let other = capture.sender.other();
-    let others = [other.contract().signature_header, other.contract().timestamp_header];
-    if has_none(headers) && !has_none(others) {
-        let name = other.name();
+    let has_none = |provider| parts(provider).iter().all(|part| part.values(capture.headers).is_empty());
+    if has_none(capture.provider)
+        && let Some(other) = others(capture.provider).find(|other| !has_none(other))
+    {
+        let name = other.name;
         let text = format!("its headers are those of {name}: a delivery of {name} that came to the wrong URL");
         findings.push(Finding::guess("headers_of_other_provider", text));
     }
     findings
 }
 
-fn about_time(signed_at: &str, capture: &Capture<'_>, name: &str) -> Vec<Finding> {
+fn about_time(signed_at: &str, capture: &Capture<'_>, part: HeaderPart) -> Vec<Finding> {
     let now = capture.now.seconds();
     let is_near = |at: UnixSeconds| at.0.abs_diff(now.0) < 10 * 365 * 86_400;
     let number = signed_at.parse::<u64>().ok().filter(|_| signed_at.bytes().all(|byte| byte.is_ascii_digit()));
@@ -158,19 +164,16 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, name: &str) -> Vec<Finding
         return match (signed_at, date) {
             ("", _) => Vec::new(),
             (_, Some(_)) => {
-                vec![Finding::sure(
-                    "timestamp_is_a_date",
-                    format!("header `{name}` is a date; a count of seconds is wanted"),
-                )]
+                vec![Finding::sure("timestamp_is_a_date", format!("{part} is a date; a count of seconds is wanted"))]
             }
-            _ => vec![Finding::sure("timestamp_malformed", format!("header `{name}` is not a count of seconds"))],
+            _ => vec![Finding::sure("timestamp_malformed", format!("{part} is not a count of seconds"))],
         };
     };
     if !is_near(UnixSeconds(number)) {
         for (per_second, unit) in [(1_000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds")]
         {
             if is_near(UnixSeconds(number / per_second)) {
-                let text = format!("header `{name}` reads as a count of {unit}; seconds are wanted");
+                let text = format!("{part} reads as a count of {unit}; seconds are wanted");
                 return vec![Finding::guess("timestamp_unit", text)];
             }
         }
@@ -191,11 +194,11 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, name: &str) -> Vec<Finding
 }
 
 /// What can be told from the look of the signature.
-fn about_signature(signature: &str, name: &str) -> Vec<Finding> {
+fn about_signature(signature: &str, part: HeaderPart) -> Vec<Finding> {
     let mut findings = Vec::new();
     if signature_bytes(signature).is_some() {
         if signature.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            let text = format!("header `{name}` is in upper case, which is as good as lower case");
+            let text = format!("{part} is in upper case, which is as good as lower case");
             findings.push(Finding::sure("signature_upper_case", text));
         }
         return findings;
@@ -210,29 +213,24 @@ fn about_signature(signature: &str, name: &str) -> Vec<Finding> {
         _ => "",
     };
     if is_hex && !hash.is_empty() {
-        let text = format!("header `{name}` has the length of {hash}; HMAC-SHA256 has 64 hexadecimal digits");
+        let text = format!("{part} has the length of {hash}; HMAC-SHA256 has 64 hexadecimal digits");
         findings.push(Finding::guess("signature_other_hash", text));
     } else if claimed(signature).is_none() {
-        let text = format!("header `{name}` is neither 64 hexadecimal digits nor anything that holds 32 bytes");
+        let text = format!("{part} is neither 64 hexadecimal digits nor anything that holds 32 bytes");
         findings.push(Finding::sure("signature_malformed", text));
     }
     findings
 }
 
 /// Tries keys, spellings, timestamps and layouts, what differs least first, until the signature fits.
-fn what_fits(
-    signature: &str,
-    signed_at: &str,
-    capture: &Capture<'_>,
-    contract: &Contract,
-    keys: &[TriedKey],
-) -> Vec<Finding> {
+fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
     let Some((claimed, of_signature)) = claimed(signature) else {
         return Vec::new();
     };
     let keys: Vec<KeyForm> = keys.iter().flat_map(KeyForm::all).collect();
     let layouts = layouts(signed_at, capture.headers);
-    let accepted = contract.forms.iter().filter_map(|form| Some((form.name, spelled(form, capture.body).ok()?)));
+    let accepted =
+        capture.provider.forms.iter().filter_map(|form| Some((form.name, spelled(form, capture.body).ok()?)));
     let accepted: Vec<(&str, Vec<u8>)> = accepted.collect();
     let mut spellings = spellings::of(capture.body);
     // What differs least first: of two with the same bytes the simpler one is told.
@@ -457,7 +455,7 @@ impl KeyForm {
     fn all(key: &TriedKey) -> Vec<Self> {
         let TriedKey { label, key, of } = key;
         let of_key = match of {
-            KeyOf::Sender => None,
+            KeyOf::Provider => None,
             KeyOf::OtherProvider => {
                 Some(("key_of_other_provider", format!("{label}, a key of the other provider, fits")))
             }

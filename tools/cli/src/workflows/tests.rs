@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use shared::route::routes::LookupKinds;
+
 use super::*;
 use crate::events::tests::store;
 
@@ -28,7 +30,7 @@ fn kyc() -> Destination {
 }
 
 async fn listed(store: &EventStore, counts: Option<&BTreeMap<Destination, usize>>, now: UnixMillis) -> String {
-    let routes = Routes::parse("routes.toml", ROUTES, &[]).unwrap();
+    let routes = Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap();
     let pauses = store.pauses(routes.destinations()).await.unwrap();
     let mut out = Vec::new();
     write(&mut out, &lines(&routes, &pauses, counts), now).unwrap();
@@ -68,7 +70,7 @@ async fn what_a_pause_was_is_remembered_for_the_age_of_its_events() {
 #[tokio::test]
 async fn pending_messages_are_counted_by_workflow() {
     let (_dynamodb, store) = store().await;
-    let routes = Routes::parse("routes.toml", ROUTES, &[]).unwrap();
+    let routes = Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap();
     for n in 0..3 {
         crate::events::tests::put_pending(&store, &format!("evt_{n}"), &["deposit"]).await;
     }

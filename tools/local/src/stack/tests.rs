@@ -2,6 +2,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use http::Response;
+use serde_json::Value;
 
 use super::*;
 use crate::front::Answer;
@@ -14,11 +15,12 @@ async fn every_part_is_wired_to_the_others() {
     options.workflows = vec!["kyc".to_owned()];
     options.extra_env = vec![("LOG_LEVEL".to_owned(), "debug".to_owned())];
     let stack = Stack::start(options).await.unwrap();
-    for provider in RECEIVERS {
+    for provider in providers::ALL {
         let (status, body) = within(stack.send(provider, &[("x-sent", "1")], "{}")).await.unwrap();
         let answer: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(status, 200);
-        assert_eq!(answer["echo"]["rawPath"], webhook_path(provider));
+        let provider = provider.name;
+        assert_eq!(answer["echo"]["rawPath"], format!("/webhooks/{provider}"));
         for (name, expected) in [
             ("TABLE_NAME", "events".to_owned()),
             ("CUSTOMERS_TABLE_NAME", "customers".to_owned()),
@@ -33,21 +35,25 @@ async fn every_part_is_wired_to_the_others() {
             assert_eq!(serde_json::from_slice::<Value>(&invoked.response).unwrap(), expected, "{name}");
         }
     }
-    for (name, expected) in [("rail", RAIL_API_SECRET), (REDRIVE, RAIL_API_SECRET), ("rillis", "")] {
-        let event = Bytes::from(json!({ "env": "RAIL_API_SECRET_ID" }).to_string());
-        let invoked = within(stack.function(name).unwrap().invoke(event)).await.unwrap();
-        assert_eq!(
-            serde_json::from_slice::<Value>(&invoked.response).unwrap().as_str().unwrap_or_default(),
-            expected,
-            "{name}"
-        );
+    for provider in providers::ALL {
+        let Some(api) = &provider.api else { continue };
+        let secret = format!("bridge/{}/api", provider.name);
+        for name in FUNCTIONS {
+            let event = Bytes::from(json!({ "env": api.secret_variable }).to_string());
+            let invoked = within(stack.function(name).unwrap().invoke(event)).await.unwrap();
+            let told = serde_json::from_slice::<Value>(&invoked.response).unwrap();
+            let expected = if [provider.name, REDRIVE].contains(&name) { &secret } else { "" };
+            assert_eq!(told.as_str().unwrap_or_default(), expected, "{} of {name}", api.secret_variable);
+        }
+        assert!(stack.secrets_manager.holds(&secret), "no stand-in for the API of {}: {secret}", provider.name);
     }
     within(stack.settled()).await;
-    let keys = |name: &str| stack.secrets_manager.current(name).unwrap()["keys"].clone();
-    assert_eq!(keys(RAIL_SIGNING_SECRET), json!({ "sample-subscription": RAIL_SAMPLE_KEY }));
-    assert_eq!(keys(RILLIS_SIGNING_SECRET), json!({ "current": RILLIS_SAMPLE_KEY }));
+    for provider in RECEIVERS {
+        let secret = stack.secrets_manager.current(&signing_secret(provider)).unwrap();
+        assert_eq!(secret, json!({ "keys": { "sample": sample_key(provider) } }));
+    }
     assert_eq!(stack.secrets_manager.current(RETURNING_AI_SECRET), Some(stack.returning_ai.secret()));
-    assert_eq!(stack.secrets_manager.current(RAIL_API_SECRET), Some(stack.rail_api.secret()));
+    assert_eq!(stack.secrets_manager.current(&api_secret("rail")), Some(stack.rail_api.secret()));
     assert!(stack.log().contains("up"));
     within(stack.shutdown()).await;
 }
@@ -63,10 +69,10 @@ async fn keys_rotated_in_one_run_hold_in_the_next() {
     };
     let rotated = json!({ "keys": { "current": "rotated" } });
     let first = Stack::start(options()).await.unwrap();
-    first.secrets_manager.put(RILLIS_SIGNING_SECRET, &rotated).unwrap();
+    first.secrets_manager.put(&signing_secret("rillis"), &rotated).unwrap();
     within(first.shutdown()).await;
     let second = Stack::start(options()).await.unwrap();
-    assert_eq!(second.secrets_manager.current(RILLIS_SIGNING_SECRET), Some(rotated));
+    assert_eq!(second.secrets_manager.current(&signing_secret("rillis")), Some(rotated));
     assert_eq!(second.secrets_manager.current(RETURNING_AI_SECRET), Some(second.returning_ai.secret()));
 }
 

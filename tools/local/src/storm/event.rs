@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use fastrand::Rng;
+use shared::receive::provider::Provider;
 
 /// What is sent through a storm.
 #[derive(Clone, Debug)]
 pub struct Event {
-    pub provider: &'static str,
+    pub provider: &'static Provider,
     /// Its key in the table. No two events of a storm have the same.
     pub pk: String,
     pub body: Bytes,

@@ -49,8 +49,8 @@ pub(super) fn lines(facts: &Facts) -> Vec<Line> {
         lines.extend(secrets::signing(place, &facts.wanted, secret));
     }
     lines.extend(secrets::returning_ai(place, &facts.wanted, &facts.returning_ai));
-    if let Some(secret) = &facts.rail_api {
-        lines.extend(secrets::rail_api(place, secret));
+    for secret in &facts.apis {
+        lines.extend(secrets::provider_api(place, secret));
     }
     lines.extend(facts.handshakes.iter().map(|(workflow, handshake)| of_handshake(workflow, handshake, place)));
     lines.extend(facts.paused.iter().map(|destination| of_pause(destination, place)));

@@ -22,7 +22,8 @@ pub(super) struct Facts {
     pub(super) customers: Option<Asked<Table>>,
     pub(super) signing: Vec<Secret>,
     pub(super) returning_ai: Secret,
-    pub(super) rail_api: Option<Secret>,
+    /// Of the providers' own APIs.
+    pub(super) apis: Vec<Secret>,
     /// By the name of the workflow.
     pub(super) handshakes: BTreeMap<String, Handshake>,
     pub(super) paused: BTreeSet<Destination>,
@@ -49,7 +50,7 @@ pub(super) struct Stack {
     /// CloudFormation's word.
     pub(super) status: String,
     /// Outputs that the template has and this stack has not.
-    pub(super) missing: Vec<&'static str>,
+    pub(super) missing: Vec<String>,
     pub(super) schedule: Option<String>,
 }
 
@@ -94,7 +95,7 @@ pub(super) struct Index {
 /// A secret's name and its current text, which no `Debug` shows.
 #[derive(Clone)]
 pub(super) struct Secret {
-    /// Whose it is: `rail`, `rillis`, `workflows`, `Rail's API`.
+    /// Whose it is: a provider's name, or `workflows`.
     pub(super) of: &'static str,
     pub(super) id: String,
     pub(super) text: Asked<String>,

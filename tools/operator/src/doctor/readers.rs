@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::cloudformation::output_of;
 use crate::error::with_causes;
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
 use aws_sdk_scheduler::types::ScheduleState;
@@ -12,6 +13,7 @@ use serde_json::Value;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::outside::aws::sdk_reason;
 use shared::outside::http::Http;
+use shared::receive::provider::Provider;
 use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
 use shared::record::store::error::StoreError;
@@ -25,10 +27,10 @@ use super::facts::{
 /// A stack to be looked at: the names of its parts, and the clients to ask them with.
 pub(super) struct Site {
     place: Place,
-    webhooks: Vec<(&'static str, String)>,
-    signing_secrets: Vec<(&'static str, String)>,
+    webhooks: Vec<(&'static Provider, String)>,
+    signing_secrets: Vec<(&'static Provider, String)>,
     returning_ai_secret: String,
-    rail_api_secret: Option<String>,
+    api_secrets: Vec<(&'static Provider, String)>,
     http: Http,
     dynamodb: aws_sdk_dynamodb::Client,
     secrets_manager: aws_sdk_secretsmanager::Client,
@@ -49,20 +51,24 @@ impl Site {
     pub(super) fn of(at: &crate::Place) -> Self {
         let parts = &at.parts;
         let mut missing = Vec::new();
-        let mut required = |part: Option<&String>, output: &'static str| {
+        let mut required = |part: Option<&String>, output: &str| {
             part.cloned().unwrap_or_else(|| {
-                missing.push(output);
+                missing.push(output.to_owned());
                 String::new()
             })
         };
-        let webhooks = vec![
-            ("rail", required(parts.webhooks.get("rail"), "RailWebhookUrl")),
-            ("rillis", required(parts.webhooks.get("rillis"), "RillisWebhookUrl")),
-        ];
-        let signing_secrets = vec![
-            ("rail", required(parts.signing_secrets.get("rail"), "RailSigningSecretId")),
-            ("rillis", required(parts.signing_secrets.get("rillis"), "RillisSigningSecretId")),
-        ];
+        let mut of_each = |named: &BTreeMap<String, String>, output: &str| -> Vec<_> {
+            let of = |provider: &&'static Provider| {
+                (*provider, required(named.get(provider.name), &output_of(provider, output)))
+            };
+            providers::ALL.iter().map(of).collect()
+        };
+        let webhooks = of_each(&parts.webhooks, "WebhookUrl");
+        let signing_secrets = of_each(&parts.signing_secrets, "SigningSecretId");
+        // Those of the stand-ins are made by this program.
+        let deployed = providers::ALL.iter().filter(|provider| at.aws().is_some() && provider.api.is_some());
+        let api_secrets =
+            deployed.filter_map(|provider| Some((*provider, parts.api_secrets.get(provider.name)?.clone()))).collect();
         let returning_ai_secret = required(parts.returning_ai_secret.as_ref(), "ReturningAiSecretId");
         let events_table = required(parts.events_table.as_ref(), "EventsTableName");
         let redrive_function = required(parts.redrive_function.as_ref(), "RedriveFunctionName");
@@ -83,8 +89,7 @@ impl Site {
             webhooks,
             signing_secrets,
             returning_ai_secret,
-            // The stand-in's is made by this program.
-            rail_api_secret: at.aws().and(parts.rail_api_secret.clone()),
+            api_secrets,
             dynamodb: at.dynamodb.clone(),
             secrets_manager: at.secrets_manager.clone(),
             scheduler: at.aws().map(aws_sdk_scheduler::Client::new),
@@ -105,18 +110,13 @@ impl Site {
         };
         let tables = join(self.table(&place.events_table), customers);
         let signing = self.signing_secrets.iter().filter(|(_, id)| !id.is_empty());
-        let signing = join_all(signing.map(|(sender, id)| self.secret(sender, id)));
-        let rail_api = async {
-            match &self.rail_api_secret {
-                Some(id) => Some(self.secret("Rail's API", id).await),
-                None => None,
-            }
-        };
-        let secrets = join3(signing, self.secret("workflows", &self.returning_ai_secret), rail_api);
+        let signing = join_all(signing.map(|(provider, id)| self.secret(provider.name, id)));
+        let apis = join_all(self.api_secrets.iter().map(|(provider, id)| self.secret(provider.name, id)));
+        let secrets = join3(signing, self.secret("workflows", &self.returning_ai_secret), apis);
         let webhooks = self.webhooks.iter().filter(|(_, url)| !url.is_empty());
-        let webhooks = join_all(webhooks.map(|(sender, url)| self.webhook(sender, url, clock)));
+        let webhooks = join_all(webhooks.map(|(provider, url)| self.webhook(provider, url, clock)));
         let (tables, secrets, webhooks, schedule) = join4(tables, secrets, webhooks, self.schedule()).await;
-        let ((events, customers), (signing, returning_ai, rail_api)) = (tables, secrets);
+        let ((events, customers), (signing, returning_ai, apis)) = (tables, secrets);
 
         let handshakes = join_all(
             workflows(returning_ai.text.as_deref().unwrap_or_default())
@@ -147,7 +147,7 @@ impl Site {
             customers,
             signing,
             returning_ai,
-            rail_api,
+            apis,
             handshakes: handshakes.into_iter().map(|(name, (handshake, _))| (name, handshake)).collect(),
             paused,
             schedule,
@@ -219,12 +219,12 @@ impl Site {
     }
 
     /// Posts an empty delivery without a signature, which the bridge refuses before it reads anything.
-    async fn webhook(&self, sender: &'static str, url: &str, clock: Clock) -> (Webhook, Option<i64>) {
+    async fn webhook(&self, provider: &'static Provider, url: &str, clock: Clock) -> (Webhook, Option<i64>) {
         let request = self.http.client().post(url).header(CONTENT_TYPE, "application/json").body("{}");
         let answer = self.post(request, clock).await;
         let ahead = answer.as_ref().ok().and_then(|answer| answer.ahead_s);
         let status = answer.map(|answer| answer.status);
-        (Webhook { provider: sender, url: url.to_owned(), status }, ahead)
+        (Webhook { provider: provider.name, url: url.to_owned(), status }, ahead)
     }
 
     async fn handshake(&self, workflow: &Workflow, clock: Clock) -> (Handshake, Option<i64>) {

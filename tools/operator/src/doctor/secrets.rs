@@ -10,8 +10,9 @@ use shared::outside::secrets::PLACEHOLDER;
 
 use super::checks::{Line, Verdict};
 use super::facts::{Place, Secret, Wanted};
+use crate::cloudformation::capitalized;
 
-/// Keys of Rail and Rillis and API keys of Returning.AI are all longer.
+/// Keys of providers and API keys of Returning.AI are all longer.
 const SHORTEST_KEY: usize = 16;
 
 /// What every sample key of this repository ends in.
@@ -109,9 +110,9 @@ pub(super) fn returning_ai(place: &Place, wanted: &Wanted, secret: &Secret) -> V
     lines
 }
 
-/// The secret of Rail's API, for routes that ask it.
-pub(super) fn rail_api(place: &Place, secret: &Secret) -> Vec<Line> {
-    let name = "Rail's API".to_owned();
+/// The secret of a provider's API, for routes that ask it.
+pub(super) fn provider_api(place: &Place, secret: &Secret) -> Vec<Line> {
+    let name = format!("{}'s API", capitalized(secret.of));
     let object = match object(place, &name, secret) {
         Ok(object) => object,
         Err(line) => return vec![line],
@@ -120,7 +121,7 @@ pub(super) fn rail_api(place: &Place, secret: &Secret) -> Vec<Line> {
     doubts.unknown_fields("", &object, &["base_url", "token_url", "client_id", "client_secret"]);
     doubts.url("base_url", object.get("base_url"));
     doubts.url("token_url", object.get("token_url"));
-    // An id may be short: whatever Rail has given.
+    // An id may be short: whatever the provider has given.
     match object.get("client_id").and_then(Value::as_str) {
         Some(id) if !id.is_empty() && !id.starts_with(PLACEHOLDER) => {}
         Some(id) if id.starts_with(PLACEHOLDER) => doubts.placeholder("client_id"),

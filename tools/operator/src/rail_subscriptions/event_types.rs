@@ -107,6 +107,8 @@ impl RequiredTypes {
 
 #[cfg(test)]
 mod tests {
+    use shared::route::routes::LookupKinds;
+
     use super::*;
 
     fn required(events: &str) -> RequiredTypes {
@@ -114,7 +116,7 @@ mod tests {
             "[[route]]\nname = \"a\"\nprovider = \"rail\"\nevents = {events}\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n\
              [[route]]\nname = \"b\"\nprovider = \"other\"\nevents = [\"ELSEWHERE\"]\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n"
         );
-        RequiredTypes::of(&Routes::parse("routes.toml", &text, &[]).unwrap(), "rail")
+        RequiredTypes::of(&Routes::parse("routes.toml", &text, LookupKinds::Any).unwrap(), "rail")
     }
 
     #[track_caller]

@@ -7,7 +7,6 @@ use local::faults::When;
 use local::returning_ai::{At, Fault};
 
 use super::*;
-use crate::delivery::Sender;
 use crate::page::tests::browser::Browser;
 use crate::page::tests::here::Here;
 
@@ -17,8 +16,8 @@ async fn an_operator_sees_what_waits_finds_the_rest_by_id_and_redrives_what_is_d
     let here = Here::start().await;
     let deliver = async |sample: &str| {
         let body = fs::read_to_string(workspace_root().join("events").join(sample)).unwrap();
-        let sender = Sender::named(sample.split('/').next().unwrap()).unwrap();
-        assert_eq!(here.deliver(sender, &body).await, 200);
+        let provider = sample.split('/').next().unwrap();
+        assert_eq!(here.deliver(provider, &body).await, 200);
         here.stack.settled().await;
     };
     let fails = |workflow: &str, fault| {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use local::binaries::{Profile, build_functions};
-use local::stack::{Stack, StackOptions};
+use local::delivery::SignedHeaders;
+use local::stack::{Stack, StackOptions, sample_key};
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::task::JoinSet;
 
 use crate::customers::import_samples;
-use crate::delivery::Sender;
 use crate::dev::dev_file;
 use crate::dev::{note_answer, serve_page};
 use crate::page::board::Board;
@@ -60,9 +60,9 @@ impl Here {
     }
 
     /// Signs a body and posts it, as its provider does; the answer's status.
-    pub(crate) async fn deliver(&self, sender: Sender, body: &str) -> u16 {
-        let headers = sender.signed_headers(body.as_bytes(), sender.contract().sample_key).unwrap();
-        self.stack.send(sender.name(), &headers, body.to_owned()).await.unwrap().0
+    pub(crate) async fn deliver(&self, provider: &str, body: &str) -> u16 {
+        let headers = signed_headers(provider, body);
+        self.stack.send(providers::by_name(provider).unwrap(), &headers, body.to_owned()).await.unwrap().0
     }
 
     /// Everything in the events table.
@@ -78,4 +78,10 @@ impl Here {
     pub(crate) async fn end(self) {
         self.stack.shutdown().await;
     }
+}
+
+/// With the sample key.
+pub(crate) fn signed_headers(provider: &str, body: &str) -> SignedHeaders {
+    let key = sample_key(provider);
+    crate::delivery::signed_headers(providers::by_name(provider).unwrap(), body.as_bytes(), &key).unwrap()
 }

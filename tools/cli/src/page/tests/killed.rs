@@ -14,7 +14,6 @@ use shared::record::event::EventState;
 use super::browser::{BOUND, Browser};
 use super::here::Here;
 use super::{listed, load, row};
-use crate::delivery::Sender;
 
 /// Both tables, item by item.
 #[derive(Debug, Eq, PartialEq)]
@@ -129,7 +128,7 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
     // Three that wait, and one whose message hangs: its function is killed in the middle of it.
     fails("account-status", Fault::Status(500), When::UntilCleared, &here);
     for n in 0..3 {
-        assert_eq!(here.deliver(Sender::Rail, &account(&format!("evt_{n}"))).await, 200);
+        assert_eq!(here.deliver("rail", &account(&format!("evt_{n}"))).await, 200);
         here.stack.settled().await;
     }
     assert_eq!(here.count("pending"), 3);
@@ -137,7 +136,7 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
     here.stack.returning_ai.clear_faults();
     let attempts = here.stack.returning_ai.attempts_ever();
     fails("account-status", Fault::Hang, When::UntilCleared, &here);
-    assert_eq!(here.deliver(Sender::Rail, &account("evt_3")).await, 200);
+    assert_eq!(here.deliver("rail", &account("evt_3")).await, 200);
     here.stack.returning_ai.wait_for(|all| all.len() > attempts, BOUND).await.unwrap();
     listed(&browser, "rail#evt_3", "pending").await;
     let tables = Tables::of(&here);
@@ -149,7 +148,7 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
         ["rail", "rillis", "redrive"].iter().all(|name| here.stack.function(name).unwrap().pids().is_empty())
     })
     .await;
-    assert_eq!(here.deliver(Sender::Rail, &account("evt_refused")).await, 503);
+    assert_eq!(here.deliver("rail", &account("evt_refused")).await, 503);
     assert_eq!(Tables::of(&here), tables);
     assert!(before.0.iter().all(|item| tables.0.contains(item)));
 
@@ -199,7 +198,7 @@ async fn a_redrive_whose_page_is_killed_goes_on_to_its_end() {
     let here = Here::start().await;
     browser.open(&here.url()).await;
     fails("account-status", Fault::Status(422), When::UntilCleared, &here);
-    join_all((0..30).map(async |n| here.deliver(Sender::Rail, &account(&format!("evt_{n}"))).await)).await;
+    join_all((0..30).map(async |n| here.deliver("rail", &account(&format!("evt_{n}"))).await)).await;
     here.stack.settled().await;
     browser.wait_for_text("#redrive-shown", "Redrive shown (30)").await;
     here.stack.returning_ai.clear_faults();
@@ -228,11 +227,11 @@ async fn one_of_each_state(here: &Here) {
         if let Some(fault) = fault {
             fails("account-status", fault, When::Next(1), here);
         }
-        assert_eq!(here.deliver(Sender::Rail, &account(id)).await, 200);
+        assert_eq!(here.deliver("rail", &account(id)).await, 200);
         here.stack.settled().await;
     }
     let unwanted = account("evt_ignored").replace("ACCOUNT_OPEN", "ACCOUNT_PENDING");
-    assert_eq!(here.deliver(Sender::Rail, &unwanted).await, 200);
+    assert_eq!(here.deliver("rail", &unwanted).await, 200);
     here.stack.settled().await;
     for (id, state) in STATES {
         assert_eq!(here.stack.dynamodb.item(&format!("rail#{id}")).unwrap()["state"], state);

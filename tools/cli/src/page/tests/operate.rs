@@ -10,7 +10,6 @@ use shared::record::destination::Destination;
 use super::browser::Browser;
 use super::here::Here;
 use super::{listed, row, send};
-use crate::delivery::Sender;
 use crate::dev::dev_file;
 use crate::workflows::{switch_off, switch_on};
 use operator::Place;
@@ -23,7 +22,7 @@ async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_c
     browser.open(&here.url()).await;
     refuse_for_good(&here, "account-status", When::UntilCleared);
     refuse_for_good(&here, "kyc", When::UntilCleared);
-    here.deliver(Sender::Rail, &account("evt_dead", "ACCOUNT_OPEN")).await;
+    here.deliver("rail", &account("evt_dead", "ACCOUNT_OPEN")).await;
     listed(&browser, "rail#evt_dead", "dead").await;
     here.stack.settled().await;
 
@@ -52,9 +51,8 @@ async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_c
     // Those of a filter, of many.
     refuse_for_good(&here, "account-status", When::UntilCleared);
     refuse_for_good(&here, "kyc", When::UntilCleared);
-    join_all((0..20).map(async |n| here.deliver(Sender::Rail, &account(&format!("evt_{n}"), "ACCOUNT_OPEN")).await))
-        .await;
-    join_all((0..2).map(async |n| here.deliver(Sender::Rillis, &flow(&format!("flow_{n}"))).await)).await;
+    join_all((0..20).map(async |n| here.deliver("rail", &account(&format!("evt_{n}"), "ACCOUNT_OPEN")).await)).await;
+    join_all((0..2).map(async |n| here.deliver("rillis", &flow(&format!("flow_{n}"))).await)).await;
     browser.wait_for_text("#dead", "22").await;
     here.stack.settled().await;
     here.stack.returning_ai.clear_faults();
@@ -289,17 +287,17 @@ async fn deliver_one_of_each(here: &Here) {
     for (id, event_type) in
         [("evt_alpha", "ACCOUNT_OPEN"), ("evt_beta", "ACCOUNT_FROZEN"), ("evt_gamma", "ACCOUNT_PENDING")]
     {
-        here.deliver(Sender::Rail, &account(id, event_type)).await;
+        here.deliver("rail", &account(id, event_type)).await;
     }
     for id in ["evt_alpha", "flow_delta"] {
-        here.deliver(Sender::Rillis, &flow(id)).await;
+        here.deliver("rillis", &flow(id)).await;
     }
     here.stack.settled().await;
     refuse_for_good(here, "account-status", When::Next(1));
     let patience = Fault::RetryAfter { status: 429, after: "3600".to_owned() };
     here.stack.returning_ai.inject(Some(At::Webhook("kyc".to_owned())), patience, When::Next(1));
-    here.deliver(Sender::Rail, &account("evt_dead", "ACCOUNT_OPEN")).await;
-    here.deliver(Sender::Rillis, &flow("flow_waits")).await;
+    here.deliver("rail", &account("evt_dead", "ACCOUNT_OPEN")).await;
+    here.deliver("rillis", &flow("flow_waits")).await;
     here.stack.settled().await;
 }
 

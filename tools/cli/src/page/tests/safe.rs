@@ -2,14 +2,14 @@
 
 use std::iter;
 
+use local::stack::{RECEIVERS, sample_key};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::browser::{BOUND, Browser};
-use super::here::Here;
+use super::here::{Here, signed_headers};
 use super::{found, listed, row};
-use crate::delivery::Sender;
 use crate::page::FILES;
 use crate::page::guard::{Guard, Reading};
 
@@ -36,9 +36,9 @@ async fn whatever_an_event_says_is_shown_as_text() {
     });
     let ignored = json!({ "event_id": "evt_of_no_route", "event_type": event_type, "event_data": { HOSTILE: long } });
     let nameless = json!({ "id": long, "type": long, "timestamp": HOSTILE, "data": long });
-    assert_eq!(here.deliver(Sender::Rail, &delivered.to_string()).await, 200);
-    assert_eq!(here.deliver(Sender::Rail, &ignored.to_string()).await, 200);
-    assert_eq!(here.deliver(Sender::Rillis, &nameless.to_string()).await, 200);
+    assert_eq!(here.deliver("rail", &delivered.to_string()).await, 200);
+    assert_eq!(here.deliver("rail", &ignored.to_string()).await, 200);
+    assert_eq!(here.deliver("rillis", &nameless.to_string()).await, 200);
     here.stack.settled().await;
     let keys: Vec<String> = here.table().iter().map(|item| item["pk"].as_str().unwrap().to_owned()).collect();
     let without_id = keys.iter().find(|pk| pk.starts_with("rillis#sha256:")).unwrap();
@@ -113,7 +113,7 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
     let port = here.stack.port();
     let host = format!("127.0.0.1:{port}");
     let event = json!({ "event_id": "evt_1", "event_type": "ACCOUNT_PENDING" }).to_string();
-    assert_eq!(here.deliver(Sender::Rail, &event).await, 200);
+    assert_eq!(here.deliver("rail", &event).await, 200);
     here.stack.settled().await;
     let home = ask(port, "GET", "/", &[("host", &host)], "").await;
     let token = home.text.split_once("name=\"bridge-token\" content=\"").unwrap().1.split('"').next().unwrap();
@@ -191,7 +191,7 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
     assert_eq!(everything(), before);
 
     // A tunnel gives the webhook another name.
-    let headers = Sender::Rail.signed_headers(event.as_bytes(), local::stack::RAIL_SAMPLE_KEY).unwrap();
+    let headers = signed_headers("rail", &event);
     let mut headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
     headers.push(("host", "tunnel.example"));
     let answer = ask(port, "POST", "/webhooks/rail", &headers, &event).await;
@@ -216,17 +216,17 @@ async fn no_key_token_or_signature_is_in_any_answer_of_the_page() {
     let port = here.stack.port();
     let host = format!("127.0.0.1:{port}");
     let mut secrets: Vec<String> = ["whsec_", "rai_sample_", "st_0", "Bearer "].map(str::to_owned).into();
-    secrets.extend([local::stack::RAIL_SAMPLE_KEY, local::stack::RILLIS_SAMPLE_KEY].map(str::to_owned));
+    secrets.extend(RECEIVERS.map(sample_key));
     secrets.push(here.stack.rail_api.secret()["client_secret"].as_str().unwrap().to_owned());
     // One is delivered, one is dead, and for one Rail's API is asked who its customer is.
-    for (sender, sample) in [
-        (Sender::Rail, "rail/account_open.json"),
-        (Sender::Rail, "rail/application_approved.json"),
-        (Sender::Rillis, "rillis/flow_completed_with_customer.json"),
+    for (provider, sample) in [
+        ("rail", "rail/account_open.json"),
+        ("rail", "rail/application_approved.json"),
+        ("rillis", "rillis/flow_completed_with_customer.json"),
     ] {
         let body = std::fs::read_to_string(local::binaries::workspace_root().join("events").join(sample)).unwrap();
-        let headers = sender.signed_headers(body.as_bytes(), sender.contract().sample_key).unwrap();
-        assert_eq!(here.stack.send(sender.name(), &headers, body).await.unwrap().0, 200);
+        let headers = signed_headers(provider, &body);
+        assert_eq!(here.stack.send(providers::by_name(provider).unwrap(), &headers, body).await.unwrap().0, 200);
         secrets.push(headers[0].1.clone());
         here.stack.settled().await;
         here.stack.returning_ai.inject(

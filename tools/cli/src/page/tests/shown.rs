@@ -15,7 +15,6 @@ use shared::clock::Clock;
 use super::browser::Browser;
 use super::here::Here;
 use super::{listed, row};
-use crate::delivery::Sender;
 
 /// `write` puts the pictures where the documentation has them; otherwise they are under `target`.
 const SCREENSHOTS: &str = "BRIDGE_SCREENSHOTS";
@@ -177,9 +176,9 @@ async fn is_readable(browser: &Browser, width: u32) {
 /// Some events are delivered, one is ignored, one waits, and one was tried for long and is dead: the key of that.
 async fn tell_a_story(here: &Here) -> String {
     let deliver = async |name: &str| {
-        let sender = Sender::named(name.split('/').next().unwrap()).unwrap();
+        let provider = name.split('/').next().unwrap();
         let body = fs::read_to_string(workspace_root().join("events").join(name)).unwrap();
-        assert_eq!(here.deliver(sender, &body).await, 200, "{name}");
+        assert_eq!(here.deliver(provider, &body).await, 200, "{name}");
         here.stack.settled().await;
     };
     for name in [
@@ -203,7 +202,7 @@ async fn tell_a_story(here: &Here) -> String {
             "amount": 1250.5, "asset_type_id": "FIAT_MAINNET_USD", "category": "DEPOSIT", "status": "POSTED",
         },
     });
-    assert_eq!(here.deliver(Sender::Rail, &deposit.to_string()).await, 200);
+    assert_eq!(here.deliver("rail", &deposit.to_string()).await, 200);
     here.stack.settled().await;
     for fault in [Fault::Status(503), Fault::SuccessFalse, Fault::Status(422)] {
         fails("deposit", fault, 1);

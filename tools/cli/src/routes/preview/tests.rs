@@ -43,10 +43,9 @@ customer = "/data/user_id"
 "#;
 
 fn printed(body: &str) -> String {
-    let routes = Routes::parse("routes.toml", ROUTES, routes_file::APIS).unwrap();
+    let routes = providers::parse_routes("routes.toml", ROUTES).unwrap();
     let document = Document::parse(body.as_bytes()).unwrap();
-    let (sender, envelope) = whose(&document, None).unwrap();
-    let event = event(sender, envelope, &document, &routes);
+    let event = event(whose(&document, None, Path::new("body.json")).unwrap(), &document, &routes);
     let redacted = Document::parse(event.body.as_bytes()).unwrap();
     let all: Vec<_> =
         routes.all().iter().map(|route| previewed(route, &event, document.root(), redacted.root())).collect();
@@ -127,14 +126,20 @@ Silent:
 
 #[test]
 fn whose_body_it_is_is_seen_from_the_envelope_or_has_to_be_said() {
-    let whose = |body: &str, said| {
+    let whose_in = |file: &str, body: &str, said| {
         let document = Document::parse(body.as_bytes()).unwrap();
-        whose(&document, said).map(|(sender, _)| sender.name()).map_err(|failure| failure.to_string())
+        whose(&document, said, Path::new(file)).map(|provider| provider.name).map_err(|failure| failure.to_string())
     };
+    let whose = |body: &str, said| whose_in("body.json", body, said);
     assert_eq!(whose(r#"{"id":"1","type":"FLOW_COMPLETED","timestamp":1}"#, None), Ok("rillis"));
     assert_eq!(whose(r#"{"event_type":"POSTED"}"#, None), Ok("rail"));
-    assert_eq!(whose("{}", Some(Sender::Rail)), Ok("rail"));
-    for body in ["{}", r#"{"event_type":"POSTED","type":"FLOW_COMPLETED"}"#] {
+    assert_eq!(whose("{}", providers::by_name("rail")), Ok("rail"));
+    // Both have a type here; one has the rest as well.
+    assert_eq!(whose(r#"{"event_type":"POSTED","type":"A","id":"1"}"#, None), Ok("rillis"));
+    let both = r#"{"event_type":"POSTED","type":"FLOW_COMPLETED"}"#;
+    assert_eq!(whose_in("events/rail/body.json", both, None), Ok("rail"));
+    assert_eq!(whose_in("events/rillis/body.json", both, None), Ok("rillis"));
+    for body in ["{}", both] {
         let error = whose(body, None).unwrap_err();
         assert!(error.contains("whose body this is cannot be seen"), "{error}");
     }

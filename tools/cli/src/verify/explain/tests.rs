@@ -9,7 +9,7 @@ const HEX_KEY: &str = "4d41524b45446d61726b65644d41524b";
 /// A captured delivery, good unless a test changes it; signed by `hmac` itself.
 #[derive(Clone)]
 struct Case {
-    sender: Sender,
+    provider: &'static Provider,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
     keys: Vec<(KeyOf, String)>,
@@ -27,10 +27,10 @@ fn stamped(text: &str) -> Vec<u8> {
 /// Rail's delivery of `BODY` with this signature.
 fn case(signature: impl Into<String>) -> Case {
     Case {
-        sender: Sender::Rail,
+        provider: &::rail::RAIL,
         headers: vec![("x-rail-signature", signature.into()), ("x-rail-timestamp", NOW.to_string())],
         body: BODY.as_bytes().to_vec(),
-        keys: vec![(KeyOf::Sender, KEY.to_owned())],
+        keys: vec![(KeyOf::Provider, KEY.to_owned())],
         now: NOW,
     }
 }
@@ -51,7 +51,7 @@ impl Case {
     }
 
     fn key(self, key: &str) -> Self {
-        Self { keys: vec![(KeyOf::Sender, key.to_owned())], ..self }
+        Self { keys: vec![(KeyOf::Provider, key.to_owned())], ..self }
     }
 
     fn findings(&self) -> Vec<Finding> {
@@ -59,7 +59,7 @@ impl Case {
         let key = |(of, key): &(KeyOf, String)| TriedKey { label: "rail.key".to_owned(), key: key.clone(), of: *of };
         let keys: Vec<TriedKey> = self.keys.iter().map(key).collect();
         let now = UnixMillis(self.now * 1000);
-        let capture = Capture { sender: self.sender, headers: &headers, body: &self.body, now, as_of: false };
+        let capture = Capture { provider: self.provider, headers: &headers, body: &self.body, now, as_of: false };
         let findings = explain(&capture, &keys);
         for Finding { text, .. } in &findings {
             assert!(self.keys.iter().all(|(_, key)| !text.contains(key.trim())), "{text}");
@@ -114,7 +114,7 @@ fn a_header_that_is_missing_renamed_empty_or_there_twice_is_told() {
 
 #[test]
 fn a_delivery_of_the_other_provider_is_known_by_its_headers() {
-    let other = Case { sender: Sender::Rillis, ..signed(BODY) };
+    let other = Case { provider: providers::by_name("rillis").unwrap(), ..signed(BODY) };
     check(&other, &["header_missing", "header_missing", "headers_of_other_provider?"]);
 }
 
@@ -220,7 +220,7 @@ fn a_body_of_rillis_whose_numbers_or_order_are_not_javascript_s_is_told() {
     let rillis = |text: &str| {
         let case = signed(text);
         let headers = vec![("x-signature", case.headers[0].1.clone()), ("x-timestamp", NOW.to_string())];
-        Case { sender: Sender::Rillis, headers, ..case }
+        Case { provider: providers::by_name("rillis").unwrap(), headers, ..case }
     };
     let sorted =
         r#"{"amount":1000.00,"event_id":"evt_1","more":{"b":[1e3,{"x":null,"y":true}],"z":1},"note":"a/b <é>"}"#;
@@ -237,7 +237,7 @@ fn a_body_of_rillis_whose_numbers_or_order_are_not_javascript_s_is_told() {
 #[test]
 fn another_form_of_a_key_or_a_key_of_somebody_else_is_told() {
     let other =
-        |of| Case { keys: vec![(KeyOf::Sender, "sample_other".to_owned()), (of, KEY.to_owned())], ..signed(BODY) };
+        |of| Case { keys: vec![(KeyOf::Provider, "sample_other".to_owned()), (of, KEY.to_owned())], ..signed(BODY) };
     let bare = KEY.strip_prefix("whsec_").unwrap();
     let cases = [
         (other(KeyOf::OtherProvider), &["key_of_other_provider"][..]),
@@ -345,6 +345,6 @@ fn what_is_no_json_or_too_deep_is_tried_as_it_came() {
 
 #[test]
 fn a_key_is_shown_by_its_label_alone() {
-    let key = TriedKey { label: "rail.key".to_owned(), key: KEY.to_owned(), of: KeyOf::Sender };
+    let key = TriedKey { label: "rail.key".to_owned(), key: KEY.to_owned(), of: KeyOf::Provider };
     assert_eq!(format!("{key:?}"), "TriedKey(rail.key)");
 }

@@ -135,8 +135,8 @@ fn tally(calls: &[Message], items: &[Value], interruptions: &[Interruption], str
 }
 
 fn event() -> Outgoing {
-    let event =
-        Event { provider: "rail", pk: PK.to_owned(), body: Bytes::new(), routes: vec!["account-open".to_owned()] };
+    let provider = providers::by_name("rail").unwrap();
+    let event = Event { provider, pk: PK.to_owned(), body: Bytes::new(), routes: vec!["account-open".to_owned()] };
     Outgoing { event, rng: fastrand::Rng::with_seed(1), times_sent: 1, acknowledged: true }
 }
 

@@ -56,7 +56,7 @@ fn sound() -> Facts {
             secret("rillis", "bridge/rillis", &json!({ "keys": { "current": "5d41402abc4b2a76b9719d911017c592" } })),
         ],
         returning_ai: secret("workflows", "bridge/returning-ai", &workflows()),
-        rail_api: Some(secret("Rail's API", "bridge/rail-api", &rail_api())),
+        apis: vec![secret("rail", "bridge/rail-api", &rail_api())],
         handshakes: BTreeMap::from([("deposits".to_owned(), Handshake::Legacy), ("kyc".to_owned(), Handshake::Opened)]),
         paused: BTreeSet::new(),
         clocks: vec![
@@ -215,7 +215,7 @@ fn a_stack_that_is_not_deployed_whole_is_found() {
     check(status("ROLLBACK_COMPLETE"), &["fail stack: bridge is ROLLBACK_COMPLETE"]);
     check(status("UPDATE_ROLLBACK_FAILED"), &["fail stack: bridge is UPDATE_ROLLBACK_FAILED"]);
     check(
-        |facts| facts.place.stack.as_mut().unwrap().missing.push("RailWebhookUrl"),
+        |facts| facts.place.stack.as_mut().unwrap().missing.push("RailWebhookUrl".to_owned()),
         &["fail stack: bridge has no output RailWebhookUrl"],
     );
 }
@@ -347,7 +347,7 @@ fn a_secret_that_cannot_be_read_or_is_no_object_is_found() {
         &["fail workflows: secret bridge/returning-ai cannot be read: ResourceNotFoundException"],
     );
     check(
-        |facts| facts.rail_api.as_mut().unwrap().text = Err("ResourceNotFoundException".to_owned()),
+        |facts| facts.apis[0].text = Err("ResourceNotFoundException".to_owned()),
         &["fail Rail's API: secret bridge/rail-api cannot be read: ResourceNotFoundException"],
     );
 }
@@ -378,7 +378,7 @@ fn the_template_s_placeholders_are_found() {
     );
     let placeholders = json!({ "base_url": "REPLACE-ME", "token_url": "REPLACE-ME", "client_id": "REPLACE-ME", "client_secret": "REPLACE-ME" });
     check(
-        |facts| facts.rail_api.as_mut().unwrap().text = Ok(placeholders.to_string()),
+        |facts| facts.apis[0].text = Ok(placeholders.to_string()),
         &["base_url", "token_url", "client_id", "client_secret"]
             .map(|field| format!("fail Rail's API: bridge/rail-api: {field} {held}"))
             .each_ref()
@@ -400,7 +400,7 @@ fn a_key_that_was_not_copied_as_it_is_is_found() {
         (RAIL_KEY.replace("kQ", "k Q"), "warn", "has white space in it"),
         ("whsec_9xLw2".to_owned(), "warn", "has fewer than 16 characters"),
         (base64, "warn", "looks like base64 of a key; the key itself is wanted"),
-        (local::stack::RAIL_SAMPLE_KEY.to_owned(), "fail", "is a sample key, which everybody knows"),
+        (local::stack::sample_key("rail"), "fail", "is a sample key, which everybody knows"),
     ];
     for (key, verdict, problem) in cases {
         check_key(&key, &[&line(verdict, problem)]);
@@ -470,7 +470,7 @@ fn wrong_fields_of_a_secret_are_found() {
     let mut api = rail_api();
     api["client_id"] = json!("");
     check(
-        |facts| facts.rail_api.as_mut().unwrap().text = Ok(api.to_string()),
+        |facts| facts.apis[0].text = Ok(api.to_string()),
         &["fail Rail's API: bridge/rail-api: client_id a string that is not empty expected"],
     );
 }
@@ -625,7 +625,7 @@ fn of_the_bridge_that_runs_here_loopback_and_sample_keys_are_fine() {
     facts.place.stack = None;
     facts.place.flags = String::new();
     facts.schedule = None;
-    facts.signing[0].text = Ok(json!({ "keys": { "sample": local::stack::RAIL_SAMPLE_KEY } }).to_string());
+    facts.signing[0].text = Ok(json!({ "keys": { "sample": local::stack::sample_key("rail") } }).to_string());
     let url = json!("http://127.0.0.1:4000/kyc");
     facts.returning_ai.text = Ok(changed(workflows(), "/workflows/kyc/webhook_url", url).to_string());
     facts.queue.as_mut().unwrap().dead = 1;
@@ -650,7 +650,7 @@ fn no_line_and_no_debug_holds_anything_of_a_secret() {
     let encryption = json!({ "url": url, "encryption": mark("e") });
     facts.returning_ai.text =
         Ok(json!({ "workflows": { "kyc": fields }, "incoming_webhooks": { "in": encryption } }).to_string());
-    facts.rail_api.as_mut().unwrap().text =
+    facts.apis[0].text =
         Ok(json!({ "base_url": url, "token_url": url, "client_id": mark("REPLACE-ME"), "client_secret": mark(" s") })
             .to_string());
 

@@ -1,0 +1,118 @@
+//! Deliveries as providers send them: signed, and of events with ids of their own.
+
+use std::fmt::Write;
+
+use fastrand::Rng;
+use hmac::{Hmac, KeyInit, Mac};
+use json::{Document, Kind, SyntaxError};
+use sha2::Sha256;
+use shared::clock::UnixSeconds;
+use shared::receive::provider::{Form, Provider};
+use shared::receive::verification::hex;
+
+/// Header names and values.
+pub type SignedHeaders = Vec<(&'static str, String)>;
+
+/// The headers of a delivery as the provider signs it: over the first of its forms.
+///
+/// # Errors
+/// The provider signs JSON, and the body is none.
+pub fn signed_headers(
+    provider: &Provider,
+    signed_at: UnixSeconds,
+    body: &[u8],
+    key: &str,
+) -> Result<SignedHeaders, SyntaxError> {
+    let text = provider.forms.first().map_or(Ok(body.to_vec()), |form| spelled(form, body))?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
+    mac.update(&signed_message(&signed_at.0.to_string(), &text));
+    Ok(provider.headers(signed_at, &hex(&mac.finalize().into_bytes())))
+}
+
+/// A body as one of a provider's forms has it.
+///
+/// # Errors
+/// It is not JSON, and the form is made of JSON.
+pub fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, SyntaxError> {
+    match form.spell {
+        Some(spell) => Ok(spell(Document::parse(body)?.root()).into_bytes()),
+        None => Ok(body.to_vec()),
+    }
+}
+
+/// `{signed_at}.{text}`: what the HMAC is over.
+pub fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
+    [signed_at.as_bytes(), b".", text].concat()
+}
+
+/// The key in the table of the event that a body is, whoever has signed it; `None` if it has no id.
+pub fn key_of(provider: &Provider, body: &[u8]) -> Option<String> {
+    let document = Document::parse(body).ok()?;
+    let id = provider.read_envelope(document.root()).event_id?;
+    Some(format!("{}#{id}", provider.name))
+}
+
+/// The body with another event id of the same look; everything else keeps its bytes. `None` if it has no id.
+pub fn with_fresh_id(provider: &Provider, body: &[u8], rng: &mut Rng) -> Option<Vec<u8>> {
+    let text = str::from_utf8(body).ok()?;
+    let document = Document::parse(body).ok()?;
+    let id = document.root().get(provider.envelope.event_id)?;
+    let fresh = match id.kind() {
+        // Of as many digits as a JavaScript number keeps.
+        Kind::Number(_) => rng.u64(10_u64.pow(14)..10_u64.pow(15)).to_string(),
+        Kind::String => format!("\"{}\"", fresh_text(&id.text()?, rng)),
+        _ => return None,
+    };
+    // The slice lies in the text itself, so its place is the distance between the two.
+    let old = id.source();
+    let at = old.as_ptr().addr() - text.as_ptr().addr();
+    Some([&text[..at], &fresh, &text[at + old.len()..]].concat().into_bytes())
+}
+
+/// What stands before the last underscore stays: `evt_`. Hexadecimal digits follow, as many as there were, and enough.
+fn fresh_text(id: &str, rng: &mut Rng) -> String {
+    let (kept, rest) = id.split_at(id.rfind('_').map_or(0, |at| at + 1));
+    let mut fresh = kept.to_owned();
+    for _ in 0..rest.len().max(16) {
+        let _ = write!(fresh, "{:x}", rng.u8(..16));
+    }
+    fresh
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(name: &str) -> &'static Provider {
+        providers::by_name(name).unwrap()
+    }
+
+    #[test]
+    fn a_fresh_id_takes_the_old_one_s_place_and_nothing_else_changes() {
+        #[track_caller]
+        fn check(of: &str, body: &str, before: &str, digits: usize, after: &str) {
+            let renewed = with_fresh_id(provider(of), body.as_bytes(), &mut Rng::with_seed(1));
+            let renewed = String::from_utf8(renewed.unwrap()).unwrap();
+            assert!(renewed.starts_with(before) && renewed.ends_with(after), "{renewed}");
+            assert_eq!(renewed.len(), before.len() + digits + after.len(), "{renewed}");
+        }
+
+        let body = r#"{ "note": "evt_1", "event_id": "evt_1", "amount": 1000.00 }"#;
+        check("rail", body, r#"{ "note": "evt_1", "event_id": "evt_"#, 16, r#"", "amount": 1000.00 }"#);
+        check("rail", r#"{"event_id":7}"#, r#"{"event_id":"#, 15, "}");
+        check("rillis", r#"{"id":"67a3be0fb928eb94fbb49e09"}"#, r#"{"id":""#, 24, r#""}"#);
+    }
+
+    #[test]
+    fn a_body_without_an_id_has_no_key_and_none_to_renew() {
+        for body in ["{}", r#"{"id":"a"}"#, r#"{"event_id":null}"#, "[]", "not JSON", "\u{feff}{}"] {
+            let of_rail = (
+                key_of(provider("rail"), body.as_bytes()),
+                with_fresh_id(provider("rail"), body.as_bytes(), &mut Rng::new()),
+            );
+            assert_eq!(of_rail, (None, None), "{body}");
+        }
+        assert_eq!(key_of(provider("rail"), br#"{"event_id":7}"#).as_deref(), Some("rail#7"));
+        assert_eq!(key_of(provider("rillis"), br#"{"id":"a"}"#).as_deref(), Some("rillis#a"));
+    }
+}
