@@ -18,7 +18,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::config::{self, Config, ConfigError, ReceiverConfig};
 use crate::customer::api_client::{ApiAccount, ApiClient};
 use crate::customer::table::Customers;
-use crate::deliver::attempt::{Deliverer, Switches};
+use crate::deliver::attempt::{Deliverer, PauseCache};
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::deliver::webhooks::Webhooks;
@@ -143,7 +143,7 @@ impl Parts {
             returning_ai: ReturningAi::new(http, webhooks, clock),
             resolver,
             routes,
-            switches: Switches::default(),
+            pauses: PauseCache::default(),
         };
         Ok(Self { clock, secrets, deliverer })
     }
@@ -183,7 +183,7 @@ async fn redrive(
     let now = deliverer.clock.now();
     let left = ends_at(UnixMillis(event.context.deadline), now).since(now);
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
-    let (counts, measured) = Redrive::new(deliverer, &deliverer.pauses(), stops_at).run(&event.payload).await;
+    let (counts, measured) = Redrive::begin(deliverer, stops_at).await.run(&event.payload).await;
     let meter = Arc::clone(&redriver);
     after_ack.leave(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)

@@ -1,10 +1,11 @@
 //! One attempt: every pending route's message to where it goes, then the settling write.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use json::{Document, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
@@ -22,7 +23,6 @@ use crate::record::store::error::StoreError;
 use crate::record::store::once::Claimed;
 use crate::record::store::{EventStore, Settled};
 use crate::route::routes::{Route, Routes};
-use json::Document;
 
 /// What an attempt needs.
 pub struct Deliverer {
@@ -31,22 +31,28 @@ pub struct Deliverer {
     pub returning_ai: ReturningAi,
     pub resolver: Resolver,
     pub routes: Routes,
-    pub switches: Switches,
+    pub pauses: PauseCache,
 }
 
 /// Which destinations are paused, as last read from the table.
 #[derive(Default)]
-pub struct Switches(Mutex<ReadSwitches>);
+pub struct PauseCache(Mutex<ReadPauses>);
 
 #[derive(Default)]
-struct ReadSwitches {
+struct ReadPauses {
     pauses: Arc<Pauses>,
     read_at: Option<UnixMillis>,
 }
 
+/// Attempts at one event or many, all under the same pauses: those that counted when the run began.
+pub struct Run<'d> {
+    deliverer: &'d Deliverer,
+    pauses: Arc<Pauses>,
+}
+
 /// How an attempt ended.
 #[derive(Debug)]
-pub enum Attempted {
+pub enum AttemptOutcome {
     /// No time was left to begin: the lease runs out, and redrive makes the next attempt.
     NoTime,
     /// Every destination that is still to get a message is paused: the event waits as it is.
@@ -66,59 +72,25 @@ pub struct AttemptReport {
 }
 
 /// A pause takes effect in every function within this time.
-const SWITCHES_MAX_AGE: Duration = Duration::from_secs(30);
+const PAUSES_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Kept back from an invocation's time for the settling write and for the log line.
 const SETTLE_MARGIN: Duration = Duration::from_secs(4);
 
 impl Deliverer {
-    /// The attempt of the invocation that recorded `event`: up to three quick tries per route while time is left.
-    pub async fn first_attempt(&self, event: &EventRecord, invocation_ends_at: UnixMillis) -> Attempted {
+    /// A run under the pauses as they are now.
+    pub async fn run(&self) -> Run<'_> {
         self.refresh_pauses().await;
+        let pauses = Arc::clone(&self.pauses.lock().pauses);
+        Run { deliverer: self, pauses }
+    }
+
+    /// The attempt of the invocation that recorded `event`: up to three quick tries per route while time is left.
+    pub async fn first_attempt(&self, event: &EventRecord, invocation_ends_at: UnixMillis) -> AttemptOutcome {
+        let run = self.run().await;
         kill_point("pauses_read");
         let left = invocation_ends_at.since(self.clock.now()).saturating_sub(SETTLE_MARGIN);
-        let pauses = self.pauses();
-        let routes = self.open_routes(event, &pauses);
-        self.attempt(event, &routes, &pauses, AttemptBy::First, left).await
-    }
-
-    /// One attempt at these routes of an event that is ours, within the time that is `left`.
-    pub async fn attempt(
-        &self,
-        event: &EventRecord,
-        routes: &[&str],
-        pauses: &Pauses,
-        by: AttemptBy,
-        left: Duration,
-    ) -> Attempted {
-        if routes.is_empty() {
-            return Attempted::Paused;
-        }
-        if left.is_zero() {
-            return Attempted::NoTime;
-        }
-        let began_at = self.clock.now();
-        let deadline = Instant::now() + left;
-
-        let mut outcomes = self.try_routes(event, routes.iter().copied(), deadline).await;
-        if by == AttemptBy::First {
-            self.quick_tries(event, &mut outcomes, deadline).await;
-        }
-
-        kill_point("delivered");
-        let now = self.clock.now();
-        let after = event.settle(by, &outcomes, began_at, now, self.age(event, pauses, now), Draw::random());
-        let settled = self.store.settle(&after).await;
-        kill_point("settled");
-        Attempted::Made(Box::new(AttemptReport { outcomes, after, settled }))
-    }
-
-    /// The pending routes whose destination is not paused.
-    pub fn open_routes<'e>(&self, event: &'e EventRecord, pauses: &Pauses) -> Vec<&'e str> {
-        event
-            .pending_routes()
-            .filter(|route| !self.destination(route).is_some_and(|destination| pauses.is_paused(destination)))
-            .collect()
+        run.attempt(event, &run.open_routes(event), AttemptBy::First, left).await
     }
 
     /// Where a route delivers to; `None` for a route that is no longer there.
@@ -126,47 +98,96 @@ impl Deliverer {
         self.routes.named(route).map(|route| &route.destination)
     }
 
-    /// Which destinations are paused, as far as we know.
-    pub fn pauses(&self) -> Arc<Pauses> {
-        Arc::clone(&self.switches.0.lock().unwrap_or_else(PoisonError::into_inner).pauses)
-    }
-
-    /// Reads the switches again if they were read too long ago. While that fails, what was read last goes on counting.
+    /// Reads the pauses again if they were read too long ago. While that fails, what was read last goes on counting.
     pub async fn refresh_pauses(&self) {
-        let read_at = self.switches.0.lock().unwrap_or_else(PoisonError::into_inner).read_at;
+        let read_at = self.pauses.lock().read_at;
         let now = self.clock.now();
-        if read_at.is_some_and(|at| now.since(at) < SWITCHES_MAX_AGE) {
+        if read_at.is_some_and(|at| now.since(at) < PAUSES_MAX_AGE) {
             return;
         }
         match self.store.pauses(self.routes.destinations()).await {
-            Ok(pauses) => {
-                let mut switches = self.switches.0.lock().unwrap_or_else(PoisonError::into_inner);
-                *switches = ReadSwitches { pauses: Arc::new(pauses), read_at: Some(now) };
-            }
+            Ok(pauses) => *self.pauses.lock() = ReadPauses { pauses: Arc::new(pauses), read_at: Some(now) },
             Err(error) => tracing::error!(error = %error, "which destinations are paused cannot be read"),
         }
     }
+}
 
-    /// How long an event has waited, by the destination that has been paused longest: none dies for another's sake.
-    fn age(&self, event: &EventRecord, pauses: &Pauses, now: UnixMillis) -> Duration {
-        let ages = event.pending_routes().filter_map(|route| self.destination(route));
-        let ages = ages.map(|destination| pauses.age(destination, event.received_at, now));
-        ages.min().unwrap_or_else(|| now.since(event.received_at))
+impl PauseCache {
+    fn lock(&self) -> MutexGuard<'_, ReadPauses> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Run<'_> {
+    /// The pending routes whose destination is not paused.
+    pub fn open_routes<'e>(&self, event: &'e EventRecord) -> Vec<&'e str> {
+        let is_paused = |route: &str| {
+            self.deliverer.destination(route).is_some_and(|destination| self.pauses.is_paused(destination))
+        };
+        event.pending_routes().filter(|route| !is_paused(route)).collect()
     }
 
-    /// Tries again, within half a second, what failed and may pass.
-    async fn quick_tries(&self, event: &EventRecord, outcomes: &mut [(String, RouteOutcome)], deadline: Instant) {
+    /// One attempt at these routes of an event that is ours, within the time that is `left`.
+    pub async fn attempt(&self, event: &EventRecord, routes: &[&str], by: AttemptBy, left: Duration) -> AttemptOutcome {
+        if routes.is_empty() {
+            return AttemptOutcome::Paused;
+        }
+        if left.is_zero() {
+            return AttemptOutcome::NoTime;
+        }
+        let clock = self.deliverer.clock;
+        let began_at = clock.now();
+        let body = Document::parse(event.body.as_bytes()).ok();
+        let attempt = AttemptContext {
+            deliverer: self.deliverer,
+            event,
+            body: body.as_ref().map(Document::root),
+            deadline: Instant::now() + left,
+        };
+
+        let mut outcomes = attempt.try_routes(routes.iter().copied()).await;
+        if by == AttemptBy::First {
+            attempt.quick_tries(&mut outcomes).await;
+        }
+
+        kill_point("delivered");
+        let now = clock.now();
+        let after = event.settle(by, &outcomes, began_at, now, self.age(event, now), Draw::random());
+        let settled = self.deliverer.store.settle(&after).await;
+        kill_point("settled");
+        AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled }))
+    }
+
+    /// How long an event has waited, by the destination that has been paused longest: none dies for another's sake.
+    fn age(&self, event: &EventRecord, now: UnixMillis) -> Duration {
+        let destinations = event.pending_routes().filter_map(|route| self.deliverer.destination(route));
+        let ages = destinations.map(|destination| self.pauses.age(destination, event.received_at, now));
+        ages.min().unwrap_or_else(|| now.since(event.received_at))
+    }
+}
+
+/// What the tries of one attempt have in common.
+struct AttemptContext<'a> {
+    deliverer: &'a Deliverer,
+    event: &'a EventRecord,
+    /// Read once for all routes and tries; `None` when it does not read.
+    body: Option<Value<'a>>,
+    deadline: Instant,
+}
+
+impl AttemptContext<'_> {
+    /// Tries again, within half a second, what failed and may succeed.
+    async fn quick_tries(&self, outcomes: &mut [(String, RouteOutcome)]) {
         for made in 1.. {
-            let again: Vec<usize> = (0..outcomes.len()).filter(|at| is_transient(&outcomes[*at].1)).collect();
+            let again: Vec<usize> = (0..outcomes.len()).filter(|at| may_succeed_soon(&outcomes[*at].1)).collect();
             let pause = again.iter().filter_map(|at| outcomes[*at].1.as_ref().err()?.retry_after).max();
             let Some(wait) = quick_wait(made, pause, Draw::random()) else { return };
-            if again.is_empty() || Instant::now() + wait >= deadline {
+            if again.is_empty() || Instant::now() + wait >= self.deadline {
                 return;
             }
             sleep(wait).await;
             kill_point("waited");
-            let routes = again.iter().map(|at| outcomes[*at].0.as_str());
-            let retried = self.try_routes(event, routes, deadline).await;
+            let retried = self.try_routes(again.iter().map(|at| outcomes[*at].0.as_str())).await;
             for (at, outcome) in again.into_iter().zip(retried) {
                 outcomes[at].1 = outcome.1;
             }
@@ -174,38 +195,33 @@ impl Deliverer {
     }
 
     /// One try of each route, side by side, in the order given.
-    async fn try_routes<'r>(
-        &self,
-        event: &EventRecord,
-        routes: impl Iterator<Item = &'r str>,
-        deadline: Instant,
-    ) -> Vec<(String, RouteOutcome)> {
-        join_all(routes.map(|route| async move { (route.to_owned(), self.try_route(event, route, deadline).await) }))
-            .await
+    async fn try_routes<'r>(&self, routes: impl Iterator<Item = &'r str>) -> Vec<(String, RouteOutcome)> {
+        join_all(routes.map(|route| async move { (route.to_owned(), self.try_route(route).await) })).await
     }
 
-    async fn try_route(&self, event: &EventRecord, route: &str, deadline: Instant) -> RouteOutcome {
-        let route = self.routes.named(route).ok_or(FailureCode::RouteUnknown)?;
-        let composed = timeout_at(deadline, self.message(event, route)).await;
+    async fn try_route(&self, route: &str) -> RouteOutcome {
+        let Deliverer { routes, returning_ai, .. } = self.deliverer;
+        let route = routes.named(route).ok_or(FailureCode::RouteUnknown)?;
+        let composed = timeout_at(self.deadline, self.message(route)).await;
         let Some(message) = composed.unwrap_or_else(|_| Err(FailureCode::Timeout.into()))? else {
             return Ok(Done::Skipped);
         };
         kill_point("composed");
-        let http_status = self.returning_ai.deliver(&route.destination, &message, deadline).await?;
+        let http_status = returning_ai.deliver(&route.destination, &message, self.deadline).await?;
         Ok(Done::Delivered { http_status })
     }
 
     /// What this route is to send; `None` when another event of the customer's has used its `once_per`.
-    async fn message(&self, event: &EventRecord, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
-        let body = Document::parse(event.body.as_bytes()).map_err(|_| FailureCode::BodyUnreadable)?;
-        let customer = self.resolver.resolve(route, body.root()).await?;
+    async fn message(&self, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
+        let Deliverer { clock, store, resolver, .. } = self.deliverer;
+        let body = self.body.ok_or(FailureCode::BodyUnreadable)?;
+        let customer = resolver.resolve(route, body).await?;
         kill_point("resolved");
         // Before the claim: what cannot be sent must not stand in the way of an event that can.
-        let message = message::compose(event, body.root(), route, &customer)?;
+        let message = message::compose(self.event, body, route, &customer)?;
         if route.once_per_customer {
-            let claimed = self
-                .store
-                .claim_once(&route.name, &customer.customer_id, &event.pk(), self.clock.now())
+            let claimed = store
+                .claim_once(&route.name, &customer.customer_id, &self.event.pk(), clock.now())
                 .await
                 .map_err(|error| {
                     tracing::warn!(error = %error, "whether the customer had this message before is not known");
@@ -220,8 +236,8 @@ impl Deliverer {
     }
 }
 
-/// Worth a quick try: Returning.AI or the way to it failed. A customer that is unknown now is so in 100 ms, too.
-fn is_transient(outcome: &RouteOutcome) -> bool {
+/// Returning.AI or the way to it failed, and may be back within a second. A customer that is unknown now will be so then.
+fn may_succeed_soon(outcome: &RouteOutcome) -> bool {
     matches!(outcome, Err(failure) if !failure.code.is_permanent() && !failure.code.waits_for_the_customer())
 }
 

@@ -1,6 +1,6 @@
 //! What is logged and measured of one delivery.
 
-use crate::deliver::attempt::{Attempted, measure_attempt};
+use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
     ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, IGNORED, Measurements, RECEIVED,
     REFUSED, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
@@ -14,16 +14,18 @@ use crate::record::store::Settled;
 /// Writes the one line of a delivery, readable without any other.
 ///
 /// Holds ids, codes and figures: never a body, a header's value, a signature, a token, a key, or a person.
-pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attempted>) {
+pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&AttemptOutcome>) {
     let event = receipt.event.as_ref();
     let after = match attempted {
-        Some(Attempted::Made(report)) => Some(&report.after),
-        Some(Attempted::NoTime | Attempted::Paused) | None => event.filter(|_| receipt.answer != Answer::Duplicate),
+        Some(AttemptOutcome::Made(report)) => Some(&report.after),
+        Some(AttemptOutcome::NoTime | AttemptOutcome::Paused) | None => {
+            event.filter(|_| receipt.answer != Answer::Duplicate)
+        }
     };
     let settled = match attempted {
-        Some(Attempted::NoTime) => Some("no_time"),
-        Some(Attempted::Paused) => Some("paused"),
-        Some(Attempted::Made(report)) => match report.settled {
+        Some(AttemptOutcome::NoTime) => Some("no_time"),
+        Some(AttemptOutcome::Paused) => Some("paused"),
+        Some(AttemptOutcome::Made(report)) => match report.settled {
             Ok(Settled::Written) => None,
             Ok(Settled::Superseded) => Some("superseded"),
             Err(_) => Some("not_settled"),
@@ -65,7 +67,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
 }
 
 /// What is counted and measured of one delivery. `type_is_known` says whether a route names the event's type.
-pub fn measure_delivery(receipt: &Receipt, attempted: Option<&Attempted>, type_is_known: bool) -> Measurements {
+pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, type_is_known: bool) -> Measurements {
     let mut measured = Measurements::default();
     measured.count(RECEIVED, 1);
     match receipt.answer {
@@ -98,7 +100,7 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&Attempted>, type_i
     if event.state == EventState::Dead {
         measured.count(DEAD, 1);
     }
-    if let Some(Attempted::Made(report)) = attempted {
+    if let Some(AttemptOutcome::Made(report)) = attempted {
         measure_attempt(&mut measured, event, report);
     }
     measured

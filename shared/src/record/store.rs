@@ -1,6 +1,7 @@
 //! The one door to the events table: each write has the condition that makes it safe.
 
 pub mod error;
+pub mod index;
 pub mod item;
 pub mod listing;
 pub mod once;
@@ -11,14 +12,11 @@ use std::time::Duration;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::query::QueryOutput;
-use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure, Select};
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use tokio::time::sleep;
 
-use crate::clock::UnixSeconds;
 use crate::record::destination::Destination;
 use crate::record::event::{EventRecord, EventState};
 use crate::record::pauses::{Pause, Pauses};
@@ -57,19 +55,6 @@ pub enum TakenOver {
     /// Somebody else was quicker, or it is settled by now.
     Lost,
 }
-
-/// Some of the events that are due, and where the next page begins.
-#[derive(Debug)]
-pub struct DuePage {
-    pub pks: Vec<String>,
-    next: Option<HashMap<String, AttributeValue>>,
-}
-
-/// The sparse index over what is pending or dead: `due`, then `next_attempt_at`; keys only.
-pub const DUE_INDEX: &str = "due-index";
-
-/// How many keys are read at a time: some 10 kB, and a second's work for redrive.
-pub const DUE_PAGE: i32 = 256;
 
 /// How many keys one `BatchGetItem` takes.
 pub const MAX_BATCH: usize = 100;
@@ -195,46 +180,6 @@ impl EventStore {
         output.item.map(|item| record_of(pk, &item)).transpose()
     }
 
-    /// Events under one hash key of the index whose time has come, oldest first, a page at a time.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn due(&self, due: &str, now: UnixSeconds, after: Option<&DuePage>) -> Result<DuePage, StoreError> {
-        let output = self.query_due(due, now, after.and_then(|page| page.next.clone())).await?;
-        let pks = output.items().iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect();
-        Ok(DuePage { pks, next: output.last_evaluated_key })
-    }
-
-    /// How many events are under one hash key of the index, due or not, and whether there are more than were counted.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn count(&self, due: &str, at_most: u32) -> Result<(u64, bool), StoreError> {
-        let asked = self.part(due).select(Select::Count).limit(i32::try_from(at_most).unwrap_or(i32::MAX));
-        let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
-        Ok((u64::try_from(output.count()).unwrap_or_default(), output.last_evaluated_key.is_some()))
-    }
-
-    /// The keys at one end of a hash key of the index: those with the soonest next attempt, or with the latest.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn end_of(&self, due: &str, soonest: bool, at_most: u32) -> Result<Vec<String>, StoreError> {
-        let asked = self.part(due).scan_index_forward(soonest).limit(i32::try_from(at_most).unwrap_or(i32::MAX));
-        let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
-        Ok(output.items().iter().filter_map(|item| item.get("pk")?.as_s().ok().cloned()).collect())
-    }
-
-    /// All that is under one hash key of the index.
-    fn part(&self, due: &str) -> QueryFluentBuilder {
-        self.client
-            .query()
-            .table_name(&self.table)
-            .index_name(DUE_INDEX)
-            .key_condition_expression("due = :due")
-            .expression_attribute_values(":due", string(due))
-    }
-
     /// Takes an event over: writes `after`, provided that the item is still as `before` was read.
     ///
     /// # Errors
@@ -356,39 +301,11 @@ impl EventStore {
         Ok(items)
     }
 
-    /// A page of the index under one hash key, up to and with `until`, soonest first.
-    async fn query_due(
-        &self,
-        due: &str,
-        until: UnixSeconds,
-        start: Option<HashMap<String, AttributeValue>>,
-    ) -> Result<QueryOutput, StoreError> {
-        self.client
-            .query()
-            .table_name(&self.table)
-            .index_name(DUE_INDEX)
-            .key_condition_expression("due = :due AND next_attempt_at <= :until")
-            .expression_attribute_values(":due", string(due))
-            .expression_attribute_values(":until", number(until.0))
-            .limit(DUE_PAGE)
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| self.unavailable(&error))
-    }
-
     fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> StoreError
     where
         E: ProvideErrorMetadata,
     {
         StoreError::unavailable(&self.table, error)
-    }
-}
-
-impl DuePage {
-    /// True when no page follows.
-    pub fn is_last(&self) -> bool {
-        self.next.is_none()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::clock::UnixMillis;
 use crate::record::event::{DUE_DEAD, EventState, SHARDS, shard_name};
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
+use crate::record::store::index::IndexRange;
 
 /// The events that are pending and dead.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -34,6 +35,9 @@ pub const COUNTED_PER_PART: u32 = 5_000;
 /// with the latest next attempts, since the longest waits are the oldest events' (but for the jitter), and with the soonest,
 /// since what is held back for a workflow stays due.
 pub const READ_FOR_AGE: u32 = 100;
+
+/// Of each end of each part, when not all can be read.
+const READ_PER_END: u32 = READ_FOR_AGE / SHARDS as u32 / 2;
 
 /// The run itself must not wait longer for its figures.
 const TIME: Duration = Duration::from_secs(2);
@@ -65,14 +69,15 @@ impl Backlog {
         }
 
         let all_fit = backlog.pending <= u64::from(READ_FOR_AGE);
+        let ends = match all_fit {
+            true => &[(IndexRange::SoonestFirst, READ_FOR_AGE)][..],
+            false => &[(IndexRange::SoonestFirst, READ_PER_END), (IndexRange::LatestFirst, READ_PER_END)],
+        };
         let mut pks = Vec::new();
         for shard in &waiting {
-            if all_fit {
-                pks.extend(store.end_of(shard, true, READ_FOR_AGE).await?);
-            } else {
-                let share = READ_FOR_AGE / u32::from(SHARDS) / 2;
-                pks.extend(store.end_of(shard, true, share).await?);
-                pks.extend(store.end_of(shard, false, share).await?);
+            for (range, at_most) in ends {
+                let page = store.indexed(shard, *range, *at_most, None).await?;
+                pks.extend(page.keys.into_iter().map(|(pk, _)| pk));
             }
         }
         // The index may be a moment behind, and an item that does not read has no age.

@@ -1,5 +1,7 @@
 //! What redrive is asked for, and what it answers: the function's input and output.
 
+use std::ops::AddAssign;
+
 use serde::{Deserialize, Serialize};
 
 /// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
@@ -12,8 +14,9 @@ pub struct Request {
     pub keys: Option<Vec<String>>,
 }
 
-/// What a run came to, in events.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+/// The result of a run, or of several, in events. What another version of the function does not say reads as zero.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Counts {
     /// Were due, or were asked for.
     pub found: u32,
@@ -31,4 +34,36 @@ pub struct Counts {
     pub troubled: u32,
     /// False when time ran out before everything due was looked at.
     pub complete: bool,
+}
+
+/// Of no run at all, which left nothing.
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            found: 0,
+            delivered: 0,
+            retried: 0,
+            dead: 0,
+            lost: 0,
+            held_back: 0,
+            nothing_to_do: 0,
+            troubled: 0,
+            complete: true,
+        }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        let Self { found, delivered, retried, dead, lost, held_back, nothing_to_do, troubled, complete } = more;
+        self.found += found;
+        self.delivered += delivered;
+        self.retried += retried;
+        self.dead += dead;
+        self.lost += lost;
+        self.held_back += held_back;
+        self.nothing_to_do += nothing_to_do;
+        self.troubled += troubled;
+        self.complete &= complete;
+    }
 }

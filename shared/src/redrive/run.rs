@@ -10,14 +10,14 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use crate::config::kill_point;
-use crate::deliver::attempt::{Attempted, Deliverer, measure_attempt};
+use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt};
 use crate::observe::metrics::{DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PENDING_EVENTS, REDRIVE_INCOMPLETE};
 use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, EventRecord, EventState, RouteOutcome, SHARDS, shard_name};
 use crate::record::failure::Blame;
-use crate::record::pauses::Pauses;
 use crate::record::store::error::StoreError;
-use crate::record::store::{DuePage, Settled, TakenOver};
+use crate::record::store::index::{DUE_PAGE, IndexRange};
+use crate::record::store::{Settled, TakenOver};
 use crate::redrive::backlog::Backlog;
 use crate::redrive::contract::{Counts, Request};
 use json::Document;
@@ -25,8 +25,8 @@ use json::Document;
 /// One run over what is due.
 pub struct Redrive<'d> {
     deliverer: &'d Deliverer,
+    run: Run<'d>,
     stops_at: Instant,
-    pauses: &'d Pauses,
     breaker: Breaker,
     in_time: AtomicBool,
     counts: Mutex<Counts>,
@@ -61,18 +61,19 @@ enum Became {
 
 impl<'d> Redrive<'d> {
     /// A run that begins no event after `stops_at`.
-    pub fn new(deliverer: &'d Deliverer, pauses: &'d Pauses, stops_at: Instant) -> Self {
+    pub async fn begin(deliverer: &'d Deliverer, stops_at: Instant) -> Self {
         let destinations = deliverer.routes.destinations().into_iter().cloned();
         let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
         let (counts, measured) = Default::default();
-        Self { deliverer, stops_at, pauses, breaker, in_time: AtomicBool::new(true), counts, measured }
+        let run = deliverer.run().await;
+        Self { deliverer, run, stops_at, breaker, in_time: AtomicBool::new(true), counts, measured }
     }
 
     /// Does what was asked, as far as time allows. Looks at the backlog first, unless it was asked for single events.
     pub async fn run(self, request: &Request) -> (Counts, Measurements) {
         let mut backlog = None;
         match &request.keys {
-            Some(keys) => self.all(keys, AttemptBy::Manual).await,
+            Some(keys) => self.all(keys.iter().cloned(), AttemptBy::Manual).await,
             None => {
                 let store = &self.deliverer.store;
                 backlog = Backlog::measure(store, self.deliverer.clock.now(), self.stops_at).await;
@@ -102,35 +103,38 @@ impl<'d> Redrive<'d> {
 
     /// Page by page, so that memory stays flat however much is due.
     async fn shard(&self, due: &str) {
-        let now = self.deliverer.clock.now().seconds();
-        let mut page: Option<DuePage> = None;
-        while page.as_ref().is_none_or(|page| !page.is_last()) {
+        let by = IndexRange::Due(self.deliverer.clock.now().seconds());
+        let mut from = None;
+        loop {
             if Instant::now() >= self.stops_at {
                 self.in_time.store(false, Ordering::Relaxed);
                 return;
             }
-            match self.deliverer.store.due(due, now, page.as_ref()).await {
-                Ok(next) => {
+            match self.deliverer.store.indexed(due, by, DUE_PAGE, from.as_ref()).await {
+                Ok(page) => {
                     kill_point("queried");
-                    self.all(&next.pks, AttemptBy::Redrive).await;
-                    page = Some(next);
+                    self.all(page.keys.into_iter().map(|(pk, _)| pk), AttemptBy::Redrive).await;
+                    from = page.next;
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "what is due cannot be read");
                     return self.count(&Became::Troubled(error));
                 }
             }
+            if from.is_none() {
+                return;
+            }
         }
     }
 
-    async fn all(&self, pks: &[String], by: AttemptBy) {
+    async fn all(&self, pks: impl Iterator<Item = String>, by: AttemptBy) {
         stream::iter(pks)
             .for_each_concurrent(AT_ONCE, |pk| async move {
                 if Instant::now() >= self.stops_at {
                     self.in_time.store(false, Ordering::Relaxed);
                     return;
                 }
-                let became = self.one(pk, by).await.unwrap_or_else(Became::Troubled);
+                let became = self.one(&pk, by).await.unwrap_or_else(Became::Troubled);
                 if let Became::Troubled(error) = &became {
                     tracing::error!(event.pk = pk, error = %error, "an event could not be redriven");
                 }
@@ -155,7 +159,7 @@ impl<'d> Redrive<'d> {
             _ if before.is_due(now) => before.take_over(now),
             _ => return Ok(Became::Lost),
         };
-        let routes = deliverer.open_routes(&ours, self.pauses);
+        let routes = self.run.open_routes(&ours);
         let routes: Vec<&str> = routes.into_iter().filter(|route| !self.is_broken(route)).collect();
         if routes.is_empty() {
             return Ok(Became::HeldBack);
@@ -165,9 +169,9 @@ impl<'d> Redrive<'d> {
         }
         kill_point("taken_over");
 
-        match deliverer.attempt(&ours, &routes, self.pauses, by, ATTEMPT_TIME).await {
-            Attempted::NoTime | Attempted::Paused => Ok(Became::HeldBack),
-            Attempted::Made(report) => {
+        match self.run.attempt(&ours, &routes, by, ATTEMPT_TIME).await {
+            AttemptOutcome::NoTime | AttemptOutcome::Paused => Ok(Became::HeldBack),
+            AttemptOutcome::Made(report) => {
                 self.note(&report.outcomes);
                 log_attempt(&report.after, by);
                 let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);

@@ -9,6 +9,7 @@ use operator::{OperatorError, Parts, Place};
 use shared::clock::Clock;
 use shared::customer::reference::CustomerRef;
 use shared::record::event::DUE_DEAD;
+use shared::record::store::index::IndexRange;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
@@ -103,7 +104,7 @@ impl Target {
 async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) -> Result<Serving, OperatorError> {
     let store = place.events()?;
     let resolver = place.resolver();
-    store.end_of(DUE_DEAD, false, 1).await.map_err(|error| place.store_error(&error))?;
+    store.indexed(DUE_DEAD, IndexRange::LatestFirst, 1, None).await.map_err(|error| place.store_error(&error))?;
     if let (Some(customers), Ok(nobody)) = (&resolver.customers, CustomerRef::parse(NOBODY)) {
         customers.find(&nobody).await.map_err(|error| place.store_error(&error))?;
     }

@@ -34,13 +34,13 @@ fn recorded(answer: Answer, event_type: Option<&str>, routes: &[&str]) -> Receip
 }
 
 /// The first attempt, which began 20 ms after the receipt and took 41 ms.
-fn attempted(receipt: &Receipt, outcomes: Vec<(&str, RouteOutcome)>) -> Attempted {
+fn attempted(receipt: &Receipt, outcomes: Vec<(&str, RouteOutcome)>) -> AttemptOutcome {
     let outcomes: Vec<_> = outcomes.into_iter().map(|(route, outcome)| (route.to_owned(), outcome)).collect();
     let (began, ended) = (RECEIVED_AT.0 + 20, RECEIVED_AT.0 + 61);
     let event = receipt.event.as_ref().unwrap();
     let after =
         event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), Duration::ZERO, Draw(0.5));
-    Attempted::Made(Box::new(AttemptReport { outcomes, after, settled: Ok(Settled::Written) }))
+    AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled: Ok(Settled::Written) }))
 }
 
 fn delivered() -> RouteOutcome {
@@ -53,7 +53,7 @@ fn failed(code: FailureCode, status: u16) -> RouteOutcome {
 
 /// What is measured of a delivery besides that it was received and answered.
 #[track_caller]
-fn check(receipt: &Receipt, attempted: Option<&Attempted>, type_is_known: bool, expected: &[(&str, &[f64])]) {
+fn check(receipt: &Receipt, attempted: Option<&AttemptOutcome>, type_is_known: bool, expected: &[(&str, &[f64])]) {
     let mut measured = by_metric(&measure_delivery(receipt, attempted, type_is_known));
     assert_eq!(measured.remove("Received"), Some(vec![1.0]));
     assert_eq!(measured.remove("AckLatency"), Some(vec![3.1]));
@@ -141,7 +141,7 @@ fn what_was_delivered_and_not_settled_counts_when_it_is_delivered_again() {
     for settled in [Ok(Settled::Superseded), Err(unavailable)] {
         let outcomes = vec![("a", delivered()), ("b", failed(FailureCode::ServerError, 503))];
         let mut attempted = attempted(&receipt, outcomes);
-        let Attempted::Made(report) = &mut attempted else { panic!("an attempt was made") };
+        let AttemptOutcome::Made(report) = &mut attempted else { panic!("an attempt was made") };
         report.settled = settled;
         let expected: [(&str, &[f64]); 3] =
             [("Verified raw", &[1.0]), ("DeliveryLatency", &[41.0]), ("Failed server_error", &[1.0])];

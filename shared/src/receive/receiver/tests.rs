@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::deliver::attempt::Switches;
+use crate::deliver::attempt::PauseCache;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::deliver::webhooks::Webhooks;
@@ -117,7 +117,7 @@ fn world(clock: Clock) -> World {
             returning_ai: ReturningAi::new(http, webhooks, clock),
             resolver: Resolver { clock, customers: None, apis: Vec::new() },
             routes: Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap(),
-            switches: Switches::default(),
+            pauses: PauseCache::default(),
         },
         max_body_bytes: 1000,
     };

@@ -1,13 +1,12 @@
-//! Reading many events, for the operator's hands: by the sparse index what is pending or dead, by a scan everything.
+//! Reading many events for an operator: those of known keys, or all by a scan.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::record::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
+use crate::record::store::index::Cursor;
 use crate::record::store::item::{Item, deliveries_from, history_from, integer, record_of, string};
 
 /// An event without its body and the particulars of its attempts: what a list shows.
@@ -28,14 +27,6 @@ pub struct EventSummary {
     pub outcomes: usize,
 }
 
-/// Keys in the order of the index, and where the next page begins.
-#[derive(Debug)]
-pub struct IndexPage {
-    /// Each with its `next_attempt_at`.
-    pub keys: Vec<(String, UnixSeconds)>,
-    pub next: Option<Cursor>,
-}
-
 /// Events in the table's own order, and where the next page begins.
 #[derive(Debug)]
 pub struct ScanPage {
@@ -43,10 +34,6 @@ pub struct ScanPage {
     pub events: Vec<Result<EventSummary, StoreError>>,
     pub next: Option<Cursor>,
 }
-
-/// Where a page begins.
-#[derive(Clone, Debug)]
-pub struct Cursor(HashMap<String, AttributeValue>);
 
 /// What an [`EventSummary`] is read from; `state` is a reserved word.
 const SUMMARY: &str = "pk, event_type, received_at, #state, attempts, next_attempt_at, last_error, deliveries, history";
@@ -81,31 +68,6 @@ impl From<&EventRecord> for EventSummary {
 }
 
 impl EventStore {
-    /// A page of at most so many keys under one hash key of the index, due or not, from its soonest or its latest end. The
-    /// index may be a moment behind.
-    ///
-    /// # Errors
-    /// When DynamoDB does not answer.
-    pub async fn indexed(
-        &self,
-        due: &str,
-        soonest: bool,
-        at_most: i32,
-        from: Option<&Cursor>,
-    ) -> Result<IndexPage, StoreError> {
-        let start = from.map(|cursor| cursor.0.clone());
-        let asked = self.part(due).scan_index_forward(soonest).limit(at_most).set_exclusive_start_key(start);
-        let output = asked.send().await.map_err(|error| self.unavailable(&error))?;
-        let key = |item: &Item| {
-            let pk = item.get("pk")?.as_s().ok()?;
-            Some((pk.clone(), UnixSeconds(integer(item, "next_attempt_at")?)))
-        };
-        Ok(IndexPage {
-            keys: output.items().iter().filter_map(key).collect(),
-            next: output.last_evaluated_key.map(Cursor),
-        })
-    }
-
     /// These events as they are now, in the order asked for; what is not there is left out, and an item that does not read
     /// is an error of its own.
     ///

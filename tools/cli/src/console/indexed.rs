@@ -10,7 +10,8 @@ use operator::Place;
 use shared::clock::{Clock, UnixSeconds};
 use shared::record::event::{DUE_DEAD, SHARDS, shard_name};
 use shared::record::store::error::StoreError;
-use shared::record::store::{DUE_PAGE, EventStore, MAX_BATCH};
+use shared::record::store::index::{DUE_PAGE, IndexRange};
+use shared::record::store::{EventStore, MAX_BATCH};
 use tokio::time::sleep;
 
 use crate::page::board::{Board, MAX_ROWS};
@@ -200,8 +201,8 @@ impl Index {
 impl Seen {
     async fn read(store: &EventStore, dead_keys: usize, shard_keys: usize) -> Result<Self, StoreError> {
         let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-        let pending = try_join_all(shards.iter().map(|due| part(store, due, true, shard_keys)));
-        let (dead, pending) = try_join(part(store, DUE_DEAD, false, dead_keys), pending).await?;
+        let pending = try_join_all(shards.iter().map(|due| part(store, due, IndexRange::SoonestFirst, shard_keys)));
+        let (dead, pending) = try_join(part(store, DUE_DEAD, IndexRange::LatestFirst, dead_keys), pending).await?;
         let more = dead.more || pending.iter().any(|part| part.more);
         let mut pending: Vec<_> = pending.into_iter().flat_map(|part| part.keys).collect();
         pending.sort_by_key(|(_, at)| *at);
@@ -214,12 +215,12 @@ impl Seen {
 }
 
 /// What is under one hash key of the index, from one end of it, in whole pages until these are `enough` keys.
-async fn part(store: &EventStore, due: &str, soonest: bool, enough: usize) -> Result<Seen, StoreError> {
-    let at_most = i32::try_from(enough).unwrap_or(DUE_PAGE).min(DUE_PAGE);
+async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -> Result<Seen, StoreError> {
+    let at_most = u32::try_from(enough).unwrap_or(DUE_PAGE).min(DUE_PAGE);
     let mut keys = Vec::new();
     let mut from = None;
     loop {
-        let page = store.indexed(due, soonest, at_most, from.as_ref()).await?;
+        let page = store.indexed(due, range, at_most, from.as_ref()).await?;
         keys.extend(page.keys);
         from = page.next;
         if from.is_none() || keys.len() >= enough {

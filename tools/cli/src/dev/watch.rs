@@ -6,8 +6,10 @@ use std::time::Duration;
 use local::stack::{REDRIVE, Stack};
 use operator::OperatorError;
 use operator::error::with_causes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::redrive::contract::Counts;
 use tokio::time::sleep;
 
 /// EventBridge's stand-in runs oftener than EventBridge, so that a retry is seen soon after it is due.
@@ -60,19 +62,16 @@ async fn redrive(stack: &Stack) {
 
 /// What a run did; `None` when that is nothing.
 pub(super) fn summary(counts: &Value) -> Option<String> {
+    let counts = Counts::deserialize(counts).unwrap_or_default();
     let said = [
-        ("delivered", "delivered"),
-        ("retried", "to be tried again"),
-        ("dead", "dead"),
-        ("troubled", "not readable or not writable"),
+        (counts.delivered, "delivered"),
+        (counts.retried, "to be tried again"),
+        (counts.dead, "dead"),
+        (counts.troubled, "not readable or not writable"),
     ];
-    let count = |name: &str| counts.get(name).and_then(Value::as_u64).unwrap_or_default();
-    let did: Vec<_> = said
-        .into_iter()
-        .filter(|(name, _)| count(name) > 0)
-        .map(|(name, words)| format!("{} {words}", count(name)))
-        .collect();
-    (!did.is_empty()).then(|| format!("redrive: {} due: {}", count("found"), did.join(", ")))
+    let did: Vec<_> =
+        said.into_iter().filter(|(count, _)| *count > 0).map(|(count, words)| format!("{count} {words}")).collect();
+    (!did.is_empty()).then(|| format!("redrive: {} due: {}", counts.found, did.join(", ")))
 }
 
 /// One line when an event begins to wait, when it waits for something else, and when it waits no longer.

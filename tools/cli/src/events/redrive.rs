@@ -1,7 +1,6 @@
 //! `bridge events redrive`: another try, for one event or for many.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,9 +8,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 use operator::redrive_function::RedriveFunction;
 use operator::{OperatorError, Parts, Place};
-use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::store::listing::EventSummary;
+use shared::redrive::contract::Counts;
 use tokio::time::Instant;
 
 use crate::ask;
@@ -65,19 +64,6 @@ const MOST_PER_CALL: u32 = 32;
 
 /// How many of many `--dry-run` shows.
 const SAMPLE: usize = 10;
-
-/// What the function says of a call, in events; what another version of it does not say is zero.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
-#[serde(default)]
-pub(crate) struct Counts {
-    delivered: u32,
-    retried: u32,
-    dead: u32,
-    lost: u32,
-    held_back: u32,
-    nothing_to_do: u32,
-    troubled: u32,
-}
 
 /// What is to be tried.
 #[derive(Debug, Default)]
@@ -146,7 +132,7 @@ impl Redrive {
 
         let progress = Progress::of_items(chosen.keys.len());
         let tell = |told: Told<'_>| match told {
-            Told::Done(done, counts) => progress.tell(done as u64, counts),
+            Told::Done(done, counts) => progress.tell(done as u64, &in_words(counts)),
             Told::Finishing => {
                 progress.say("Finishing the events in hand. Ctrl-C once more leaves them to the function.");
             }
@@ -154,7 +140,7 @@ impl Redrive {
         let invoke = |keys| try_again(&function, keys);
         let driven = drive(invoke, &chosen.keys, self.rate, interrupted, tell).await;
         progress.end();
-        println!("{} of {} events: {}", driven.done, chosen.keys.len(), driven.counts);
+        println!("{} of {} events: {}", driven.done, chosen.keys.len(), in_words(&driven.counts));
         self.conclude(driven, &chosen.keys, now)
     }
 
@@ -181,7 +167,7 @@ impl Redrive {
             "only what is left is named"
         };
         let go_on = || format!("go on with: {}\n      {how}", again(done));
-        let unclear = driven.counts.troubled as usize + driven.counts.not_begun(driven.done);
+        let unclear = driven.counts.troubled as usize + not_begun(&driven.counts, driven.done);
         match driven.ended {
             Ended::Failed(failure) => {
                 eprintln!("Stopped with {} left; once it is mended,\n      {}", left.len(), go_on());
@@ -331,7 +317,7 @@ pub(crate) async fn drive<I: Future<Output = Result<Counts, OperatorError>>, S: 
             }
         };
         match said {
-            Ok(said) => driven.counts.add(said),
+            Ok(said) => driven.counts += said,
             Err(failure) => return Driven { ended: Ended::Failed(failure), ..driven },
         }
         driven.done += some.len();
@@ -391,41 +377,25 @@ fn spinner(doing: &'static str) -> ProgressBar {
     spinner
 }
 
-impl Counts {
-    fn add(&mut self, more: Self) {
-        let Self { delivered, retried, dead, lost, held_back, nothing_to_do, troubled } = more;
-        self.delivered += delivered;
-        self.retried += retried;
-        self.dead += dead;
-        self.lost += lost;
-        self.held_back += held_back;
-        self.nothing_to_do += nothing_to_do;
-        self.troubled += troubled;
-    }
-
-    /// How many of those asked for the function says nothing of: its time ran out.
-    pub(crate) fn not_begun(self, asked: usize) -> usize {
-        let Self { delivered, retried, dead, lost, held_back, nothing_to_do, troubled } = self;
-        asked.saturating_sub((delivered + retried + dead + lost + held_back + nothing_to_do + troubled) as usize)
-    }
+/// How many of those asked for the function says nothing of: its time ran out.
+pub(crate) fn not_begun(counts: &Counts, asked: usize) -> usize {
+    asked.saturating_sub(counts.found as usize)
 }
 
-impl fmt::Display for Counts {
-    /// What there is any of, `8 delivered, 2 failed and planned again`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [
-            (self.delivered, "delivered"),
-            (self.retried, "failed and planned again"),
-            (self.dead, "dead"),
-            (self.lost, "taken by somebody else"),
-            (self.held_back, "held back (workflow paused, or failing too often)"),
-            (self.nothing_to_do, "with nothing to deliver"),
-            (self.troubled, "not readable or writable"),
-        ];
-        let said: Vec<_> =
-            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
-        f.write_str(if said.is_empty() { "nothing yet".to_owned() } else { said.join(", ") }.as_str())
-    }
+/// What there is any of, `8 delivered, 2 failed and planned again`.
+pub(crate) fn in_words(counts: &Counts) -> String {
+    let parts = [
+        (counts.delivered, "delivered"),
+        (counts.retried, "failed and planned again"),
+        (counts.dead, "dead"),
+        (counts.lost, "taken by somebody else"),
+        (counts.held_back, "held back (workflow paused, or failing too often)"),
+        (counts.nothing_to_do, "with nothing to deliver"),
+        (counts.troubled, "not readable or writable"),
+    ];
+    let told: Vec<_> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect();
+    if told.is_empty() { "nothing yet".to_owned() } else { told.join(", ") }
 }
 
 fn events(count: usize) -> String {
@@ -451,7 +421,8 @@ mod tests {
     }
 
     fn all_delivered(some: &[String]) -> Counts {
-        Counts { delivered: u32::try_from(some.len()).unwrap(), ..Counts::default() }
+        let count = u32::try_from(some.len()).unwrap();
+        Counts { found: count, delivered: count, ..Counts::default() }
     }
 
     #[tokio::test]
@@ -544,11 +515,11 @@ mod tests {
 
     #[test]
     fn counts_say_what_there_is_any_of() {
-        let mut counts = Counts { delivered: 8, held_back: 1, ..Counts::default() };
-        counts.add(Counts { delivered: 1, troubled: 2, ..Counts::default() });
+        let mut counts = Counts { found: 9, delivered: 8, held_back: 1, ..Counts::default() };
+        counts += Counts { found: 3, delivered: 1, troubled: 2, ..Counts::default() };
         let expected = "9 delivered, 1 held back (workflow paused, or failing too often), 2 not readable or writable";
-        assert_eq!(counts.to_string(), expected);
-        assert_eq!(counts.not_begun(15), 3);
-        assert_eq!(Counts::default().to_string(), "nothing yet");
+        assert_eq!(in_words(&counts), expected);
+        assert_eq!(not_begun(&counts, 15), 3);
+        assert_eq!(in_words(&Counts::default()), "nothing yet");
     }
 }

@@ -5,10 +5,11 @@ use std::collections::VecDeque;
 use futures_util::future::try_join_all;
 use shared::clock::UnixSeconds;
 use shared::record::event::{DUE_DEAD, EventState, SHARDS, shard_name};
+use shared::record::store::EventStore;
 use shared::record::store::MAX_BATCH;
 use shared::record::store::error::StoreError;
-use shared::record::store::listing::{Cursor, EventSummary};
-use shared::record::store::{DUE_PAGE, EventStore};
+use shared::record::store::index::{Cursor, DUE_PAGE, IndexRange};
+use shared::record::store::listing::EventSummary;
 
 use crate::events::filter::Filter;
 
@@ -125,7 +126,7 @@ impl Partition {
     /// Reads on until a key is at hand, or there is none left.
     async fn fill(&mut self, store: &EventStore, filter: &Filter) -> Result<(), StoreError> {
         while self.keys.is_empty() && !matches!(self.place, Place::End) {
-            let page = store.indexed(&self.due, true, DUE_PAGE, self.place.cursor()).await?;
+            let page = store.indexed(&self.due, IndexRange::SoonestFirst, DUE_PAGE, self.place.cursor()).await?;
             self.place = Place::after(page.next);
             self.keys.extend(page.keys.into_iter().filter(|(pk, _)| filter.fits_key(pk)));
         }

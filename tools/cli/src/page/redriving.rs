@@ -9,9 +9,10 @@ use shared::clock::UnixMillis;
 use shared::record::event::EventState;
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
+use shared::redrive::contract::Counts;
 use tokio::sync::Notify;
 
-use crate::events::redrive::{Counts, Ended, Told, drive, try_again};
+use crate::events::redrive::{Ended, Told, drive, in_words, not_begun, try_again};
 use crate::page::Problem;
 
 /// What is planned and what is under way; one at a time of either.
@@ -109,7 +110,7 @@ impl Redriving {
                 total: keys.len(),
                 done: 0,
                 state: JobState::Running,
-                counts: Counts::default().to_string(),
+                counts: in_words(&Counts::default()),
                 problem: None,
             });
             inner.stop = Arc::default();
@@ -133,14 +134,14 @@ impl Redriving {
     async fn run(&self, function: Arc<RedriveFunction>, keys: Vec<String>, rate: u32, stop: Arc<Notify>) {
         let tell = |told: Told<'_>| {
             if let (Told::Done(done, counts), Some(job)) = (told, &mut self.lock().job) {
-                (job.done, job.counts) = (done, counts.to_string());
+                (job.done, job.counts) = (done, in_words(counts));
             }
         };
         let invoke = |keys| try_again(&function, keys);
         let driven = drive(invoke, &keys, rate, || stop.notified(), tell).await;
         if let Some(job) = &mut self.lock().job {
-            (job.done, job.counts) = (driven.done, driven.counts.to_string());
-            let unclear = driven.counts.not_begun(driven.done);
+            (job.done, job.counts) = (driven.done, in_words(&driven.counts));
+            let unclear = not_begun(&driven.counts, driven.done);
             (job.state, job.problem) = match driven.ended {
                 Ended::Failed(failure) => (JobState::Failed, Some(failure.problem().to_owned())),
                 Ended::Interrupted => (JobState::Stopped, None),

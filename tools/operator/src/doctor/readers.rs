@@ -16,8 +16,9 @@ use shared::outside::http::Http;
 use shared::receive::provider::Provider;
 use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
+use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
-use shared::record::store::{DUE_PAGE, EventStore};
+use shared::record::store::index::{DUE_PAGE, IndexRange};
 use shared::route::routes::Routes;
 
 use super::facts::{
@@ -280,7 +281,8 @@ impl Site {
         let mut overdue: BTreeMap<String, UnixSeconds> = BTreeMap::new();
         let mut looked_at = Vec::new();
         let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-        let pages = join_all(shards.iter().map(|shard| store.indexed(shard, true, DUE_PAGE, None))).await;
+        let pages =
+            join_all(shards.iter().map(|shard| store.indexed(shard, IndexRange::SoonestFirst, DUE_PAGE, None))).await;
         for page in pages {
             let page = page?;
             let page_is_overdue = page.keys.last().is_some_and(|(_, at)| *at <= latest);
@@ -302,7 +304,7 @@ impl Site {
                 queue.overdue_s = queue.overdue_s.max(now.seconds().0.saturating_sub(at.0));
             }
         }
-        let dead = store.indexed(DUE_DEAD, true, DUE_PAGE, None).await?;
+        let dead = store.indexed(DUE_DEAD, IndexRange::SoonestFirst, DUE_PAGE, None).await?;
         queue.dead = dead.keys.len();
         queue.more_dead = dead.next.is_some();
         // The youngest of the dead, and the events that are due first.
