@@ -1,4 +1,4 @@
-//! The function `redrive`: invoked each minute with `{}`, or by hand with `{"keys": ["rail#evt_1"]}`.
+//! The function `redrive`: invoked each minute with `{}`, or by hand with the keys of events.
 
 use std::process::ExitCode;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use local::stack::FUNCTIONS;
 
@@ -30,6 +30,87 @@ fn every_test_that_the_threat_model_names_is_there() {
             });
             assert!(found, "there is no test {name}");
         }
+    }
+}
+
+#[test]
+fn every_path_that_a_document_names_is_there() {
+    let (mut looked_at, mut missing) = (0, Vec::new());
+    for document in documents() {
+        let text = fs::read_to_string(root().join(&document)).unwrap();
+        for (line, text) in (1..).zip(text.lines()) {
+            let words = text.split(|c: char| c.is_whitespace() || "`()[]\"|,;".contains(c));
+            let words = words.map(|word| word.trim_end_matches(['.', ':']));
+            for path in words.filter(|word| is_path(word)) {
+                let beside = document.parent().unwrap().join(path);
+                if ![Path::new(path), &beside].iter().any(|path| root().join(path).exists()) {
+                    missing.push(format!("{}:{line}: there is no {path}", document.display()));
+                }
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+    assert!(looked_at > 100, "{looked_at} paths");
+}
+
+/// What people read, from the workspace's root.
+fn documents() -> Vec<PathBuf> {
+    let also = ["Cargo.toml", "deny.toml", "routes.toml", "template.yaml", ".ci/run", ".github/workflows/ci.yml"];
+    let mut documents: Vec<PathBuf> = also.into_iter().map(PathBuf::from).collect();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                documents.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    documents
+}
+
+/// Whether a word is the path of a file of ours: with a folder and a known ending, and neither a URL nor a pattern.
+fn is_path(word: &str) -> bool {
+    let endings = ["css", "csv", "html", "js", "json", "md", "mjs", "png", "rs", "toml", "yaml", "yml"];
+    let ends = word.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending));
+    ends && word.contains('/')
+        && !word.contains("//")
+        && !word.starts_with("target/")
+        && !word.contains(['<', '*', '{', '$'])
+}
+
+#[test]
+fn the_documents_name_the_version_of_rust_that_the_workspace_does() {
+    let manifest: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
+    let version = manifest["workspace"]["package"]["rust-version"].as_str().unwrap();
+    let mut named = 0;
+    for document in documents() {
+        let text = fs::read_to_string(root().join(&document)).unwrap();
+        for (before, _) in text.match_indices("Rust 1.") {
+            let rest = &text[before + "Rust ".len()..];
+            let said = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap().trim_end_matches('.');
+            assert_eq!(said, version, "{}", document.display());
+            named += 1;
+        }
+    }
+    assert!(named > 0);
+    assert!(!root().join("rust-toolchain.toml").exists(), "the version has one place");
+}
+
+#[test]
+fn every_action_is_pinned_to_a_commit_with_its_version_beside_it() {
+    let workflow = fs::read_to_string(root().join(".github/workflows/ci.yml")).unwrap();
+    let actions: Vec<_> = workflow.lines().filter_map(|line| line.trim().strip_prefix("- uses: ")).collect();
+    assert!(!actions.is_empty());
+    for action in actions {
+        let (_, version) = action.split_once('@').unwrap();
+        let (commit, version) = version.split_once(" # v").unwrap_or((version, ""));
+        assert!(commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit()), "{action}");
+        assert!(version.starts_with(|c: char| c.is_ascii_digit()), "{action}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What must not be in the sources, and what must agree between files.
+//! What must agree between files. The structure of the sources is held by `rooms`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,66 +9,6 @@ use local::stack::{FUNCTIONS, RECEIVERS};
 use serde_json::json;
 
 use crate::bridge::examples::{expectations, folder};
-
-#[test]
-fn the_providers_functions_do_not_know_each_other() {
-    for (function, other) in [("rail", "rillis"), ("rillis", "rail")] {
-        let sources = sources(&root().join("functions").join(function));
-        assert!(sources.len() >= 3, "{sources:?}");
-        for (file, text) in sources {
-            assert!(!words(&text).contains(other), "{} names {other}", file.display());
-        }
-    }
-}
-
-#[test]
-fn the_library_and_redrive_name_no_provider() {
-    let folders = ["shared", "functions/redrive"].map(|folder| sources(&root().join(folder)));
-    for (file, text) in folders.into_iter().flatten() {
-        let code = without_comments_and_tests(&text);
-        let named: Vec<_> = RECEIVERS.into_iter().filter(|provider| words(&code).contains(*provider)).collect();
-        assert!(is_test(&file) || named.is_empty(), "{} names {named:?}", file.display());
-    }
-}
-
-#[test]
-fn one_file_reads_the_clock_and_one_the_environment() {
-    let readers = [("SystemTime::now", "clock.rs"), ("now_utc", "clock.rs"), ("env::var", "config.rs")];
-    for folder in ["shared", "functions/rail", "functions/rillis", "functions/redrive"] {
-        for (file, text) in sources(&root().join(folder)).into_iter().filter(|(file, _)| !is_test(file)) {
-            let code = without_comments_and_tests(&text);
-            for (call, reader) in readers {
-                assert!(!code.contains(call) || file.ends_with(reader), "{} calls {call}", file.display());
-            }
-        }
-    }
-}
-
-#[test]
-fn only_verify_makes_a_verified_event() {
-    for (file, text) in sources(&root().join("shared")) {
-        let made = text.matches("VerifiedEvent {").count() - text.matches("for VerifiedEvent {").count();
-        let expected = if file.ends_with("src/verification.rs") {
-            // Its definition is `VerifiedEvent<'a> {`.
-            1
-        } else {
-            0
-        };
-        assert_eq!(made, expected, "{}", file.display());
-    }
-}
-
-#[test]
-fn nothing_is_spawned_that_could_outlive_its_invocation() {
-    for folder in ["shared", "functions/rail", "functions/rillis", "functions/redrive"] {
-        for (file, text) in sources(&root().join(folder)).into_iter().filter(|(file, _)| !is_test(file)) {
-            let code = without_comments_and_tests(&text);
-            for call in ["tokio::spawn", "spawn_local", "spawn_blocking", "thread::spawn"] {
-                assert!(!code.contains(call), "{} calls {call}", file.display());
-            }
-        }
-    }
-}
 
 #[test]
 fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_workspace() {
@@ -132,12 +72,6 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The Rust files below `package/src`, each with its text.
-#[track_caller]
-fn sources(package: &Path) -> Vec<(PathBuf, String)> {
-    rust_files(&package.join("src"))
-}
-
 /// The Rust files below `folder`, each with its text.
 #[track_caller]
 pub(crate) fn rust_files(folder: &Path) -> Vec<(PathBuf, String)> {
@@ -156,19 +90,4 @@ pub(crate) fn rust_files(folder: &Path) -> Vec<(PathBuf, String)> {
     }
     assert!(!files.is_empty(), "{}", folder.display());
     files
-}
-
-fn is_test(file: &Path) -> bool {
-    file.ends_with("tests.rs") || file.ends_with("testing.rs")
-}
-
-fn without_comments_and_tests(text: &str) -> String {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    let lines = code.lines().map(|line| line.split("//").next().unwrap_or_default());
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-/// In lower case, so that `Rail` and `rail` are one; `trailing` is neither.
-fn words(text: &str) -> BTreeSet<String> {
-    text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase).collect()
 }

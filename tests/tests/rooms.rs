@@ -1,0 +1,79 @@
+//! The structure of the workspace: who may import whom, and what only one file may do. ARCHITECTURE.md has the table of
+//! rooms; these tests read it and hold it against the sources and manifests.
+#![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
+
+use std::sync::LazyLock;
+
+use rooms::invariants::{CLOCK, ENVIRONMENT, INSTANT, SPAWN};
+use rooms::rules::Scan;
+
+mod rooms {
+    pub(crate) mod circles;
+    pub(crate) mod imports;
+    pub(crate) mod invariants;
+    pub(crate) mod rules;
+    pub(crate) mod source;
+    pub(crate) mod table;
+    pub(crate) mod workspace;
+
+    mod tests;
+}
+
+static SCAN: LazyLock<Scan> = LazyLock::new(|| Scan::of(rooms::workspace::files()));
+
+#[test]
+fn every_room_is_in_the_table_and_on_the_disk() {
+    check(&SCAN.rooms());
+}
+
+#[test]
+fn nothing_is_imported_against_the_table() {
+    check(&SCAN.imports());
+}
+
+#[test]
+fn neither_modules_nor_crates_import_each_other_in_a_circle() {
+    // Both are still being sorted: the library is moving out of the command line.
+    check(&SCAN.circles(&["tools/cli/", "tools/operator/"]));
+}
+
+#[test]
+fn only_verify_makes_a_verified_event() {
+    check(&SCAN.forgeries());
+}
+
+#[test]
+fn only_the_clock_reads_the_time_of_day() {
+    check(&SCAN.strays(&CLOCK));
+    check(&SCAN.strays(&INSTANT));
+}
+
+#[test]
+fn only_the_config_reads_the_environment() {
+    check(&SCAN.strays(&ENVIRONMENT));
+}
+
+#[test]
+fn nothing_is_spawned_that_could_outlive_its_invocation() {
+    check(&SCAN.strays(&SPAWN));
+}
+
+#[test]
+fn shared_and_redrive_name_no_provider() {
+    check(&SCAN.names("shared/"));
+    check(&SCAN.names("functions/redrive/"));
+}
+
+#[test]
+fn providers_do_not_know_each_other() {
+    let providers = SCAN.providers();
+    assert!(providers.len() >= 2, "{providers:?}");
+    for provider in providers {
+        check(&SCAN.names(&format!("functions/{provider}/")));
+    }
+}
+
+#[track_caller]
+fn check(findings: &[String]) {
+    assert!(findings.is_empty(), "{} findings:\n{}\n", findings.len(), findings.join("\n"));
+}
