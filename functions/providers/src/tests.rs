@@ -1,7 +1,7 @@
 use json::{Document, Pointer};
 use shared::clock::UnixMillis;
 use shared::deliver::message;
-use shared::deliver::resolver::Resolved;
+use shared::deliver::resolver::MessageCustomer;
 use shared::record::event::EventRecord;
 
 use super::*;
@@ -98,8 +98,8 @@ fn the_routes_make_these_messages() {
             body.to_owned(),
         );
         let document = Document::parse(body.as_bytes()).unwrap();
-        let customer = Resolved::of("C-1001".to_owned());
-        let message = message::compose(&event, document.root(), routes.named(route).unwrap(), &customer);
+        let customer = MessageCustomer::of("C-1001".to_owned());
+        let message = message::compose(&event, document.root(), routes.by_name(route).unwrap(), &customer);
         assert_eq!(message.as_deref(), Ok(expected));
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::customer::provider_api::{Lookup, ProviderApi};
-use crate::outside::http::{Answer, Http};
+use crate::outside::http::{Http, HttpAnswer};
 use crate::outside::secrets::{self, CachedSecret, Problem, SecretError, Versions};
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::failure::{DispatchFailure, FailureCode};
@@ -97,7 +97,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// There is no token, no answer, or the second one is 401, too.
-    pub async fn call(&self, call: &ApiCall<'_>) -> Result<Answer, DispatchFailure> {
+    pub async fn call(&self, call: &ApiCall<'_>) -> Result<HttpAnswer, DispatchFailure> {
         let account = self.account().await?;
         match self.call_once(&account, call).await {
             Err(failure) if failure.code == FailureCode::ProviderApiUnauthorized => {
@@ -139,7 +139,7 @@ impl ApiClient {
         self.account.value().await.map_err(|_| FailureCode::ProviderApiSecretUnavailable.into())
     }
 
-    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<Answer, DispatchFailure> {
+    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<HttpAnswer, DispatchFailure> {
         let authorization = self.authorization(account).await?;
         let answer = self.send(account.request(call, authorization.clone())).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
@@ -158,7 +158,7 @@ impl ApiClient {
         self.token.live(self.clock, fetch).await
     }
 
-    async fn send(&self, request: Request) -> Result<Answer, DispatchFailure> {
+    async fn send(&self, request: Request) -> Result<HttpAnswer, DispatchFailure> {
         let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
         answer.map_err(|_| FailureCode::ProviderApiUnreachable.into())
     }
@@ -230,13 +230,13 @@ fn request(method: Method, url: Url, authorization: HeaderValue) -> Request {
     request
 }
 
-fn failure_of(answer: &Answer, code: FailureCode) -> DispatchFailure {
+fn failure_of(answer: &HttpAnswer, code: FailureCode) -> DispatchFailure {
     let (status, retry_after) = (Some(answer.status.as_u16()), answer.retry_after);
     DispatchFailure { status, retry_after, ..code.into() }
 }
 
 /// The token that a login brought.
-fn access_token(answer: &Answer, now: UnixMillis) -> Result<Token, DispatchFailure> {
+fn access_token(answer: &HttpAnswer, now: UnixMillis) -> Result<Token, DispatchFailure> {
     let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let failure = |code| failure_of(answer, code);
     match answer.status.as_u16() {

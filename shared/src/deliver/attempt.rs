@@ -15,13 +15,13 @@ use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::observe::metrics::{AGE_AT_DELIVERY, DEAD, DELIVERED, DELIVERY_LATENCY, FAILED, Measurements, SKIPPED};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, DeliveryState, Done, EventRecord, RouteOutcome};
+use crate::record::event::{AttemptBy, DispatchState, DispatchSuccess, EventRecord, DispatchOutcome};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::pauses::Pauses;
 use crate::record::retry_plan::{Draw, quick_wait};
 use crate::record::store::error::StoreError;
-use crate::record::store::once::Claimed;
-use crate::record::store::{EventStore, Settled};
+use crate::record::store::once::ClaimOutcome;
+use crate::record::store::{EventStore, SettleOutcome};
 use crate::route::routes::{Route, Routes};
 
 /// What an attempt needs.
@@ -36,10 +36,10 @@ pub struct Deliverer {
 
 /// Which destinations are paused, as last read from the table.
 #[derive(Default)]
-pub struct PauseCache(Mutex<ReadPauses>);
+pub struct PauseCache(Mutex<CachedPauses>);
 
 #[derive(Default)]
-struct ReadPauses {
+struct CachedPauses {
     pauses: Arc<Pauses>,
     read_at: Option<UnixMillis>,
 }
@@ -64,11 +64,11 @@ pub enum AttemptOutcome {
 #[derive(Debug)]
 pub struct AttemptReport {
     /// Of each route that was tried.
-    pub outcomes: Vec<(String, RouteOutcome)>,
+    pub outcomes: Vec<(String, DispatchOutcome)>,
     /// The event as it was to be settled.
     pub after: EventRecord,
     /// What became of the settling write.
-    pub settled: Result<Settled, StoreError>,
+    pub settled: Result<SettleOutcome, StoreError>,
 }
 
 /// A pause takes effect in every function within this time.
@@ -95,7 +95,7 @@ impl Deliverer {
 
     /// Where a route delivers to; `None` for a route that is no longer there.
     pub fn destination(&self, route: &str) -> Option<&Destination> {
-        self.routes.named(route).map(|route| &route.destination)
+        self.routes.by_name(route).map(|route| &route.destination)
     }
 
     /// Reads the pauses again if they were read too long ago. While that fails, what was read last goes on counting.
@@ -106,14 +106,14 @@ impl Deliverer {
             return;
         }
         match self.store.pauses(self.routes.destinations()).await {
-            Ok(pauses) => *self.pauses.lock() = ReadPauses { pauses: Arc::new(pauses), read_at: Some(now) },
+            Ok(pauses) => *self.pauses.lock() = CachedPauses { pauses: Arc::new(pauses), read_at: Some(now) },
             Err(error) => tracing::error!(error = %error, "which destinations are paused cannot be read"),
         }
     }
 }
 
 impl PauseCache {
-    fn lock(&self) -> MutexGuard<'_, ReadPauses> {
+    fn lock(&self) -> MutexGuard<'_, CachedPauses> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -177,7 +177,7 @@ struct AttemptContext<'a> {
 
 impl AttemptContext<'_> {
     /// Tries again, within half a second, what failed and may succeed.
-    async fn quick_tries(&self, outcomes: &mut [(String, RouteOutcome)]) {
+    async fn quick_tries(&self, outcomes: &mut [(String, DispatchOutcome)]) {
         for made in 1.. {
             let again: Vec<usize> = (0..outcomes.len()).filter(|at| may_succeed_soon(&outcomes[*at].1)).collect();
             let pause = again.iter().filter_map(|at| outcomes[*at].1.as_ref().err()?.retry_after).max();
@@ -195,20 +195,20 @@ impl AttemptContext<'_> {
     }
 
     /// One try of each route, side by side, in the order given.
-    async fn try_routes<'r>(&self, routes: impl Iterator<Item = &'r str>) -> Vec<(String, RouteOutcome)> {
+    async fn try_routes<'r>(&self, routes: impl Iterator<Item = &'r str>) -> Vec<(String, DispatchOutcome)> {
         join_all(routes.map(|route| async move { (route.to_owned(), self.try_route(route).await) })).await
     }
 
-    async fn try_route(&self, route: &str) -> RouteOutcome {
+    async fn try_route(&self, route: &str) -> DispatchOutcome {
         let Deliverer { routes, returning_ai, .. } = self.deliverer;
-        let route = routes.named(route).ok_or(FailureCode::RouteUnknown)?;
+        let route = routes.by_name(route).ok_or(FailureCode::RouteUnknown)?;
         let composed = timeout_at(self.deadline, self.message(route)).await;
         let Some(message) = composed.unwrap_or_else(|_| Err(FailureCode::Timeout.into()))? else {
-            return Ok(Done::Skipped);
+            return Ok(DispatchSuccess::Skipped);
         };
         kill_point("composed");
         let http_status = returning_ai.deliver(&route.destination, &message, self.deadline).await?;
-        Ok(Done::Delivered { http_status })
+        Ok(DispatchSuccess::Delivered { http_status })
     }
 
     /// What this route is to send; `None` when another event of the customer's has used its `once_per`.
@@ -228,7 +228,7 @@ impl AttemptContext<'_> {
                     FailureCode::TableUnavailable
                 })?;
             kill_point("claimed");
-            if claimed == Claimed::Taken {
+            if claimed == ClaimOutcome::Taken {
                 return Ok(None);
             }
         }
@@ -237,7 +237,7 @@ impl AttemptContext<'_> {
 }
 
 /// Returning.AI or the way to it failed, and may be back within a second. A customer that is unknown now will be so then.
-fn may_succeed_soon(outcome: &RouteOutcome) -> bool {
+fn may_succeed_soon(outcome: &DispatchOutcome) -> bool {
     matches!(outcome, Err(failure) if !failure.code.is_permanent() && !failure.code.waits_for_the_customer())
 }
 
@@ -250,21 +250,21 @@ pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report
     for failure in outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()) {
         measured.count_by(FAILED, failure.code.code());
     }
-    if !matches!(settled, Ok(Settled::Written)) {
+    if !matches!(settled, Ok(SettleOutcome::Written)) {
         return;
     }
     for (route, delivery) in &after.deliveries {
-        let was_pending = before.deliveries.get(route).is_none_or(|was| was.state == DeliveryState::Pending);
+        let was_pending = before.deliveries.get(route).is_none_or(|was| was.state == DispatchState::Pending);
         match delivery.state {
             _ if !was_pending => {}
-            DeliveryState::Pending => {}
-            DeliveryState::Delivered => {
+            DispatchState::Pending => {}
+            DispatchState::Delivered => {
                 measured.count(DELIVERED, 1);
                 let at = delivery.at.unwrap_or(before.received_at);
                 measured.duration(AGE_AT_DELIVERY, at.since(before.received_at).as_millis() as f64);
             }
-            DeliveryState::Skipped => measured.count(SKIPPED, 1),
-            DeliveryState::Dead => measured.count(DEAD, 1),
+            DispatchState::Skipped => measured.count(SKIPPED, 1),
+            DispatchState::Dead => measured.count(DEAD, 1),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::customer::reference::Customer;
 use crate::customer::reference::CustomerAttribute;
-use crate::deliver::resolver::Resolved;
+use crate::deliver::resolver::MessageCustomer;
 use crate::record::event::EventRecord;
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::route::credentials;
@@ -23,7 +23,7 @@ pub fn compose(
     event: &EventRecord,
     body: Value<'_>,
     route: &Route,
-    customer: &Resolved,
+    customer: &MessageCustomer,
 ) -> Result<String, DispatchFailure> {
     let mut message = String::with_capacity(512);
     let mut member = |name: &str, value: &mut dyn FnMut(&mut String)| {

@@ -20,14 +20,14 @@ pub struct Resolver {
 
 /// The customer of one message.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Resolved {
+pub struct MessageCustomer {
     /// Returning.AI's `customerId`.
     pub customer_id: String,
     /// What the customers table knows of the person, if the route asks for any of it.
     pub record: Option<Customer>,
 }
 
-impl Resolved {
+impl MessageCustomer {
     /// A customer of whom only the id is known.
     pub fn of(customer_id: String) -> Self {
         Self { customer_id, record: None }
@@ -43,11 +43,11 @@ impl Resolver {
     /// # Errors
     /// All of them are transient: `customer_unknown` until somebody links the customer, the others until the table or the API answers.
     /// A source that cannot be asked ends the search: the next one may name somebody else.
-    pub async fn resolve(&self, route: &Route, body: Value<'_>) -> Result<Resolved, DispatchFailure> {
+    pub async fn resolve(&self, route: &Route, body: Value<'_>) -> Result<MessageCustomer, DispatchFailure> {
         for source in &route.customer {
             let Some(id) = id_at(body, source.pointer()) else { continue };
             let found = match source {
-                CustomerSource::Body(_) => Some(Resolved::of(id)),
+                CustomerSource::Body(_) => Some(MessageCustomer::of(id)),
                 CustomerSource::Link { kind, .. } => self.linked(kind, &id).await?,
                 CustomerSource::Api { kind, .. } => self.known_to_api(kind, &id).await?,
             };
@@ -59,13 +59,14 @@ impl Resolver {
         Err(FailureCode::CustomerUnknown.into())
     }
 
-    async fn linked(&self, kind: &str, id: &str) -> Result<Option<Resolved>, DispatchFailure> {
+    async fn linked(&self, kind: &str, id: &str) -> Result<Option<MessageCustomer>, DispatchFailure> {
         let customer = self.find(CustomerRef::new(kind, id).ok()).await?;
-        Ok(customer.map(|customer| Resolved { customer_id: customer.customer_id.clone(), record: Some(customer) }))
+        Ok(customer
+            .map(|customer| MessageCustomer { customer_id: customer.customer_id.clone(), record: Some(customer) }))
     }
 
     /// What the table says is cheaper, and what was imported wins over what the API says.
-    async fn known_to_api(&self, kind: &str, id: &str) -> Result<Option<Resolved>, DispatchFailure> {
+    async fn known_to_api(&self, kind: &str, id: &str) -> Result<Option<MessageCustomer>, DispatchFailure> {
         if let Some(linked) = self.linked(kind, id).await? {
             return Ok(Some(linked));
         }
@@ -77,7 +78,12 @@ impl Resolver {
     }
 
     /// Two routes of one event ask the same at the same time: one asks, the other finds it in the table.
-    async fn ask(&self, api: &ApiClient, lookup: &Lookup, id: &str) -> Result<Option<Resolved>, DispatchFailure> {
+    async fn ask(
+        &self,
+        api: &ApiClient,
+        lookup: &Lookup,
+        id: &str,
+    ) -> Result<Option<MessageCustomer>, DispatchFailure> {
         let Ok(reference) = CustomerRef::new(lookup.kind, id) else { return Ok(None) };
         let turn = api.turn(reference.as_str());
         let waited = turn.try_lock().is_err();
@@ -92,11 +98,11 @@ impl Resolver {
                 tracing::warn!(error = %error, "what the provider's API said of a customer could not be remembered");
             }
         }
-        Ok(Some(Resolved::of(customer_id)))
+        Ok(Some(MessageCustomer::of(customer_id)))
     }
 
     /// Reads the customer's own record if the route asks for something that the link's did not have.
-    async fn add_record(&self, route: &Route, found: &mut Resolved) -> Result<(), DispatchFailure> {
+    async fn add_record(&self, route: &Route, found: &mut MessageCustomer) -> Result<(), DispatchFailure> {
         let missing = |field: &FieldValue| match field {
             FieldValue::Customer(attribute) => found.record.as_ref().is_none_or(|record| !record.says(*attribute)),
             FieldValue::Body(_) | FieldValue::Constant(_) => false,

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::webhooks::{ApiKey, Webhooks, Workflow};
-use crate::outside::http::{Answer, ExchangeError, Http};
+use crate::outside::http::{ExchangeError, Http, HttpAnswer};
 use crate::outside::secrets::CachedSecret;
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::destination::Destination;
@@ -31,7 +31,7 @@ pub struct ReturningAi {
 pub struct Handshake {
     /// Whether it opened a session.
     pub opened: bool,
-    pub answer: Answer,
+    pub answer: HttpAnswer,
 }
 
 /// Returning.AI's documented lifetime, for an answer that does not tell.
@@ -143,7 +143,7 @@ impl ReturningAi {
         Arc::clone(sessions.entry(name.to_owned()).or_default())
     }
 
-    async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<Answer, DispatchFailure> {
+    async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<HttpAnswer, DispatchFailure> {
         let answer = post(&self.http, self.clock, url, header, body).await;
         answer.map_err(|error| FailureCode::from(error).into())
     }
@@ -155,7 +155,7 @@ async fn post(
     url: &Url,
     header: Option<ApiKey>,
     body: Bytes,
-) -> Result<Answer, ExchangeError> {
+) -> Result<HttpAnswer, ExchangeError> {
     let mut request = Request::new(reqwest::Method::POST, url.clone());
     request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
     request.headers_mut().extend(header);
@@ -163,7 +163,7 @@ async fn post(
     http.exchange(request, CALL_TIMEOUT, clock.now()).await
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The outcome of a message: success is 2xx and `success` not false.
     fn outcome(&self) -> Result<u16, DispatchFailure> {
         self.json().map(|_| self.status.as_u16())

@@ -41,7 +41,7 @@ pub enum HttpSetupError {
 }
 
 /// An answer, read as far as anybody needs it.
-pub struct Answer {
+pub struct HttpAnswer {
     pub status: StatusCode,
     /// How long the other side asks us to wait.
     pub retry_after: Option<Duration>,
@@ -116,14 +116,19 @@ impl Http {
     ///
     /// # Errors
     /// Tells how the exchange broke off.
-    pub async fn exchange(&self, request: Request, limit: Duration, now: UnixMillis) -> Result<Answer, ExchangeError> {
+    pub async fn exchange(
+        &self,
+        request: Request,
+        limit: Duration,
+        now: UnixMillis,
+    ) -> Result<HttpAnswer, ExchangeError> {
         match timeout(limit, self.read_answer(request, now)).await {
             Ok(result) => result.map_err(ExchangeError::from),
             Err(_) => Err(ExchangeError::Timeout),
         }
     }
 
-    async fn read_answer(&self, request: Request, now: UnixMillis) -> Result<Answer, reqwest::Error> {
+    async fn read_answer(&self, request: Request, now: UnixMillis) -> Result<HttpAnswer, reqwest::Error> {
         let mut response = self.send(request).await?;
         let status = response.status();
         let retry_after = retry_after(response.headers(), now);
@@ -134,7 +139,7 @@ impl Http {
         {
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, retry_after, date, body })
+        Ok(HttpAnswer { status, retry_after, date, body })
     }
 }
 

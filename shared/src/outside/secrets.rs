@@ -62,11 +62,11 @@ pub struct CachedSecret<T> {
     parse: fn(&Versions) -> Result<T, Problem>,
     clock: Clock,
     previous_counts: bool,
-    kept: Mutex<Kept<T>>,
+    kept: Mutex<CacheState<T>>,
     one_at_a_time: tokio::sync::Mutex<()>,
 }
 
-struct Kept<T> {
+struct CacheState<T> {
     value: Option<Arc<T>>,
     read_at: Option<UnixMillis>,
     /// When Secrets Manager was last asked, and whether it answered.
@@ -90,7 +90,7 @@ impl<T> CachedSecret<T> {
             parse,
             clock,
             previous_counts: true,
-            kept: Mutex::new(Kept { value: None, read_at: None, asked: None }),
+            kept: Mutex::new(CacheState { value: None, read_at: None, asked: None }),
             one_at_a_time: tokio::sync::Mutex::new(()),
         }
     }
@@ -214,7 +214,7 @@ impl<T> CachedSecret<T> {
         SecretError::Unreachable { id: self.id.clone(), reason }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept<T>> {
+    fn kept(&self) -> MutexGuard<'_, CacheState<T>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
 use crate::receive::verification::Refusal;
 use crate::record::event::EventState;
-use crate::record::store::Settled;
+use crate::record::store::SettleOutcome;
 
 /// Writes the one line of a delivery, readable without any other.
 ///
@@ -26,8 +26,8 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Some(AttemptOutcome::NoTime) => Some("no_time"),
         Some(AttemptOutcome::Paused) => Some("paused"),
         Some(AttemptOutcome::Made(report)) => match report.settled {
-            Ok(Settled::Written) => None,
-            Ok(Settled::Superseded) => Some("superseded"),
+            Ok(SettleOutcome::Written) => None,
+            Ok(SettleOutcome::Superseded) => Some("superseded"),
             Err(_) => Some("not_settled"),
         },
         None => None,

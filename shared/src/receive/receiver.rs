@@ -18,7 +18,7 @@ use crate::receive::receipt::{Answer, InternalError, Receipt};
 use crate::receive::signing_keys::{KeySet, SigningKeys};
 use crate::receive::verification::{Delivery, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
 use crate::record::event::{EventRecord, EventState};
-use crate::record::store::Recorded;
+use crate::record::store::RecordOutcome;
 use crate::record::store::error::StoreError;
 
 /// Receives the deliveries of one provider.
@@ -67,7 +67,7 @@ impl Receiver {
         log_delivery(self.provider.name, receipt, attempted.as_ref());
         let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
         let type_is_known =
-            event_type.is_some_and(|event_type| self.deliverer.routes.names(self.provider.name, event_type));
+            event_type.is_some_and(|event_type| self.deliverer.routes.knows_type(self.provider.name, event_type));
         measure_delivery(receipt, attempted.as_ref(), type_is_known)
     }
 
@@ -145,9 +145,9 @@ impl Receiver {
         let recorded = self.deliverer.store.record(&event).await;
         kill_point("recorded");
         let receipt = match recorded {
-            Ok(Recorded::New) if event.state == EventState::Ignored => Receipt::of(Answer::Ignored),
-            Ok(Recorded::New) => Receipt::of(Answer::Accepted),
-            Ok(Recorded::Duplicate { same_body }) => {
+            Ok(RecordOutcome::New) if event.state == EventState::Ignored => Receipt::of(Answer::Ignored),
+            Ok(RecordOutcome::New) => Receipt::of(Answer::Accepted),
+            Ok(RecordOutcome::Duplicate { same_body }) => {
                 Receipt { conflicting: !same_body, ..Receipt::of(Answer::Duplicate) }
             }
             Err(error @ StoreError::TooLarge { .. }) => {

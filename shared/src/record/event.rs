@@ -34,7 +34,7 @@ pub struct EventRecord {
     /// The newest [`MAX_HISTORY`] attempts, oldest first.
     pub history: Vec<Attempt>,
     /// By the name of the route.
-    pub deliveries: BTreeMap<String, RouteDelivery>,
+    pub deliveries: BTreeMap<String, Dispatch>,
     pub delivered_at: Option<UnixMillis>,
 }
 
@@ -52,15 +52,15 @@ pub enum EventState {
 
 /// What became of an event on one route.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RouteDelivery {
-    pub state: DeliveryState,
+pub struct Dispatch {
+    pub state: DispatchState,
     /// Why not, as of the latest attempt.
     pub code: Option<String>,
     pub at: Option<UnixMillis>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum DeliveryState {
+pub enum DispatchState {
     Pending,
     Delivered,
     /// The route's `once_per` was used by another event.
@@ -88,11 +88,11 @@ pub enum AttemptBy {
 }
 
 /// What came out of an attempt on one route.
-pub type RouteOutcome = Result<Done, DispatchFailure>;
+pub type DispatchOutcome = Result<DispatchSuccess, DispatchFailure>;
 
 /// Nothing is left to do on a route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Done {
+pub enum DispatchSuccess {
     /// Returning.AI answered success.
     Delivered { http_status: u16 },
     /// Another event of the customer's has used the route's `once_per`.
@@ -114,7 +114,7 @@ pub const SHARDS: u8 = 8;
 impl EventState {
     pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Ignored, Self::Dead];
 
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
@@ -128,10 +128,10 @@ impl EventState {
     }
 }
 
-impl DeliveryState {
+impl DispatchState {
     pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Skipped, Self::Dead];
 
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 
@@ -148,7 +148,7 @@ impl DeliveryState {
 impl AttemptBy {
     pub const ALL: [Self; 3] = [Self::First, Self::Redrive, Self::Manual];
 
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|by| by.name() == name)
     }
 
@@ -161,7 +161,7 @@ impl AttemptBy {
     }
 }
 
-impl Done {
+impl DispatchSuccess {
     fn http_status(self) -> Option<u16> {
         match self {
             Self::Delivered { http_status } => Some(http_status),
@@ -212,7 +212,7 @@ impl EventRecord {
     /// Sets the state an event begins in: `pending` with a lease when a route wants it, else `ignored`; `dead` at once
     /// when its envelope was not understood.
     pub fn begin<'r>(mut self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Self {
-        self.deliveries = routes.into_iter().map(|name| (name.to_owned(), RouteDelivery::pending())).collect();
+        self.deliveries = routes.into_iter().map(|name| (name.to_owned(), Dispatch::pending())).collect();
         if self.event_type.is_none() {
             self.deliveries.clear();
             self.state = EventState::Dead;
@@ -232,7 +232,7 @@ impl EventRecord {
     pub fn pending_routes(&self) -> impl Iterator<Item = &str> {
         self.deliveries
             .iter()
-            .filter(|(_, delivery)| delivery.state == DeliveryState::Pending)
+            .filter(|(_, delivery)| delivery.state == DispatchState::Pending)
             .map(|(name, _)| name.as_str())
     }
 
@@ -258,12 +258,11 @@ impl EventRecord {
             EventState::Delivered => return None,
             EventState::Pending => {}
             EventState::Ignored => {
-                revived.deliveries =
-                    routes.into_iter().map(|name| (name.to_owned(), RouteDelivery::pending())).collect();
+                revived.deliveries = routes.into_iter().map(|name| (name.to_owned(), Dispatch::pending())).collect();
             }
             EventState::Dead => {
-                for delivery in revived.deliveries.values_mut().filter(|d| d.state == DeliveryState::Dead) {
-                    *delivery = RouteDelivery { code: delivery.code.take(), ..RouteDelivery::pending() };
+                for delivery in revived.deliveries.values_mut().filter(|d| d.state == DispatchState::Dead) {
+                    *delivery = Dispatch { code: delivery.code.take(), ..Dispatch::pending() };
                 }
             }
         }
@@ -277,7 +276,7 @@ impl EventRecord {
     pub fn settle(
         &self,
         by: AttemptBy,
-        outcomes: &[(String, RouteOutcome)],
+        outcomes: &[(String, DispatchOutcome)],
         began_at: UnixMillis,
         now: UnixMillis,
         age: Duration,
@@ -285,7 +284,7 @@ impl EventRecord {
     ) -> Self {
         let mut after = self.clone();
         for (route, outcome) in outcomes {
-            after.deliveries.insert(route.clone(), RouteDelivery::after(outcome, now));
+            after.deliveries.insert(route.clone(), Dispatch::after(outcome, now));
         }
 
         let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
@@ -320,12 +319,12 @@ impl EventRecord {
             if after.next_attempt_at.is_some() {
                 return after;
             }
-            for delivery in after.deliveries.values_mut().filter(|d| d.state == DeliveryState::Pending) {
-                delivery.state = DeliveryState::Dead;
+            for delivery in after.deliveries.values_mut().filter(|d| d.state == DispatchState::Pending) {
+                delivery.state = DispatchState::Dead;
                 delivery.at = Some(now);
             }
         }
-        if let Some(dead) = after.deliveries.values().find(|delivery| delivery.state == DeliveryState::Dead) {
+        if let Some(dead) = after.deliveries.values().find(|delivery| delivery.state == DispatchState::Dead) {
             // The route may have died in an earlier attempt than this one.
             after.last_error = after.last_error.or_else(|| dead.code.clone());
             after.state = EventState::Dead;
@@ -358,17 +357,19 @@ pub fn shard_name(shard: u8) -> String {
     format!("p{shard}")
 }
 
-impl RouteDelivery {
+impl Dispatch {
     fn pending() -> Self {
-        Self { state: DeliveryState::Pending, code: None, at: None }
+        Self { state: DispatchState::Pending, code: None, at: None }
     }
 
-    fn after(outcome: &RouteOutcome, now: UnixMillis) -> Self {
+    fn after(outcome: &DispatchOutcome, now: UnixMillis) -> Self {
         match outcome {
-            Ok(Done::Delivered { .. }) => Self { state: DeliveryState::Delivered, code: None, at: Some(now) },
-            Ok(Done::Skipped) => Self { state: DeliveryState::Skipped, code: None, at: Some(now) },
+            Ok(DispatchSuccess::Delivered { .. }) => {
+                Self { state: DispatchState::Delivered, code: None, at: Some(now) }
+            }
+            Ok(DispatchSuccess::Skipped) => Self { state: DispatchState::Skipped, code: None, at: Some(now) },
             Err(failure) => Self {
-                state: if failure.code.is_permanent() { DeliveryState::Dead } else { DeliveryState::Pending },
+                state: if failure.code.is_permanent() { DispatchState::Dead } else { DispatchState::Pending },
                 code: Some(failure.summary()),
                 at: failure.code.is_permanent().then_some(now),
             },

@@ -32,7 +32,7 @@ pub struct EventStore {
 
 /// What recording an event came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Recorded {
+pub enum RecordOutcome {
     /// It is in the table now, by this invocation.
     New,
     /// It was there already; `same_body` is false when the same id came with another body.
@@ -41,7 +41,7 @@ pub enum Recorded {
 
 /// What settling an attempt came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Settled {
+pub enum SettleOutcome {
     Written,
     /// The lease had run out and somebody else has made a newer attempt: theirs counts.
     Superseded,
@@ -49,7 +49,7 @@ pub enum Settled {
 
 /// What taking an event over came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TakenOver {
+pub enum TakeOverOutcome {
     /// The event is ours until the new lease ends.
     Ours,
     /// Somebody else was quicker, or it is settled by now.
@@ -78,7 +78,7 @@ impl EventStore {
     ///
     /// # Errors
     /// When DynamoDB does not take it, or no item can hold it; nothing is durable then, so it must not be acknowledged.
-    pub async fn record(&self, event: &EventRecord) -> Result<Recorded, StoreError> {
+    pub async fn record(&self, event: &EventRecord) -> Result<RecordOutcome, StoreError> {
         let item = item_of(event)?;
         let result = self
             .client
@@ -90,7 +90,7 @@ impl EventStore {
             .send()
             .await;
         let Err(error) = result else {
-            return Ok(Recorded::New);
+            return Ok(RecordOutcome::New);
         };
         let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
             return Err(self.unavailable(&error));
@@ -99,16 +99,16 @@ impl EventStore {
             taken.item().and_then(|item| item.get(name)).is_some_and(|held| held.as_s().is_ok_and(|s| s == value))
         };
         if holds("recorded_by", &event.recorded_by) {
-            return Ok(Recorded::New);
+            return Ok(RecordOutcome::New);
         }
-        Ok(Recorded::Duplicate { same_body: holds("body_sha256", &event.body_sha256) })
+        Ok(RecordOutcome::Duplicate { same_body: holds("body_sha256", &event.body_sha256) })
     }
 
     /// Writes what an attempt came to, provided that no newer attempt was made.
     ///
     /// # Errors
     /// When DynamoDB does not take it; the lease runs out then, and redrive makes the next attempt.
-    pub async fn settle(&self, after: &EventRecord) -> Result<Settled, StoreError> {
+    pub async fn settle(&self, after: &EventRecord) -> Result<SettleOutcome, StoreError> {
         let mut set = vec!["#state = :state", "deliveries = :deliveries", "history = :history"];
         let mut remove = Vec::new();
         let mut values = HashMap::from([
@@ -152,7 +152,7 @@ impl EventStore {
             .send()
             .await;
         let Err(error) = result else {
-            return Ok(Settled::Written);
+            return Ok(SettleOutcome::Written);
         };
         let Some(UpdateItemError::ConditionalCheckFailedException(held)) = error.as_service_error() else {
             return Err(self.unavailable(&error));
@@ -160,7 +160,7 @@ impl EventStore {
         // Nobody but the holder of this attempt settles it: if the count is ours, so is the write, and its answer was lost.
         let attempts =
             held.item().and_then(|item| item.get("attempts")).and_then(|n| n.as_n().ok()?.parse::<u32>().ok());
-        Ok(if attempts == Some(after.attempts) { Settled::Written } else { Settled::Superseded })
+        Ok(if attempts == Some(after.attempts) { SettleOutcome::Written } else { SettleOutcome::Superseded })
     }
 
     /// The event of this key as it is now, whoever has just written it.
@@ -184,7 +184,7 @@ impl EventStore {
     ///
     /// # Errors
     /// When DynamoDB does not take it.
-    pub async fn take_over(&self, before: &EventRecord, after: &EventRecord) -> Result<TakenOver, StoreError> {
+    pub async fn take_over(&self, before: &EventRecord, after: &EventRecord) -> Result<TakeOverOutcome, StoreError> {
         let mut update = self
             .client
             .update_item()
@@ -222,10 +222,10 @@ impl EventStore {
             .send()
             .await;
         let Err(error) = result else {
-            return Ok(TakenOver::Ours);
+            return Ok(TakeOverOutcome::Ours);
         };
         match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(TakenOver::Lost),
+            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(TakeOverOutcome::Lost),
             _ => Err(self.unavailable(&error)),
         }
     }

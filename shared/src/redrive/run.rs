@@ -13,11 +13,11 @@ use crate::config::kill_point;
 use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt};
 use crate::observe::metrics::{DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PENDING_EVENTS, REDRIVE_INCOMPLETE};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, EventRecord, EventState, RouteOutcome, SHARDS, shard_name};
+use crate::record::event::{AttemptBy, EventRecord, EventState, DispatchOutcome, SHARDS, shard_name};
 use crate::record::failure::Blame;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::{DUE_PAGE, IndexRange};
-use crate::record::store::{Settled, TakenOver};
+use crate::record::store::{SettleOutcome, TakeOverOutcome};
 use crate::redrive::backlog::Backlog;
 use crate::redrive::contract::{Counts, Request};
 use json::Document;
@@ -49,7 +49,7 @@ const FAILURES_IN_A_ROW: u32 = 5;
 struct Breaker(HashMap<Destination, AtomicU32>);
 
 /// What became of one event.
-enum Became {
+enum EventOutcome {
     Delivered,
     Retried,
     Dead,
@@ -118,7 +118,7 @@ impl<'d> Redrive<'d> {
                 }
                 Err(error) => {
                     tracing::error!(error = %error, "what is due cannot be read");
-                    return self.count(&Became::Troubled(error));
+                    return self.count(&EventOutcome::Troubled(error));
                 }
             }
             if from.is_none() {
@@ -134,8 +134,8 @@ impl<'d> Redrive<'d> {
                     self.in_time.store(false, Ordering::Relaxed);
                     return;
                 }
-                let became = self.one(&pk, by).await.unwrap_or_else(Became::Troubled);
-                if let Became::Troubled(error) = &became {
+                let became = self.one(&pk, by).await.unwrap_or_else(EventOutcome::Troubled);
+                if let EventOutcome::Troubled(error) = &became {
                     tracing::error!(event.pk = pk, error = %error, "an event could not be redriven");
                 }
                 self.count(&became);
@@ -143,34 +143,34 @@ impl<'d> Redrive<'d> {
             .await;
     }
 
-    async fn one(&self, pk: &str, by: AttemptBy) -> Result<Became, StoreError> {
+    async fn one(&self, pk: &str, by: AttemptBy) -> Result<EventOutcome, StoreError> {
         let deliverer = self.deliverer;
         let Some(before) = deliverer.store.read(pk).await? else {
-            return Ok(Became::NothingToDo);
+            return Ok(EventOutcome::NothingToDo);
         };
         kill_point("read");
         let now = deliverer.clock.now();
         let ours = match by {
             AttemptBy::Manual => match self.revived(&before) {
                 Some(revived) => revived,
-                None => return Ok(Became::NothingToDo),
+                None => return Ok(EventOutcome::NothingToDo),
             },
             // The index may be behind: only the item itself says what is due.
             _ if before.is_due(now) => before.take_over(now),
-            _ => return Ok(Became::Lost),
+            _ => return Ok(EventOutcome::Lost),
         };
         let routes = self.run.open_routes(&ours);
         let routes: Vec<&str> = routes.into_iter().filter(|route| !self.is_broken(route)).collect();
         if routes.is_empty() {
-            return Ok(Became::HeldBack);
+            return Ok(EventOutcome::HeldBack);
         }
-        if deliverer.store.take_over(&before, &ours).await? == TakenOver::Lost {
-            return Ok(Became::Lost);
+        if deliverer.store.take_over(&before, &ours).await? == TakeOverOutcome::Lost {
+            return Ok(EventOutcome::Lost);
         }
         kill_point("taken_over");
 
         match self.run.attempt(&ours, &routes, by, ATTEMPT_TIME).await {
-            AttemptOutcome::NoTime | AttemptOutcome::Paused => Ok(Became::HeldBack),
+            AttemptOutcome::NoTime | AttemptOutcome::Paused => Ok(EventOutcome::HeldBack),
             AttemptOutcome::Made(report) => {
                 self.note(&report.outcomes);
                 log_attempt(&report.after, by);
@@ -178,10 +178,10 @@ impl<'d> Redrive<'d> {
                 measure_attempt(&mut measured, &ours, &report);
                 drop(measured);
                 Ok(match (report.settled?, report.after.state) {
-                    (Settled::Superseded, _) => Became::Lost,
-                    (Settled::Written, EventState::Pending) => Became::Retried,
-                    (Settled::Written, EventState::Dead) => Became::Dead,
-                    (Settled::Written, EventState::Delivered | EventState::Ignored) => Became::Delivered,
+                    (SettleOutcome::Superseded, _) => EventOutcome::Lost,
+                    (SettleOutcome::Written, EventState::Pending) => EventOutcome::Retried,
+                    (SettleOutcome::Written, EventState::Dead) => EventOutcome::Dead,
+                    (SettleOutcome::Written, EventState::Delivered | EventState::Ignored) => EventOutcome::Delivered,
                 })
             }
         }
@@ -201,7 +201,7 @@ impl<'d> Redrive<'d> {
     }
 
     /// Counts a destination's failures in a row; what is wrong with the event or its customer is none of the destination's.
-    fn note(&self, outcomes: &[(String, RouteOutcome)]) {
+    fn note(&self, outcomes: &[(String, DispatchOutcome)]) {
         for (route, outcome) in outcomes {
             let Some(failures) = self.deliverer.destination(route).and_then(|to| self.breaker.0.get(to)) else {
                 continue;
@@ -216,17 +216,17 @@ impl<'d> Redrive<'d> {
         }
     }
 
-    fn count(&self, became: &Became) {
+    fn count(&self, became: &EventOutcome) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         counts.found += 1;
         let counter = match became {
-            Became::Delivered => &mut counts.delivered,
-            Became::Retried => &mut counts.retried,
-            Became::Dead => &mut counts.dead,
-            Became::Lost => &mut counts.lost,
-            Became::HeldBack => &mut counts.held_back,
-            Became::NothingToDo => &mut counts.nothing_to_do,
-            Became::Troubled(_) => &mut counts.troubled,
+            EventOutcome::Delivered => &mut counts.delivered,
+            EventOutcome::Retried => &mut counts.retried,
+            EventOutcome::Dead => &mut counts.dead,
+            EventOutcome::Lost => &mut counts.lost,
+            EventOutcome::HeldBack => &mut counts.held_back,
+            EventOutcome::NothingToDo => &mut counts.nothing_to_do,
+            EventOutcome::Troubled(_) => &mut counts.troubled,
         };
         *counter += 1;
     }

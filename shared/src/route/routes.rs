@@ -133,12 +133,12 @@ impl Routes {
     }
 
     /// Whether a route is meant for events of this type, whatever their content.
-    pub fn names(&self, provider: &str, event_type: &str) -> bool {
+    pub fn knows_type(&self, provider: &str, event_type: &str) -> bool {
         let mut of_provider = self.routes.iter().filter(|route| route.provider == provider);
         of_provider.any(|route| route.events.iter().any(|pattern| pattern.fits(event_type)))
     }
 
-    pub fn named(&self, name: &str) -> Option<&Route> {
+    pub fn by_name(&self, name: &str) -> Option<&Route> {
         self.routes.iter().find(|route| route.name == name)
     }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use shared::clock::UnixMillis;
 use shared::record::event::{
-    AttemptBy, DUE_DEAD, DeliveryState, Done, EventRecord, EventState, MAX_HISTORY, RouteOutcome, SHARDS, shard_name,
+    AttemptBy, DUE_DEAD, DispatchState, DispatchSuccess, EventRecord, EventState, MAX_HISTORY, DispatchOutcome, SHARDS,
+    shard_name,
 };
 
 use super::{BEGIN, ItemId, Model, ROUTES, World, Write};
@@ -37,7 +38,7 @@ impl Model {
         let item = self.items.at(held);
         for (route, name) in ROUTES.iter().enumerate() {
             let state = item.event.deliveries.get(*name).map(|delivery| delivery.state);
-            if state == Some(DeliveryState::Delivered) && world.accepted[route] == 0 {
+            if state == Some(DispatchState::Delivered) && world.accepted[route] == 0 {
                 return Err(Property::DeliveredMeansAccepted);
             }
             self.sights.most_messages = self.sights.most_messages.max(world.accepted[route]);
@@ -73,10 +74,10 @@ impl Model {
         for (route, delivery) in &before.deliveries {
             let is_left = after.deliveries.get(route).is_none_or(|after| after.state != delivery.state);
             match delivery.state {
-                DeliveryState::Delivered | DeliveryState::Skipped if is_left => {
+                DispatchState::Delivered | DispatchState::Skipped if is_left => {
                     return Err(Property::WhatIsDeliveredStaysSo);
                 }
-                DeliveryState::Dead if is_left && before.state != EventState::Dead => {
+                DispatchState::Dead if is_left && before.state != EventState::Dead => {
                     return Err(Property::OnlyAnOperatorRevives);
                 }
                 _ => {}
@@ -118,12 +119,14 @@ impl Model {
             return if self.bounds.wanted.is_empty() { Ok(()) } else { Err(Property::EachEventIsDeliveredInTheEnd) };
         };
         let taken = table::taken_over(&item, &ours);
-        let outcomes: Vec<(String, RouteOutcome)> =
-            ours.pending_routes().map(|route| (route.to_owned(), Ok(Done::Delivered { http_status: 200 }))).collect();
+        let outcomes: Vec<(String, DispatchOutcome)> = ours
+            .pending_routes()
+            .map(|route| (route.to_owned(), Ok(DispatchSuccess::Delivered { http_status: 200 })))
+            .collect();
         let after = ours.settle(by, &outcomes, now, now, now.since(ours.received_at), self.bounds.draw);
         let ends_well = table::may_settle(&taken.event, &after, None) && {
             let settled = table::settled(&taken, &after, None);
-            let refused = settled.event.deliveries.values().any(|delivery| delivery.state == DeliveryState::Dead);
+            let refused = settled.event.deliveries.values().any(|delivery| delivery.state == DispatchState::Dead);
             settled.event.state == if refused { EventState::Dead } else { EventState::Delivered }
         };
         if ends_well { Ok(()) } else { Err(Property::EachEventIsDeliveredInTheEnd) }

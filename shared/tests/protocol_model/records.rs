@@ -7,8 +7,8 @@ use std::rc::Rc;
 use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
-use shared::deliver::resolver::{Resolved, id_at};
-use shared::record::event::{AttemptBy, DeliveryState, Done, EventRecord, EventState, RouteOutcome};
+use shared::deliver::resolver::{MessageCustomer, id_at};
+use shared::record::event::{AttemptBy, DispatchState, DispatchSuccess, EventRecord, EventState, DispatchOutcome};
 use shared::record::failure::FailureCode;
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};
@@ -59,8 +59,8 @@ impl Model {
             RecordStep::TakeOver { before, now } => {
                 let mut ours = self.records.at(before).take_over(at(now));
                 if self.flaw == Some(Flaw::RedriveRevives) {
-                    let dead = ours.deliveries.values_mut().filter(|delivery| delivery.state == DeliveryState::Dead);
-                    dead.for_each(|delivery| delivery.state = DeliveryState::Pending);
+                    let dead = ours.deliveries.values_mut().filter(|delivery| delivery.state == DispatchState::Dead);
+                    dead.for_each(|delivery| delivery.state = DispatchState::Pending);
                 }
                 Some(ours)
             }
@@ -106,8 +106,8 @@ impl Model {
         }
         let record = self.records.at(event);
         let body = Document::parse(record.body.as_bytes()).unwrap();
-        let route = self.routes.named(ROUTES[of_route]).unwrap();
-        let customer = Resolved::of(id_at(body.root(), route.customer[0].pointer()).unwrap());
+        let route = self.routes.by_name(ROUTES[of_route]).unwrap();
+        let customer = MessageCustomer::of(id_at(body.root(), route.customer[0].pointer()).unwrap());
         let mut text = message::compose(&record, body.root(), route, &customer).unwrap();
         if self.flaw == Some(Flaw::KeyOfTheAttempt) {
             let _ = write!(text, " attempt {}", record.attempts);
@@ -145,7 +145,7 @@ impl Model {
 
     fn settle(&self, event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: UnixMillis) -> EventRecord {
         let event = self.records.at(event);
-        let outcomes: Vec<(String, RouteOutcome)> = ROUTES
+        let outcomes: Vec<(String, DispatchOutcome)> = ROUTES
             .iter()
             .zip(calls)
             .filter_map(|(route, call)| match call {
@@ -153,7 +153,7 @@ impl Model {
                 Call::Accepted if self.flaw == Some(Flaw::ForgetsWhatWasAccepted) => {
                     Some(((*route).to_owned(), Err(FailureCode::Timeout.into())))
                 }
-                Call::Accepted => Some(((*route).to_owned(), Ok(Done::Delivered { http_status: 200 }))),
+                Call::Accepted => Some(((*route).to_owned(), Ok(DispatchSuccess::Delivered { http_status: 200 }))),
                 Call::Failed => Some(((*route).to_owned(), Err(FailureCode::Timeout.into()))),
                 Call::Refused => Some(((*route).to_owned(), Err(FailureCode::Refused.into()))),
             })

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use shared::clock::{UnixMillis, UnixSeconds};
-use shared::record::event::{DeliveryState, EventRecord, EventState};
+use shared::record::event::{DispatchState, EventRecord, EventState};
 use shared::route::routes::{LookupKinds, Routes};
 
 use crate::table::Item;
@@ -432,7 +432,7 @@ impl Model {
             At::Settling(after) if unsettled(self.records.at(after).attempts) => {
                 let (after, item) = (self.records.at(after), item.unwrap());
                 let state = |event: &EventRecord, route| event.deliveries.get(route).map(|delivery| delivery.state);
-                let delivered = Some(DeliveryState::Delivered);
+                let delivered = Some(DispatchState::Delivered);
                 ROUTES.map(|route| state(&after, route) == delivered && state(&item.event, route) != delivered)
             }
             _ => [false; ROUTES.len()],

@@ -12,7 +12,7 @@ use shared::customer::table::{Customers, MAX_BATCH};
 use shared::outside::http::Http;
 use shared::record::event::EventState;
 use shared::record::store::EventStore;
-use shared::record::store::once::Claimed;
+use shared::record::store::once::ClaimOutcome;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const LATER: UnixMillis = UnixMillis(1_738_784_281_042);
@@ -38,7 +38,7 @@ impl World {
         Self { dynamodb, customers, events }
     }
 
-    async fn claim(&self, owner: &str) -> Claimed {
+    async fn claim(&self, owner: &str) -> ClaimOutcome {
         // On a machine that hardly runs, 64 calls at once are more than a second's work: whoever is not answered asks again.
         for _ in 0..20 {
             match self.events.claim_once("first-deposit", "C-1001", owner, NOW).await {
@@ -103,10 +103,10 @@ async fn of_many_who_claim_at_once_one_wins_and_stays_the_winner() {
     let world = World::start().await;
     let owners: Vec<_> = (0..64).map(|n| format!("rail#evt_{n}")).collect();
     let claimed = join_all(owners.iter().map(|owner| world.claim(owner))).await;
-    let winners: Vec<_> = owners.iter().zip(claimed).filter(|(_, claimed)| *claimed == Claimed::Ours).collect();
+    let winners: Vec<_> = owners.iter().zip(claimed).filter(|(_, claimed)| *claimed == ClaimOutcome::Ours).collect();
     assert_eq!(winners.len(), 1);
     for owner in &owners {
-        let expected = if owner == winners[0].0 { Claimed::Ours } else { Claimed::Taken };
+        let expected = if owner == winners[0].0 { ClaimOutcome::Ours } else { ClaimOutcome::Taken };
         assert_eq!(world.claim(owner).await, expected, "{owner}");
     }
 }
@@ -114,20 +114,20 @@ async fn of_many_who_claim_at_once_one_wins_and_stays_the_winner() {
 #[tokio::test]
 async fn a_claim_is_for_one_route_and_one_customer() {
     let world = World::start().await;
-    assert_eq!(world.claim("rail#evt_1").await, Claimed::Ours);
+    assert_eq!(world.claim("rail#evt_1").await, ClaimOutcome::Ours);
     for (route, customer) in [("first-deposit", "C-1002"), ("welcome", "C-1001")] {
-        assert_eq!(world.events.claim_once(route, customer, "rail#evt_2", NOW).await, Ok(Claimed::Ours));
+        assert_eq!(world.events.claim_once(route, customer, "rail#evt_2", NOW).await, Ok(ClaimOutcome::Ours));
     }
-    assert_eq!(world.claim("rail#evt_2").await, Claimed::Taken);
+    assert_eq!(world.claim("rail#evt_2").await, ClaimOutcome::Taken);
 }
 
 #[tokio::test]
 async fn a_claim_whose_answer_was_lost_is_still_the_owner_s() {
     let world = World::start().await;
     world.dynamodb.inject(Some("PutItem"), AwsFault::ResetAfter, When::Next(1));
-    assert_eq!(world.claim("rail#evt_1").await, Claimed::Ours);
+    assert_eq!(world.claim("rail#evt_1").await, ClaimOutcome::Ours);
     assert!(world.dynamodb.count("PutItem") >= 2, "the answer was not lost");
-    assert_eq!(world.claim("rail#evt_2").await, Claimed::Taken);
+    assert_eq!(world.claim("rail#evt_2").await, ClaimOutcome::Taken);
 }
 
 #[tokio::test]

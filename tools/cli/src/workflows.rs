@@ -8,7 +8,7 @@ use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::destination::Destination;
-use shared::record::event::DeliveryState;
+use shared::record::event::DispatchState;
 use shared::record::pauses::{self, Pauses};
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
@@ -241,8 +241,8 @@ async fn pending_messages(store: &EventStore, routes: &Routes) -> Result<BTreeMa
             return Ok(counts);
         }
         let deliveries = events.iter().flat_map(|event| &event.deliveries);
-        for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DeliveryState::Pending) {
-            if let Some(route) = routes.named(route) {
+        for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DispatchState::Pending) {
+            if let Some(route) = routes.by_name(route) {
                 *counts.entry(route.destination.clone()).or_default() += 1;
             }
         }

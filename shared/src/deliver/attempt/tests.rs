@@ -14,15 +14,15 @@ fn a_later_attempt_counts_only_what_it_tried_and_what_it_ended() {
     )
     .begin(["a", "b", "c"], received_at);
     let failed = || Err(FailureCode::Timeout.into());
-    let outcomes = [("a", Ok(Done::Delivered { http_status: 200 })), ("b", failed()), ("c", failed())];
+    let outcomes = [("a", Ok(DispatchSuccess::Delivered { http_status: 200 })), ("b", failed()), ("c", failed())];
     let outcomes = outcomes.map(|(route, outcome)| (route.to_owned(), outcome));
     let ended_at = UnixMillis(received_at.0 + 41);
     let before = first.settle(AttemptBy::First, &outcomes, received_at, ended_at, Duration::ZERO, Draw(0.5));
 
     // `c` was held back.
-    let outcomes = vec![("b".to_owned(), Ok(Done::Skipped))];
+    let outcomes = vec![("b".to_owned(), Ok(DispatchSuccess::Skipped))];
     let after = before.settle(AttemptBy::Redrive, &outcomes, ended_at, ended_at, Duration::ZERO, Draw(0.5));
-    let report = AttemptReport { outcomes, after, settled: Ok(Settled::Written) };
+    let report = AttemptReport { outcomes, after, settled: Ok(SettleOutcome::Written) };
     let mut measured = Measurements::default();
     measure_attempt(&mut measured, &before, &report);
     let expected = [("Skipped", vec![1.0]), ("DeliveryLatency", vec![0.0])];

@@ -11,11 +11,11 @@ fn event() -> EventRecord {
 
 /// The message of a route with these fields, to the customer C-1001.
 fn composed(fields: &str, body: &str) -> Result<String, DispatchFailure> {
-    composed_for(&Resolved::of("C-1001".to_owned()), &format!("fields = {{ {fields} }}"), body)
+    composed_for(&MessageCustomer::of("C-1001".to_owned()), &format!("fields = {{ {fields} }}"), body)
 }
 
 /// The message of a route that ends with `more`.
-fn composed_for(customer: &Resolved, more: &str, body: &str) -> Result<String, DispatchFailure> {
+fn composed_for(customer: &MessageCustomer, more: &str, body: &str) -> Result<String, DispatchFailure> {
     let routes = format!(
         "[[route]]\nname = \"first-deposit\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"deposit.first\"\n\
          events = [\"PAID\"]\ncustomer = \"/c\"\n{more}\n"
@@ -112,7 +112,7 @@ fn a_constant_is_the_same_in_every_message() {
 
 #[test]
 fn the_idempotency_key_goes_by_the_name_that_the_route_gives_it() {
-    let customer = Resolved::of("C-1001".to_owned());
+    let customer = MessageCustomer::of("C-1001".to_owned());
     let message = composed_for(&customer, "idempotency_field = \"requestId\"", "{}").unwrap();
     let expected = format!("{BEFORE}\"C-1001\"{AFTER}}}").replace("idempotencyKey", "requestId");
     assert_eq!(message, expected);
@@ -120,7 +120,7 @@ fn the_idempotency_key_goes_by_the_name_that_the_route_gives_it() {
 
 #[test]
 fn a_customer_s_id_is_escaped() {
-    let message = composed_for(&Resolved::of("C\"\n1".to_owned()), "", "{}").unwrap();
+    let message = composed_for(&MessageCustomer::of("C\"\n1".to_owned()), "", "{}").unwrap();
     assert_eq!(message, format!(r#"{BEFORE}"C\"\n1"{AFTER}}}"#));
 }
 
@@ -134,13 +134,13 @@ fn what_the_customers_table_knows_comes_along() {
         trading_accounts: vec!["5001".to_owned(), "5002".to_owned()],
         ..Customer::new("C-1001", UnixMillis(0))
     };
-    let known = Resolved { record: Some(record.clone()), ..Resolved::of("C-1001".to_owned()) };
+    let known = MessageCustomer { record: Some(record.clone()), ..MessageCustomer::of("C-1001".to_owned()) };
     let message = composed_for(&known, fields, "{}").unwrap();
     let expected = r#","first":"S\"ample","logins":["5001","5002"],"mail":"sample@example.com""#;
     assert_eq!(message, format!("{BEFORE}\"C-1001\"{AFTER}{expected}}}"));
 
     let incomplete = Err(FailureCode::CustomerIncomplete.into());
-    let without = |record: Option<Customer>| Resolved { record, ..known.clone() };
+    let without = |record: Option<Customer>| MessageCustomer { record, ..known.clone() };
     assert_eq!(composed_for(&without(None), fields, "{}"), incomplete);
     assert_eq!(composed_for(&without(Some(Customer { email: None, ..record.clone() })), fields, "{}"), incomplete);
     assert_eq!(
@@ -198,7 +198,7 @@ fn an_event_without_a_type_is_sent_with_an_empty_one() {
     )
     .unwrap();
     let document = Document::parse(br#"{"c":"C-1"}"#).unwrap();
-    let (event, customer) = (EventRecord { event_type: None, ..event() }, Resolved::of("C-1".to_owned()));
+    let (event, customer) = (EventRecord { event_type: None, ..event() }, MessageCustomer::of("C-1".to_owned()));
     let message = compose(&event, document.root(), &routes.all()[0], &customer).unwrap();
     assert!(message.ends_with(r#","sourceEventType":""}"#), "{message}");
 }

@@ -101,7 +101,12 @@ fn routes(customer: &str, more: &str) -> Routes {
     Routes::parse("routes.toml", &text, LookupKinds::Any).unwrap()
 }
 
-async fn resolved(resolver: &Resolver, customer: &str, more: &str, body: &str) -> Result<Resolved, DispatchFailure> {
+async fn resolved(
+    resolver: &Resolver,
+    customer: &str,
+    more: &str,
+    body: &str,
+) -> Result<MessageCustomer, DispatchFailure> {
     let routes = routes(customer, more);
     let document = Document::parse(body.as_bytes()).unwrap();
     resolver.resolve(&routes.all()[0], document.root()).await
@@ -251,7 +256,7 @@ async fn without_a_table_or_an_api_the_body_is_what_there_is() {
         r#"fields = { a = { customer = "email", optional = true } }"#,
         r#"{"account":"A-1"}"#,
     );
-    assert_eq!(found.await, Ok(Resolved::of("A-1".to_owned())));
+    assert_eq!(found.await, Ok(MessageCustomer::of("A-1".to_owned())));
     assert_eq!(server.asked().len(), 0);
 }
 
@@ -280,7 +285,7 @@ async fn the_customer_s_own_record_is_read_only_for_what_a_route_asks() {
     let found = resolved(&world.resolver, r#""/id""#, "", r#"{"id":"C-1001"}"#).await.unwrap();
     assert_eq!((found.record, world.server.asked().len()), (None, 0), "nothing is asked");
 
-    let of = |found: Resolved| {
+    let of = |found: MessageCustomer| {
         let record = found.record.unwrap();
         (record.email.unwrap(), record.trading_accounts)
     };

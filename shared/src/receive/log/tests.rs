@@ -7,7 +7,7 @@ use crate::deliver::attempt::AttemptReport;
 use crate::observe::metrics::{ALL, By};
 use crate::receive::provider::HeaderPart;
 use crate::receive::receipt::InternalError;
-use crate::record::event::{AttemptBy, Done, EventRecord, RouteOutcome};
+use crate::record::event::{AttemptBy, DispatchSuccess, EventRecord, DispatchOutcome};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::retry_plan::Draw;
 use crate::record::store::error::StoreError;
@@ -34,20 +34,20 @@ fn recorded(answer: Answer, event_type: Option<&str>, routes: &[&str]) -> Receip
 }
 
 /// The first attempt, which began 20 ms after the receipt and took 41 ms.
-fn attempted(receipt: &Receipt, outcomes: Vec<(&str, RouteOutcome)>) -> AttemptOutcome {
+fn attempted(receipt: &Receipt, outcomes: Vec<(&str, DispatchOutcome)>) -> AttemptOutcome {
     let outcomes: Vec<_> = outcomes.into_iter().map(|(route, outcome)| (route.to_owned(), outcome)).collect();
     let (began, ended) = (RECEIVED_AT.0 + 20, RECEIVED_AT.0 + 61);
     let event = receipt.event.as_ref().unwrap();
     let after =
         event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), Duration::ZERO, Draw(0.5));
-    AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled: Ok(Settled::Written) }))
+    AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled: Ok(SettleOutcome::Written) }))
 }
 
-fn delivered() -> RouteOutcome {
-    Ok(Done::Delivered { http_status: 200 })
+fn delivered() -> DispatchOutcome {
+    Ok(DispatchSuccess::Delivered { http_status: 200 })
 }
 
-fn failed(code: FailureCode, status: u16) -> RouteOutcome {
+fn failed(code: FailureCode, status: u16) -> DispatchOutcome {
     Err(DispatchFailure { status: Some(status), ..code.into() })
 }
 
@@ -138,7 +138,7 @@ fn an_attempt_is_counted_route_by_route() {
 fn what_was_delivered_and_not_settled_counts_when_it_is_delivered_again() {
     let receipt = recorded(Answer::Accepted, Some("PAID"), &["a", "b"]);
     let unavailable = StoreError::Unavailable { table: "events".to_owned(), reason: "timeout".to_owned() };
-    for settled in [Ok(Settled::Superseded), Err(unavailable)] {
+    for settled in [Ok(SettleOutcome::Superseded), Err(unavailable)] {
         let outcomes = vec![("a", delivered()), ("b", failed(FailureCode::ServerError, 503))];
         let mut attempted = attempted(&receipt, outcomes);
         let AttemptOutcome::Made(report) = &mut attempted else { panic!("an attempt was made") };
@@ -160,7 +160,7 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
         ("a", delivered()),
         ("b", failed(FailureCode::ServerError, 503)),
         ("c", failed(FailureCode::Refused, 422)),
-        ("d", Ok(Done::Skipped)),
+        ("d", Ok(DispatchSuccess::Skipped)),
     ];
     let attempted = attempted(&receipt, outcomes);
     let mut measured = vec![measure_delivery(&receipt, Some(&attempted), false)];

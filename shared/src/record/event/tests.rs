@@ -28,37 +28,37 @@ fn pending() -> EventRecord {
 }
 
 /// Ends an attempt after 250 ms, with the highest draw.
-fn settled(before: &EventRecord, outcomes: &[(&str, RouteOutcome)]) -> EventRecord {
+fn settled(before: &EventRecord, outcomes: &[(&str, DispatchOutcome)]) -> EventRecord {
     settled_at(before, outcomes, NOW.plus(Duration::from_millis(250)))
 }
 
-fn settled_at(before: &EventRecord, outcomes: &[(&str, RouteOutcome)], now: UnixMillis) -> EventRecord {
+fn settled_at(before: &EventRecord, outcomes: &[(&str, DispatchOutcome)], now: UnixMillis) -> EventRecord {
     let outcomes: Vec<_> = outcomes.iter().map(|(route, outcome)| ((*route).to_owned(), outcome.clone())).collect();
     let began_at = UnixMillis(now.0 - 250);
     before.settle(AttemptBy::First, &outcomes, began_at, now, now.since(before.received_at), Draw(1.0))
 }
 
-fn delivered() -> RouteOutcome {
-    Ok(Done::Delivered { http_status: 200 })
+fn delivered() -> DispatchOutcome {
+    Ok(DispatchSuccess::Delivered { http_status: 200 })
 }
 
-fn skipped() -> RouteOutcome {
-    Ok(Done::Skipped)
+fn skipped() -> DispatchOutcome {
+    Ok(DispatchSuccess::Skipped)
 }
 
-fn down() -> RouteOutcome {
+fn down() -> DispatchOutcome {
     Err(DispatchFailure { status: Some(503), ..FailureCode::ServerError.into() })
 }
 
-fn lost() -> RouteOutcome {
+fn lost() -> DispatchOutcome {
     Err(FailureCode::ConnectionLost.into())
 }
 
-fn refused() -> RouteOutcome {
+fn refused() -> DispatchOutcome {
     Err(DispatchFailure { status: Some(422), ..FailureCode::Refused.into() })
 }
 
-fn unmapped() -> RouteOutcome {
+fn unmapped() -> DispatchOutcome {
     Err(DispatchFailure { pointer: Some("/data/amount".to_owned()), ..FailureCode::MappingFailed.into() })
 }
 
@@ -104,8 +104,8 @@ fn an_event_without_a_type_begins_dead_whatever_routes_are_given() {
 fn each_mix_of_two_outcomes_settles_to_its_state() {
     #[track_caller]
     fn check(
-        a: RouteOutcome,
-        b: RouteOutcome,
+        a: DispatchOutcome,
+        b: DispatchOutcome,
         state: &str,
         told: &str,
         last_error: Option<&str>,
@@ -182,7 +182,7 @@ fn an_event_that_dies_of_an_earlier_attempt_still_tells_why() {
 #[test]
 fn skipped_counts_as_done() {
     let mut event = pending();
-    event.deliveries.insert("b".to_owned(), RouteDelivery { state: DeliveryState::Skipped, code: None, at: Some(NOW) });
+    event.deliveries.insert("b".to_owned(), Dispatch { state: DispatchState::Skipped, code: None, at: Some(NOW) });
     assert_eq!(event.pending_routes().collect::<Vec<_>>(), ["a"]);
     assert_eq!(settled(&event, &[("a", delivered())]).state, EventState::Delivered);
 }
@@ -355,7 +355,7 @@ fn the_time_of_a_pause_does_not_bring_an_event_s_end_nearer() {
 #[test]
 fn an_event_that_waits_for_its_customer_is_looked_at_every_quarter_of_an_hour() {
     let unknown = || Err(FailureCode::CustomerUnknown.into());
-    let wait = |attempts, a: RouteOutcome, b: RouteOutcome| {
+    let wait = |attempts, a: DispatchOutcome, b: DispatchOutcome| {
         let event = settled(&EventRecord { attempts, ..pending() }, &[("a", a), ("b", b)]);
         event.next_attempt_at.unwrap().0 - NOW_S - 1
     };

@@ -10,7 +10,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::record::event::{Attempt, AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use crate::record::event::{Attempt, AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
 use crate::record::pauses::Pause;
 use crate::record::store::error::{MAX_STORED_BODY_BYTES, StoreError};
 
@@ -77,7 +77,7 @@ pub(crate) fn deliveries_of(event: &EventRecord) -> AttributeValue {
     AttributeValue::M(map)
 }
 
-fn delivery_of(delivery: &RouteDelivery) -> AttributeValue {
+fn delivery_of(delivery: &Dispatch) -> AttributeValue {
     map([
         ("state", Some(string(delivery.state.name()))),
         ("code", delivery.code.as_deref().map(string)),
@@ -115,7 +115,7 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
         event_type: text("event_type"),
         occurred_at: millis("occurred_at").ok_or_else(|| unreadable("occurred_at"))?,
         received_at: millis("received_at").ok_or_else(|| unreadable("received_at"))?,
-        state: EventState::named(&required("state")?).ok_or_else(|| unreadable("state"))?,
+        state: EventState::from_name(&required("state")?).ok_or_else(|| unreadable("state"))?,
         attempts: integer(item, "attempts").and_then(|n| n.try_into().ok()).ok_or_else(|| unreadable("attempts"))?,
         next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
         body: body.ok_or_else(|| unreadable("body"))?,
@@ -140,22 +140,22 @@ pub(crate) fn history_from(item: &Item) -> Option<Vec<Attempt>> {
 fn attempt_from(attempt: &Item) -> Option<Attempt> {
     Some(Attempt {
         at: UnixMillis(integer(attempt, "at")?),
-        by: AttemptBy::named(attempt.get("by")?.as_s().ok()?)?,
+        by: AttemptBy::from_name(attempt.get("by")?.as_s().ok()?)?,
         outcome: attempt.get("outcome")?.as_s().ok()?.clone(),
         http_status: integer(attempt, "http_status").and_then(|status| status.try_into().ok()),
         ms: integer(attempt, "ms")?,
     })
 }
 
-pub(crate) fn deliveries_from(item: &Item) -> Option<BTreeMap<String, RouteDelivery>> {
+pub(crate) fn deliveries_from(item: &Item) -> Option<BTreeMap<String, Dispatch>> {
     let deliveries = item.get("deliveries")?.as_m().ok()?;
     deliveries
         .iter()
         .map(|(route, delivery)| {
             let delivery = delivery.as_m().ok()?;
-            let state = DeliveryState::named(delivery.get("state")?.as_s().ok()?)?;
+            let state = DispatchState::from_name(delivery.get("state")?.as_s().ok()?)?;
             let code = delivery.get("code").and_then(|code| code.as_s().ok()).cloned();
-            Some((route.clone(), RouteDelivery { state, code, at: integer(delivery, "at").map(UnixMillis) }))
+            Some((route.clone(), Dispatch { state, code, at: integer(delivery, "at").map(UnixMillis) }))
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::record::event::{EventRecord, EventState, MAX_HISTORY, RouteDelivery};
+use crate::record::event::{Dispatch, EventRecord, EventState, MAX_HISTORY};
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::Cursor;
@@ -22,7 +22,7 @@ pub struct EventSummary {
     pub next_attempt_at: Option<UnixSeconds>,
     pub last_error: Option<String>,
     /// By the name of the route.
-    pub deliveries: BTreeMap<String, RouteDelivery>,
+    pub deliveries: BTreeMap<String, Dispatch>,
     /// How many attempts its history has an outcome of, at most [`MAX_HISTORY`].
     pub outcomes: usize,
 }
@@ -131,7 +131,7 @@ fn summary_of(item: &Item) -> Result<EventSummary, StoreError> {
     let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let pk = pk_of(item);
     let unreadable = |attribute| StoreError::Unreadable { pk: pk.clone(), attribute };
-    let state = text("state").as_deref().and_then(EventState::named);
+    let state = text("state").as_deref().and_then(EventState::from_name);
     let attempts = integer(item, "attempts").and_then(|attempts| attempts.try_into().ok());
     Ok(EventSummary {
         event_type: text("event_type"),

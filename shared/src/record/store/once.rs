@@ -9,7 +9,7 @@ use crate::record::store::item::{number, string};
 
 /// What claiming a route for a customer came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Claimed {
+pub enum ClaimOutcome {
     /// It is this owner's: taken now, or by an earlier try of the same owner.
     Ours,
     /// Somebody else was first.
@@ -33,7 +33,7 @@ impl EventStore {
         customer: &str,
         owner: &str,
         now: UnixMillis,
-    ) -> Result<Claimed, StoreError> {
+    ) -> Result<ClaimOutcome, StoreError> {
         let result = self
             .client
             .put_item()
@@ -47,10 +47,10 @@ impl EventStore {
             .send()
             .await;
         let Err(error) = result else {
-            return Ok(Claimed::Ours);
+            return Ok(ClaimOutcome::Ours);
         };
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(Claimed::Taken),
+            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(ClaimOutcome::Taken),
             _ => Err(self.unavailable(&error)),
         }
     }

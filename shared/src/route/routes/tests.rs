@@ -42,7 +42,7 @@ mod matching {
         for (provider, event_type, known) in
             [("sample", "PAID", true), ("sample", "BOOKED", false), ("another", "PAID", false)]
         {
-            assert_eq!(routes.names(provider, event_type), known, "{provider} {event_type}");
+            assert_eq!(routes.knows_type(provider, event_type), known, "{provider} {event_type}");
         }
     }
 
@@ -146,8 +146,8 @@ mod matching {
         let routes = parsed(&text);
         check(&routes, "PAID", r#"{"category":"DEPOSIT"}"#, &["z", "deposits", "a"]);
         check(&routes, "PAID", "{}", &["z", "a"]);
-        assert_eq!(routes.named("elsewhere").map(|route| route.provider.as_str()), Some("other"));
-        assert_eq!(routes.named("nowhere").map(|route| &route.name), None);
+        assert_eq!(routes.by_name("elsewhere").map(|route| route.provider.as_str()), Some("other"));
+        assert_eq!(routes.by_name("nowhere").map(|route| &route.name), None);
         assert_eq!(routes.all().len(), 4);
     }
 }

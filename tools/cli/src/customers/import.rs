@@ -17,7 +17,7 @@ use shared::customer::reference::{Customer, CustomerRef};
 use shared::customer::table::{Customers, MAX_BATCH};
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
-use shared::record::store::once::Claimed;
+use shared::record::store::once::ClaimOutcome;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
@@ -377,15 +377,15 @@ async fn write(tables: Tables, batch: Batch) -> Result<Written, StoreError> {
             let events = events.clone();
             async move { claim(&events, &route, &customer).await }
         });
-        let claims: Vec<Claimed> = stream::iter(claims).buffer_unordered(CLAIMS_IN_FLIGHT).try_collect().await?;
-        written.noted = claims.iter().filter(|claimed| **claimed == Claimed::Ours).count() as u64;
+        let claims: Vec<ClaimOutcome> = stream::iter(claims).buffer_unordered(CLAIMS_IN_FLIGHT).try_collect().await?;
+        written.noted = claims.iter().filter(|claimed| **claimed == ClaimOutcome::Ours).count() as u64;
         written.taken = claims.len() as u64 - written.noted;
     }
     tables.customers.write_batch(&written.rows).await?;
     Ok(written)
 }
 
-async fn claim(events: &EventStore, route: &str, customer: &str) -> Result<Claimed, StoreError> {
+async fn claim(events: &EventStore, route: &str, customer: &str) -> Result<ClaimOutcome, StoreError> {
     let mut wait = CLAIM_WAIT;
     for _ in 1..CLAIM_TRIES {
         match events.claim_once(route, customer, OWNER, Clock::system().now()).await {

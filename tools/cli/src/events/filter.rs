@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use operator::OperatorError;
 use shared::clock::UnixMillis;
 use shared::receive::provider::Provider;
-use shared::record::event::{DeliveryState, EventState};
+use shared::record::event::{DispatchState, EventState};
 use shared::record::store::listing::EventSummary;
 
 use crate::delivery::provider_parser;
@@ -169,7 +169,7 @@ fn fits_type(wanted: &str, event_type: Option<&str>) -> bool {
 }
 
 fn goes_to(event: &EventSummary, routes: &BTreeSet<String>) -> bool {
-    let open = |state| matches!(state, DeliveryState::Pending | DeliveryState::Dead);
+    let open = |state| matches!(state, DispatchState::Pending | DispatchState::Dead);
     let all = event.state == EventState::Delivered;
     event.deliveries.iter().any(|(route, delivery)| routes.contains(route) && (all || open(delivery.state)))
 }
@@ -184,7 +184,7 @@ fn failed_with(event: &EventSummary, code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use shared::record::event::RouteDelivery;
+    use shared::record::event::Dispatch;
 
     use super::*;
 
@@ -206,7 +206,7 @@ mod tests {
 
     /// Dead for its deposit, delivered to `first-deposit`.
     fn event() -> EventSummary {
-        let delivery = |state, code: Option<&str>| RouteDelivery { state, code: code.map(str::to_owned), at: None };
+        let delivery = |state, code: Option<&str>| Dispatch { state, code: code.map(str::to_owned), at: None };
         EventSummary {
             pk: "rail#evt_1".to_owned(),
             event_type: Some("TRANSACTION_POSTED".to_owned()),
@@ -216,8 +216,8 @@ mod tests {
             next_attempt_at: Some(NOW.seconds()),
             last_error: Some("refused 422".to_owned()),
             deliveries: [
-                ("deposit-posted".to_owned(), delivery(DeliveryState::Dead, Some("refused 422"))),
-                ("withdrawal-completed".to_owned(), delivery(DeliveryState::Delivered, None)),
+                ("deposit-posted".to_owned(), delivery(DispatchState::Dead, Some("refused 422"))),
+                ("withdrawal-completed".to_owned(), delivery(DispatchState::Delivered, None)),
             ]
             .into(),
             outcomes: 2,

@@ -7,7 +7,7 @@ use clap::Args;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::record::event::{EventState, RouteDelivery};
+use shared::record::event::{Dispatch, EventState};
 use shared::record::store::listing::EventSummary;
 
 use crate::events::filter::Filters;
@@ -138,8 +138,8 @@ pub(super) fn write_json(out: &mut dyn Write, events: &[EventSummary], now: Unix
     Ok(())
 }
 
-pub(super) fn deliveries(deliveries: &BTreeMap<String, RouteDelivery>) -> BTreeMap<&str, Delivery<'_>> {
-    let delivery = |delivery: &RouteDelivery| delivery.at.map(|at| at.to_string());
+pub(super) fn deliveries(deliveries: &BTreeMap<String, Dispatch>) -> BTreeMap<&str, Delivery<'_>> {
+    let delivery = |delivery: &Dispatch| delivery.at.map(|at| at.to_string());
     deliveries
         .iter()
         .map(|(route, it)| {

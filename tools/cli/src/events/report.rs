@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
-use shared::deliver::resolver::{Resolved, Resolver};
-use shared::record::event::{AttemptBy, DeliveryState, EventRecord, EventState, RouteDelivery};
+use shared::deliver::resolver::{MessageCustomer, Resolver};
+use shared::record::event::{AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::Pauses;
 use shared::record::store::listing::EventSummary;
@@ -27,7 +27,7 @@ pub(crate) struct Report<'e> {
 }
 
 /// By the name of the route, the customer of the message that it would make.
-pub(crate) type Customers = BTreeMap<String, Result<Resolved, DispatchFailure>>;
+pub(crate) type Customers = BTreeMap<String, Result<MessageCustomer, DispatchFailure>>;
 
 /// Something that happened, or is to come.
 pub(crate) struct Moment {
@@ -56,7 +56,7 @@ pub(crate) struct Composed<'e> {
     /// `None` when today's routes have no such route.
     pub(crate) to: Option<String>,
     /// `None` of an event that was ignored.
-    pub(crate) delivery: Option<&'e RouteDelivery>,
+    pub(crate) delivery: Option<&'e Dispatch>,
     /// The message, or why there would be none.
     pub(crate) message: Result<String, String>,
 }
@@ -145,7 +145,7 @@ impl Report<'_> {
 
     /// Whether every destination that is still to hear of it is paused.
     fn is_all_paused(&self) -> bool {
-        let mut routes = self.event.pending_routes().filter_map(|route| self.routes.named(route)).peekable();
+        let mut routes = self.event.pending_routes().filter_map(|route| self.routes.by_name(route)).peekable();
         routes.peek().is_some() && routes.all(|route| self.pauses.is_paused(&route.destination))
     }
 
@@ -155,13 +155,13 @@ impl Report<'_> {
         let document = Document::parse(event.body.as_bytes());
         let compose = |route: &str| {
             let document = document.as_ref().map_err(|_| "the stored body does not read".to_owned())?;
-            let route = self.routes.named(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
+            let route = self.routes.by_name(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
             let customer =
                 self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
             let customer = customer.as_ref().map_err(DispatchFailure::summary)?;
             message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
         };
-        let to = |route: &str| self.routes.named(route).map(|route| route.destination.to_string());
+        let to = |route: &str| self.routes.by_name(route).map(|route| route.destination.to_string());
         let composed = |route, delivery| Composed { route, to: to(route), delivery, message: compose(route) };
         if event.state == EventState::Ignored {
             let Ok(document) = &document else { return Vec::new() };
@@ -208,6 +208,6 @@ pub(crate) fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
     }
 }
 
-pub(crate) fn is_open(state: DeliveryState) -> bool {
-    matches!(state, DeliveryState::Pending | DeliveryState::Dead)
+pub(crate) fn is_open(state: DispatchState) -> bool {
+    matches!(state, DispatchState::Pending | DispatchState::Dead)
 }

@@ -168,7 +168,7 @@ impl Report<'_> {
         }
         let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
         let routes = width(&mut event.deliveries.keys().map(|route| route.chars().count()));
-        let named = |route: &str| match self.routes.named(route) {
+        let named = |route: &str| match self.routes.by_name(route) {
             Some(route) => route.destination.to_string(),
             None => "(no such route today)".to_owned(),
         };
@@ -182,7 +182,7 @@ impl Report<'_> {
             if let Some(code) = &delivery.code {
                 line = format!("{line}  {code}");
             }
-            let destination = self.routes.named(route).map(|route| &route.destination);
+            let destination = self.routes.by_name(route).map(|route| &route.destination);
             if is_open(delivery.state) && destination.is_some_and(|destination| self.pauses.is_paused(destination)) {
                 line = format!("{line}  (paused)");
             }

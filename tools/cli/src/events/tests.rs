@@ -10,12 +10,14 @@ use shared::config::AwsConfig;
 use shared::deliver::resolver::Resolver;
 use shared::outside::http::Http;
 use shared::record::destination::Destination;
-use shared::record::event::{Attempt, AttemptBy, DeliveryState, Done, EventRecord, EventState, RouteOutcome};
+use shared::record::event::{
+    Attempt, AttemptBy, DispatchState, DispatchSuccess, EventRecord, EventState, DispatchOutcome,
+};
 use shared::record::failure::{DispatchFailure, FailureCode};
 use shared::record::pauses::{Pause, Pauses};
 use shared::record::retry_plan::Draw;
 use shared::record::store::listing::EventSummary;
-use shared::record::store::{EventStore, Recorded, Settled};
+use shared::record::store::{EventStore, RecordOutcome, SettleOutcome};
 use shared::route::routes::{LookupKinds, Routes};
 
 use super::filter::{Filter, Filters};
@@ -86,24 +88,24 @@ fn recorded(id: &str) -> EventRecord {
     event.begin(["deposit", "first-deposit"], at)
 }
 
-fn down() -> RouteOutcome {
+fn down() -> DispatchOutcome {
     Err(DispatchFailure { status: Some(503), ..FailureCode::ServerError.into() })
 }
 
-fn refused() -> RouteOutcome {
+fn refused() -> DispatchOutcome {
     Err(DispatchFailure { status: Some(422), ..FailureCode::Refused.into() })
 }
 
 /// An attempt at both routes, `after` the receipt, that took half a second and planned with the highest draw.
-fn attempted(event: &EventRecord, by: AttemptBy, after: Duration, outcomes: [RouteOutcome; 2]) -> EventRecord {
+fn attempted(event: &EventRecord, by: AttemptBy, after: Duration, outcomes: [DispatchOutcome; 2]) -> EventRecord {
     let began = event.received_at.plus(after);
     let ended = began.plus(Duration::from_millis(512));
     let outcomes: Vec<_> = ["deposit".to_owned(), "first-deposit".to_owned()].into_iter().zip(outcomes).collect();
     event.settle(by, &outcomes, began, ended, after, Draw(1.0))
 }
 
-fn delivered() -> RouteOutcome {
-    Ok(Done::Delivered { http_status: 200 })
+fn delivered() -> DispatchOutcome {
+    Ok(DispatchSuccess::Delivered { http_status: 200 })
 }
 
 fn workflow(name: &str) -> Destination {
@@ -311,7 +313,7 @@ pub(crate) async fn put_pending(store: &EventStore, id: &str, routes: &[&str]) {
 }
 
 async fn put(store: &EventStore, event: &EventRecord) {
-    assert_eq!(store.record(event).await, Ok(Recorded::New));
+    assert_eq!(store.record(event).await, Ok(RecordOutcome::New));
 }
 
 async fn all(store: &EventStore, filters: &str) -> Vec<EventSummary> {
@@ -367,10 +369,10 @@ async fn states_without_an_index_are_found_by_a_scan_and_switches_are_no_events(
     put(&store, &recorded("waiting")).await;
     let dead = attempted(&recorded("dead"), AttemptBy::First, Duration::ZERO, [refused(), delivered()]);
     put(&store, &recorded("dead")).await;
-    assert_eq!(store.settle(&dead).await, Ok(Settled::Written));
+    assert_eq!(store.settle(&dead).await, Ok(SettleOutcome::Written));
     put(&store, &recorded("done")).await;
     let done = attempted(&recorded("done"), AttemptBy::First, Duration::ZERO, [delivered(), delivered()]);
-    assert_eq!(store.settle(&done).await, Ok(Settled::Written));
+    assert_eq!(store.settle(&done).await, Ok(SettleOutcome::Written));
     put(&store, &received("ignored", "CLOSED")).await;
 
     let keys = async |filters: &str| {
@@ -436,7 +438,7 @@ async fn an_event_is_shown_as_the_table_has_it() {
     let after = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_millis(8), [down(), delivered()]);
     store.settle(&after).await.unwrap();
     let read = store.read("rail#evt_1").await.unwrap().unwrap();
-    assert_eq!(read.deliveries["first-deposit"].state, DeliveryState::Delivered);
+    assert_eq!(read.deliveries["first-deposit"].state, DispatchState::Delivered);
     assert_eq!(
         read.history,
         [Attempt {

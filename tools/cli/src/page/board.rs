@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use shared::clock::UnixMillis;
-use shared::record::event::{DeliveryState, EventState};
+use shared::record::event::{DispatchState, EventState};
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 use tokio::sync::Notify;
@@ -224,7 +224,7 @@ impl Board {
         let mut pending = BTreeMap::new();
         for row in inner.open.values().filter_map(|pk| inner.rows.get(pk)) {
             let deliveries = row.event.deliveries.iter();
-            for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DeliveryState::Pending) {
+            for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DispatchState::Pending) {
                 *pending.entry(route.clone()).or_default() += 1;
             }
         }
@@ -363,7 +363,7 @@ impl Listed {
         let event = &*self.event;
         let deliveries = event.deliveries.iter().map(|(route, delivery)| DeliveryLine {
             route,
-            to: routes.named(route).map(|route| route.destination.to_string()),
+            to: routes.by_name(route).map(|route| route.destination.to_string()),
             state: delivery.state.name(),
             code: delivery.code.as_deref(),
             at: delivery.at.map(|at| at.0),
@@ -392,7 +392,7 @@ fn keep_newest<T>(all: &mut VecDeque<T>, at_most: usize, newest: T) {
 
 #[cfg(test)]
 mod tests {
-    use shared::record::event::RouteDelivery;
+    use shared::record::event::Dispatch;
 
     use super::*;
 
@@ -407,7 +407,7 @@ mod tests {
             attempts: 1,
             next_attempt_at: None,
             last_error: None,
-            deliveries: [("opened".to_owned(), RouteDelivery { state: DeliveryState::Pending, code: None, at: None })]
+            deliveries: [("opened".to_owned(), Dispatch { state: DispatchState::Pending, code: None, at: None })]
                 .into(),
             outcomes,
         }

@@ -135,7 +135,7 @@ fn message<'e>(composed: Composed<'e>, event: &EventRecord, routes: &Routes) -> 
         Err(problem) => (None, Some(problem)),
     };
     let document = Document::parse(event.body.as_bytes());
-    let customer = match (routes.named(route), document) {
+    let customer = match (routes.by_name(route), document) {
         (Some(route), Ok(document)) => who(route, document.root()).0,
         _ => Vec::new(),
     };

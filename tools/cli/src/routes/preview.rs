@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use shared::clock::Clock;
 use shared::customer::reference::Customer;
 use shared::deliver::message;
-use shared::deliver::resolver::{Resolved, id_at};
+use shared::deliver::resolver::{MessageCustomer, id_at};
 use shared::receive::provider::{Envelope, Provider};
 use shared::record::event::EventRecord;
 use shared::record::failure::FailureCode;
@@ -163,7 +163,7 @@ fn previewed<'r>(route: &'r Route, event: &EventRecord, received: Value<'_>, red
 }
 
 /// What would be tried to find out who the customer is, and a stand-in for whoever that would be.
-pub(crate) fn who(route: &Route, body: Value<'_>) -> (Vec<String>, Option<Resolved>) {
+pub(crate) fn who(route: &Route, body: Value<'_>) -> (Vec<String>, Option<MessageCustomer>) {
     let mut tried = Vec::new();
     let mut found: Option<String> = None;
     for source in &route.customer {
@@ -189,7 +189,7 @@ pub(crate) fn who(route: &Route, body: Value<'_>) -> (Vec<String>, Option<Resolv
     (tried, found.map(self::stand_in))
 }
 
-fn stand_in(customer_id: String) -> Resolved {
+fn stand_in(customer_id: String) -> MessageCustomer {
     let record = Customer {
         email: Some("(email)".to_owned()),
         first_name: Some("(first name)".to_owned()),
@@ -197,7 +197,7 @@ fn stand_in(customer_id: String) -> Resolved {
         trading_accounts: vec!["(trading account)".to_owned()],
         ..Customer::new(&customer_id, Clock::system().now())
     };
-    Resolved { customer_id, record: Some(record) }
+    MessageCustomer { customer_id, record: Some(record) }
 }
 
 pub(super) fn write(out: &mut dyn Write, event: &EventRecord, previewed: &[Previewed<'_>]) -> io::Result<()> {

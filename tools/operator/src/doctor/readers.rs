@@ -15,7 +15,7 @@ use shared::outside::aws::sdk_reason;
 use shared::outside::http::Http;
 use shared::receive::provider::Provider;
 use shared::record::destination::Destination;
-use shared::record::event::{AttemptBy, DUE_DEAD, DeliveryState, SHARDS, shard_name};
+use shared::record::event::{AttemptBy, DUE_DEAD, DispatchState, SHARDS, shard_name};
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::record::store::index::{DUE_PAGE, IndexRange};
@@ -295,7 +295,7 @@ impl Site {
         let is_open =
             |route: &str| wanted.destination_of.get(route).is_none_or(|destination| !paused.contains(destination));
         for event in store.summaries(&pks).await?.into_iter().flatten() {
-            let pending = event.deliveries.iter().filter(|(_, delivery)| delivery.state == DeliveryState::Pending);
+            let pending = event.deliveries.iter().filter(|(_, delivery)| delivery.state == DispatchState::Pending);
             let waits = pending.clone().next().is_none() || pending.clone().any(|(route, _)| is_open(route));
             // The index may be a moment behind: the item itself says what is due.
             let at = event.next_attempt_at.filter(|at| *at <= latest && waits);

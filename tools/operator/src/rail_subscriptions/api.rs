@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::customer::api_client::{ApiCall, ApiClient};
 use shared::customer::provider_api::ProviderApi;
-use shared::outside::http::Answer;
+use shared::outside::http::HttpAnswer;
 use uuid::Builder;
 
 use crate::rail_subscriptions::error::{Cause, Error, Operation, RailError};
@@ -119,7 +119,7 @@ impl RailApi {
     }
 
     /// The answer, if its status is 2xx. Transient failures are tried again a few times.
-    async fn call(&self, operation: Operation, call: &ApiCall<'_>) -> Result<Answer, RailError> {
+    async fn call(&self, operation: Operation, call: &ApiCall<'_>) -> Result<HttpAnswer, RailError> {
         let mut pause = self.first_pause;
         for tries in 1.. {
             let cause = match self.client.call(call).await {
@@ -146,7 +146,7 @@ fn idempotency_id(url: &CallbackUrl, event_type: &str, generation: u32) -> Strin
     Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
-fn cause(answer: &Answer) -> Cause {
+fn cause(answer: &HttpAnswer) -> Cause {
     let status = answer.status.as_u16();
     match status {
         403 => Cause::Forbidden,
@@ -160,7 +160,7 @@ fn cause(answer: &Answer) -> Cause {
 }
 
 /// Rail's own code of the first error, if it looks like one. Nothing else that Rail writes is repeated.
-fn error_code(answer: &Answer) -> Option<String> {
+fn error_code(answer: &HttpAnswer) -> Option<String> {
     let body: Value = serde_json::from_slice(&answer.body).ok()?;
     let code = body.pointer("/errors/0/code")?.as_str()?;
     let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
