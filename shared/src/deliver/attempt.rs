@@ -15,7 +15,7 @@ use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::observe::metrics::{AGE_AT_DELIVERY, DEAD, DELIVERED, DELIVERY_LATENCY, FAILED, Measurements, SKIPPED};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, DispatchState, DispatchSuccess, EventRecord, DispatchOutcome};
+use crate::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::pauses::Pauses;
 use crate::record::retry_plan::{Draw, quick_wait};

@@ -13,7 +13,7 @@ use crate::config::kill_point;
 use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt};
 use crate::observe::metrics::{DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PENDING_EVENTS, REDRIVE_INCOMPLETE};
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, EventRecord, EventState, DispatchOutcome, SHARDS, shard_name};
+use crate::record::event::{AttemptBy, DispatchOutcome, EventRecord, EventState, SHARDS, shard_name};
 use crate::record::failure::Blame;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::{DUE_PAGE, IndexRange};

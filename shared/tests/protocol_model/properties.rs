@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use shared::clock::UnixMillis;
 use shared::record::event::{
-    AttemptBy, DUE_DEAD, DispatchState, DispatchSuccess, EventRecord, EventState, MAX_HISTORY, DispatchOutcome, SHARDS,
+    AttemptBy, DUE_DEAD, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState, MAX_HISTORY, SHARDS,
     shard_name,
 };
 

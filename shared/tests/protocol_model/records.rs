@@ -8,7 +8,7 @@ use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, id_at};
-use shared::record::event::{AttemptBy, DispatchState, DispatchSuccess, EventRecord, EventState, DispatchOutcome};
+use shared::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState};
 use shared::record::failure::FailureCode;
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};

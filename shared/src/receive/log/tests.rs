@@ -7,7 +7,7 @@ use crate::deliver::attempt::AttemptReport;
 use crate::observe::metrics::{ALL, By};
 use crate::receive::provider::HeaderPart;
 use crate::receive::receipt::InternalError;
-use crate::record::event::{AttemptBy, DispatchSuccess, EventRecord, DispatchOutcome};
+use crate::record::event::{AttemptBy, DispatchOutcome, DispatchSuccess, EventRecord};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::retry_plan::Draw;
 use crate::record::store::error::StoreError;

@@ -11,7 +11,7 @@ use shared::deliver::resolver::Resolver;
 use shared::outside::http::Http;
 use shared::record::destination::Destination;
 use shared::record::event::{
-    Attempt, AttemptBy, DispatchState, DispatchSuccess, EventRecord, EventState, DispatchOutcome,
+    Attempt, AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState,
 };
 use shared::record::failure::{DispatchFailure, FailureCode};
 use shared::record::pauses::{Pause, Pauses};
