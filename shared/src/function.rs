@@ -1,4 +1,4 @@
-//! The functions from start to end: everything their `main`s have to say.
+//! The functions from start to end, for their `main`s to call.
 
 pub mod after_ack;
 
@@ -49,7 +49,7 @@ pub enum StartError {
     Runtime(#[source] lambda_runtime::Error),
 }
 
-/// The first event waits for this at most: what could not be fetched by then is fetched when it is needed.
+/// The first event waits for this at most: secrets that have not been read by then are read when they are needed.
 const PREPARATION_LIMIT: Duration = Duration::from_secs(1);
 
 /// The functions' `Timeout` in `template.yaml`.
@@ -80,8 +80,8 @@ async fn serve(provider: &'static Provider, routes: &str) -> Result<(), StartErr
     });
     let meter = Arc::new(Meter::new(config.function_name, parts.clock));
 
-    // What is read here is needed soon, and each call leaves a connection open. What fails is logged there, and met again
-    // by the delivery that needs it: answered 503, not by a crash.
+    // These are needed soon, and each call leaves a connection open. A failure is logged there, and the delivery that needs
+    // the value is answered 503 instead of the function crashing.
     let deliverer = &receiver.deliverer;
     let prepared = join3(receiver.signing_keys.value(), deliverer.returning_ai.prepare(), deliverer.refresh_pauses());
     let _ = timeout(PREPARATION_LIMIT, prepared).await;
@@ -164,7 +164,7 @@ async fn answer(
     let receipt = receiver.receive(event.payload, &invocation).await;
     let answer = receipt.answer.to_http();
     let request_id = invocation.request_id.clone();
-    after_ack.leave(&request_id, async move {
+    after_ack.defer(&request_id, async move {
         meter.write(receiver.after_ack(&receipt, &invocation).await);
         if receipt.event.is_some() {
             receiver.refresh_secrets().await;
@@ -185,7 +185,7 @@ async fn redrive(
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
     let (counts, measured) = Redrive::begin(deliverer, stops_at).await.run(&event.payload).await;
     let meter = Arc::clone(&redriver);
-    after_ack.leave(&event.context.request_id, async move { meter.1.write(measured) });
+    after_ack.defer(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)
 }
 

@@ -1,4 +1,4 @@
-//! The one door to a provider's own API: OAuth2 client credentials (RFC 6749 §4.4), who a customer is, and any other call.
+//! The one door to a provider's own API: OAuth2 client credentials (RFC 6749 §4.4), customer lookups, and any other call.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -49,10 +49,10 @@ pub struct ApiAccount {
     authorization: HeaderValue,
 }
 
-/// RFC 6749 lets an answer leave the lifetime out: then it is taken to be short.
+/// RFC 6749 lets an answer omit the lifetime: it is assumed to be short.
 const DEFAULT_TOKEN_LIFE_S: u64 = 60;
 
-/// A lookup reads one record. Two calls and the delivery fit into an invocation.
+/// A lookup reads one record. Two calls and the dispatch fit into an invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl ApiClient {
@@ -63,12 +63,12 @@ impl ApiClient {
 
     /// The customer of the record `id`; `None` when the API knows no such record, or no customer of it.
     ///
-    /// An answer of 401 drops the token; one more is fetched and the question asked once more.
+    /// An answer of 401 drops the token; a new one is fetched and the question is asked once more.
     ///
     /// # Errors
-    /// All of them pass. 403 is one that a person must mend: the client lacks a scope.
+    /// All are transient; 403 needs an operator to add the missing scope.
     pub async fn customer_of(&self, lookup: &Lookup, id: &str) -> Result<Option<String>, DispatchFailure> {
-        // What the URL standard takes for "here" and "above" names no record.
+        // The URL standard would resolve these as the folder itself and the one above it.
         if id.is_empty() || id == "." || id == ".." {
             return Ok(None);
         }
@@ -82,7 +82,7 @@ impl ApiClient {
                 let customer = read.pointer(lookup.answer).and_then(Value::as_str);
                 Ok(customer.filter(|id| !id.is_empty()).map(str::to_owned))
             }
-            // 400 is what an id of another shape gets.
+            // 400 is the answer to an id of another shape.
             400 | 404 | 410 => Ok(None),
             403 => Err(failure_of(&answer, FailureCode::ProviderApiForbidden)),
             429 => Err(failure_of(&answer, FailureCode::ProviderApiThrottled)),
@@ -92,7 +92,7 @@ impl ApiClient {
 
     /// The answer to a call, whatever its status but 401.
     ///
-    /// An answer of 401 drops the token; one more is fetched and the call made once more. A call may also be repeated when its
+    /// An answer of 401 drops the token; a new one is fetched and the call is made once more. A call is also repeated when its
     /// connection died before a byte of the answer.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl ApiClient {
             Err(failure) if failure.code == FailureCode::ProviderApiUnauthorized => {
                 self.call_once(&account, call).await
             }
-            // Somebody may have changed the client's secret since it was read.
+            // The client's secret may have changed since it was read.
             Err(failure)
                 if matches!(
                     failure.code,
@@ -127,10 +127,10 @@ impl ApiClient {
         self.account.value().await.map(drop)
     }
 
-    /// Held by whoever asks about `question`, so that others can wait and find the answer remembered.
+    /// A lock for `question`, so that others wait for the first one's answer and find it in the table.
     pub fn turn(&self, question: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        // A turn that nobody holds is over.
+        // Locks that nobody holds are dropped.
         asking.retain(|_, turn| Arc::strong_count(turn) > 1);
         Arc::clone(asking.entry(question.to_owned()).or_default())
     }
@@ -149,7 +149,7 @@ impl ApiClient {
         Ok(answer)
     }
 
-    /// The live access token. However many ask for it, one is fetched.
+    /// The live access token, fetched once however many wait for it.
     async fn authorization(&self, account: &ApiAccount) -> Result<HeaderValue, DispatchFailure> {
         let fetch = async {
             let answer = self.send(account.token_request(self.scope)).await?;
@@ -235,13 +235,13 @@ fn failure_of(answer: &HttpAnswer, code: FailureCode) -> DispatchFailure {
     DispatchFailure { status, retry_after, ..code.into() }
 }
 
-/// The token that a login brought.
+/// The token in the answer to a login.
 fn access_token(answer: &HttpAnswer, now: UnixMillis) -> Result<Token, DispatchFailure> {
     let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let failure = |code| failure_of(answer, code);
     match answer.status.as_u16() {
         200..=299 => {}
-        // RFC 6749 §5.2: 400 and 401 say that client or scope is not known.
+        // RFC 6749 §5.2: 400 and 401 mean that the client or the scope is unknown.
         400 | 401 | 403 => {
             let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
             return Err(failure(if scope {

@@ -1,16 +1,16 @@
-//! What is known of a provider's API when the program is written: its secret, its scope, and the questions that it answers.
+//! A provider's own API as data: its secret, its scope, and the lookups that it answers.
 
 /// What is known of a provider's API when the program is written.
 #[derive(Debug)]
 pub struct ProviderApi {
-    /// The environment variable that names its secret. Without it the API is not asked.
+    /// The environment variable that names its secret. While it is unset, the API is not asked.
     pub secret_variable: &'static str,
-    /// What a token is asked for; empty asks for whatever the client may do.
+    /// The scope of a token; empty asks for all that the client may do.
     pub scope: &'static str,
     pub lookups: &'static [Lookup],
 }
 
-/// One question: whose customer is this?
+/// One question: which customer does this id belong to?
 #[derive(Debug)]
 pub struct Lookup {
     /// As in `routes.toml` and in the customers table.

@@ -1,17 +1,16 @@
-//! Whose customer something is about: what a customer is known by, and what is known of that person.
+//! Customers: the references that identify them, and what the customers table knows of a person.
 
 use std::fmt;
 
 use crate::clock::UnixMillis;
 
-/// What a customer is known by: `KIND:value`, at most [`MAX_REF_BYTES`].
+/// Identifies a customer: `KIND:value`, at most [`MAX_REF_BYTES`].
 ///
-/// KIND says whose id the value is, in lower-case letters, digits and `-`; the value is that id, and may hold a `:`.
+/// KIND tells whose id the value is, in lower-case letters, digits and `-`; the value is that id, and may contain a `:`.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct CustomerRef(String);
 
-/// The broker's customer that a reference belongs to. Everything but the id and the time is optional, and empty or `None` when
-/// nobody has said it.
+/// The broker's customer that a reference belongs to. All but the id and the time is optional: `None` or empty when unknown.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Customer {
     /// The broker's own id: a message's `customerId`.
@@ -25,7 +24,7 @@ pub struct Customer {
     pub updated_at: UnixMillis,
 }
 
-/// What the customers table may know of a customer besides the id.
+/// An attribute that the customers table may hold besides the id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CustomerAttribute {
     Email,
@@ -35,7 +34,7 @@ pub enum CustomerAttribute {
     TradingAccounts,
 }
 
-/// Why a text is no reference. Does not repeat the text.
+/// Why a text is not a reference. Does not repeat the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CustomerRefError {
     #[error("`KIND:value` expected, KIND of lower-case letters, digits and `-`")]
@@ -49,7 +48,7 @@ pub enum CustomerRefError {
 /// DynamoDB's limit of a hash key, in bytes.
 pub const MAX_REF_BYTES: usize = 2048;
 
-/// The kind under which a customer's own record is, by the broker's id.
+/// The kind of a customer's own record, which is kept under the broker's id.
 const OWN_KIND: &str = "customer";
 
 impl CustomerRef {
@@ -70,16 +69,16 @@ impl CustomerRef {
         Ok(Self(format!("{kind}:{value}")))
     }
 
-    /// A text that is a reference already.
+    /// Reads `{kind}:{value}`.
     ///
     /// # Errors
-    /// It is not.
+    /// As [`new`](Self::new).
     pub fn parse(text: &str) -> Result<Self, CustomerRefError> {
         let (kind, value) = text.split_once(':').ok_or(CustomerRefError::Kind)?;
         Self::new(kind, value)
     }
 
-    /// A customer's own record: what is known of a person whose broker's id the event itself carries.
+    /// The reference of a customer's own record, for an event that carries the broker's id itself.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -116,7 +115,7 @@ impl Customer {
         }
     }
 
-    /// Whether this much is known of the person.
+    /// Whether this attribute is known.
     pub fn says(&self, attribute: CustomerAttribute) -> bool {
         match attribute {
             CustomerAttribute::Email => self.email.is_some(),
@@ -126,7 +125,7 @@ impl Customer {
         }
     }
 
-    /// The same, and of `other` what this does not say.
+    /// The same, with unknown attributes taken from `other`.
     pub fn completed_by(self, other: Self) -> Self {
         let accounts = if self.trading_accounts.is_empty() { other.trading_accounts } else { self.trading_accounts };
         Self {
@@ -140,7 +139,7 @@ impl Customer {
 }
 
 impl fmt::Debug for Customer {
-    /// The id, which messages carry, and nothing of the person.
+    /// Shows the id, which messages carry, and nothing personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Customer").field("customer_id", &self.customer_id).finish_non_exhaustive()
     }

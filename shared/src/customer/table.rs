@@ -1,4 +1,4 @@
-//! The one door to the customers table: whose customer a provider's id is, and what is known of that person.
+//! The one door to the customers table: which customer a provider's id belongs to, and what is known of that person.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ pub struct Customers {
 /// DynamoDB's limit of a `BatchWriteItem`, in items.
 pub const MAX_BATCH: usize = 25;
 
-/// How often what DynamoDB has left out of a batch is sent: with the waits between, for about 20 s, in which an on-demand table
-/// finds more capacity.
+/// How often unprocessed items of a batch are sent: with the waits between, for about 20 s, in which an on-demand table gains
+/// capacity.
 const BATCH_TRIES: u32 = 12;
 
-/// The longest wait before the second try. It doubles with each, up to 6.4 s, and full jitter is drawn.
+/// The longest wait before the second try. It doubles with each try, up to 6.4 s, with full jitter.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const MOST_DOUBLINGS: u32 = 6;
 
@@ -36,13 +36,13 @@ impl Customers {
         Self { client, table, first_wait: FIRST_WAIT }
     }
 
-    /// The customer that this reference belongs to; `None` when nobody has said.
+    /// The customer that this reference belongs to; `None` when it is not linked.
     ///
-    /// Reads what was last written, not what a replica may still show: an event is tried again right after its link was
-    /// imported, and missing it would cost that event another wait.
+    /// The read is consistent: an event is tried again right after its link was imported, and missing the link would cost it
+    /// another wait.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or the item is not one of ours.
+    /// When DynamoDB does not answer, or the item is malformed.
     pub async fn find(&self, reference: &CustomerRef) -> Result<Option<Customer>, StoreError> {
         let output = self
             .client
@@ -56,10 +56,10 @@ impl Customers {
         output.item.map(|item| customer_of(reference, &item)).transpose()
     }
 
-    /// Writes whose reference this is, unless the table says something of it already: what was imported wins.
+    /// Links this reference, unless it is linked already: an import wins.
     ///
     /// # Errors
-    /// When DynamoDB does not take it.
+    /// When DynamoDB rejects it.
     pub async fn remember(
         &self,
         reference: &CustomerRef,
@@ -90,7 +90,7 @@ impl Customers {
     /// Writes all that is known of a reference, in place of what was there.
     ///
     /// # Errors
-    /// When DynamoDB does not take it.
+    /// When DynamoDB rejects it.
     pub async fn put(&self, reference: &CustomerRef, customer: &Customer) -> Result<(), StoreError> {
         self.client
             .put_item()
@@ -102,11 +102,11 @@ impl Customers {
         Ok(())
     }
 
-    /// [`put`](Self::put) for up to [`MAX_BATCH`] distinct references in one call. What DynamoDB leaves out, or turns away
-    /// because it is [busy](StoreError::is_busy), is sent again after a wait, 12 times altogether: for about 20 s of waits.
+    /// [`put`](Self::put) for up to [`MAX_BATCH`] distinct references in one call. Items that DynamoDB leaves unprocessed, or
+    /// rejects because it is [busy](StoreError::is_busy), are sent again after a wait, up to 12 times in about 20 s.
     ///
     /// # Errors
-    /// When DynamoDB does not take all of it; some of it may be written then. Writing it once more does no harm.
+    /// When DynamoDB does not take all items; some may be written then. Writing them again does no harm.
     pub async fn write_batch(&self, batch: &[(CustomerRef, Customer)]) -> Result<(), StoreError> {
         let mut left = Vec::with_capacity(batch.len());
         for (reference, customer) in batch {

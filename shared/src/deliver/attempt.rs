@@ -1,4 +1,4 @@
-//! One attempt: every pending route's message to where it goes, then the settling write.
+//! One attempt: the message of every pending route is sent, then the event is settled.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -44,7 +44,7 @@ struct CachedPauses {
     read_at: Option<UnixMillis>,
 }
 
-/// Attempts at one event or many, all under the same pauses: those that counted when the run began.
+/// Attempts at one event or many, all under the pauses that held when the run began.
 pub struct Run<'d> {
     deliverer: &'d Deliverer,
     pauses: Arc<Pauses>,
@@ -53,9 +53,9 @@ pub struct Run<'d> {
 /// How an attempt ended.
 #[derive(Debug)]
 pub enum AttemptOutcome {
-    /// No time was left to begin: the lease runs out, and redrive makes the next attempt.
+    /// No time was left: the lease runs out, and redrive makes the next attempt.
     NoTime,
-    /// Every destination that is still to get a message is paused: the event waits as it is.
+    /// Every destination that still needs a message is paused: the event waits unchanged.
     Paused,
     Made(Box<AttemptReport>),
 }
@@ -67,14 +67,14 @@ pub struct AttemptReport {
     pub outcomes: Vec<(String, DispatchOutcome)>,
     /// The event as it was to be settled.
     pub after: EventRecord,
-    /// What became of the settling write.
+    /// The outcome of the settling write.
     pub settled: Result<SettleOutcome, StoreError>,
 }
 
 /// A pause takes effect in every function within this time.
 const PAUSES_MAX_AGE: Duration = Duration::from_secs(30);
 
-/// Kept back from an invocation's time for the settling write and for the log line.
+/// Reserved of an invocation's time for the settling write and the log line.
 const SETTLE_MARGIN: Duration = Duration::from_secs(4);
 
 impl Deliverer {
@@ -93,12 +93,12 @@ impl Deliverer {
         run.attempt(event, &run.open_routes(event), AttemptBy::First, left).await
     }
 
-    /// Where a route delivers to; `None` for a route that is no longer there.
+    /// Where a route delivers to; `None` for a route that no longer exists.
     pub fn destination(&self, route: &str) -> Option<&Destination> {
         self.routes.by_name(route).map(|route| &route.destination)
     }
 
-    /// Reads the pauses again if they were read too long ago. While that fails, what was read last goes on counting.
+    /// Reads the pauses again if they are older than [`PAUSES_MAX_AGE`]. While that fails, the last ones read still count.
     pub async fn refresh_pauses(&self) {
         let read_at = self.pauses.lock().read_at;
         let now = self.clock.now();
@@ -107,7 +107,7 @@ impl Deliverer {
         }
         match self.store.pauses(self.routes.destinations()).await {
             Ok(pauses) => *self.pauses.lock() = CachedPauses { pauses: Arc::new(pauses), read_at: Some(now) },
-            Err(error) => tracing::error!(error = %error, "which destinations are paused cannot be read"),
+            Err(error) => tracing::error!(error = %error, "the pauses cannot be read"),
         }
     }
 }
@@ -127,7 +127,7 @@ impl Run<'_> {
         event.pending_routes().filter(|route| !is_paused(route)).collect()
     }
 
-    /// One attempt at these routes of an event that is ours, within the time that is `left`.
+    /// One attempt at these routes of an event whose lease is ours, within the time `left`.
     pub async fn attempt(&self, event: &EventRecord, routes: &[&str], by: AttemptBy, left: Duration) -> AttemptOutcome {
         if routes.is_empty() {
             return AttemptOutcome::Paused;
@@ -158,7 +158,7 @@ impl Run<'_> {
         AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled }))
     }
 
-    /// How long an event has waited, by the destination that has been paused longest: none dies for another's sake.
+    /// How long an event has waited, by the destination that was paused longest, so that no route dies because of another.
     fn age(&self, event: &EventRecord, now: UnixMillis) -> Duration {
         let destinations = event.pending_routes().filter_map(|route| self.deliverer.destination(route));
         let ages = destinations.map(|destination| self.pauses.age(destination, event.received_at, now));
@@ -170,13 +170,13 @@ impl Run<'_> {
 struct AttemptContext<'a> {
     deliverer: &'a Deliverer,
     event: &'a EventRecord,
-    /// Read once for all routes and tries; `None` when it does not read.
+    /// Parsed once for all routes and tries; `None` when it is not JSON.
     body: Option<Value<'a>>,
     deadline: Instant,
 }
 
 impl AttemptContext<'_> {
-    /// Tries again, within half a second, what failed and may succeed.
+    /// Tries again, within half a second, the routes that may succeed soon.
     async fn quick_tries(&self, outcomes: &mut [(String, DispatchOutcome)]) {
         for made in 1.. {
             let again: Vec<usize> = (0..outcomes.len()).filter(|at| may_succeed_soon(&outcomes[*at].1)).collect();
@@ -211,20 +211,20 @@ impl AttemptContext<'_> {
         Ok(DispatchSuccess::Delivered { http_status })
     }
 
-    /// What this route is to send; `None` when another event of the customer's has used its `once_per`.
+    /// The message of this route; `None` when another event of the customer has used its `once_per`.
     async fn message(&self, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
         let Deliverer { clock, store, resolver, .. } = self.deliverer;
         let body = self.body.ok_or(FailureCode::BodyUnreadable)?;
         let customer = resolver.resolve(route, body).await?;
         kill_point("resolved");
-        // Before the claim: what cannot be sent must not stand in the way of an event that can.
+        // Before the claim: an event that cannot be sent must not use up the claim of one that can.
         let message = message::compose(self.event, body, route, &customer)?;
         if route.once_per_customer {
             let claimed = store
                 .claim_once(&route.name, &customer.customer_id, &self.event.pk(), clock.now())
                 .await
                 .map_err(|error| {
-                    tracing::warn!(error = %error, "whether the customer had this message before is not known");
+                    tracing::warn!(error = %error, "cannot check whether the customer had this message before");
                     FailureCode::TableUnavailable
                 })?;
             kill_point("claimed");
@@ -236,12 +236,12 @@ impl AttemptContext<'_> {
     }
 }
 
-/// Returning.AI or the way to it failed, and may be back within a second. A customer that is unknown now will be so then.
+/// Returning.AI or the connection failed, and may recover within a second; an unknown customer will not be known by then.
 fn may_succeed_soon(outcome: &DispatchOutcome) -> bool {
     matches!(outcome, Err(failure) if !failure.code.is_permanent() && !failure.code.waits_for_the_customer())
 }
 
-/// Counts one attempt at the event `before`. What was delivered and could not be settled is delivered again, and counts then.
+/// Counts one attempt at the event `before`. A dispatch that could not be settled is repeated, and counts then.
 pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report: &AttemptReport) {
     let AttemptReport { outcomes, after, settled } = report;
     if let Some(attempt) = after.history.last() {

@@ -13,12 +13,12 @@ use json::{Kind, Pointer, Value, write_string};
 
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
 ///
-/// Values are copied as the provider wrote them, so that amounts keep their digits; null counts as absent. Of an object or an
-/// array, members that are named like credentials stay behind.
+/// Values are copied as the provider wrote them, so that amounts keep their digits; null counts as absent. Members named like
+/// credentials are cut from objects and arrays.
 ///
 /// # Errors
 /// `mapping_failed`, which is permanent, with the pointer, when a required field is absent; `customer_incomplete`, which is
-/// transient, when the customers table does not say it yet.
+/// transient, when the customers table does not have it yet.
 pub fn compose(
     event: &EventRecord,
     body: Value<'_>,
@@ -57,14 +57,14 @@ pub fn compose(
     Ok(message)
 }
 
-/// The first value that is there and not null, as it was sent.
+/// The first value that is present and not null, as it was sent.
 fn value_at<'b>(body: Value<'b>, pointers: &[Pointer]) -> Option<Cow<'b, str>> {
     let present = |value: &Value<'_>| !matches!(value.kind(), Kind::Null);
     let found = pointers.iter().filter_map(|pointer| body.at(pointer)).find(present)?;
     Some(credentials::cut_from(found))
 }
 
-/// As JSON; `None` when the record does not say it.
+/// As JSON; `None` when the record does not have it.
 fn attribute_of(record: &Customer, attribute: CustomerAttribute) -> Option<String> {
     let mut json = String::new();
     match attribute {

@@ -1,4 +1,4 @@
-//! Who an event's customer is: the body says it, the customers table knows it, or the provider's API is asked.
+//! Who an event's customer is: by the body itself, by the customers table, or by the provider's API.
 
 use crate::clock::Clock;
 use crate::customer::api_client::ApiClient;
@@ -9,12 +9,12 @@ use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::route::routes::{CustomerSource, FieldValue, Route};
 use json::{Kind, Pointer, Value};
 
-/// Answers who a customer is. Only asked after the ack.
+/// Finds the customer of an event. Only used after the ack.
 pub struct Resolver {
     pub clock: Clock,
-    /// `None` without `CUSTOMERS_TABLE_NAME`: nobody is linked.
+    /// `None` without `CUSTOMERS_TABLE_NAME`: no customer is linked.
     pub customers: Option<Customers>,
-    /// Those that a secret was named for.
+    /// The APIs whose secret is configured.
     pub apis: Vec<ApiClient>,
 }
 
@@ -23,7 +23,7 @@ pub struct Resolver {
 pub struct MessageCustomer {
     /// Returning.AI's `customerId`.
     pub customer_id: String,
-    /// What the customers table knows of the person, if the route asks for any of it.
+    /// The customer's record, if the route asks for any of it.
     pub record: Option<Customer>,
 }
 
@@ -34,15 +34,15 @@ impl MessageCustomer {
     }
 }
 
-/// A longer id is none: keys of both tables have room for 2 kB, and hold a route's name or a kind besides.
+/// Longer ids are treated as absent: keys of both tables hold 2 kB, including a route's name or a kind.
 const MAX_ID_BYTES: usize = 1024;
 
 impl Resolver {
-    /// The customer of the message that `route` makes of `body`, by the first source that knows it.
+    /// The customer of the message that `route` makes of `body`, by the first source that has one.
     ///
     /// # Errors
-    /// All of them are transient: `customer_unknown` until somebody links the customer, the others until the table or the API answers.
-    /// A source that cannot be asked ends the search: the next one may name somebody else.
+    /// All are transient: `customer_unknown` until the customer is linked, the others until the table or the API answers. A
+    /// source that cannot be asked ends the search, since the next one may give another customer.
     pub async fn resolve(&self, route: &Route, body: Value<'_>) -> Result<MessageCustomer, DispatchFailure> {
         for source in &route.customer {
             let Some(id) = id_at(body, source.pointer()) else { continue };
@@ -65,7 +65,7 @@ impl Resolver {
             .map(|customer| MessageCustomer { customer_id: customer.customer_id.clone(), record: Some(customer) }))
     }
 
-    /// What the table says is cheaper, and what was imported wins over what the API says.
+    /// The table first: it is cheaper, and an import wins over the API.
     async fn known_to_api(&self, kind: &str, id: &str) -> Result<Option<MessageCustomer>, DispatchFailure> {
         if let Some(linked) = self.linked(kind, id).await? {
             return Ok(Some(linked));
@@ -77,7 +77,7 @@ impl Resolver {
         }
     }
 
-    /// Two routes of one event ask the same at the same time: one asks, the other finds it in the table.
+    /// Two routes of one event may ask the same at the same time: one asks the API, the other finds the answer in the table.
     async fn ask(
         &self,
         api: &ApiClient,
@@ -93,15 +93,15 @@ impl Resolver {
         }
         let Some(customer_id) = api.customer_of(lookup, id).await?.filter(|id| is_id(id)) else { return Ok(None) };
         if let Some(customers) = &self.customers {
-            // Not remembering costs a question more, and is no reason to keep the message back.
+            // Without this the API is asked again; that is no reason to hold the message back.
             if let Err(error) = customers.remember(&reference, &customer_id, self.clock.now()).await {
-                tracing::warn!(error = %error, "what the provider's API said of a customer could not be remembered");
+                tracing::warn!(error = %error, "the provider API's answer could not be stored in the customers table");
             }
         }
         Ok(Some(MessageCustomer::of(customer_id)))
     }
 
-    /// Reads the customer's own record if the route asks for something that the link's did not have.
+    /// Adds the customer's own record if the route asks for something that the link does not have.
     async fn add_record(&self, route: &Route, found: &mut MessageCustomer) -> Result<(), DispatchFailure> {
         let missing = |field: &FieldValue| match field {
             FieldValue::Customer(attribute) => found.record.as_ref().is_none_or(|record| !record.says(*attribute)),
@@ -121,13 +121,13 @@ impl Resolver {
     async fn find(&self, reference: Option<CustomerRef>) -> Result<Option<Customer>, DispatchFailure> {
         let (Some(customers), Some(reference)) = (&self.customers, reference) else { return Ok(None) };
         customers.find(&reference).await.map_err(|error| {
-            tracing::warn!(error = %error, "the customers table could not be asked");
+            tracing::warn!(error = %error, "the customers table could not be read");
             FailureCode::CustomersUnavailable.into()
         })
     }
 }
 
-/// The id at `pointer`: a text, or a number by its digits, since ids are compared and not counted.
+/// The id at `pointer`: a string, or a number with the digits that were sent.
 pub fn id_at(body: Value<'_>, pointer: &Pointer) -> Option<String> {
     let value = body.at(pointer)?;
     let id = match value.kind() {

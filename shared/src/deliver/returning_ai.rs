@@ -34,7 +34,7 @@ pub struct Handshake {
     pub answer: HttpAnswer,
 }
 
-/// Returning.AI's documented lifetime, for an answer that does not tell.
+/// Returning.AI's documented lifetime, for an answer without one.
 const DEFAULT_TOKEN_LIFE_S: u64 = 300;
 
 /// One call to Returning.AI: long enough for a slow workflow, short enough for three tries within an invocation.
@@ -51,9 +51,9 @@ impl ReturningAi {
     /// Delivers `message`: to a workflow with a live session token, or to an incoming webhook with its API key. Ends by
     /// `deadline`.
     ///
-    /// A workflow's answer of 401 or 403 drops the token; one more handshake and one more try follow at once.
+    /// An answer of 401 or 403 from a workflow drops the token; one more handshake and one more try follow at once.
     ///
-    /// Returns the status that it answered.
+    /// Returns the status of the answer.
     ///
     /// # Errors
     /// The failure's code says whether another attempt can help.
@@ -68,7 +68,7 @@ impl ReturningAi {
         let webhooks = self.webhooks.value().await.map_err(unavailable)?;
         kill_point("workflows_read");
         let outcome = self.deliver_with(&webhooks, to, message).await;
-        // Somebody may have added the webhook, or changed its key, since the secret was read.
+        // The webhook may have been added, or its key changed, since the secret was read.
         match outcome {
             Err(failure) if webhooks.may_be_outdated(to, &failure) => {
                 match self.webhooks.newer_than(&webhooks).await.map_err(unavailable)? {
@@ -82,7 +82,7 @@ impl ReturningAi {
 
     /// Reads the secret ahead of its first use, or again before it is old.
     pub async fn prepare(&self) {
-        // A failure is logged there and met again, with its consequences, by the delivery that needs the secret.
+        // A failure is logged there; the dispatch that needs the secret meets it again and handles it.
         let _ = self.webhooks.value().await;
         self.webhooks.refresh_ahead().await;
     }
@@ -124,7 +124,7 @@ impl ReturningAi {
         outcome
     }
 
-    /// The workflow's live token. However many deliveries wait for it, one handshake is made.
+    /// The workflow's live token, by one handshake however many dispatches wait for it.
     async fn session_token(
         &self,
         name: &str,
@@ -172,7 +172,7 @@ impl HttpAnswer {
     /// The session that a handshake opened.
     fn session(&self, now: UnixMillis) -> Result<Token, DispatchFailure> {
         let answer = self.json().map_err(|failure| match failure.code {
-            // A handshake holds nothing of the event: whatever refuses it can be mended, so the event must wait.
+            // A handshake contains nothing of the event, so its rejection can be mended and the event must wait.
             FailureCode::Unauthorized | FailureCode::Refused => {
                 DispatchFailure { code: FailureCode::HandshakeRefused, ..failure }
             }
@@ -196,7 +196,7 @@ impl HttpAnswer {
             if self.body.is_empty() {
                 return Ok(Value::Null);
             }
-            // A page of some proxy is no answer of Returning.AI's: the event is not known to have arrived.
+            // A proxy's page is not an answer of Returning.AI: the message may not have arrived.
             let answer: Value =
                 serde_json::from_slice(&self.body).map_err(|_| failure(FailureCode::AnswerUnreadable))?;
             return match answer.get("success") {
@@ -216,8 +216,8 @@ impl HttpAnswer {
 }
 
 impl Webhooks {
-    /// Makes the handshake that a delivery to this workflow would make, and sends no message. `None` for a workflow that has
-    /// none: it is in legacy mode, or not in the secret.
+    /// Makes the handshake that a dispatch to this workflow would make, and sends no message. `None` for a workflow without
+    /// one: it is in legacy mode, or not in the secret.
     ///
     /// # Errors
     /// There is no answer.

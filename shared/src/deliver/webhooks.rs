@@ -56,7 +56,7 @@ impl Webhooks {
         })
     }
 
-    /// Whether the secret says where this is.
+    /// Whether the secret has an entry for this destination.
     pub fn knows(&self, to: &Destination) -> bool {
         match to {
             Destination::Workflow(name) => self.workflows.contains_key(name),
@@ -64,7 +64,7 @@ impl Webhooks {
         }
     }
 
-    /// All that the secret names, in no order.
+    /// All destinations in the secret, in no order.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
         let workflows = self.workflows.keys().cloned().map(Destination::Workflow);
         workflows.chain(self.incoming.keys().cloned().map(Destination::IncomingWebhook))

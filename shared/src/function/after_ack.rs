@@ -31,8 +31,8 @@ pub struct AfterAckService<S> {
 }
 
 impl AfterAck {
-    /// Leaves `work` to be done once the answer of this invocation is posted.
-    pub fn leave(&self, request_id: &str, work: impl Future<Output = ()> + Send + 'static) {
+    /// Defers `work` until the answer of this invocation has been posted.
+    pub fn defer(&self, request_id: &str, work: impl Future<Output = ()> + Send + 'static) {
         self.waiting().insert(request_id.to_owned(), Box::pin(work));
     }
 
@@ -74,7 +74,7 @@ where
         let answered = self.inner.call(invocation);
         Box::pin(ids.with(async move {
             let posted = answered.await;
-            // Also when posting failed: the event is recorded, so it is ours to deliver.
+            // Also when posting failed: the event is recorded, so it must be delivered.
             if let Some(work) = after_ack.take(&request_id) {
                 work.await;
             }

@@ -12,7 +12,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::observe::metrics::{COLD_START, Dimension, Entry, FUNCTION_NAME, Measurements, Metric, NAMESPACE};
 use crate::observe::telemetry::{self, InvocationIds};
 
-/// Writes the measurements of one process, invocation by invocation.
+/// Writes the measurements of one process, one invocation at a time.
 #[derive(Debug)]
 pub struct Meter {
     function_name: String,
@@ -20,10 +20,10 @@ pub struct Meter {
     cold: AtomicBool,
 }
 
-/// CloudWatch takes no more values of one metric from one line.
+/// CloudWatch's limit for values of one metric in one line.
 const MAX_VALUES: usize = 100;
 
-/// One line. A metric stands in it once, and a dimension has one value; what does not fit goes to the next.
+/// One line. It holds each metric once and one value per dimension; the rest goes to the next line.
 #[derive(Default)]
 struct Line<'m> {
     code: Option<&'m str>,
@@ -38,7 +38,7 @@ impl Meter {
 
     /// Writes the lines of an invocation, whatever `LOG_LEVEL` says.
     pub fn write(&self, measured: Measurements) {
-        // Nobody is left to be told that standard output is gone.
+        // If standard output is gone, there is no place left to report it.
         let _ = std::io::stdout().lock().write_all(self.text(measured).as_bytes());
     }
 
@@ -50,8 +50,8 @@ impl Meter {
     }
 }
 
-/// The lines of one invocation, each with its line feed: one, and a further one for each further code and for each further
-/// hundred durations.
+/// The lines of one invocation, each with its line feed: one, and one more for each further code and each further hundred
+/// durations.
 fn text(measured: &Measurements, function_name: &str, at: UnixMillis, invocation: Option<&InvocationIds>) -> String {
     let mut lines = vec![Line::default()];
     for entry in &measured.entries {
@@ -108,7 +108,7 @@ impl<'m> Line<'m> {
             if metrics.peek().is_none() {
                 continue;
             }
-            // The sum over all codes or forms is a metric, too: alarms ask for it.
+            // The sum over all codes or forms is a metric of its own: alarms use it.
             let _ = write!(text, r#"{separator}{{"Namespace":"{NAMESPACE}","Dimensions":[["{FUNCTION_NAME}"]"#);
             if let Some(dimension) = dimension {
                 let _ = write!(text, r#",["{FUNCTION_NAME}","{}"]"#, dimension.name());

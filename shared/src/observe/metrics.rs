@@ -1,7 +1,7 @@
 //! The table of metrics: what the functions count and measure (`docs/metrics.md`).
 //!
-//! What is counted is decided beside what happens, in the other rooms; here are the names. Nothing is sent anywhere, and
-//! nothing is formatted before the provider has its answer.
+//! The other rooms decide what is counted; this one has the names. Nothing is sent anywhere, and nothing is formatted before
+//! the provider has its answer.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ pub struct Metric {
     pub name: &'static str,
     pub unit: Unit,
     pub by: By,
-    /// What it is told apart by, besides the sum for the function.
+    /// The dimension besides the function's name.
     pub dimension: Option<Dimension>,
     pub meaning: &'static str,
 }
 
-/// CloudWatch's units, as far as they are used.
+/// The units of CloudWatch that are used.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unit {
     Count,
@@ -77,33 +77,33 @@ table! {
         "of the duplicates, those with another body than the first";
     IGNORED: "Ignored", Count, Receivers, None, "of these, new events that no route wants";
     UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None,
-        "new events whose type no route's `events` names, or whose envelope does not read";
+        "new events whose type no route's `events` names, or whose envelope is unreadable";
     ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None,
         "acknowledged events that only the secret's previous version verifies";
     VERIFIED: "Verified", Count, Receivers, BY_FORM, "deliveries whose signature fits";
     ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, "from the event's arrival in the function to the answer";
     COLD_START: "ColdStart", Count, All, None, "invocations that were the first of their process";
-    DELIVERED: "Delivered", Count, All, None, "deliveries to a route's destination that succeeded and were settled so";
+    DELIVERED: "Delivered", Count, All, None, "messages that a route's destination accepted, once this is settled";
     SKIPPED: "Skipped", Count, All, None,
-        "deliveries that were left out because the route's `once_per` was used by another event";
+        "messages that were not sent because the route's `once_per` was used by another event";
     DEAD: "Dead", Count, All, None,
-        "deliveries given up for good, and events dead on arrival because their envelope does not read";
+        "messages that were given up permanently, and events dead on arrival because their envelope is unreadable";
     FAILED: "Failed", Count, All, BY_CODE, "attempts at a route that failed, whether another one follows or not";
     DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, "one attempt at an event, over all its routes";
     AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, "from receipt to delivered, for each route";
     PENDING_EVENTS: "PendingEvents", Count, Redrive, None,
-        "events with a delivery still to be made, as the run found them";
+        "events with a message still to be delivered, at the start of the run";
     OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, "time since the receipt of the oldest of these";
-    DEAD_EVENTS: "DeadEvents", Count, Redrive, None, "events that need a person, as the run found them";
+    DEAD_EVENTS: "DeadEvents", Count, Redrive, None, "events that need an operator, at the start of the run";
     REDRIVE_INCOMPLETE: "RedriveIncomplete", Count, Redrive, None,
-        "runs that left due events: time ran out, or the table did not do what was asked";
+        "runs that left due events: time ran out, or the table failed";
 }
 
 /// What one invocation counted and measured.
 #[derive(Debug, Default)]
 pub struct Measurements {
     pub(crate) entries: Vec<Entry>,
-    /// Gauges that are lower bounds in this invocation.
+    /// Names of the gauges that are lower bounds in this invocation.
     pub(crate) at_least: Vec<&'static str>,
 }
 
@@ -147,12 +147,12 @@ impl Measurements {
         self.entry(metric, Some(label.into())).add(1.0);
     }
 
-    /// One more duration, in the metric's unit.
+    /// Adds one duration, in the metric's unit.
     pub fn duration(&mut self, metric: Metric, value: f64) {
         self.entry(metric, None).values.push(value);
     }
 
-    /// A figure that was looked up; `is_at_least` when it is a lower bound.
+    /// Sets a gauge; `is_at_least` when the value is a lower bound.
     pub fn gauge(&mut self, metric: Metric, value: u64, is_at_least: bool) {
         self.count(metric, value);
         self.at_least.extend(is_at_least.then_some(metric.name));

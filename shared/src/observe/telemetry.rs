@@ -22,15 +22,15 @@ pub fn start(level: LevelFilter) {
         .with_max_level(level)
         .finish()
         .with(filter_fn(may_be_written));
-    // Only a second start fails, and the first one's settings are as good.
+    // Only a second call fails; the settings of the first one stay.
     let _ = tracing::subscriber::set_global_default(lines);
 }
 
-/// What the lines of one invocation have in common, under the names that Lambda's own JSON format has for them.
+/// The ids on every line of an invocation, under the names of Lambda's own JSON format.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvocationIds {
     request_id: String,
-    /// The root of X-Ray's header alone: whoever called may have written the rest.
+    /// The root of X-Ray's header only: the caller may have written the rest.
     trace_id: Option<String>,
 }
 
@@ -38,7 +38,7 @@ tokio::task_local! {
     static INVOCATION: InvocationIds;
 }
 
-/// The invocation whose work asks; `None` outside of any.
+/// The current invocation; `None` outside of any.
 pub fn invocation() -> Option<InvocationIds> {
     INVOCATION.try_with(Clone::clone).ok()
 }
@@ -49,12 +49,12 @@ impl InvocationIds {
         Self { request_id: context.request_id.clone(), trace_id }
     }
 
-    /// Runs the work of this invocation, so that its lines bear the ids.
+    /// Runs the work of this invocation, so that its lines carry the ids.
     pub fn with<F: Future>(self, work: F) -> impl Future<Output = F::Output> {
         INVOCATION.scope(self, work)
     }
 
-    /// As members of a JSON object that has others before them.
+    /// Writes them as further members of a JSON object.
     pub fn write_members(&self, out: &mut String) {
         out.push_str(r#","requestId":"#);
         write_string(out, &self.request_id);
@@ -65,7 +65,7 @@ impl InvocationIds {
     }
 }
 
-/// The trace's id in `Root=1-67891233-abcdef012345678912345678;Parent=...;Sampled=1`, if it is one.
+/// The trace id in `Root=1-67891233-abcdef012345678912345678;Parent=...;Sampled=1`, if it is well-formed.
 fn trace_root(header: &str) -> Option<&str> {
     let root = header.split(';').find_map(|part| part.trim().strip_prefix("Root="))?;
     let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -73,7 +73,7 @@ fn trace_root(header: &str) -> Option<&str> {
     (is_hex(time, 8) && is_hex(unique, 24)).then_some(root)
 }
 
-/// Lines as Lambda's managed runtimes write them; tracing's own JSON has no place for the ids of an invocation.
+/// Formats lines as Lambda's managed runtimes do; tracing's own JSON has no place for the ids of an invocation.
 struct LambdaJson;
 
 impl<S, N> FormatEvent<S, N> for LambdaJson
@@ -92,7 +92,7 @@ where
     }
 }
 
-/// Writes each field as a member of a JSON object that has others before it.
+/// Writes each field as a further member of a JSON object.
 struct Members<'l>(&'l mut String);
 
 impl Members<'_> {
@@ -114,7 +114,7 @@ impl Visit for Members<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         match value.is_finite() {
             true => self.number(field, value),
-            // JSON has no others.
+            // JSON has no infinity and no NaN.
             false => self.number(field, "null"),
         }
     }
@@ -140,8 +140,8 @@ impl Visit for Members<'_> {
     }
 }
 
-/// False for what libraries say below `info`, whatever the level: the runtime quotes whole events there, and the AWS SDK
-/// whole secrets.
+/// False for lines of libraries below `info`, whatever the level: the runtime logs whole events there, and the AWS SDK whole
+/// secrets.
 fn may_be_written(line: &Metadata<'_>) -> bool {
     *line.level() <= Level::INFO || line.target().starts_with(concat!(env!("CARGO_CRATE_NAME"), "::"))
 }

@@ -1,4 +1,4 @@
-//! The two AWS clients, on the bridge's own HTTP client and within the time a delivery may take.
+//! The two AWS clients, on the bridge's own HTTP client and within the time of a delivery.
 
 use std::time::Duration;
 
@@ -15,18 +15,18 @@ use aws_types::sdk_config::StalledStreamProtectionConfig;
 use crate::config::AwsConfig;
 use crate::outside::http::Http;
 
-/// DynamoDB and Secrets Manager answer within tens of milliseconds; what takes longer than this is tried anew.
+/// DynamoDB and Secrets Manager answer within tens of milliseconds; a call that takes longer than this is repeated.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// Three attempts that hang end before the receiver's budget does.
+/// Three attempts that hang end within the receiver's budget.
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(3_200);
 
 const MAX_ATTEMPTS: u32 = 3;
 
-/// The SDK's own first wait of a second would be a quarter of what the provider grants.
+/// The SDK's default of one second would be a quarter of the time that the provider allows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(40);
 
-/// What [`sdk_reason`] says of a call that took too long.
+/// The [`sdk_reason`] of a call that took too long.
 pub const NO_ANSWER: &str = "no answer in time";
 
 pub fn dynamodb(config: &AwsConfig, http: &Http) -> aws_sdk_dynamodb::Client {
@@ -55,7 +55,7 @@ fn sdk_config(config: &AwsConfig, http: &Http, url: Option<&str>) -> SdkConfig {
     }
 }
 
-/// How a call to AWS failed, in a word or AWS's own code; never its message, which may quote what was sent.
+/// How a call to AWS failed: AWS's own code or a few words; never its message, which may quote what was sent.
 pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String {
     match error {
         SdkError::ServiceError(service) => service.err().code().unwrap_or("refused without a code").to_owned(),

@@ -1,8 +1,8 @@
 //! The one HTTP client: the AWS SDK and the calls to Returning.AI share its connections and its TLS settings.
 //!
-//! Lambda freezes a function between events, and the connections it keeps die unnoticed meanwhile. So idle connections are
-//! dropped early, and a request whose connection died before a byte of the answer is sent once more at no cost to anybody's
-//! count of attempts. Both ends know a repeated request: DynamoDB by its conditions, Returning.AI by the idempotency key.
+//! Lambda freezes a function between events, and its idle connections die unnoticed meanwhile. So idle connections are dropped
+//! early, and a request whose connection died before a byte of the answer is sent once more without counting as an attempt.
+//! Both sides recognise a repeated request: DynamoDB by its conditions, Returning.AI by the idempotency key.
 
 use std::error::Error as StdError;
 use std::io;
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 
 use crate::clock::UnixMillis;
 
-/// The client, cheap to clone. Mozilla's roots are compiled in: reading the system's takes longer than all else at start.
+/// The client, cheap to clone. Mozilla's roots are compiled in: reading the system's would be the slowest step of a start.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
@@ -40,10 +40,10 @@ pub enum HttpSetupError {
     Client(#[source] reqwest::Error),
 }
 
-/// An answer, read as far as anybody needs it.
+/// An answer, with as much of the body as is needed.
 pub struct HttpAnswer {
     pub status: StatusCode,
-    /// How long the other side asks us to wait.
+    /// `Retry-After`, if the answer has one.
     pub retry_after: Option<Duration>,
     /// The time by the other side's clock, as it wrote it.
     pub date: Option<HeaderValue>,
@@ -62,10 +62,10 @@ pub enum ExchangeError {
     Timeout,
 }
 
-/// Most answers are a few hundred bytes, a provider's list of things some hundred times that; of a longer one this much is read.
+/// Most answers have a few hundred bytes, a provider's list a hundred times that; of a longer one this much is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is one to give up on.
+/// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Shorter than the idle limits of AWS's endpoints and of common load balancers (60 s).
@@ -84,7 +84,7 @@ impl Http {
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .no_proxy()
-            // A redirect would carry an API key or a session token to an address that nobody configured.
+            // A redirect would send an API key or a session token to an address that is not configured.
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(CONNECT_TIMEOUT)
@@ -115,7 +115,7 @@ impl Http {
     /// Sends `request` and reads the answer, whatever its status, within `limit`.
     ///
     /// # Errors
-    /// Tells how the exchange broke off.
+    /// Why there is no answer.
     pub async fn exchange(
         &self,
         request: Request,
@@ -154,7 +154,7 @@ impl From<reqwest::Error> for ExchangeError {
     }
 }
 
-/// `Retry-After` in seconds or as a date; `None` when there is none that reads.
+/// `Retry-After` in seconds or as a date; `None` when it is absent or malformed.
 fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -165,7 +165,7 @@ fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     Some(at.since(now))
 }
 
-/// True for a connection that was closed or reset under the request; false for a refused one, a timeout, or a bad answer.
+/// True for a connection that was closed or reset during the request; false for a refused one, a timeout, or a bad answer.
 fn died_before_an_answer(error: &reqwest::Error) -> bool {
     if error.is_timeout() || error.is_connect() {
         return false;
@@ -188,10 +188,10 @@ fn died_before_an_answer(error: &reqwest::Error) -> bool {
     false
 }
 
-/// What a URL in a secret must be.
+/// What [`is_safe_url`] requires.
 pub const SAFE_URL: &str = "an https URL, or an http one on this machine";
 
-/// Keys and customers' facts travel encrypted, or do not leave the machine.
+/// Keys and personal data travel encrypted, or do not leave the machine.
 pub fn is_safe_url(url: &Url) -> bool {
     match (url.scheme(), url.host_str()) {
         ("https", Some(_)) => true,

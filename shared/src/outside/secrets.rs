@@ -17,7 +17,7 @@ use crate::outside::aws::sdk_reason;
 pub(crate) use self::fields::{Fields, read};
 pub use self::fields::{PLACEHOLDER, Problem, printable_name};
 
-/// A secret's two live versions: `AWSCURRENT`, and `AWSPREVIOUS` once the secret was ever changed.
+/// A secret's two live versions: `AWSCURRENT`, and `AWSPREVIOUS` once the secret has been changed.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Versions {
     pub current: String,
@@ -30,13 +30,13 @@ impl fmt::Debug for Versions {
     }
 }
 
-/// Why a secret is not to be had. Names the secret and the field, never a value.
+/// Why a secret is not available. Names the secret and the field, never a value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SecretError {
     /// Secrets Manager refused or did not answer; `reason` is its error code, or how the call failed.
     #[error("secret `{id}` cannot be read: {reason}")]
     Unreachable { id: String, reason: String },
-    /// It was read, and is not what the bridge needs.
+    /// It was read, and its content is not usable.
     #[error("secret `{id}`: {problem}")]
     Malformed { id: String, problem: Problem },
 }
@@ -51,11 +51,11 @@ impl SecretError {
     }
 }
 
-/// One secret, parsed and kept.
+/// One secret, parsed and cached.
 ///
-/// Read again when it is older than [`MAX_AGE`]; while that fails, what is kept goes on serving. However many ask at once,
-/// one call is made, and after a call none is made for [`COOL_DOWN`], so that a flood of bad signatures cannot become a
-/// flood of calls.
+/// Read again when it is older than [`MAX_AGE`]; while that fails, the cached value is used. However many ask at once, one
+/// call is made, and after a call none is made for [`COOL_DOWN`], so that a flood of bad signatures cannot become a flood of
+/// calls.
 pub struct CachedSecret<T> {
     client: Client,
     id: String,
@@ -73,7 +73,7 @@ struct CacheState<T> {
     asked: Option<(UnixMillis, Result<(), SecretError>)>,
 }
 
-/// Secrets are re-read after five minutes: how long a key that was taken back can go on working.
+/// Secrets are re-read after five minutes: how long a revoked key may still work.
 pub const MAX_AGE: Duration = Duration::from_secs(300);
 
 /// At most one extra read in ten seconds, whatever arrives.
@@ -100,17 +100,17 @@ impl<T> CachedSecret<T> {
         Self { previous_counts: false, ..self }
     }
 
-    /// What is kept, if it need not be read again: no I/O.
+    /// The cached value, if it is not too old: no I/O.
     pub fn fresh(&self) -> Option<Arc<T>> {
         let kept = self.kept();
         let age = self.clock.now().since(kept.read_at?);
         kept.value.clone().filter(|_| age < MAX_AGE)
     }
 
-    /// The secret: kept, or read again when it is old, or the old one when it cannot be read.
+    /// The secret: cached, or read again when it is old, or the old one when it cannot be read.
     ///
     /// # Errors
-    /// Only when it was never read: nothing to serve with.
+    /// Only when it was never read.
     pub async fn value(&self) -> Result<Arc<T>, SecretError> {
         if let Some(value) = self.fresh() {
             return Ok(value);
@@ -119,7 +119,7 @@ impl<T> CachedSecret<T> {
         if let Some(value) = self.fresh() {
             return Ok(value);
         }
-        // An old value that could not be refreshed a moment ago serves on without asking each time.
+        // An old value that could not be refreshed a moment ago is used without asking each time.
         if self.kept().value.is_none() || !self.cooling_down() {
             self.read().await;
         }
@@ -127,14 +127,14 @@ impl<T> CachedSecret<T> {
         match (&kept.value, &kept.asked) {
             (Some(value), _) => Ok(Arc::clone(value)),
             (None, Some((_, Err(error)))) => Err(error.clone()),
-            (None, _) => Err(self.unreachable("it was never asked for".to_owned())),
+            (None, _) => Err(self.unreachable("it has not been read".to_owned())),
         }
     }
 
     /// A newer value than `seen`, reading the secret once more unless it was just read.
     ///
     /// # Errors
-    /// When the last try to read it failed: nobody can say whether there is a newer value.
+    /// When the last try to read it failed: whether there is a newer value is unknown.
     pub async fn newer_than(&self, seen: &Arc<T>) -> Result<Option<Arc<T>>, SecretError> {
         let _turn = self.one_at_a_time.lock().await;
         let unchanged = self.kept().value.as_ref().is_none_or(|value| Arc::ptr_eq(value, seen));
@@ -149,7 +149,7 @@ impl<T> CachedSecret<T> {
         }
     }
 
-    /// Reads the secret again if it will be old soon; for the time after an answer.
+    /// Reads the secret again if it will be old soon; used after an answer.
     pub async fn refresh_ahead(&self) {
         let old = self.kept().read_at.is_some_and(|at| self.clock.now().since(at) >= REFRESH_AHEAD_AGE);
         if old
@@ -164,7 +164,7 @@ impl<T> CachedSecret<T> {
         self.kept().asked.as_ref().is_some_and(|(at, _)| self.clock.now().since(*at) < COOL_DOWN)
     }
 
-    /// Asks Secrets Manager and keeps what it says. A value that does not parse does not displace one that did.
+    /// Reads the secret and caches it. A malformed value does not replace a usable one.
     async fn read(&self) {
         let result = match self.versions().await {
             Ok(versions) => (self.parse)(&versions)
@@ -173,7 +173,7 @@ impl<T> CachedSecret<T> {
             Err(error) => Err(error),
         };
         if let Err(error) = &result {
-            tracing::error!(error = %error, "a secret cannot be used; what was read before serves on");
+            tracing::error!(error = %error, "a secret cannot be used; the value read before stays in use");
         }
         let now = self.clock.now();
         let mut kept = self.kept();
@@ -192,7 +192,7 @@ impl<T> CachedSecret<T> {
             }
         };
         let (current, previous) = join(self.version("AWSCURRENT"), previous).await;
-        let current = current?.ok_or_else(|| self.unreachable("it holds no text".to_owned()))?;
+        let current = current?.ok_or_else(|| self.unreachable("it has no text".to_owned()))?;
         Ok(Versions { current, previous: previous? })
     }
 

@@ -1,4 +1,4 @@
-//! Where a short-lived token is kept: fetched once however many wait for it, and given up before it expires.
+//! A cache for one short-lived token: fetched once however many wait for it, and dropped before it expires.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use crate::clock::{Clock, UnixMillis};
 
-/// Empty until somebody needs the token.
+/// Empty until the token is first needed.
 #[derive(Default)]
 pub(crate) struct TokenSlot(Mutex<Option<Token>>);
 
@@ -17,7 +17,7 @@ pub(crate) struct Token {
     ends_at: UnixMillis,
 }
 
-/// Tokens are given up this long before they expire, so that none expires under way.
+/// Tokens are dropped this long before they expire, so that none expires on the way.
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
 impl Token {
@@ -30,10 +30,10 @@ impl Token {
 }
 
 impl TokenSlot {
-    /// The live token, or the one that `fetch` brings; whoever else asks meanwhile waits for it.
+    /// The live token, or the result of `fetch`; concurrent callers wait for it.
     ///
     /// # Errors
-    /// As `fetch` has them; the next to ask fetches again.
+    /// Those of `fetch`; the next caller fetches again.
     pub(crate) async fn live<E>(
         &self,
         clock: Clock,
@@ -49,7 +49,7 @@ impl TokenSlot {
         Ok(value)
     }
 
-    /// Drops the token that was refused, unless somebody has replaced it meanwhile.
+    /// Drops the token that was refused, unless it has been replaced meanwhile.
     pub(crate) async fn drop_refused(&self, refused: &HeaderValue) {
         let mut token = self.0.lock().await;
         if token.as_ref().is_some_and(|token| token.value == *refused) {

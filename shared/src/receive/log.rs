@@ -13,7 +13,7 @@ use crate::record::store::SettleOutcome;
 
 /// Writes the one line of a delivery, readable without any other.
 ///
-/// Holds ids, codes and figures: never a body, a header's value, a signature, a token, a key, or a person.
+/// Contains ids, codes and figures: never a body, a header's value, a signature, a token, a key, or personal data.
 pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&AttemptOutcome>) {
     let event = receipt.event.as_ref();
     let after = match attempted {
@@ -57,7 +57,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Answer::Unavailable => line!(error, "a delivery could not be recorded"),
         Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
         Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
-        Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was no delivery"),
+        Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was not a delivery"),
         Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
         _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
             line!(warn, "a delivery was received and is not delivered yet");
@@ -66,7 +66,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
     }
 }
 
-/// What is counted and measured of one delivery. `type_is_known` says whether a route names the event's type.
+/// The measurements of one delivery. `type_is_known` says whether a route names the event's type.
 pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, type_is_known: bool) -> Measurements {
     let mut measured = Measurements::default();
     measured.count(RECEIVED, 1);

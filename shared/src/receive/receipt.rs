@@ -1,4 +1,4 @@
-//! What a delivery is answered, and all that is known of it by then.
+//! The answer to a delivery, and all that is known of the delivery by then.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::receive::signing_keys::KeyVersion;
 use crate::receive::verification::Refusal;
 use crate::record::event::EventRecord;
 
-/// What the provider is told.
+/// The answer to the provider.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Answer {
     Accepted,
@@ -22,12 +22,12 @@ pub enum Answer {
     Unavailable,
 }
 
-/// All that is known of a delivery once it is answered: for the log line, and for what goes on.
+/// All that is known of a delivery once it is answered: for the log line, and for the work after the answer.
 #[derive(Debug)]
 pub struct Receipt {
     pub answer: Answer,
     pub refusal: Option<Refusal>,
-    /// The event, if the delivery was verified.
+    /// The event of a verified delivery.
     pub event: Option<EventRecord>,
     pub signed_form: Option<&'static str>,
     pub key_version: Option<KeyVersion>,
@@ -38,7 +38,7 @@ pub struct Receipt {
     pub ack: Duration,
 }
 
-/// What failed on our side.
+/// A failure on our side.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InternalError {
     /// Stable once shipped.
@@ -74,12 +74,12 @@ impl Answer {
         }
     }
 
-    /// The provider need not send it again.
+    /// Tells the provider not to send it again.
     pub fn is_acknowledgement(self) -> bool {
         matches!(self, Self::Accepted | Self::Duplicate | Self::Ignored)
     }
 
-    /// One fixed body per answer: nobody outside learns why.
+    /// One fixed body per answer: the reason stays inside.
     pub fn to_http(self) -> HttpResponse {
         let mut headers = HashMap::from([("content-type", "application/json")]);
         match self {

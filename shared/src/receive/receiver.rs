@@ -1,4 +1,4 @@
-//! From what API Gateway hands over to the answer: refuse, record, acknowledge; and what goes on after it.
+//! From a request to its answer: refuse, record, acknowledge; and the work after the answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,12 +39,11 @@ pub struct Invocation {
     pub answer_by: Instant,
 }
 
-/// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the way there and
-/// back.
+/// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the network.
 pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
 
 impl Receiver {
-    /// Decides on the answer, in time; an acknowledged event is recorded by then.
+    /// Decides on the answer, in time; an acknowledged event has been recorded.
     pub async fn receive(&self, request: HttpRequest, invocation: &Invocation) -> Receipt {
         let began = Instant::now();
         let late = || Receipt::unavailable("answer_due", "the answer was due".to_owned());
@@ -55,7 +54,7 @@ impl Receiver {
         receipt
     }
 
-    /// What goes on after the answer: the first attempt to deliver, and the log line. Returns what was measured.
+    /// The work after the answer: the first attempt to deliver, and the log line. Returns the measurements.
     pub async fn after_ack(&self, receipt: &Receipt, invocation: &Invocation) -> Measurements {
         kill_point("acknowledged");
         let attempted = match &receipt.event {
@@ -71,7 +70,7 @@ impl Receiver {
         measure_delivery(receipt, attempted.as_ref(), type_is_known)
     }
 
-    /// Reads again the secrets that will soon be old, so that no delivery has to wait for them.
+    /// Refreshes secrets that will soon be old, so that no delivery has to wait for them.
     pub async fn refresh_secrets(&self) {
         join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
     }
@@ -101,12 +100,12 @@ impl Receiver {
         }
     }
 
-    /// Verifies with the keys at hand; with the secret's newest, once more, when none of those fits.
+    /// Verifies with the cached keys, and once more with the newest ones when none of those fits.
     async fn verify<'a>(&self, delivery: Delivery<'a>, now: UnixMillis) -> Result<VerifiedEvent<'a>, Unverified> {
         let keys: Arc<KeySet> = match self.signing_keys.fresh() {
             Some(keys) => keys,
             None => {
-                // Nobody makes us fetch keys with a delivery that no key could save.
+                // Check the headers first: a request that is refused anyway must not cause a secret fetch.
                 refuse_by_headers(self.provider, delivery.headers, now)?;
                 self.signing_keys.value().await?
             }
@@ -120,7 +119,7 @@ impl Receiver {
         }
     }
 
-    /// Makes the event durable with everything its delivery will need.
+    /// Makes the event durable with everything that delivering it needs.
     async fn record(&self, verified: &VerifiedEvent<'_>, now: UnixMillis, request_id: &str) -> Receipt {
         let document = verified.document();
         let routes = &self.deliverer.routes;
@@ -165,10 +164,10 @@ impl Receiver {
     }
 }
 
-/// Why there is no verified event: the delivery's fault, or ours.
+/// Why there is no verified event: the sender's fault, or ours.
 enum Unverified {
     Refused(Refusal),
-    /// Without keys nobody can say whether the signature is good: never a 401, which some senders take as final.
+    /// Without keys the signature cannot be checked: never a 401, which some senders take as final.
     NoKeys(SecretError),
 }
 

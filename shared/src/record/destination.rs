@@ -1,4 +1,4 @@
-//! Where messages go.
+//! Where messages go: a workflow or an incoming webhook.
 
 use std::fmt;
 

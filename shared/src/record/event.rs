@@ -9,12 +9,12 @@ use crate::clock::{UnixMillis, UnixSeconds};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
 
-/// An event as the table keeps it. `attempts` is the fencing token: whoever settles must have made the latest attempt.
+/// An event as the table keeps it. `attempts` is the fencing token: only the latest attempt may settle.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EventRecord {
     pub provider: String,
     pub event_id: String,
-    /// `None` for an envelope that was not understood.
+    /// `None` when the envelope is unreadable.
     pub event_type: Option<String>,
     pub occurred_at: UnixMillis,
     pub received_at: UnixMillis,
@@ -27,30 +27,30 @@ pub struct EventRecord {
     pub body: String,
     /// Of the bytes as received, in hexadecimal.
     pub body_sha256: String,
-    /// The invocation that recorded it, so that a repeated write is known for what it is.
+    /// The invocation that recorded it, so that a repeated write recognises itself.
     pub recorded_by: String,
     /// A stable code, and the HTTP status where there was one.
     pub last_error: Option<String>,
     /// The newest [`MAX_HISTORY`] attempts, oldest first.
     pub history: Vec<Attempt>,
-    /// By the name of the route.
+    /// By the name of the route, as the attribute `deliveries` has them.
     pub deliveries: BTreeMap<String, Dispatch>,
     pub delivered_at: Option<UnixMillis>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EventState {
-    /// Some delivery is pending: a deliverer holds the lease, or a retry is planned.
+    /// Some dispatch is pending: a deliverer holds the lease, or a retry is planned.
     Pending,
-    /// All deliveries are delivered or skipped.
+    /// All dispatches are delivered or skipped.
     Delivered,
     /// No route wants this event.
     Ignored,
-    /// Nothing is pending and something is dead: needs a person.
+    /// Nothing is pending and something is dead: an operator has to look.
     Dead,
 }
 
-/// What became of an event on one route.
+/// The state of an event on one route.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Dispatch {
     pub state: DispatchState,
@@ -87,15 +87,15 @@ pub enum AttemptBy {
     Manual,
 }
 
-/// What came out of an attempt on one route.
+/// The outcome of an attempt on one route.
 pub type DispatchOutcome = Result<DispatchSuccess, DispatchFailure>;
 
-/// Nothing is left to do on a route.
+/// Nothing is left to do on the route.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum DispatchSuccess {
     /// Returning.AI answered success.
     Delivered { http_status: u16 },
-    /// Another event of the customer's has used the route's `once_per`.
+    /// Another event of the customer has used the route's `once_per`.
     Skipped,
 }
 
@@ -105,10 +105,10 @@ pub const DUE_DEAD: &str = "dead";
 /// How many attempts a record remembers.
 pub const MAX_HISTORY: usize = 20;
 
-/// Delivered and ignored events are forgotten 90 days after receipt; dead ones never.
+/// Delivered and ignored events expire 90 days after receipt; dead ones never.
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
 
-/// Redrive reads the pending events in this many parts, which can be shared out among several schedules.
+/// Redrive reads the pending events in this many parts, which several schedules can share.
 pub const SHARDS: u8 = 8;
 
 impl EventState {
@@ -171,7 +171,7 @@ impl DispatchSuccess {
 }
 
 impl EventRecord {
-    /// An event as it came: no route has been asked, and nothing says yet which delivery it was.
+    /// An event as it was received, before its routes and the invocation are known.
     pub fn received(
         provider: &str,
         event_id: String,
@@ -209,8 +209,8 @@ impl EventRecord {
         format!("{}:{}/{route}", self.provider, self.event_id)
     }
 
-    /// Sets the state an event begins in: `pending` with a lease when a route wants it, else `ignored`; `dead` at once
-    /// when its envelope was not understood.
+    /// Sets the first state: `pending` with a lease when a route wants the event, else `ignored`; `dead` at once when its
+    /// envelope is unreadable.
     pub fn begin<'r>(mut self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Self {
         self.deliveries = routes.into_iter().map(|name| (name.to_owned(), Dispatch::pending())).collect();
         if self.event_type.is_none() {
@@ -241,7 +241,7 @@ impl EventRecord {
         self.state == EventState::Pending && self.next_attempt_at.is_some_and(|at| at <= now.seconds())
     }
 
-    /// The record in the hands of whoever makes the next attempt, with a lease of its own.
+    /// The record for the next attempt, with a lease of its own.
     pub fn take_over(&self, now: UnixMillis) -> Self {
         Self {
             attempts: self.attempts.saturating_add(1),
@@ -250,8 +250,8 @@ impl EventRecord {
         }
     }
 
-    /// The record in the hands of an operator, whatever its state: what is dead is pending again, and what was ignored goes
-    /// to the `routes` that want it today. `None` when there is nothing to deliver.
+    /// The record for an attempt that an operator asked for: dead dispatches are pending again, and an ignored event goes to
+    /// the `routes` that want it today. `None` when there is nothing to deliver.
     pub fn revive<'r>(&self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Option<Self> {
         let mut revived = self.take_over(now);
         match self.state {
@@ -313,8 +313,8 @@ impl EventRecord {
                 false => LONGEST_WAIT,
             };
             let planned = retry_plan::next_attempt_at(now, age, self.attempts, longest, pause, draw);
-            // Never the second in which the lease ends: state, attempts and this time tell whoever read the event before
-            // this write that it is not as it was. With the same time it could be taken over, and what was delivered undone.
+            // Never the second in which the lease ends: a take-over is conditional on state, attempts and this time. If this
+            // write left all three as they were, a take-over of the older record would succeed and undo what was delivered.
             after.next_attempt_at = planned.map(|at| if self.next_attempt_at == Some(at) { at.plus(1) } else { at });
             if after.next_attempt_at.is_some() {
                 return after;
@@ -346,7 +346,7 @@ impl EventRecord {
         }
     }
 
-    /// When DynamoDB may forget it; `None` while dead.
+    /// When DynamoDB may delete it; `None` while dead.
     pub fn expires_at(&self) -> Option<UnixSeconds> {
         (self.state != EventState::Dead).then(|| self.received_at.seconds().plus(KEPT_FOR_S))
     }

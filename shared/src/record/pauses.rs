@@ -6,18 +6,18 @@ use std::time::Duration;
 use crate::clock::UnixMillis;
 use crate::record::destination::Destination;
 
-/// By destination, when it was paused, oldest first. One that never was is not in here.
+/// The pauses of each destination, oldest first. A destination that was never paused has no entry.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Pauses(pub HashMap<Destination, Vec<Pause>>);
 
-/// A span in which a destination got nothing; one that is not over has no end.
+/// A span in which nothing is sent to a destination; `to` is `None` while it lasts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Pause {
     pub from: UnixMillis,
     pub to: Option<UnixMillis>,
 }
 
-/// How many pauses of a destination are remembered; older ones are past the age of any pending event.
+/// How many pauses of a destination are kept; older ones precede every pending event.
 pub const MAX_PAUSES: usize = 20;
 
 impl Pauses {
@@ -25,7 +25,7 @@ impl Pauses {
         self.0.get(destination).and_then(|pauses| pauses.last()).is_some_and(|pause| pause.to.is_none())
     }
 
-    /// How long something that waits for `destination` since `since` has really waited.
+    /// The time since `since` in which `destination` was not paused.
     pub fn age(&self, destination: &Destination, since: UnixMillis, now: UnixMillis) -> Duration {
         let pauses = self.0.get(destination).map_or(&[][..], Vec::as_slice);
         let paused = pauses.iter().map(|pause| pause.to.unwrap_or(now).min(now).since(pause.from.max(since)));

@@ -1,4 +1,4 @@
-//! When a failed delivery is tried again: a pure function of the attempts made and a random draw.
+//! When a failed dispatch is tried again: a pure function of the attempts made and a random draw.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use crate::clock::{UnixMillis, UnixSeconds};
 /// How long a deliverer holds an event: the functions' timeout of 30 s, and as much again for clocks that differ.
 pub const LEASE_S: u64 = 60;
 
-/// After three days an event is dead: whoever should hear of it has been told by other means, or has an operator.
+/// After three days an event is dead: by then the news has arrived by other means, or an operator has to decide.
 pub const MAX_AGE: Duration = Duration::from_secs(72 * 60 * 60);
 
-/// No wait is longer, whatever Returning.AI asks for.
+/// The longest wait, whatever Returning.AI asks for.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// No wait for a customer to be linked is longer: the link may come any minute, and looking for it costs a read and two writes.
+/// The longest wait for a customer to be linked: the link may come at any time, and a try costs only a read and two writes.
 pub const LONGEST_WAIT_FOR_A_CUSTOMER: Duration = Duration::from_secs(15 * 60);
 
-/// Waits between the quick tries of the first attempt, each an upper bound: most failures are over within a second.
+/// Upper bounds of the waits between the quick tries of the first attempt: most failures are over within a second.
 pub const QUICK_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 
-/// Waits after the first attempt, the second, ...; each an upper bound; the last one repeats.
+/// Upper bounds of the waits after the first attempt, the second, ...; the last one repeats.
 const WAITS: [Duration; 8] = [
     Duration::from_secs(60),
     Duration::from_secs(2 * 60),
@@ -53,8 +53,8 @@ pub fn quick_wait(made: usize, retry_after: Option<Duration>, draw: Draw) -> Opt
     retry_after.is_none_or(|pause| pause <= longest).then(|| draw.of(longest).max(retry_after.unwrap_or_default()))
 }
 
-/// When to try an event again that has failed `attempts` times; `None` once its `age` is too high. What Returning.AI asked for
-/// is granted beyond `longest`.
+/// When to try an event again that has failed `attempts` times; `None` once its `age` is too high. A longer wait that
+/// Returning.AI asked for is honoured beyond `longest`.
 pub fn next_attempt_at(
     now: UnixMillis,
     age: Duration,

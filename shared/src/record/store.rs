@@ -30,40 +30,40 @@ pub struct EventStore {
     table: String,
 }
 
-/// What recording an event came to.
+/// The outcome of recording an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RecordOutcome {
-    /// It is in the table now, by this invocation.
+    /// This invocation has written it.
     New,
-    /// It was there already; `same_body` is false when the same id came with another body.
+    /// It was recorded before; `same_body` is false when the same id came with another body.
     Duplicate { same_body: bool },
 }
 
-/// What settling an attempt came to.
+/// The outcome of settling an attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum SettleOutcome {
     Written,
-    /// The lease had run out and somebody else has made a newer attempt: theirs counts.
+    /// The lease had run out and there is a newer attempt, which counts.
     Superseded,
 }
 
-/// What taking an event over came to.
+/// The outcome of taking an event over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TakeOverOutcome {
     /// The event is ours until the new lease ends.
     Ours,
-    /// Somebody else was quicker, or it is settled by now.
+    /// Another deliverer was quicker, or the event has been settled.
     Lost,
 }
 
 /// How many keys one `BatchGetItem` takes.
 pub const MAX_BATCH: usize = 100;
 
-/// Before what was left out of an answer is asked for again; and how often in a row that may bring nothing.
+/// The pause before missing items are asked for again, and how often in a row that may return nothing.
 const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(100);
 const PARTIAL_TRIES: u32 = 10;
 
-/// Switches share the table; no provider is called `workflow` or `incoming-webhook`.
+/// Pauses share the table; no provider is called `workflow` or `incoming-webhook`.
 const PAUSED_WORKFLOW: &str = "workflow#";
 const PAUSED_INCOMING_WEBHOOK: &str = "incoming-webhook#";
 
@@ -74,10 +74,10 @@ impl EventStore {
 
     /// Writes a new event, unless its key is taken: one call either way.
     ///
-    /// A write that took effect although its answer was lost is recognised when it is repeated, by `recorded_by`.
+    /// A repeated write whose first answer was lost recognises itself by `recorded_by`.
     ///
     /// # Errors
-    /// When DynamoDB does not take it, or no item can hold it; nothing is durable then, so it must not be acknowledged.
+    /// When DynamoDB rejects it, or no item can hold it: nothing is durable then, so it must not be acknowledged.
     pub async fn record(&self, event: &EventRecord) -> Result<RecordOutcome, StoreError> {
         let item = item_of(event)?;
         let result = self
@@ -104,10 +104,10 @@ impl EventStore {
         Ok(RecordOutcome::Duplicate { same_body: holds("body_sha256", &event.body_sha256) })
     }
 
-    /// Writes what an attempt came to, provided that no newer attempt was made.
+    /// Writes the result of an attempt, unless a newer attempt was made.
     ///
     /// # Errors
-    /// When DynamoDB does not take it; the lease runs out then, and redrive makes the next attempt.
+    /// When DynamoDB rejects it; the lease runs out then, and redrive makes the next attempt.
     pub async fn settle(&self, after: &EventRecord) -> Result<SettleOutcome, StoreError> {
         let mut set = vec!["#state = :state", "deliveries = :deliveries", "history = :history"];
         let mut remove = Vec::new();
@@ -157,16 +157,16 @@ impl EventStore {
         let Some(UpdateItemError::ConditionalCheckFailedException(held)) = error.as_service_error() else {
             return Err(self.unavailable(&error));
         };
-        // Nobody but the holder of this attempt settles it: if the count is ours, so is the write, and its answer was lost.
+        // Only the holder of an attempt settles it. If the count is ours, the write was ours too, and its answer was lost.
         let attempts =
             held.item().and_then(|item| item.get("attempts")).and_then(|n| n.as_n().ok()?.parse::<u32>().ok());
         Ok(if attempts == Some(after.attempts) { SettleOutcome::Written } else { SettleOutcome::Superseded })
     }
 
-    /// The event of this key as it is now, whoever has just written it.
+    /// The event of this key, read consistently.
     ///
     /// # Errors
-    /// When DynamoDB does not answer, or the item is not one of ours.
+    /// When DynamoDB does not answer, or the item is malformed.
     pub async fn read(&self, pk: &str) -> Result<Option<EventRecord>, StoreError> {
         let output = self
             .client
@@ -180,10 +180,10 @@ impl EventStore {
         output.item.map(|item| record_of(pk, &item)).transpose()
     }
 
-    /// Takes an event over: writes `after`, provided that the item is still as `before` was read.
+    /// Takes an event over: writes `after`, if the item is still as `before` was read.
     ///
     /// # Errors
-    /// When DynamoDB does not take it.
+    /// When DynamoDB rejects it.
     pub async fn take_over(&self, before: &EventRecord, after: &EventRecord) -> Result<TakeOverOutcome, StoreError> {
         let mut update = self
             .client
@@ -196,7 +196,7 @@ impl EventStore {
             .expression_attribute_values(":state", string(after.state.name()))
             .expression_attribute_values(":attempts", number(after.attempts))
             .expression_attribute_values(":deliveries", deliveries_of(after));
-        // An ignored event has no time that it is due at.
+        // An ignored event has no next attempt.
         let unchanged = match before.next_attempt_at {
             Some(at) => {
                 update = update.expression_attribute_values(":seen", number(at.0));
@@ -248,10 +248,10 @@ impl EventStore {
         Ok(pauses)
     }
 
-    /// Writes when a destination was paused, whatever was there: the newest switch counts.
+    /// Writes the pauses of a destination in place of what was there.
     ///
     /// # Errors
-    /// When DynamoDB does not take it.
+    /// When DynamoDB rejects it.
     pub async fn write_pauses(&self, destination: &Destination, pauses: &[Pause]) -> Result<(), StoreError> {
         let list = pauses
             .iter()
@@ -267,9 +267,9 @@ impl EventStore {
         Ok(())
     }
 
-    /// The items of these keys, in no order; `asked` says which attributes, and how consistently.
+    /// The items of these keys, in no order; `asked` sets the attributes and the consistency.
     ///
-    /// A throttled table answers in part, and 16 MB at most: what is missing is asked for again, and never left out.
+    /// A throttled table answers in part, and one answer holds at most 16 MB: missing items are asked for again.
     async fn items(
         &self,
         distinct_pks: &[&String],

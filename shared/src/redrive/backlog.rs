@@ -1,7 +1,7 @@
-//! How much waits, and since when: what redrive finds at the beginning of a run.
+//! How many events wait, and for how long, at the start of a redrive run.
 //!
-//! The index holds keys and the times of the next attempts, in that order. So counting is cheap, and the age of what waits
-//! has to be read from the events. Both are bounded; what is only a lower bound says so.
+//! The index is sorted by the times of the next attempts. So counting is cheap, but the age of waiting events has to be read
+//! from the events. Both are bounded; a figure that is only a lower bound is marked.
 
 use std::time::Duration;
 
@@ -17,33 +17,33 @@ use crate::record::store::index::IndexRange;
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Backlog {
     pub pending: u64,
-    /// There are more: a part of them reached [`COUNTED_PER_PART`].
+    /// There are more: a part of the index reached [`COUNTED_PER_PART`].
     pub pending_at_least: bool,
     /// How long ago the oldest pending event was received; zero when none is pending.
     pub oldest_pending: Duration,
-    /// There may be older ones: only [`READ_FOR_AGE`] were looked at.
+    /// There may be older ones: only [`READ_FOR_AGE`] were read.
     pub oldest_at_least: bool,
     pub dead: u64,
     pub dead_at_least: bool,
 }
 
-/// How many events of one hash key of the index are counted: some 40,000 pending and 5,000 dead ones in all. That is 350 kB
-/// of index for one key, or 45 read units.
+/// How many events of one part of the index are counted: about 40,000 pending and 5,000 dead ones in all. That is 350 kB of
+/// index for one part, or 45 read units.
 pub const COUNTED_PER_PART: u32 = 5_000;
 
 /// How many pending events are read for their age: one `BatchGetItem`. If there are more, those at both ends of the index:
-/// with the latest next attempts, since the longest waits are the oldest events' (but for the jitter), and with the soonest,
-/// since what is held back for a workflow stays due.
+/// the latest next attempts, since the oldest events have the longest waits (apart from the jitter), and the soonest, since
+/// events held back for a workflow stay due.
 pub const READ_FOR_AGE: u32 = 100;
 
-/// Of each end of each part, when not all can be read.
+/// How many are read at each end of each part when not all can be.
 const READ_PER_END: u32 = READ_FOR_AGE / SHARDS as u32 / 2;
 
-/// The run itself must not wait longer for its figures.
+/// The longest that a run waits for its figures.
 const TIME: Duration = Duration::from_secs(2);
 
 impl Backlog {
-    /// Looks it up; `None`, and a line that says why, when the table does not answer in time.
+    /// Reads the index; `None`, and a log line with the reason, when the table does not answer in time.
     pub async fn measure(store: &EventStore, now: UnixMillis, by: Instant) -> Option<Self> {
         let by = by.min(Instant::now() + TIME);
         match timeout_at(by, Self::read(store, now)).await {
@@ -54,7 +54,7 @@ impl Backlog {
         None
     }
 
-    /// One call after the other: on a function that has slept, each one at a time would cost a connection.
+    /// One call after the other: concurrent calls of a function that has slept would each open a connection.
     async fn read(store: &EventStore, now: UnixMillis) -> Result<Self, StoreError> {
         let mut backlog = Self::default();
         (backlog.dead, backlog.dead_at_least) = store.count(DUE_DEAD, COUNTED_PER_PART).await?;
@@ -80,7 +80,7 @@ impl Backlog {
                 pks.extend(page.keys.into_iter().map(|(pk, _)| pk));
             }
         }
-        // The index may be a moment behind, and an item that does not read has no age.
+        // The index may lag behind, and a malformed item has no age.
         let events = store.summaries(&pks).await?;
         let pending = events.iter().flatten().filter(|event| event.state == EventState::Pending);
         let oldest = pending.map(|event| now.since(event.received_at)).max();

@@ -1,42 +1,42 @@
-//! What redrive is asked for, and what it answers: the function's input and output.
+//! The redrive function's input and output.
 
 use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// What the schedule or an operator asks for: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
+/// The request of the schedule or an operator: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// Which parts of the pending events, so that several schedules can share the work; all unless said.
+    /// Which parts of the pending events, so that several schedules can share the work; all by default.
     pub shards: Option<Vec<u8>>,
     /// These events now, whatever their state.
     pub keys: Option<Vec<String>>,
 }
 
-/// The result of a run, or of several, in events. What another version of the function does not say reads as zero.
+/// The result of a run, or the sum of several, in events. Counts that another version of the function omits read as zero.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Counts {
-    /// Were due, or were asked for.
+    /// Due, or asked for.
     pub found: u32,
     pub delivered: u32,
-    /// Failed, and are planned again.
+    /// Failed, with a retry planned.
     pub retried: u32,
     pub dead: u32,
-    /// Were taken by somebody else, or settled meanwhile.
+    /// Taken over by another deliverer, or settled meanwhile.
     pub lost: u32,
-    /// Left as they were: their destinations are paused, or fail too often in this run.
+    /// Unchanged: their destinations are paused, or failed too often in this run.
     pub held_back: u32,
-    /// Left as they were: there is nothing to deliver, or no such event.
+    /// Unchanged: nothing to deliver, or no such event.
     pub nothing_to_do: u32,
-    /// The table did not answer, or an item did not read.
+    /// The table did not answer, or an item is malformed.
     pub troubled: u32,
-    /// False when time ran out before everything due was looked at.
+    /// False when time ran out before all due events were processed.
     pub complete: bool,
 }
 
-/// Of no run at all, which left nothing.
+/// The counts of no run, which left nothing.
 impl Default for Counts {
     fn default() -> Self {
         Self {

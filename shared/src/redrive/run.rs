@@ -1,4 +1,4 @@
-//! Redrive: whatever is due is taken over, delivered and settled; by the schedule each minute, or by hand.
+//! Redrive: every event that is due is taken over, delivered and settled; by the schedule each minute, or by hand.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -33,22 +33,22 @@ pub struct Redrive<'d> {
     measured: Mutex<Measurements>,
 }
 
-/// Events that are worked on at a time: enough to fill a second with calls of 10 ms, few enough for 128 MB.
+/// Events processed concurrently: enough to fill a second with calls of 10 ms, few enough for 128 MB.
 const AT_ONCE: usize = 32;
 
-/// No event is begun in the last ten seconds of an invocation: an attempt takes up to eight, and settling wants the rest.
+/// No new event is started in the last ten seconds of an invocation: an attempt takes up to eight, settling the rest.
 pub const STOP_BEFORE_END: Duration = Duration::from_secs(10);
 
 /// The longest an attempt may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(8);
 
-/// After so many failures in a row a destination is left alone for the rest of the run.
+/// After so many consecutive failures a destination is skipped for the rest of the run.
 const FAILURES_IN_A_ROW: u32 = 5;
 
-/// Failures in a row, by destination. One that answers starts anew.
+/// Consecutive failures of each destination; a success resets them.
 struct Breaker(HashMap<Destination, AtomicU32>);
 
-/// What became of one event.
+/// The outcome of one event in this run.
 enum EventOutcome {
     Delivered,
     Retried,
@@ -60,7 +60,7 @@ enum EventOutcome {
 }
 
 impl<'d> Redrive<'d> {
-    /// A run that begins no event after `stops_at`.
+    /// A run that starts no event after `stops_at`.
     pub async fn begin(deliverer: &'d Deliverer, stops_at: Instant) -> Self {
         let destinations = deliverer.routes.destinations().into_iter().cloned();
         let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
@@ -69,7 +69,7 @@ impl<'d> Redrive<'d> {
         Self { deliverer, run, stops_at, breaker, in_time: AtomicBool::new(true), counts, measured }
     }
 
-    /// Does what was asked, as far as time allows. Looks at the backlog first, unless it was asked for single events.
+    /// Does what was asked, as far as time allows. Measures the backlog first, unless single events were asked for.
     pub async fn run(self, request: &Request) -> (Counts, Measurements) {
         let mut backlog = None;
         match &request.keys {
@@ -90,7 +90,7 @@ impl<'d> Redrive<'d> {
     async fn shards(&self, wanted: Option<&[u8]>) {
         let wanted: Vec<u8> = match wanted {
             Some(wanted) => wanted.to_vec(),
-            // From another one each time: after an outage none shall wait for all the others.
+            // Starts at another shard each time, so that after an outage no shard always waits for all others.
             None => {
                 let first = fastrand::u8(..SHARDS);
                 (0..SHARDS).map(|shard| (first + shard) % SHARDS).collect()
@@ -117,7 +117,7 @@ impl<'d> Redrive<'d> {
                     from = page.next;
                 }
                 Err(error) => {
-                    tracing::error!(error = %error, "what is due cannot be read");
+                    tracing::error!(error = %error, "the events that are due cannot be read");
                     return self.count(&EventOutcome::Troubled(error));
                 }
             }
@@ -155,7 +155,7 @@ impl<'d> Redrive<'d> {
                 Some(revived) => revived,
                 None => return Ok(EventOutcome::NothingToDo),
             },
-            // The index may be behind: only the item itself says what is due.
+            // The index may lag behind: only the item itself says whether the event is due.
             _ if before.is_due(now) => before.take_over(now),
             _ => return Ok(EventOutcome::Lost),
         };
@@ -187,7 +187,7 @@ impl<'d> Redrive<'d> {
         }
     }
 
-    /// The event in an operator's hands; an ignored one goes to the routes that want it today.
+    /// The event for an operator's attempt; an ignored one goes to the routes that want it today.
     fn revived(&self, before: &EventRecord) -> Option<EventRecord> {
         let document = Document::parse(before.body.as_bytes()).ok()?;
         let event_type = before.event_type.as_deref()?;
@@ -200,7 +200,7 @@ impl<'d> Redrive<'d> {
         failures.is_some_and(|count| count.load(Ordering::Relaxed) >= FAILURES_IN_A_ROW)
     }
 
-    /// Counts a destination's failures in a row; what is wrong with the event or its customer is none of the destination's.
+    /// Counts consecutive failures of destinations; failures that blame the event or its customer do not count.
     fn note(&self, outcomes: &[(String, DispatchOutcome)]) {
         for (route, outcome) in outcomes {
             let Some(failures) = self.deliverer.destination(route).and_then(|to| self.breaker.0.get(to)) else {
@@ -232,7 +232,7 @@ impl<'d> Redrive<'d> {
     }
 }
 
-/// One line per attempt, with the fields of a delivery's line.
+/// Writes the one line of an attempt, with the fields of a delivery's line.
 fn log_attempt(after: &EventRecord, by: AttemptBy) {
     let attempt = after.history.last();
     tracing::info!(
@@ -248,7 +248,7 @@ fn log_attempt(after: &EventRecord, by: AttemptBy) {
     );
 }
 
-/// Counts what a run found, unless it did not look, and what the run came to.
+/// Counts the backlog, if it was measured, and the result of the run.
 fn measure_run(measured: &mut Measurements, backlog: Option<&Backlog>, counts: &Counts) {
     if let Some(backlog) = backlog {
         let gauges = [

@@ -1,4 +1,4 @@
-//! Reads a routes file and checks it; every check names the place it is about.
+//! Reads a routes file and checks it; every problem has its place.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ impl Routes {
     /// Reads and checks a routes file; `file` is its name for errors.
     ///
     /// # Errors
-    /// The first thing wrong, with line and column.
+    /// The first problem, with line and column.
     pub fn parse(file: &str, text: &str, kinds: LookupKinds<'_>) -> Result<Self, RoutesError> {
         let reader = Reader { file, text, kinds };
         let document = DeTable::parse(text)
@@ -149,7 +149,7 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// `customerId` is all that there is to say; it is written out so that a reader of the file sees what counts.
+    /// `customerId` is the only value; it is written out so that a reader of the file sees what counts.
     fn once_per(&self, item: &Item<'i>) -> Result<(), RoutesError> {
         let text = item.get_ref().as_str();
         text.filter(|text| *text == "customerId")
@@ -219,7 +219,7 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// Not empty: a condition that always holds is one that somebody forgot to write.
+    /// Not empty: a condition that always holds is a mistake.
     fn condition(&self, item: &Item<'i>) -> Result<Condition, RoutesError> {
         let table = self.table(item, "when")?;
         if table.is_empty() {
@@ -313,7 +313,7 @@ impl<'i> Reader<'i> {
         })
     }
 
-    /// What leaves for Returning.AI is no credential, and is still there after redaction.
+    /// A value that is sent must not be a credential, and must still exist after redaction.
     fn may_be_sent<'p>(
         &self,
         what: &str,

@@ -25,7 +25,7 @@ pub struct Route {
     pub event_type: String,
     /// Where the customer's id may be found, first to last.
     pub customer: Vec<CustomerSource>,
-    /// Of each customer only the first event is delivered by this route.
+    /// This route delivers only the first event of each customer.
     pub once_per_customer: bool,
     /// The name under which the message carries its idempotency key.
     pub idempotency_field: String,
@@ -38,9 +38,9 @@ pub struct Route {
 /// One way to find out who the customer is.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum CustomerSource {
-    /// `/pointer`: the body itself says it.
+    /// `/pointer`: in the body itself.
     Body(Pointer),
-    /// `link:KIND:/pointer`: the customers table says whom `KIND:value` is.
+    /// `link:KIND:/pointer`: the customer that the customers table links to `KIND:value`.
     Link { kind: String, pointer: Pointer },
     /// `KIND:/pointer`: the customers table, or else the provider's API.
     Api { kind: String, pointer: Pointer },
@@ -51,7 +51,7 @@ pub enum CustomerSource {
 pub struct Field {
     pub name: String,
     pub value: FieldValue,
-    /// False keeps a delivery back that does not have it.
+    /// If false, a message without this field is not sent.
     pub optional: bool,
 }
 
@@ -61,7 +61,7 @@ pub enum FieldValue {
     Body(Vec<Pointer>),
     /// JSON text, the same in every message.
     Constant(String),
-    /// What the customers table says of the customer.
+    /// An attribute of the customer in the customers table.
     Customer(CustomerAttribute),
 }
 
@@ -74,7 +74,7 @@ pub enum LookupKinds<'k> {
     OneOf(&'k [&'k str]),
 }
 
-/// What is wrong with a routes file, and where.
+/// A problem in a routes file, and its place.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {problem}")]
 pub struct RoutesError {
@@ -86,7 +86,7 @@ pub struct RoutesError {
     pub problem: String,
 }
 
-/// Whether a route wants an event, and if not, why.
+/// Whether a route wants an event, and if not, the reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fit<'r> {
     Matches,
@@ -146,7 +146,7 @@ impl Routes {
         &self.routes
     }
 
-    /// Whatever a route delivers to, once.
+    /// All that routes deliver to, each once.
     pub fn destinations(&self) -> BTreeSet<&Destination> {
         self.routes.iter().map(|route| &route.destination).collect()
     }

@@ -33,7 +33,7 @@ impl Service<LambdaInvocation> for Runtime {
         Box::pin(async move {
             if leaves_work {
                 let (log, done) = (Arc::clone(&log), format!("{id}: work"));
-                after_ack.leave(&id, async move { log.lock().unwrap().push(done) });
+                after_ack.defer(&id, async move { log.lock().unwrap().push(done) });
             }
             let result = posted.await.unwrap();
             log.lock().unwrap().push(format!("{id}: {}", if result.is_ok() { "posted" } else { "not posted" }));
@@ -105,7 +105,7 @@ async fn each_of_two_invocations_side_by_side_does_its_own_work() {
 #[tokio::test]
 async fn work_is_kept_by_request_id() {
     let after_ack = AfterAck::default();
-    after_ack.leave("a", ready(()));
+    after_ack.defer("a", ready(()));
     assert!(after_ack.take("b").is_none());
     assert!(after_ack.take("a").is_some());
     assert!(after_ack.take("a").is_none());

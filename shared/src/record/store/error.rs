@@ -1,20 +1,20 @@
-//! Why a table did not do what was asked.
+//! Why a read or write of a table failed.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::outside::aws::{NO_ANSWER, sdk_reason};
 
-/// Why the table did not do what was asked.
+/// Why a read or write of a table failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB's code, or how the call failed. Worth another try by whoever sent the event.
+    /// The call failed: `reason` is DynamoDB's code, or how it failed. The sender of the event should try again.
     #[error("table `{table}` cannot be used: {reason}")]
     Unavailable { table: String, reason: String },
-    /// An item lacks this attribute, or has it in another shape: somebody else wrote it.
-    #[error("item `{pk}`: `{attribute}` does not read")]
+    /// An item lacks this attribute, or has it in another shape: another program wrote it.
+    #[error("item `{pk}`: attribute `{attribute}` is missing or malformed")]
     Unreadable { pk: String, attribute: &'static str },
     /// No item can hold this body, deflated or not.
-    #[error("the body takes {stored_bytes} bytes in the table; {MAX_STORED_BODY_BYTES} fit")]
+    #[error("the body takes {stored_bytes} bytes in the table; the limit is {MAX_STORED_BODY_BYTES}")]
     TooLarge { stored_bytes: usize },
 }
 
@@ -36,7 +36,7 @@ impl StoreError {
         }
     }
 
-    /// Whether DynamoDB is too busy at the moment, or slow, or has an error of its own: the same call may do after a wait.
+    /// Whether DynamoDB is throttling, slow, or has an error of its own: the same call may succeed after a wait.
     pub fn is_busy(&self) -> bool {
         let Self::Unavailable { reason, .. } = self else {
             return false;

@@ -8,7 +8,7 @@ use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{Item, integer, number, string};
 
-/// Keys of one part of the index, each with its `next_attempt_at`, and where the next page begins.
+/// Keys of one part of the index, each with its `next_attempt_at`, and the start of the next page.
 #[derive(Debug)]
 pub struct IndexPage {
     pub keys: Vec<(String, UnixSeconds)>,
@@ -16,14 +16,14 @@ pub struct IndexPage {
     pub next: Option<Cursor>,
 }
 
-/// What of a part of the index is read, and in which order.
+/// Which keys of a part are read, and in which order.
 #[derive(Clone, Copy, Debug)]
 pub enum IndexRange {
-    /// What is due by then, the soonest next attempt first.
+    /// Those due by then, the soonest next attempt first.
     Due(UnixSeconds),
-    /// All of it, the soonest first.
+    /// All, the soonest first.
     SoonestFirst,
-    /// All of it, the latest first.
+    /// All, the latest first.
     LatestFirst,
 }
 
@@ -34,11 +34,11 @@ pub struct Cursor(pub(super) Item);
 /// The sparse index over what is pending or dead: `due`, then `next_attempt_at`; keys only.
 pub const DUE_INDEX: &str = "due-index";
 
-/// How many keys are read at a time: some 10 kB, and a second's work for redrive.
+/// Keys per page: about 10 kB, and a second's work for redrive.
 pub const DUE_PAGE: u32 = 256;
 
 impl EventStore {
-    /// A page of at most so many keys of one part of the index, which may be a moment behind.
+    /// A page of at most so many keys of one part of the index, which may lag behind the table.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -68,7 +68,7 @@ impl EventStore {
         })
     }
 
-    /// How many events are in one part of the index, due or not, and whether there are more than were counted.
+    /// How many events one part of the index holds, due or not, and whether there are more than were counted.
     ///
     /// # Errors
     /// When DynamoDB does not answer.

@@ -16,7 +16,7 @@ use crate::record::store::error::{MAX_STORED_BODY_BYTES, StoreError};
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// Shorter bodies are stored as they are: a write costs the same up to 1 KiB, and deflating takes longer than the rest.
+/// Shorter bodies are stored as they are: a write costs the same up to 1 KiB, and deflating takes more time than all else.
 const DEFLATE_FROM_BYTES: usize = 1024;
 
 pub(crate) fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeValue>, StoreError> {
@@ -60,7 +60,7 @@ fn stored_body(body: &[u8]) -> (Vec<u8>, &'static str) {
     (body.to_vec(), "identity")
 }
 
-/// What `stored_body` stored; `None` when the attributes do not fit together.
+/// The inverse of `stored_body`; `None` when the bytes are not of this encoding.
 pub fn body_from_stored(stored: &[u8], body_encoding: &str) -> Option<String> {
     match body_encoding {
         "identity" => String::from_utf8(stored.to_vec()).ok(),

@@ -9,11 +9,11 @@ use crate::record::store::error::StoreError;
 use crate::record::store::index::Cursor;
 use crate::record::store::item::{Item, deliveries_from, history_from, integer, record_of, string};
 
-/// An event without its body and the particulars of its attempts: what a list shows.
+/// An event without its body and the details of its attempts: what a list shows.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EventSummary {
     pub pk: String,
-    /// `None` for an envelope that was not understood.
+    /// `None` when the envelope is unreadable.
     pub event_type: Option<String>,
     pub received_at: UnixMillis,
     pub state: EventState,
@@ -23,19 +23,19 @@ pub struct EventSummary {
     pub last_error: Option<String>,
     /// By the name of the route.
     pub deliveries: BTreeMap<String, Dispatch>,
-    /// How many attempts its history has an outcome of, at most [`MAX_HISTORY`].
+    /// How many attempts in its history have an outcome, at most [`MAX_HISTORY`].
     pub outcomes: usize,
 }
 
-/// Events in the table's own order, and where the next page begins.
+/// Events in the table's own order, and the start of the next page.
 #[derive(Debug)]
 pub struct ScanPage {
-    /// An item that does not read is an error of its own.
+    /// A malformed item is an error of its own.
     pub events: Vec<Result<EventSummary, StoreError>>,
     pub next: Option<Cursor>,
 }
 
-/// What an [`EventSummary`] is read from; `state` is a reserved word.
+/// The attributes of an [`EventSummary`]; `state` is a reserved word of DynamoDB.
 const SUMMARY: &str = "pk, event_type, received_at, #state, attempts, next_attempt_at, last_error, deliveries, history";
 
 impl EventSummary {
@@ -68,13 +68,13 @@ impl From<&EventRecord> for EventSummary {
 }
 
 impl EventStore {
-    /// These events as they are now, in the order asked for; what is not there is left out, and an item that does not read
-    /// is an error of its own.
+    /// These events, read consistently, in the order asked for. Missing ones are omitted, and a malformed item is an error of
+    /// its own.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub async fn summaries(&self, pks: &[String]) -> Result<Vec<Result<EventSummary, StoreError>>, StoreError> {
-        // A key that is asked for twice in one call is refused.
+        // DynamoDB rejects a call that names a key twice.
         let distinct: Vec<&String> = pks.iter().collect::<BTreeSet<_>>().into_iter().collect();
         let items = self
             .items(&distinct, |keys| {
@@ -85,7 +85,7 @@ impl EventStore {
         Ok(pks.iter().filter_map(|pk| found.remove(pk)).collect())
     }
 
-    /// As [`summaries`](Self::summaries), with all that is known of each, and in no order.
+    /// As [`summaries`](Self::summaries), but whole records, in no order.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -95,7 +95,7 @@ impl EventStore {
         Ok(items.iter().map(|item| record_of(&pk_of(item), item)).collect())
     }
 
-    /// A page of all events in one of these states. Each call reads up to 1 MB of the table, however little of it fits.
+    /// A page of all events in one of these states. Each call reads up to 1 MB of the table, however few of them match.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -113,7 +113,7 @@ impl EventStore {
             wanted.push(format!(":s{at}"));
         }
         let output = scan
-            // What shares the table with the events has no state.
+            // Pauses and claims share the table and have no state.
             .filter_expression(format!("#state IN ({})", wanted.join(", ")))
             .send()
             .await

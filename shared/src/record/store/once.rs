@@ -1,4 +1,4 @@
-//! Who was the first: one item for each route and customer, taken once and kept for ever.
+//! `once_per`: one item for each route and customer, claimed once and kept for ever.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
@@ -7,12 +7,12 @@ use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{number, string};
 
-/// What claiming a route for a customer came to.
+/// The outcome of claiming a route for a customer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ClaimOutcome {
-    /// It is this owner's: taken now, or by an earlier try of the same owner.
+    /// It is this owner's: claimed now, or by an earlier try of the same owner.
     Ours,
-    /// Somebody else was first.
+    /// Another owner was first.
     Taken,
 }
 
@@ -20,13 +20,13 @@ pub enum ClaimOutcome {
 const ONCE_PK_PREFIX: &str = "once#";
 
 impl EventStore {
-    /// Takes a route for a customer, unless somebody else has it: one conditional write of `once#{route}#{customer}`.
+    /// Claims a route for a customer, unless another owner has it: one conditional write of `once#{route}#{customer}`.
     ///
-    /// An owner that asks again finds itself there, so whoever won stays the winner however often it is tried. `owner` is the
-    /// key of an event, or `import`. The item has no `expires_at`: what happened once has happened.
+    /// An owner that asks again gets the same answer, however often it tries. `owner` is the key of an event, or `import`.
+    /// The item has no `expires_at`, since a first time stays the first.
     ///
     /// # Errors
-    /// When DynamoDB does not take it. Whether the write took effect is not known then; asking again tells.
+    /// When DynamoDB rejects it. The write may have taken effect all the same; asking again tells.
     pub async fn claim_once(
         &self,
         route: &str,

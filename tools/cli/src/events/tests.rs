@@ -409,7 +409,7 @@ async fn an_item_that_does_not_read_is_left_out_and_told_and_the_others_are_list
     assert_eq!(selection.next().await.unwrap().len(), 1);
     assert_eq!(selection.next().await.unwrap(), []);
     let told: Vec<_> = selection.unreadable.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["item `rail#odd`: `state` does not read"]);
+    assert_eq!(told, ["item `rail#odd`: attribute `state` is missing or malformed"]);
 }
 
 #[tokio::test]
