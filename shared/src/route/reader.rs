@@ -49,8 +49,8 @@ impl<'i> Reader<'i> {
         }
         let entries = match file.get("route").map(|item| (item, item.get_ref().as_array())) {
             Some((_, Some(entries))) if !entries.is_empty() => entries,
-            Some((item, None)) => return Err(self.expected(item, "route", "written [[route]]")),
-            _ => return Err(self.error(whole, "at least one [[route]] expected".to_owned())),
+            Some((item, None)) => return Err(self.expected(item, "route", "it to be written [[route]]")),
+            _ => return Err(self.error(whole, "expected at least one [[route]]".to_owned())),
         };
         let mut routes: Vec<Route> = Vec::new();
         for entry in entries.iter() {
@@ -58,7 +58,7 @@ impl<'i> Reader<'i> {
             let route = self.route(table, entry.span(), &redact)?;
             if routes.iter().any(|earlier| earlier.name == route.name) {
                 let span = table.get("name").map_or(entry.span(), Spanned::span);
-                return Err(self.error(span, format!("a route named `{}` stands above already", route.name)));
+                return Err(self.error(span, format!("another route is already named `{}`", route.name)));
             }
             routes.push(route);
         }
@@ -96,7 +96,7 @@ impl<'i> Reader<'i> {
         let name_item = required("name")?;
         let name = self.string(name_item, "name")?;
         if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-            return Err(self.expected(name_item, "name", "made of letters, digits, `-` and `_`"));
+            return Err(self.expected(name_item, "name", "letters, digits, `-` and `_` only"));
         }
         let mut events = Vec::new();
         for item in self.list(required("events")?, "events")? {
@@ -160,7 +160,7 @@ impl<'i> Reader<'i> {
     fn idempotency_field(&self, item: &Item<'i>) -> Result<String, RoutesError> {
         let name = self.string(item, "idempotency_field")?;
         if name != DEFAULT_IDEMPOTENCY_FIELD && RESERVED_FIELDS.contains(&name.as_str()) {
-            return Err(self.error(item.span(), format!("`{name}` means something else; choose another name")));
+            return Err(self.error(item.span(), format!("`{name}` is a reserved name; choose another one")));
         }
         Ok(name)
     }
@@ -195,7 +195,7 @@ impl<'i> Reader<'i> {
         }
         match self.kinds {
             LookupKinds::OneOf(known) if !known.contains(&kind.as_str()) => {
-                let problem = format!("`customer`: no API answers `{kind}:`; known are {}", known.join(", "));
+                let problem = format!("`customer`: no API answers `{kind}:`; expected one of {}", known.join(", "));
                 Err(self.error(item.span(), problem))
             }
             _ => Ok(CustomerSource::Api { kind, pointer }),
@@ -207,7 +207,7 @@ impl<'i> Reader<'i> {
         match text.strip_suffix('*') {
             Some(prefix) if !prefix.contains('*') => Ok(EventPattern::Prefix(prefix.to_owned())),
             None if !text.contains('*') => Ok(EventPattern::Exactly(text)),
-            _ => Err(self.expected(item, "events", "an event type, or the beginning of one and a `*`")),
+            _ => Err(self.expected(item, "events", "an event type, or a prefix followed by `*`")),
         }
     }
 
@@ -223,7 +223,7 @@ impl<'i> Reader<'i> {
     fn condition(&self, item: &Item<'i>) -> Result<Condition, RoutesError> {
         let table = self.table(item, "when")?;
         if table.is_empty() {
-            return Err(self.expected(item, "when", "a table that is not empty"));
+            return Err(self.expected(item, "when", "a non-empty table"));
         }
         table
             .iter()
@@ -246,7 +246,7 @@ impl<'i> Reader<'i> {
     ) -> Result<Field, RoutesError> {
         let name = key.get_ref().to_string();
         if RESERVED_FIELDS.contains(&name.as_str()) || name == idempotency_field {
-            return Err(self.error(key.span(), format!("`{name}` is in every message already; choose another name")));
+            return Err(self.error(key.span(), format!("every message already has `{name}`; choose another name")));
         }
         let (value, optional) = match item.get_ref() {
             DeValue::Table(table) => self.field_table(&name, table, item)?,
@@ -277,7 +277,7 @@ impl<'i> Reader<'i> {
                 return Err(self.error(item.span(), problem));
             }
             _ => {
-                let problem = format!("field `{name}`: one of `pointer`, `const` and `customer` expected");
+                let problem = format!("field `{name}`: expected one of `pointer`, `const` and `customer`");
                 return Err(self.error(item.span(), problem));
             }
         };
@@ -303,7 +303,7 @@ impl<'i> Reader<'i> {
             DeValue::Float(float) => number(float.as_str()),
             _ => None,
         };
-        json.ok_or_else(|| self.expected(item, "const", "a string, a number as JSON has it, true or false"))
+        json.ok_or_else(|| self.expected(item, "const", "a string, a JSON number, true or false"))
     }
 
     fn customer_attribute(&self, item: &Item<'i>) -> Result<CustomerAttribute, RoutesError> {
@@ -327,7 +327,7 @@ impl<'i> Reader<'i> {
         }
         let within = |pointer: &Pointer| redacted.iter().find(|cut| is_within(pointer, cut));
         if let Some(cut) = pointers.find_map(within) {
-            return Err(self.error(span, format!("{what} lies in `{cut}`, which [redact] cuts away")));
+            return Err(self.error(span, format!("{what} is inside `{cut}`, which [redact] removes")));
         }
         Ok(())
     }
@@ -357,7 +357,7 @@ impl<'i> Reader<'i> {
         match table.keys().find(|key| !known.contains(&key.get_ref().as_ref())) {
             None => Ok(()),
             Some(key) => Err(self
-                .error(key.span(), format!("`{}` is not known here; known are {}", key.get_ref(), known.join(", ")))),
+                .error(key.span(), format!("unknown key `{}`; expected one of {}", key.get_ref(), known.join(", ")))),
         }
     }
 
@@ -368,17 +368,17 @@ impl<'i> Reader<'i> {
     /// A list that is not empty.
     fn list<'t>(&self, item: &'t Item<'i>, key: &str) -> Result<Vec<&'t Item<'i>>, RoutesError> {
         let list: Vec<_> = item.get_ref().as_array().map(|array| array.iter().collect()).unwrap_or_default();
-        if list.is_empty() { Err(self.expected(item, key, "a list that is not empty")) } else { Ok(list) }
+        if list.is_empty() { Err(self.expected(item, key, "a non-empty list")) } else { Ok(list) }
     }
 
     /// A string that is not empty.
     fn string(&self, item: &Item<'i>, key: &str) -> Result<String, RoutesError> {
         let text = item.get_ref().as_str().filter(|text| !text.is_empty());
-        text.map(str::to_owned).ok_or_else(|| self.expected(item, key, "a string that is not empty"))
+        text.map(str::to_owned).ok_or_else(|| self.expected(item, key, "a non-empty string"))
     }
 
     fn expected(&self, item: &Item<'i>, key: &str, expected: &str) -> RoutesError {
-        self.error(item.span(), format!("`{key}`: {expected} expected"))
+        self.error(item.span(), format!("`{key}`: expected {expected}"))
     }
 
     fn error(&self, span: Range<usize>, problem: String) -> RoutesError {

@@ -278,21 +278,21 @@ mod errors {
 
     #[test]
     fn a_file_without_routes_is_refused() {
-        check("", "1:1: at least one [[route]] expected");
-        check("[redact]\nsample = [\"/a\"]\n", "1:1: at least one [[route]] expected");
-        check("route = []\n", "1:1: at least one [[route]] expected");
+        check("", "1:1: expected at least one [[route]]");
+        check("[redact]\nsample = [\"/a\"]\n", "1:1: expected at least one [[route]]");
+        check("route = []\n", "1:1: expected at least one [[route]]");
     }
 
     #[test]
     fn an_unknown_key_is_named_with_those_that_are_known() {
-        let known = "known are name, provider, events, when, workflow, incoming_webhook, event_type, customer, once_per, \
+        let known = "expected one of name, provider, events, when, workflow, incoming_webhook, event_type, customer, once_per, \
                      idempotency_field, fields";
-        check("[routes]\n", "1:2: `routes` is not known here; known are redact, route");
-        check_route("workflow", "work_flow", &format!("4:1: `work_flow` is not known here; {known}"));
+        check("[routes]\n", "1:2: unknown key `routes`; expected one of redact, route");
+        check_route("workflow", "work_flow", &format!("4:1: unknown key `work_flow`; {known}"));
         check_route(
             "amount = \"/amount\"",
             "amount = { pointer = \"/amount\", required = false }",
-            "8:44: `required` is not known here; known are pointer, const, customer, optional",
+            "8:44: unknown key `required`; expected one of pointer, const, customer, optional",
         );
     }
 
@@ -329,24 +329,24 @@ mod errors {
         for (table, expected) in [
             (
                 "{ pointer = \"/a\", const = 1 }",
-                "8:21: field `amount`: one of `pointer`, `const` and `customer` expected",
+                "8:21: field `amount`: expected one of `pointer`, `const` and `customer`",
             ),
             (
                 "{ const = 1, customer = \"email\" }",
-                "8:21: field `amount`: one of `pointer`, `const` and `customer` expected",
+                "8:21: field `amount`: expected one of `pointer`, `const` and `customer`",
             ),
-            ("{ const = 1, optional = true }", "8:34: `optional` is not known here; known are const"),
-            ("{ const = [1] }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
-            ("{ const = inf }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
-            ("{ const = 0x1f }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
-            ("{ const = +1.0 }", "8:31: `const`: a string, a number as JSON has it, true or false expected"),
+            ("{ const = 1, optional = true }", "8:34: unknown key `optional`; expected one of const"),
+            ("{ const = [1] }", "8:31: `const`: expected a string, a JSON number, true or false"),
+            ("{ const = inf }", "8:31: `const`: expected a string, a JSON number, true or false"),
+            ("{ const = 0x1f }", "8:31: `const`: expected a string, a JSON number, true or false"),
+            ("{ const = +1.0 }", "8:31: `const`: expected a string, a JSON number, true or false"),
             (
                 "{ customer = \"phone\" }",
-                "8:34: `customer`: \"email\", \"first_name\", \"last_name\" or \"trading_accounts\" expected",
+                "8:34: `customer`: expected \"email\", \"first_name\", \"last_name\" or \"trading_accounts\"",
             ),
             (
                 "{ customer = 7 }",
-                "8:34: `customer`: \"email\", \"first_name\", \"last_name\" or \"trading_accounts\" expected",
+                "8:34: `customer`: expected \"email\", \"first_name\", \"last_name\" or \"trading_accounts\"",
             ),
         ] {
             check_route("\"/amount\"", table, expected);
@@ -355,7 +355,7 @@ mod errors {
 
     #[test]
     fn a_customer_s_source_is_one_of_three() {
-        let expected = "7:12: `customer`: \"/pointer\", \"link:KIND:/pointer\" or \"KIND:/pointer\" expected";
+        let expected = "7:12: `customer`: expected \"/pointer\", \"link:KIND:/pointer\" or \"KIND:/pointer\"";
         for source in
             ["customer", "link:/a", "link:A:/a", "sample_account:/a", ":/a", "link::/a", "a b:/a", "link:a", "a/b"]
         {
@@ -364,7 +364,7 @@ mod errors {
         check_route(
             "\"/customer\"",
             "\"sample-card:/a\"",
-            "7:12: `customer`: no API answers `sample-card:`; known are sample-account, sample-form",
+            "7:12: `customer`: no API answers `sample-card:`; expected one of sample-account, sample-form",
         );
         check_route(
             "\"/customer\"",
@@ -381,7 +381,7 @@ mod errors {
     #[test]
     fn once_per_counts_customers_and_nothing_else() {
         for value in ["\"customer\"", "\"\"", "true", "[\"customerId\"]"] {
-            check_route("when =", &format!("once_per = {value}\nwhen ="), "9:12: `once_per`: \"customerId\" expected");
+            check_route("when =", &format!("once_per = {value}\nwhen ="), "9:12: `once_per`: expected \"customerId\"");
         }
     }
 
@@ -389,10 +389,10 @@ mod errors {
     fn the_idempotency_field_is_a_name_of_its_own() {
         let with = |name: &str| format!("idempotency_field = \"{name}\"\nwhen =");
         for name in RESERVED_FIELDS.iter().filter(|name| **name != DEFAULT_IDEMPOTENCY_FIELD) {
-            check_route("when =", &with(name), &format!("9:21: `{name}` means something else; choose another name"));
+            check_route("when =", &with(name), &format!("9:21: `{name}` is a reserved name; choose another one"));
         }
-        check_route("when =", &with("amount"), "8:12: `amount` is in every message already; choose another name");
-        check_route("when =", &with(""), "9:21: `idempotency_field`: a string that is not empty expected");
+        check_route("when =", &with("amount"), "8:12: every message already has `amount`; choose another name");
+        check_route("when =", &with(""), "9:21: `idempotency_field`: expected a non-empty string");
     }
 
     #[test]
@@ -407,49 +407,49 @@ mod errors {
     #[test]
     fn a_value_of_the_wrong_kind_is_refused_where_it_stands() {
         for (old, new, expected) in [
-            ("\"r\"", "7", "2:8: `name`: a string that is not empty expected"),
-            ("\"sample\"", "[\"sample\"]", "3:12: `provider`: a string that is not empty expected"),
-            ("\"w\"", "true", "4:12: `workflow`: a string that is not empty expected"),
-            ("\"e\"", "{}", "5:14: `event_type`: a string that is not empty expected"),
-            ("[\"PAID\"]", "\"PAID\"", "6:10: `events`: a list that is not empty expected"),
-            ("[\"PAID\"]", "[\"PAID\", 7]", "6:19: `events`: a string that is not empty expected"),
-            ("\"/customer\"", "7", "7:12: `customer`: a list that is not empty expected"),
-            ("\"/customer\"", "[\"/a\", 7]", "7:19: `customer`: a string that is not empty expected"),
-            ("{ amount = \"/amount\" }", "\"/amount\"", "8:10: `fields`: a table expected"),
-            ("\"/amount\"", "7", "8:21: `amount`: a list that is not empty expected"),
+            ("\"r\"", "7", "2:8: `name`: expected a non-empty string"),
+            ("\"sample\"", "[\"sample\"]", "3:12: `provider`: expected a non-empty string"),
+            ("\"w\"", "true", "4:12: `workflow`: expected a non-empty string"),
+            ("\"e\"", "{}", "5:14: `event_type`: expected a non-empty string"),
+            ("[\"PAID\"]", "\"PAID\"", "6:10: `events`: expected a non-empty list"),
+            ("[\"PAID\"]", "[\"PAID\", 7]", "6:19: `events`: expected a non-empty string"),
+            ("\"/customer\"", "7", "7:12: `customer`: expected a non-empty list"),
+            ("\"/customer\"", "[\"/a\", 7]", "7:19: `customer`: expected a non-empty string"),
+            ("{ amount = \"/amount\" }", "\"/amount\"", "8:10: `fields`: expected a table"),
+            ("\"/amount\"", "7", "8:21: `amount`: expected a non-empty list"),
             (
                 "\"/amount\"",
                 "{ pointer = \"/amount\", optional = \"yes\" }",
-                "8:55: `optional`: true or false expected",
+                "8:55: `optional`: expected true or false",
             ),
-            ("{ \"/a\" = [\"1\"] }", "\"/a\"", "9:8: `when`: a table expected"),
-            ("{ \"/a\" = [\"1\"] }", "[\"/a\"]", "9:9: `when`: a table expected"),
-            ("[\"1\"]", "\"1\"", "9:17: `when`: a list that is not empty expected"),
-            ("[\"1\"]", "[1]", "9:18: `when`: a string that is not empty expected"),
+            ("{ \"/a\" = [\"1\"] }", "\"/a\"", "9:8: `when`: expected a table"),
+            ("{ \"/a\" = [\"1\"] }", "[\"/a\"]", "9:9: `when`: expected a table"),
+            ("[\"1\"]", "\"1\"", "9:17: `when`: expected a non-empty list"),
+            ("[\"1\"]", "[1]", "9:18: `when`: expected a non-empty string"),
         ] {
             check_route(old, new, expected);
         }
-        check("route = 7\n", "1:9: `route`: written [[route]] expected");
-        check("[route]\nname = \"r\"\n", "1:1: `route`: written [[route]] expected");
-        check("route = [7]\n", "1:10: `route`: a table expected");
-        check("redact = 7\n", "1:10: `redact`: a table expected");
-        check("[redact]\nsample = 7\n", "2:10: `redact`: a list that is not empty expected");
+        check("route = 7\n", "1:9: `route`: expected it to be written [[route]]");
+        check("[route]\nname = \"r\"\n", "1:1: `route`: expected it to be written [[route]]");
+        check("route = [7]\n", "1:10: `route`: expected a table");
+        check("redact = 7\n", "1:10: `redact`: expected a table");
+        check("[redact]\nsample = 7\n", "2:10: `redact`: expected a non-empty list");
     }
 
     #[test]
     fn what_is_empty_is_refused() {
         for (old, new, expected) in [
-            ("\"r\"", "\"\"", "2:8: `name`: a string that is not empty expected"),
-            ("\"sample\"", "\"\"", "3:12: `provider`: a string that is not empty expected"),
-            ("[\"PAID\"]", "[]", "6:10: `events`: a list that is not empty expected"),
-            ("[\"PAID\"]", "[\"\"]", "6:11: `events`: a string that is not empty expected"),
-            ("\"/customer\"", "[]", "7:12: `customer`: a list that is not empty expected"),
-            ("\"/amount\"", "[]", "8:21: `amount`: a list that is not empty expected"),
-            ("[\"1\"]", "[]", "9:17: `when`: a list that is not empty expected"),
+            ("\"r\"", "\"\"", "2:8: `name`: expected a non-empty string"),
+            ("\"sample\"", "\"\"", "3:12: `provider`: expected a non-empty string"),
+            ("[\"PAID\"]", "[]", "6:10: `events`: expected a non-empty list"),
+            ("[\"PAID\"]", "[\"\"]", "6:11: `events`: expected a non-empty string"),
+            ("\"/customer\"", "[]", "7:12: `customer`: expected a non-empty list"),
+            ("\"/amount\"", "[]", "8:21: `amount`: expected a non-empty list"),
+            ("[\"1\"]", "[]", "9:17: `when`: expected a non-empty list"),
             // No condition at all is no `when` at all; an empty one is one that somebody forgot to write.
-            ("{ \"/a\" = [\"1\"] }", "[]", "9:8: `when`: a list that is not empty expected"),
-            ("{ \"/a\" = [\"1\"] }", "{}", "9:8: `when`: a table that is not empty expected"),
-            ("{ \"/a\" = [\"1\"] }", "[{ \"/a\" = [\"1\"] }, {}]", "9:27: `when`: a table that is not empty expected"),
+            ("{ \"/a\" = [\"1\"] }", "[]", "9:8: `when`: expected a non-empty list"),
+            ("{ \"/a\" = [\"1\"] }", "{}", "9:8: `when`: expected a non-empty table"),
+            ("{ \"/a\" = [\"1\"] }", "[{ \"/a\" = [\"1\"] }, {}]", "9:27: `when`: expected a non-empty table"),
         ] {
             check_route(old, new, expected);
         }
@@ -457,10 +457,10 @@ mod errors {
 
     #[test]
     fn what_is_no_json_pointer_is_refused() {
-        let expected = "a JSON Pointer such as \"/data/user_id\" expected";
+        let expected = "expected a JSON Pointer such as \"/data/user_id\"";
         for pointer in ["amount", "", "#/amount", "$.amount", "/a~", "/a~2b"] {
             let text = format!("\"{pointer}\"");
-            let problem = if pointer.is_empty() { "a string that is not empty expected" } else { expected };
+            let problem = if pointer.is_empty() { "expected a non-empty string" } else { expected };
             check_route("\"/amount\"", &text, &format!("8:21: `amount`: {problem}"));
             check(&format!("[redact]\nsample = [{text}]\n"), &format!("2:11: `redact`: {problem}"));
         }
@@ -475,20 +475,20 @@ mod errors {
     #[test]
     fn a_star_stands_only_at_the_end_of_an_event_type() {
         for pattern in ["A*B", "*A", "A**", "**"] {
-            check_route("PAID", pattern, "6:11: `events`: an event type, or the beginning of one and a `*` expected");
+            check_route("PAID", pattern, "6:11: `events`: expected an event type, or a prefix followed by `*`");
         }
     }
 
     #[test]
     fn two_routes_of_one_name_are_refused_at_the_second() {
         let twice = [route("a", ""), route("b", ""), route("a", "")].concat();
-        check(&twice, "18:8: a route named `a` stands above already");
+        check(&twice, "18:8: another route is already named `a`");
     }
 
     #[test]
     fn a_name_that_would_not_fit_a_key_is_refused() {
         for name in ["a b", "a/b", "é", "a.b", "a#b"] {
-            check_route("\"r\"", &format!("\"{name}\""), "2:8: `name`: made of letters, digits, `-` and `_` expected");
+            check_route("\"r\"", &format!("\"{name}\""), "2:8: `name`: expected letters, digits, `-` and `_` only");
         }
     }
 
@@ -498,7 +498,7 @@ mod errors {
             check_route(
                 "amount =",
                 &format!("{name} ="),
-                &format!("8:12: `{name}` is in every message already; choose another name"),
+                &format!("8:12: every message already has `{name}`; choose another name"),
             );
         }
     }
@@ -558,7 +558,7 @@ mod errors {
         for (pointer, cut) in
             [("/data/form", "/data/form"), ("/data/form/name", "/data/form"), ("/data/list/0/a", "/data/list/0")]
         {
-            let expected = |line_and_what: &str| format!("{line_and_what} lies in `{cut}`, which [redact] cuts away");
+            let expected = |line_and_what: &str| format!("{line_and_what} is inside `{cut}`, which [redact] removes");
             let field = route("r", &format!("fields = {{ a = [\"/b\", \"{pointer}\"] }}"));
             check(&format!("{redact}{field}"), &expected("10:12: field `a`"));
             let customer = route("r", "").replace("/customer", pointer);
@@ -568,6 +568,6 @@ mod errors {
 
     #[test]
     fn columns_count_characters() {
-        check_route("\"1\"", "\"äöü\", \"é\", 7", "9:30: `when`: a string that is not empty expected");
+        check_route("\"1\"", "\"äöü\", \"é\", 7", "9:30: `when`: expected a non-empty string");
     }
 }
