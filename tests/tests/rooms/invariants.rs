@@ -89,16 +89,21 @@ pub(crate) fn forgeries(workspace: &Workspace) -> Vec<String> {
     findings
 }
 
-/// Where code that ships, its comments and its manifests in `folder` have one of these names.
+/// Where a manifest or a source in `folder` has one of these names, be it in a comment. In `shared` tests may.
 pub(crate) fn names(workspace: &Workspace, files: &Files, folder: &str, unnamed: &[&str]) -> Vec<String> {
-    let ships = |file: &str| workspace.sources.contains_key(file) || file.ends_with("Cargo.toml");
-    let inside: Vec<_> = files.iter().filter(|(file, _)| file.starts_with(folder) && ships(file)).collect();
-    if inside.len() < 2 {
+    let tests_may = folder == "shared/";
+    let looked_at = |file: &str| {
+        let source = file.starts_with(&format!("{folder}src/")) && file.ends_with(".rs") && !tests_may;
+        file.starts_with(folder) && (source || workspace.sources.contains_key(file) || file.ends_with("Cargo.toml"))
+    };
+    let files: Vec<_> = files.iter().filter(|(file, _)| looked_at(file)).collect();
+    if files.len() < 2 {
         return vec![format!("{folder}: has no sources, so nothing was looked at")];
     }
     let mut findings = Vec::new();
-    for (file, text) in inside {
-        let tests = workspace.sources.get(file).map(|source| source.test_lines.as_slice()).unwrap_or_default();
+    for (file, text) in files {
+        let source = workspace.sources.get(file).filter(|_| tests_may);
+        let tests = source.map(|source| source.test_lines.as_slice()).unwrap_or_default();
         for (line, text) in (1..).zip(text.lines()) {
             let found = unnamed.iter().filter(|name| has_word(text, name));
             let found = found.filter(|_| !tests.iter().any(|lines| lines.contains(&line)));

@@ -340,5 +340,7 @@ fn a_provider_is_named_by_nobody_but_itself_not_even_in_a_comment() {
         &["functions/beta/src/lib.rs:1: names the provider alpha"],
     );
     check("functions/alpha/src/lib.rs", "// Alpha is itself.\n", &[]);
-    check("shared/src/record.rs", "#[cfg(test)]\nmod tests {\n    // As alpha has it.\n}\n", &[]);
+    let test = "#[cfg(test)]\nmod tests {\n    // As alpha has it.\n}\n";
+    check("shared/src/record.rs", test, &[]);
+    check("functions/beta/src/lib.rs", test, &["functions/beta/src/lib.rs:3: names the provider alpha"]);
 }
