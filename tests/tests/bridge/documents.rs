@@ -34,30 +34,31 @@ fn every_test_that_the_threat_model_names_is_there() {
 }
 
 #[test]
-fn every_path_that_a_document_names_is_there() {
+fn every_path_that_a_document_or_a_comment_names_is_there() {
     let (mut looked_at, mut missing) = (0, Vec::new());
-    for document in documents() {
-        let text = fs::read_to_string(root().join(&document)).unwrap();
+    for (file, text) in documents().into_iter().chain(comments()) {
+        let root = root();
+        // As written, and the module or the room of that name.
+        let exists = |path: &Path| root.join(path).exists() || root.join(path).with_extension("rs").exists();
         for (line, text) in (1..).zip(text.lines()) {
-            let words = text.split(|c: char| c.is_whitespace() || "`()[]\"|,;".contains(c));
-            let words = words.map(|word| word.trim_end_matches(['.', ':']));
+            let words = text.split(|c: char| c.is_whitespace() || "`()[]\"'|,;".contains(c));
+            let words = words.map(|word| word.trim_end_matches(['.', ':', '/']));
             for path in words.filter(|word| is_path(word)) {
-                let beside = document.parent().unwrap().join(path);
-                if ![Path::new(path), &beside].iter().any(|path| root().join(path).exists()) {
-                    missing.push(format!("{}:{line}: there is no {path}", document.display()));
+                if !exists(Path::new(path)) && !exists(&file.parent().unwrap().join(path)) {
+                    missing.push(format!("{}:{line}: there is no {path}", file.display()));
                 }
                 looked_at += 1;
             }
         }
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
-    assert!(looked_at > 100, "{looked_at} paths");
+    assert!(looked_at > 300, "{looked_at} paths");
 }
 
-/// What people read, from the workspace's root.
-fn documents() -> Vec<PathBuf> {
-    let also = ["Cargo.toml", "deny.toml", "routes.toml", "template.yaml", ".ci/run", ".github/workflows/ci.yml"];
-    let mut documents: Vec<PathBuf> = also.into_iter().map(PathBuf::from).collect();
+/// What people read and what they configure, from the workspace's root, each with its text.
+fn documents() -> Vec<(PathBuf, String)> {
+    let also = [".ci/run", ".github/workflows/ci.yml", "justfile"].map(PathBuf::from);
+    let mut documents = Vec::from(also);
     let mut folders = vec![root()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -65,22 +66,36 @@ fn documents() -> Vec<PathBuf> {
             let name = path.file_name().unwrap().to_str().unwrap();
             if path.is_dir() && name != "target" && !name.starts_with('.') {
                 folders.push(path);
-            } else if name.ends_with(".md") {
+            } else if [".md", ".toml", ".yaml"].iter().any(|ending| name.ends_with(ending)) {
                 documents.push(path.strip_prefix(root()).unwrap().to_owned());
             }
         }
     }
-    documents
+    documents.into_iter().map(|file| (file.clone(), fs::read_to_string(root().join(file)).unwrap())).collect()
 }
 
-/// Whether a word is the path of a file of ours: with a folder and a known ending, and neither a URL nor a pattern.
+/// The sources, from the workspace's root, each with its comments alone.
+fn comments() -> Vec<(PathBuf, String)> {
+    let folders = ["functions", "shared", "tools", "tests"].map(|folder| rust_files(&root().join(folder)));
+    let sources = folders.into_iter().flatten();
+    let comment = |line: &str| line.trim_start().strip_prefix("//").unwrap_or_default().to_owned();
+    let sources = sources.map(|(file, text)| {
+        let comments: Vec<_> = text.lines().map(comment).collect();
+        (file.strip_prefix(root()).unwrap().to_owned(), comments.join("\n"))
+    });
+    sources.collect()
+}
+
+/// Whether a word is the path of a file or a folder of ours, and neither a URL nor a pattern.
 fn is_path(word: &str) -> bool {
     let endings = ["css", "csv", "html", "js", "json", "md", "mjs", "png", "rs", "toml", "yaml", "yml"];
     let ends = word.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending));
-    ends && word.contains('/')
+    let starts =
+        ["docs/", "events/", "functions/", "shared/", "tests/", "tools/"].iter().any(|it| word.starts_with(it));
+    (starts || ends && word.contains('/'))
         && !word.contains("//")
         && !word.starts_with("target/")
-        && !word.contains(['<', '*', '{', '$'])
+        && !word.contains(['<', '*', '{', '$', '…'])
 }
 
 #[test]
@@ -88,8 +103,7 @@ fn the_documents_name_the_version_of_rust_that_the_workspace_does() {
     let manifest: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     let version = manifest["workspace"]["package"]["rust-version"].as_str().unwrap();
     let mut named = 0;
-    for document in documents() {
-        let text = fs::read_to_string(root().join(&document)).unwrap();
+    for (document, text) in documents() {
         for (before, _) in text.match_indices("Rust 1.") {
             let rest = &text[before + "Rust ".len()..];
             let said = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap().trim_end_matches('.');

@@ -19,6 +19,12 @@ impl Import {
         (&self.file, self.line)
     }
 
+    /// Whether it names `path`, which is outside the workspace, or what is below it.
+    pub(crate) fn is_below(&self, path: &str) -> bool {
+        let rest = self.path.strip_prefix(path);
+        self.target == Target::Elsewhere && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    }
+
     /// The first word of the path.
     pub(crate) fn crate_name(&self) -> &str {
         self.path.split("::").next().unwrap()

@@ -1,6 +1,6 @@
 //! What only one file may do, what none may, and who may name a provider.
 
-use crate::rooms::imports::{Import, Target};
+use crate::rooms::imports::Import;
 use crate::rooms::workspace::{Files, Workspace};
 
 /// Something that code does, and what gives it away.
@@ -21,7 +21,7 @@ enum Sign {
 
 use Sign::{Path, Tokens};
 
-const DEPLOYED: &[&str] = &["shared/", "functions/"];
+pub(crate) const DEPLOYED: &[&str] = &["shared/", "functions/"];
 
 pub(crate) const PROOF: Act = Act {
     what: "makes a VerifiedEvent",
@@ -60,7 +60,7 @@ pub(crate) const SPAWN: Act = Act {
 pub(crate) fn strays(act: &Act, workspace: &Workspace, imports: &[Import]) -> Vec<String> {
     let places = act.signs.iter().flat_map(|sign| match sign {
         Tokens(tokens) => places(workspace, tokens),
-        Path(path) => imports.iter().filter(|import| is_below(import, path)).map(Import::place).collect(),
+        Path(path) => imports.iter().filter(|import| import.is_below(path)).map(Import::place).collect(),
     });
     let within = |file: &str| act.within.iter().any(|folder| file.starts_with(folder));
     let (owned, strays): (Vec<_>, Vec<_>) =
@@ -129,11 +129,6 @@ pub(crate) fn places<'a>(workspace: &'a Workspace, tokens: &str) -> Vec<(&'a str
         }
     }
     places
-}
-
-fn is_below(import: &Import, path: &str) -> bool {
-    let rest = import.path.strip_prefix(path);
-    import.target == Target::Elsewhere && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
 /// `Rail` and `rail_account` name `rail`; `trail` does not.

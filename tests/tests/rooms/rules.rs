@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::rooms::circles::{Graph, circles};
 use crate::rooms::imports::{Import, Target, imports};
-use crate::rooms::invariants::{Act, PROOF, forgeries, names, places, strays};
+use crate::rooms::invariants::{Act, DEPLOYED, PROOF, forgeries, names, places, strays};
 use crate::rooms::table::Table;
 use crate::rooms::workspace::{Files, Workspace};
 
@@ -34,8 +34,9 @@ impl Scan {
         let mut told = BTreeSet::new();
         let mut findings = Vec::new();
         for import in &self.imports {
-            if told.insert((&import.file, &import.target, import.crate_name())) {
-                findings.extend(against_the_table(&self.table, import));
+            let finding = against_the_table(&self.table, import);
+            if finding.is_some() && told.insert((&import.file, &import.target, import.crate_name())) {
+                findings.extend(finding);
             }
         }
         findings.extend(dependencies(&self.table, &self.workspace));
@@ -78,21 +79,28 @@ fn against_the_table(table: &Table, import: &Import) -> Option<String> {
     let room = table.room(file)?;
     let forbidden = match &import.target {
         Target::File(to) => !table.may_import(room, to),
-        Target::Elsewhere => table.never(room).iter().any(|never| is_named(never, import.crate_name())),
+        Target::Elsewhere => table.never(room).iter().any(|never| match never.contains("::") {
+            true => import.is_below(never),
+            false => is_named(never, import.crate_name()),
+        }),
     };
     forbidden.then(|| format!("{file}:{line}: `{room}` may not import {}", import.path))
 }
 
-/// Whether `Cargo.toml` asks for what no room of the package may import.
+/// What `Cargo.toml` asks for and no room of the package may import. The tests of what is deployed know no tool either; the
+/// tests of tools may use one another, and all tests may use any crate from elsewhere.
 fn dependencies(table: &Table, workspace: &Workspace) -> Vec<String> {
     let mut findings = Vec::new();
     for package in &workspace.packages {
         let rooms = table.rooms_of(&package.folder);
-        for (name, line) in &package.depends_on {
+        let shipped = package.depends_on.iter().map(|dependency| (dependency, false));
+        let deployed = DEPLOYED.iter().any(|folder| format!("{}/", package.folder).starts_with(folder));
+        let tested = package.tests_depend_on.iter().filter(|_| deployed).map(|dependency| (dependency, true));
+        for ((name, line), of_tests) in shipped.chain(tested) {
             let other = workspace.packages.iter().find(|other| other.name == *name);
             let allowed = rooms.iter().any(|room| match other {
                 Some(other) => table.rooms_of(&other.folder).iter().any(|to| table.may_import(room, to)),
-                None => !table.never(room).iter().any(|never| is_named(never, name)),
+                None => of_tests || !table.never(room).iter().any(|never| is_named(never, name)),
             });
             if !allowed && !rooms.is_empty() {
                 findings.push(format!(

@@ -16,7 +16,7 @@ const ARCHITECTURE: &str = "\
 | `functions/*` | `shared/src/receive` | |
 | `functions/providers` | `functions/*` | |
 | `functions/redrive` | `shared/src/record`, `functions/providers` | `functions/*` |
-| `tools/operator` | `functions/*` | `clap`, `println!` |
+| `tools/operator` | `functions/*` | `clap`, `println!`, `std::io::stdout` |
 | `tools/cli` | `tools/operator` | |
 
 | another | table |
@@ -162,6 +162,11 @@ fn what_a_row_excludes_is_found_although_the_rest_would_allow_it() {
         &["tools/operator/src/lib.rs:1: `tools/operator` may not use println!"],
     );
     check(
+        "tools/operator/src/lib.rs",
+        "use std::io::{self, Write};\nfn one() { io::stdout().write_all(TOLD) }\n",
+        &["tools/operator/src/lib.rs:2: `tools/operator` may not import std::io::stdout"],
+    );
+    check(
         "tools/operator/Cargo.toml",
         "clap.workspace = true\n",
         &["tools/operator/Cargo.toml:6: `tools/operator` may not depend on clap"],
@@ -192,7 +197,22 @@ fn a_dependency_against_the_table_is_found_in_its_manifest() {
         "operator.workspace = true\n",
         &["functions/redrive/Cargo.toml:6: `functions/redrive` may not depend on operator"],
     );
-    check("functions/beta/Cargo.toml", "[dev-dependencies]\noperator.workspace = true\n", &[]);
+    check(
+        "functions/beta/Cargo.toml",
+        "[dev-dependencies]\noperator.workspace = true\n",
+        &["functions/beta/Cargo.toml:6: `functions/beta` may not depend on operator"],
+    );
+    check(
+        "shared/Cargo.toml",
+        "[target.'cfg(unix)'.dependencies]\nbeta.workspace = true\n",
+        &[
+            "shared/Cargo.toml:6: `shared` may not depend on beta",
+            "Cargo.toml: circle of crates: beta -> shared -> beta",
+            "shared/Cargo.toml:6: names the provider beta",
+        ],
+    );
+    check("tools/operator/Cargo.toml", "[dev-dependencies]\nbridge-cli.workspace = true\n", &[]);
+    check("tools/operator/Cargo.toml", "[dev-dependencies]\nclap.workspace = true\n", &[]);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Package {
     pub(crate) folder: String,
     /// What the code that ships depends on, as code names it, each with its line in `Cargo.toml`.
     pub(crate) depends_on: BTreeMap<String, usize>,
+    /// What its tests depend on.
+    pub(crate) tests_depend_on: BTreeMap<String, usize>,
 }
 
 pub(crate) struct Crate {
@@ -53,10 +55,16 @@ impl Workspace {
                 workspace.add_crate(files, None, binary);
             }
             let text = &files[&format!("{folder}/Cargo.toml")];
-            let dependencies = ["dependencies", "build-dependencies"].into_iter().filter_map(|key| manifest.get(key));
-            let names = dependencies.filter_map(toml::Value::as_table).flat_map(toml::Table::keys);
-            let depends_on = names.map(|name| (in_code(name), line_of(text, name))).collect();
-            workspace.packages.push(Package { name, folder: folder.to_owned(), depends_on });
+            let targets = manifest.get("target").and_then(toml::Value::as_table);
+            let targets = targets.into_iter().flat_map(toml::Table::values).filter_map(toml::Value::as_table);
+            let tables: Vec<&toml::Table> = targets.chain([&manifest]).collect();
+            let listed = |key: &str| -> BTreeMap<String, usize> {
+                let lists = tables.iter().filter_map(|table| table.get(key)?.as_table());
+                lists.flat_map(toml::Table::keys).map(|name| (in_code(name), line_of(text, name))).collect()
+            };
+            let depends_on = listed("dependencies").into_iter().chain(listed("build-dependencies")).collect();
+            let tests_depend_on = listed("dev-dependencies");
+            workspace.packages.push(Package { name, folder: folder.to_owned(), depends_on, tests_depend_on });
         }
         workspace
     }
