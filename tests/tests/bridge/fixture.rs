@@ -357,7 +357,7 @@ pub(crate) async fn within<F: Future>(happens: F) -> F::Output {
     }
 }
 
-/// Rail's function with `functions/with_many_routes.toml`, beside the stack's own.
+/// Rail's function with `tests/functions/with_many_routes.toml`, beside the stack's own.
 pub(crate) fn many_routes(bridge: &Bridge) -> LambdaHost {
     let binary = env!("CARGO_BIN_EXE_function-with-many-routes").into();
     LambdaHost::start(FunctionSpec { binary, ..bridge.stack.function_spec(RAIL) }).unwrap()
