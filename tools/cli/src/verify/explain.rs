@@ -20,7 +20,7 @@ use shared::receive::verification::{TOLERANCE_S, hex, signature_bytes};
 
 mod spellings;
 
-use self::spellings::Spelling;
+use self::spellings::{Departure, Spelling};
 
 /// What was captured, and when it is to be judged.
 pub(crate) struct Capture<'c> {
@@ -56,13 +56,6 @@ pub(crate) struct Finding {
     pub(crate) code: &'static str,
     pub(crate) text: String,
     pub(crate) is_guess: bool,
-}
-
-/// One way in which what was signed differs from what the bridge expects.
-#[derive(Clone, Debug)]
-struct Departure {
-    code: &'static str,
-    words: String,
 }
 
 /// At most so much goes through SHA-256, about a second's worth.

@@ -7,7 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use json::{Document, Kind};
 
-use super::Departure;
+/// One way in which what was signed differs from what the bridge expects.
+#[derive(Clone, Debug)]
+pub(super) struct Departure {
+    pub(super) code: &'static str,
+    pub(super) words: String,
+}
 
 /// One way to spell the body. It is made when asked for: all of them at once would be hundreds of bodies.
 pub(super) struct Spelling<'b> {
