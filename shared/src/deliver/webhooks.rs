@@ -102,7 +102,10 @@ impl IncomingWebhook {
         };
         // Where Returning.AI wants the IV and the tag is not documented: no message is better than an unreadable one.
         if fields.is_given("encryption") {
-            return fields.problem("encryption", "none: encrypted incoming webhooks cannot be served; switch it off");
+            return fields.problem(
+                "encryption",
+                "nothing (encrypted incoming webhooks are not supported: disable encryption in Returning.AI)",
+            );
         }
         Some(Self { url: url?, api_key: api_key? })
     }

@@ -1,4 +1,4 @@
-//! `bridge doctor`: is a stack set up so that events get through? Each line `ok`, or what to do.
+//! `bridge doctor`: is a bridge set up so that events get through? Each line is `ok`, or says what to do.
 
 use std::io::{self, Write};
 
@@ -10,10 +10,10 @@ use shared::clock::Clock;
 use crate::events::{RoutesFile, print};
 use crate::target::Account;
 
-/// Look a stack over: tables, secrets, routes, handshakes, clocks, schedule, what waits
+/// Examine a bridge: tables, secrets, routes, handshakes, clocks, schedule, waiting events
 ///
-/// Reads only, but for two things: each webhook gets a delivery without a signature, which it must refuse, and each workflow a
-/// handshake. No message is sent. No key, token or URL of a workflow is printed.
+/// It only reads, with two exceptions: each provider's URL gets a delivery without a signature, which it must refuse, and each
+/// workflow gets a handshake. No message is sent. No key, token or URL of a workflow is printed.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Doctor {
@@ -22,7 +22,7 @@ pub(crate) struct Doctor {
     json: bool,
     #[command(flatten)]
     routes: RoutesFile,
-    /// The CloudFormation stack to look at; without it, the bridge that `bridge dev` runs here
+    /// The CloudFormation stack to examine. Without it: the bridge that `bridge dev` runs on this machine
     #[arg(long, value_name = "NAME", help_heading = "Where", group = "deployed")]
     stack: Option<String>,
     #[command(flatten)]
@@ -30,11 +30,11 @@ pub(crate) struct Doctor {
 }
 
 const EXAMPLES: &str = "Examples:
-  bridge doctor                                      the bridge that runs here
+  bridge doctor                                      the bridge on this machine
   bridge doctor --stack bridge --profile prod        one in AWS
   bridge doctor --stack bridge --json | jq 'select(.verdict != \"ok\")'
 
-Exits 0 when nothing failed, 3 when something did, 4 when the stack cannot be reached";
+Exit codes: 0 no check failed, 3 a check failed, 4 the stack cannot be reached";
 
 impl Doctor {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
@@ -68,7 +68,7 @@ fn verdict(lines: &[Line]) -> Result<(), OperatorError> {
         0 => Ok(()),
         failed => Err(OperatorError::refused(
             format!("{failed} of {} checks failed", lines.len()),
-            "do what stands under the lines that fail, the first one first, then run this again",
+            "follow the hints of the failed checks, the first one first, then run this again",
         )),
     }
 }

@@ -163,9 +163,9 @@ async fn a_stack_is_found_by_its_outputs_and_looked_over_whole() {
     let said = account.doctor(&["--stack", "bridge"]).await;
     let url = account.front.url();
     // On loopback nothing is https, so that much must be found.
-    let clear = "is not https: keys and customers' facts would travel in the clear";
-    let put = "      → aws secretsmanager put-secret-value --secret-id bridge/returning-ai --secret-string file://secret.json --region eu-west-1";
-    let https = "      → providers call https alone: is the output of this template?";
+    let clear = "not https: keys and customer data would travel unencrypted";
+    let put = "      → `aws secretsmanager put-secret-value --secret-id bridge/returning-ai --secret-string file://secret.json --region eu-west-1`";
+    let https = "      → Providers call https URLs only: check that the stack's output is of this template";
     let expected = [
         "ok    stack: bridge is CREATE_COMPLETE",
         &format!("fail  webhook rail: {url}/webhooks/rail is not https"),
@@ -175,25 +175,24 @@ async fn a_stack_is_found_by_its_outputs_and_looked_over_whole() {
         "clock",
         "ok    events table: events is ACTIVE",
         "ok    due-index: active, by due and next_attempt_at",
-        "ok    time to live: items go after their expires_at",
+        "ok    time to live: items expire by expires_at",
         "ok    point-in-time recovery: on",
         "ok    customers table: customers is ACTIVE",
         "ok    signing keys of rail: 1 key in bridge/rail",
         "ok    signing keys of rillis: 1 key in bridge/rillis",
-        &format!("fail  workflows: bridge/returning-ai: workflows.kyc.handshake_url {clear}"),
+        &format!("fail  workflows: bridge/returning-ai: workflows.kyc.handshake_url: {clear}"),
         put,
-        &format!("fail  workflows: bridge/returning-ai: workflows.kyc.webhook_url {clear}"),
+        &format!("fail  workflows: bridge/returning-ai: workflows.kyc.webhook_url: {clear}"),
         put,
         "ok    handshake kyc: a session was opened; no message was sent",
         "ok    schedule: bridge-redrive is enabled: rate(1 minute)",
-        "ok    redrive: no event has waited for it longer than 5 min",
+        "ok    redrive: no event is overdue by more than 5 min",
         "ok    dead events: none",
         "",
         "17 checks: 13 ok, 0 warn, 4 fail",
     ];
     // Seconds may go by between two readings of the clock.
-    let near =
-        |line: &str| line.starts_with("ok    clock: within ") && line.ends_with(" s of the 3 that told the time");
+    let near = |line: &str| line.starts_with("ok    clock: within ") && line.ends_with(" s of the 3 others");
     let lines: Vec<&str> = said.stdout.lines().map(|line| if near(line) { "clock" } else { line }).collect();
     assert_eq!(lines, expected);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
@@ -212,7 +211,7 @@ async fn a_disabled_schedule_is_found_and_json_is_one_object_a_line() {
     assert_eq!(lines[0], json!({ "verdict": "ok", "check": "stack", "says": "bridge is CREATE_COMPLETE" }));
     let schedule = lines.iter().find(|line| line["check"] == "schedule").unwrap();
     assert_eq!(schedule["verdict"], "fail");
-    assert_eq!(schedule["says"], "bridge-redrive is disabled: nothing is tried a second time");
+    assert_eq!(schedule["says"], "bridge-redrive is disabled: no failed delivery is retried");
     assert!(
         schedule["hint"].as_str().unwrap().contains("aws lambda invoke --function-name bridge-redrive"),
         "{schedule}"
@@ -224,16 +223,12 @@ async fn a_stack_that_cannot_be_reached_ends_with_4() {
     let account = account().await;
     let said = account.doctor(&["--stack", "other"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(4), ""));
-    let expected = "error: stack other cannot be looked at: ValidationError\nhint: there is no such stack here: check --stack, --region and --profile\n";
+    let expected = "error: Stack other cannot be read: ValidationError\nhint: no such stack: check `--stack`, `--region` and `--profile`\n";
     assert_eq!(said.stderr, expected);
 
     // A port that was somebody's, and is nobody's now.
     let closed = Front::start(0, 1, |_| async { Answer::Hang }).unwrap().url();
     let said = account.doctor_at(&closed, &["--stack", "bridge"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(4), ""));
-    assert!(
-        said.stderr.starts_with("error: stack bridge cannot be looked at: no connection\nhint: "),
-        "{}",
-        said.stderr
-    );
+    assert!(said.stderr.starts_with("error: Stack bridge cannot be read: no connection\nhint: "), "{}", said.stderr);
 }

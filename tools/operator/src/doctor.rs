@@ -1,4 +1,7 @@
-//! Is a bridge set up so that events get through? Each line `ok`, or what to do.
+//! Is a bridge set up so that events get through? Each line is `ok`, or says what to do.
+//!
+//! [`examine`] reads facts, one call each, and judges them. It only reads, with two exceptions: each provider's URL gets a POST
+//! without a signature, which it must refuse, and each workflow gets a handshake. No message is sent.
 
 use shared::clock::Clock;
 use shared::route::routes::Routes;
@@ -7,12 +10,13 @@ use crate::place::Place;
 
 mod checks;
 mod facts;
+mod line;
 mod readers;
 mod secrets;
 
-pub use self::checks::{Line, Verdict};
+pub use self::line::{Line, Verdict};
 
-/// Examines the bridge at `place` against `routes`.
+/// Examines the bridge at `place` against `routes`, from the outside in. No line holds a key, a token or a URL of a workflow.
 pub async fn examine(place: &Place, routes: &Routes, clock: Clock) -> Vec<Line> {
-    checks::lines(&readers::Site::of(place).facts(routes, clock).await)
+    checks::check(&readers::read(place, routes, clock).await)
 }

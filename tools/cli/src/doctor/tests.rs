@@ -122,8 +122,8 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
         secret["workflows"]["kyc-2"] = kyc;
     });
     let expected = [
-        format!("fail workflow kyc: routes.toml delivers to it, and {id} does not have it"),
-        format!("warn workflow kyc-2: {id} has it, and no route of routes.toml delivers to it"),
+        format!("fail workflow kyc: `routes.toml` delivers to it, and {id} does not have it"),
+        format!("warn workflow kyc-2: {id} has it, and no route of `routes.toml` delivers to it"),
     ];
     assert_eq!(world.wrong().await, expected);
 
@@ -135,13 +135,13 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
     });
     let expected = [
         format!(
-            "fail workflows: {id}: workflows.deposit.webhook_url is not https: keys and customers' facts would travel in the clear"
+            "fail workflows: {id}: workflows.deposit.webhook_url: not https: keys and customer data would travel unencrypted"
         ),
-        format!("fail workflows: {id}: workflows.kyc.api_key ends in a newline, which is taken for a part of the key"),
+        format!("fail workflows: {id}: workflows.kyc.api_key: ends in a newline, which counts as part of the key"),
         format!(
-            "fail workflows: {id}: incoming_webhooks.vip-chat.encryption encrypted incoming webhooks are not built; switch encryption off in Returning.AI, and remove this"
+            "fail workflows: {id}: incoming_webhooks.vip-chat.encryption: nothing (encrypted incoming webhooks are not supported: disable encryption in Returning.AI) expected"
         ),
-        format!("warn incoming webhook vip-chat: {id} has it, and no route of routes.toml delivers to it"),
+        format!("warn incoming webhook vip-chat: {id} has it, and no route of `routes.toml` delivers to it"),
     ];
     assert_eq!(world.wrong().await, expected);
     world.returning_ai(|_| {});
@@ -150,18 +150,17 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
     world.put(&rail, &json!({ "keys": { "subscription-id": "REPLACE-ME" } }));
     world.put(&rillis, &json!({ "keys": { "current": "\"MARKED_key_in_quotes\"" } }));
     let expected = [
-        format!("fail signing keys of rail: {rail}: keys.subscription-id still holds the placeholder it was made with"),
         format!(
-            "fail signing keys of rillis: {rillis}: keys.current stands in quotes, which are taken for a part of the key"
+            "fail signing keys of rail: {rail}: keys.subscription-id: the real value in place of REPLACE-ME expected"
         ),
+        format!("fail signing keys of rillis: {rillis}: keys.current: is in quotes, which count as part of the key"),
     ];
     assert_eq!(world.wrong().await, expected);
 
     world.stack.secrets_manager.remove(&rail).unwrap();
     world.stack.secrets_manager.remove(&rillis).unwrap();
-    let gone = |name: &str, id: &str| {
-        format!("fail signing keys of {name}: secret {id} cannot be read: ResourceNotFoundException")
-    };
+    let gone =
+        |name: &str, id: &str| format!("fail signing keys of {name}: {id} cannot be read: ResourceNotFoundException");
     assert_eq!(world.wrong().await, [gone("rail", &rail), gone("rillis", &rillis)]);
     world.stack.shutdown().await;
 }
@@ -170,17 +169,17 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
 async fn failing_handshakes_are_told_by_class_and_not_repeated() {
     let world = world().await;
     let cases = [
-        (Fault::Status(401), "answered 401: the API key is refused"),
+        (Fault::Status(401), "answered 401: the API key is rejected"),
         (Fault::Status(404), "answered 404: there is no such workflow"),
         (Fault::Status(503), "answered 503: Returning.AI itself fails"),
-        (Fault::WrongContentType, "answered 200: but not with a session token"),
+        (Fault::WrongContentType, "answered 200: the answer has no session token"),
     ];
     for (fault, says) in cases {
         world.stack.returning_ai.inject(Some(At::Handshake("kyc".to_owned())), fault, When::Next(1));
         assert_eq!(world.wrong().await, [format!("fail handshake kyc: {says}")]);
     }
     world.returning_ai(|secret| secret["workflows"]["kyc"]["api_key"] = json!("rai_another_key_than_it_has"));
-    assert_eq!(world.wrong().await, ["fail handshake kyc: answered 401: the API key is refused"]);
+    assert_eq!(world.wrong().await, ["fail handshake kyc: answered 401: the API key is rejected"]);
     world.returning_ai(|secret| secret["workflows"]["kyc"]["handshake_url"] = json!("http://127.0.0.1:9/"));
     let wrong = world.wrong().await;
     assert!(wrong.len() == 1 && wrong[0].starts_with("fail handshake kyc: no answer: "), "{wrong:?}");
@@ -202,10 +201,10 @@ async fn tables_that_are_missing_or_made_otherwise_are_found() {
         not_ok(&world.lines_of(&dev, Clock::system()).await)
     };
     let wrong = of("without-index", "customers").await;
-    assert_eq!(wrong[0], "fail due-index: without-index has no index due-index");
+    assert_eq!(wrong[0], "fail due-index: without-index has no index `due-index`");
     let wrong = of("absent", "absent").await;
-    assert_eq!(wrong[0], "fail events table: absent cannot be looked at: ResourceNotFoundException");
-    assert_eq!(wrong[1], "fail customers table: absent cannot be looked at: ResourceNotFoundException");
+    assert_eq!(wrong[0], "fail events table: absent cannot be read: ResourceNotFoundException");
+    assert_eq!(wrong[1], "fail customers table: absent cannot be read: ResourceNotFoundException");
     let wrong = of("customers", "events").await;
     assert_eq!(wrong[0], "fail events table: the keys of customers are ref HASH; pk HASH expected");
     assert!(
@@ -217,8 +216,8 @@ async fn tables_that_are_missing_or_made_otherwise_are_found() {
     world.stack.dynamodb.inject(Some("DescribeTimeToLive"), denied.clone(), When::UntilCleared);
     world.stack.dynamodb.inject(Some("Query"), denied, When::UntilCleared);
     let expected = [
-        "warn time to live: cannot be told: AccessDeniedException",
-        "fail redrive: what waits cannot be read: AccessDeniedException",
+        "warn time to live: it cannot be read: AccessDeniedException",
+        "fail redrive: the waiting events cannot be read: AccessDeniedException",
     ];
     assert_eq!(world.wrong().await, expected);
     world.stack.shutdown().await;
@@ -240,7 +239,7 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
 
     world.put_event("evt_2", "dead", 90, Some(30));
     let wrong = world.wrong().await;
-    let expected = "warn redrive: 1 event overdue, by up to 2 h, though it runs; it last took an event up ";
+    let expected = "warn redrive: 1 event overdue, by up to 2 h, though it runs; its last attempt was ";
     assert!(wrong[0].starts_with(expected), "{wrong:?}");
 
     let workflow = world.routes.all()[0].destination.clone();
@@ -249,7 +248,7 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
     store.write_pauses(&workflow, &pauses).await.unwrap();
     let wrong = world.wrong().await;
     let expected = [
-        format!("warn workflow {workflow}: is paused: its events wait"),
+        format!("warn workflow {workflow}: it is paused: its events wait"),
         "warn dead events: 1 needs a person".to_owned(),
     ];
     assert_eq!(wrong, expected);
@@ -263,10 +262,10 @@ async fn a_clock_that_is_off_and_functions_that_do_not_answer_are_found() {
     let fast = Clock::from_fn(|| Clock::system().now().plus(Duration::from_secs(75)));
     let wrong = not_ok(&world.lines_of(&dev, fast).await);
     assert!(wrong.len() == 1 && wrong[0].starts_with("fail clock: this machine's clock is 7"), "{wrong:?}");
-    assert!(wrong[0].ends_with(" s ahead of that of the webhook of rail; 60 s are allowed"), "{wrong:?}");
+    assert!(wrong[0].ends_with(" s ahead of that of webhook rail; 60 s are allowed"), "{wrong:?}");
     let slow = Clock::from_fn(|| UnixMillis(Clock::system().now().0 - 75_000));
     let wrong = not_ok(&world.lines_of(&dev, slow).await);
-    assert!(wrong.len() == 1 && wrong[0].contains(" s behind that of the webhook of rail"), "{wrong:?}");
+    assert!(wrong.len() == 1 && wrong[0].contains(" s behind that of webhook rail"), "{wrong:?}");
 
     let mut dev = dev;
     for url in dev.parts.webhooks.values_mut() {

@@ -1,4 +1,4 @@
-//! What was found at a stack, before anybody judges it.
+//! What was found at a bridge, before it is judged. An `Err` is AWS's code, or how a call failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -7,69 +7,64 @@ use shared::clock::UnixMillis;
 use shared::record::destination::Destination;
 use shared::route::routes::Routes;
 
-/// An answer, or why there was none: a code of AWS's, or how the call failed.
-pub(super) type Asked<T> = Result<T, String>;
+use crate::place::Parts;
 
-/// Everything that the checks look at. `None` is what this stack does not have, or what was not asked for.
+/// All that the checks look at. `None` is what this bridge does not have, or what was not asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
-    pub(super) place: Place,
+    pub(super) scope: Scope,
     /// When all this was read.
     pub(super) now: UnixMillis,
-    pub(super) wanted: Wanted,
+    pub(super) needs: RouteNeeds,
     pub(super) webhooks: Vec<Webhook>,
-    pub(super) events: Asked<Table>,
-    pub(super) customers: Option<Asked<Table>>,
-    pub(super) signing: Vec<Secret>,
-    pub(super) returning_ai: Secret,
-    /// Of the providers' own APIs.
-    pub(super) apis: Vec<Secret>,
+    pub(super) events: Option<Result<Table, String>>,
+    pub(super) customers: Option<Result<Table, String>>,
+    /// By the name of the provider.
+    pub(super) signing: BTreeMap<String, Secret>,
+    pub(super) returning_ai: Option<Secret>,
+    /// The secrets of the providers' own APIs, by the name of the provider.
+    pub(super) apis: BTreeMap<String, Secret>,
     /// By the name of the workflow.
     pub(super) handshakes: BTreeMap<String, Handshake>,
     pub(super) paused: BTreeSet<Destination>,
-    pub(super) clocks: Vec<OtherClock>,
-    pub(super) schedule: Option<Asked<Schedule>>,
-    pub(super) queue: Asked<Queue>,
+    pub(super) clocks: Vec<ClockOffset>,
+    pub(super) schedule: Option<Result<Schedule, String>>,
+    pub(super) queue: Option<Result<Queue, String>>,
 }
 
-/// Which stack it is, and what it calls its parts.
+/// Which bridge it is, and the names of its parts.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
-    /// `None` for the bridge that runs here.
-    pub(super) stack: Option<Stack>,
-    pub(super) events_table: String,
-    pub(super) customers_table: Option<String>,
-    pub(super) redrive_function: String,
-    /// Flags that every `bridge` and `aws` command to this stack takes: ` --region eu-west-1`, or nothing.
+pub(super) struct Scope {
+    /// `None` on this machine.
+    pub(super) stack: Option<StackStatus>,
+    pub(super) parts: Parts,
+    /// What every `bridge` and `aws` command to this bridge needs: ` --region eu-west-1`, or nothing.
     pub(super) flags: String,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Stack {
+pub(super) struct StackStatus {
     pub(super) name: String,
     /// CloudFormation's word.
     pub(super) status: String,
-    /// Outputs that the template has and this stack has not.
-    pub(super) missing: Vec<String>,
-    pub(super) schedule: Option<String>,
 }
 
-/// What the routes file asks for.
+/// What the routes file needs.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct RouteNeeds {
     pub(super) workflows: BTreeSet<String>,
     pub(super) incoming_webhooks: BTreeSet<String>,
     pub(super) providers: BTreeSet<String>,
-    /// What each route delivers to, by the name of the route.
-    pub(super) destination_of: BTreeMap<String, Destination>,
+    /// By the name of the route.
+    pub(super) destinations: BTreeMap<String, Destination>,
 }
 
-/// A provider's URL, and what it answered to a delivery without a signature.
+/// A provider's URL, and the status of its answer to a delivery without a signature.
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
-    pub(super) provider: &'static str,
+    pub(super) provider: String,
     pub(super) url: String,
-    pub(super) status: Asked<u16>,
+    pub(super) status: Result<u16, String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -81,9 +76,9 @@ pub(super) struct Table {
     /// By the name of the index.
     pub(super) indexes: BTreeMap<String, Index>,
     /// The attribute that items expire by, if they do.
-    pub(super) ttl: Option<Asked<Option<String>>>,
-    /// Whether it can be brought back to any second of the last weeks.
-    pub(super) recovery: Option<Asked<bool>>,
+    pub(super) ttl: Option<Result<Option<String>, String>>,
+    /// Whether it has point-in-time recovery.
+    pub(super) recovery: Option<Result<bool, String>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -95,27 +90,25 @@ pub(super) struct Index {
 /// A secret's name and its current text, which no `Debug` shows.
 #[derive(Clone)]
 pub(super) struct Secret {
-    /// Whose it is: a provider's name, or `workflows`.
-    pub(super) of: &'static str,
     pub(super) id: String,
-    pub(super) text: Asked<String>,
+    pub(super) text: Result<String, String>,
 }
 
-/// What a workflow said to a handshake.
+/// The answer of a workflow to a handshake.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Handshake {
     Opened,
-    /// Legacy mode has none.
+    /// In legacy mode there is none.
     Legacy,
     /// This status, or a 2xx without a session token.
-    Answered(u16),
+    Rejected(u16),
     NoAnswer(String),
 }
 
-/// How far this machine's clock is ahead of somebody's, in seconds; below zero it is behind.
+/// How far this machine's clock is ahead of another one, in seconds; below zero it is behind.
 #[derive(Clone, Debug)]
-pub(super) struct OtherClock {
-    pub(super) of: String,
+pub(super) struct ClockOffset {
+    pub(super) from: String,
     pub(super) ahead_s: i64,
 }
 
@@ -124,18 +117,18 @@ pub(super) struct Schedule {
     pub(super) enabled: bool,
     /// `rate(1 minute)`.
     pub(super) expression: String,
-    /// ARN of what it calls.
+    /// The ARN of the function that it calls.
     pub(super) target: String,
 }
 
-/// What waits in the index, as far as the first page of each part of it tells.
+/// What waits in the index, as far as the first page of each part of it shows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
     /// Due for longer than redrive needs, in workflows that are not paused.
     pub(super) overdue: usize,
-    /// For how long the oldest of them, in seconds.
+    /// How long the oldest of them has been due, in seconds.
     pub(super) overdue_s: u64,
-    /// The newest attempt of redrive's among the events that were looked at.
+    /// The newest attempt by redrive among the events that were read.
     pub(super) redrive_seen: Option<UnixMillis>,
     /// Not all of them were counted.
     pub(super) more_overdue: bool,
@@ -143,24 +136,24 @@ pub(super) struct Queue {
     pub(super) more_dead: bool,
 }
 
-impl Wanted {
-    pub(super) fn by(routes: &Routes) -> Self {
+impl RouteNeeds {
+    pub(super) fn of(routes: &Routes) -> Self {
         let all = || routes.all().iter();
         Self {
             workflows: routes.workflows().into_iter().collect(),
             incoming_webhooks: routes.incoming_webhooks().into_iter().collect(),
             providers: all().map(|route| route.provider.clone()).collect(),
-            destination_of: all().map(|route| (route.name.clone(), route.destination.clone())).collect(),
+            destinations: all().map(|route| (route.name.clone(), route.destination.clone())).collect(),
         }
     }
 }
 
-impl Place {
+impl Scope {
     pub(super) fn is_deployed(&self) -> bool {
         self.stack.is_some()
     }
 
-    /// Redrive runs each minute in AWS and every few seconds here; an event that is due for longer waits for nobody.
+    /// Redrive runs each minute in AWS and every few seconds on this machine. An event that is due for longer is overdue.
     pub(super) fn patience_s(&self) -> u64 {
         if self.is_deployed() { 300 } else { 120 }
     }

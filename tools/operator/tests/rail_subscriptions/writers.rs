@@ -25,12 +25,12 @@ async fn what_somebody_writes_between_reading_and_writing_is_carried_over() {
     let theirs = json!({ "keys": { "a": "1", "b": "4", "d": "5" }, "owner": { "team": "platform", "since": 2026 } });
     let subscriptions = world.open();
     world.secrets.reset_calls();
-    // Ours is read; before it is written, theirs is.
-    world.secrets.inject(Some("PutSecretValue"), AwsFault::Refuse, When::Next(1));
+    // Our first write gets no answer and no effect. Theirs is made before ours is tried again.
+    world.secrets.inject(Some("PutSecretValue"), AwsFault::Hang, When::Next(1));
     let change = next_generation("ACCOUNT_OPEN", 3);
     let (changed, ()) = tokio::join!(subscriptions.secret.change(&change), async {
-        let refused = |calls: &[String]| calls.iter().any(|call| call == "PutSecretValue");
-        world.secrets.wait_for_calls(refused, crate::rail_subscriptions::fixture::BOUND).await.unwrap();
+        let was_tried = |calls: &[String]| calls.iter().any(|call| call == "PutSecretValue");
+        world.secrets.wait_for_calls(was_tried, crate::rail_subscriptions::fixture::BOUND).await.unwrap();
         world.secrets.put(SIGNING, &theirs).unwrap();
     });
     changed.unwrap();
