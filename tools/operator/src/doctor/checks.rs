@@ -212,7 +212,7 @@ fn check_events_table(table: &Result<Table, String>, name: &str, scope: &Scope) 
             lines.push(Line::warn("point-in-time recovery", "off: deleted items cannot be restored", command));
         }
         Some(Err(reason)) => {
-            lines.push(unknown("point-in-time recovery", reason, "dynamodb:DescribeContinuousBackups"))
+            lines.push(unknown("point-in-time recovery", reason, "dynamodb:DescribeContinuousBackups"));
         }
     }
     lines

@@ -559,6 +559,15 @@ fn routes_and_the_secret_that_name_other_workflows_are_found() {
             "warn incoming webhook vip-chat: bridge/returning-ai has it, and no route of `routes.toml` delivers to it",
         ],
     );
+    expect(
+        |facts| facts.set_returning_ai(&json!({})),
+        &[
+            "fail workflows: bridge/returning-ai: workflows: an object of name and workflow expected",
+            "fail workflow deposits: `routes.toml` delivers to it, and bridge/returning-ai does not have it",
+            "fail workflow kyc: `routes.toml` delivers to it, and bridge/returning-ai does not have it",
+            "fail incoming webhook vip-chat: `routes.toml` delivers to it, and bridge/returning-ai does not have it",
+        ],
+    );
 }
 
 #[test]
