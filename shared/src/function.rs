@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join3;
+use lambda_http::{Adapter, Service};
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use tokio::time::{Instant, timeout};
 use tracing::level_filters::LevelFilter;
@@ -27,8 +28,9 @@ use crate::observe::telemetry;
 use crate::outside::aws;
 use crate::outside::http::{Http, HttpSetupError};
 use crate::outside::secrets::CachedSecret;
-use crate::receive::door::{HttpRequest, HttpResponse};
+use crate::receive::door::GatewayEvent;
 use crate::receive::provider::Provider;
+use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::receive::signing_keys::KeySet;
 use crate::record::store::EventStore;
@@ -89,9 +91,21 @@ async fn serve(provider: &'static Provider, routes: &str) -> Result<(), StartErr
     let after_ack = AfterAck::default();
     let layer = after_ack.clone();
     let first_has_spent_ms = Arc::new(AtomicU64::new(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)));
-    let answer = service_fn(move |event: LambdaEvent<HttpRequest>| {
+    let answer = service_fn(move |event: LambdaEvent<GatewayEvent>| {
+        let (event, context) = event.into_parts();
         let spent = Duration::from_millis(first_has_spent_ms.swap(0, Ordering::Relaxed));
-        answer(Arc::clone(&receiver), Arc::clone(&meter), after_ack.clone(), event, spent)
+        let invocation = Invocation {
+            request_id: context.request_id.clone(),
+            ends_at: ends_at(UnixMillis(context.deadline), receiver.clock.now()),
+            answer_by: Instant::now() + ACK_BUDGET.saturating_sub(spent),
+        };
+        let (request, refusal) = event.admit(provider);
+        let (receiver, meter, after_ack) = (Arc::clone(&receiver), Arc::clone(&meter), after_ack.clone());
+        let answer = service_fn(move |request| {
+            let (receiver, meter) = (Arc::clone(&receiver), Arc::clone(&meter));
+            answer(receiver, meter, after_ack.clone(), request, refusal, invocation.clone())
+        });
+        Adapter::from(answer).call(LambdaEvent::new(request, context))
     });
     Runtime::new(answer).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
@@ -153,16 +167,15 @@ async fn answer(
     receiver: Arc<Receiver>,
     meter: Arc<Meter>,
     after_ack: AfterAck,
-    event: LambdaEvent<HttpRequest>,
-    spent: Duration,
-) -> Result<HttpResponse, Infallible> {
-    let invocation = Invocation {
-        request_id: event.context.request_id,
-        ends_at: ends_at(UnixMillis(event.context.deadline), receiver.clock.now()),
-        answer_by: Instant::now() + ACK_BUDGET.saturating_sub(spent),
+    request: lambda_http::Request,
+    refusal: Option<Answer>,
+    invocation: Invocation,
+) -> Result<Answer, Infallible> {
+    let receipt = match refusal {
+        Some(answer) => Receipt::of(answer),
+        None => receiver.receive(&request, &invocation).await,
     };
-    let receipt = receiver.receive(event.payload, &invocation).await;
-    let answer = receipt.answer.to_http();
+    let answer = receipt.answer;
     let request_id = invocation.request_id.clone();
     after_ack.defer(&request_id, async move {
         meter.write(receiver.after_ack(&receipt, &invocation).await);

@@ -1,7 +1,7 @@
+use http::HeaderMap;
 use proptest::prelude::*;
 use shared::clock::UnixMillis;
 use shared::outside::secrets::Versions;
-use shared::receive::door::Headers;
 use shared::receive::signing_keys::{KeySet, KeyVersion};
 use shared::receive::verification::{Delivery, Refusal, VerifiedEvent, verify};
 
@@ -25,9 +25,9 @@ fn keys(current: &str, previous: Option<&str>) -> KeySet {
     KeySet::parse(&Versions { current: secret(current), previous: previous.map(secret) }).unwrap()
 }
 
-fn headers(signature: &str, signed_at: &str) -> Headers {
+fn headers(signature: &str, signed_at: &str) -> HeaderMap {
     let pairs = [("x-signature", signature), ("x-timestamp", signed_at)];
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
+    pairs.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).into_iter().collect()
 }
 
 /// What `read` finds in a delivery, or the code of its refusal.
@@ -123,7 +123,7 @@ fn a_delivery_signed_by_the_previous_key_is_accepted_and_told_apart() {
 
 #[test]
 fn an_unsigned_delivery_is_refused() {
-    let delivery = Delivery { headers: &Headers::default(), body: FLOW_COMPLETED.as_bytes() };
+    let delivery = Delivery { headers: &HeaderMap::default(), body: FLOW_COMPLETED.as_bytes() };
     let refusal = verify(&RILLIS, delivery, &keys(KEY, None), NOW).map(|_| ()).map_err(Refusal::code);
     assert_eq!(refusal, Err("header_missing"));
 }

@@ -1,9 +1,11 @@
 //! The answer to a delivery, and all that is known of the delivery by then.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::receive::door::HttpResponse;
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use lambda_http::{Body, Response};
+
 use crate::receive::signing_keys::KeyVersion;
 use crate::receive::verification::Refusal;
 use crate::record::event::EventRecord;
@@ -47,18 +49,6 @@ pub struct InternalError {
 }
 
 impl Answer {
-    pub fn status(self) -> u16 {
-        match self {
-            Self::Accepted | Self::Duplicate | Self::Ignored => 200,
-            Self::BadRequest => 400,
-            Self::Unauthorized => 401,
-            Self::NotFound => 404,
-            Self::MethodNotAllowed => 405,
-            Self::TooLarge => 413,
-            Self::Unavailable => 503,
-        }
-    }
-
     /// As in the log line.
     pub fn name(self) -> &'static str {
         match self {
@@ -80,25 +70,28 @@ impl Answer {
     }
 
     /// One fixed body per answer: the reason stays inside.
-    pub fn to_http(self) -> HttpResponse {
-        let mut headers = HashMap::from([("content-type", "application/json")]);
+    pub fn to_http(self) -> Response<Body> {
+        let (status, body) = match self {
+            Self::Accepted => (StatusCode::OK, r#"{"status":"accepted"}"#),
+            Self::Duplicate => (StatusCode::OK, r#"{"status":"duplicate"}"#),
+            Self::Ignored => (StatusCode::OK, r#"{"status":"ignored"}"#),
+            Self::BadRequest => (StatusCode::BAD_REQUEST, r#"{"error":"bad_request"}"#),
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, r#"{"error":"unauthorized"}"#),
+            Self::NotFound => (StatusCode::NOT_FOUND, r#"{"error":"not_found"}"#),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, r#"{"error":"method_not_allowed"}"#),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, r#"{"error":"too_large"}"#),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, r#"{"error":"unavailable"}"#),
+        };
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self {
-            Self::MethodNotAllowed => headers.insert("allow", "POST"),
-            Self::Unavailable => headers.insert("retry-after", "5"),
+            Self::MethodNotAllowed => headers.insert(ALLOW, HeaderValue::from_static("POST")),
+            Self::Unavailable => headers.insert(RETRY_AFTER, HeaderValue::from_static("5")),
             _ => None,
         };
-        let body = match self {
-            Self::Accepted => r#"{"status":"accepted"}"#,
-            Self::Duplicate => r#"{"status":"duplicate"}"#,
-            Self::Ignored => r#"{"status":"ignored"}"#,
-            Self::Unauthorized => r#"{"error":"unauthorized"}"#,
-            Self::BadRequest => r#"{"error":"bad_request"}"#,
-            Self::TooLarge => r#"{"error":"too_large"}"#,
-            Self::NotFound => r#"{"error":"not_found"}"#,
-            Self::MethodNotAllowed => r#"{"error":"method_not_allowed"}"#,
-            Self::Unavailable => r#"{"error":"unavailable"}"#,
-        };
-        HttpResponse { status_code: self.status(), headers, body, is_base64_encoded: false }
+        response
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join;
+use lambda_http::Request;
 use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
@@ -11,7 +12,6 @@ use crate::config::kill_point;
 use crate::deliver::attempt::Deliverer;
 use crate::observe::metrics::Measurements;
 use crate::outside::secrets::SecretError;
-use crate::receive::door::{Body, HttpRequest};
 use crate::receive::log::{log_delivery, measure_delivery};
 use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, InternalError, Receipt};
@@ -44,7 +44,7 @@ pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
 
 impl Receiver {
     /// Decides on the answer, in time; an acknowledged event has been recorded.
-    pub async fn receive(&self, request: HttpRequest, invocation: &Invocation) -> Receipt {
+    pub async fn receive(&self, request: &Request, invocation: &Invocation) -> Receipt {
         let began = Instant::now();
         let late = || Receipt::unavailable("answer_due", "the answer was due".to_owned());
         let mut receipt = timeout_at(invocation.answer_by, self.decide(request, &invocation.request_id))
@@ -75,23 +75,13 @@ impl Receiver {
         join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
     }
 
-    async fn decide(&self, request: HttpRequest, request_id: &str) -> Receipt {
-        if !self.provider.is_at(&request.path) {
-            return Receipt::of(Answer::NotFound);
-        }
-        if request.method != "POST" {
-            return Receipt::of(Answer::MethodNotAllowed);
-        }
-        let body = match request.body {
-            Body::Bytes(bytes) => bytes,
-            Body::Empty => Vec::new(),
-            Body::NotBase64 => return Receipt::of(Answer::BadRequest),
-        };
+    async fn decide(&self, request: &Request, request_id: &str) -> Receipt {
+        let body: &[u8] = request.body();
         if body.len() > self.max_body_bytes {
             return Receipt::of(Answer::TooLarge);
         }
 
-        let delivery = Delivery { headers: &request.headers, body: &body };
+        let delivery = Delivery { headers: request.headers(), body };
         let now = self.clock.now();
         match self.verify(delivery, now).await {
             Ok(verified) => self.record(&verified, now, request_id).await,

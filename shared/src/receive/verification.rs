@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::receive::door::Headers;
 use crate::receive::provider::{Envelope, HeaderPart, Provider};
 use crate::receive::signing_keys::{KeySet, KeyVersion};
 use json::{Document, Kind};
@@ -14,7 +14,7 @@ use json::{Document, Kind};
 /// One HTTP attempt of a provider's: nothing of it is believed yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery<'a> {
-    pub headers: &'a Headers,
+    pub headers: &'a HeaderMap,
     pub body: &'a [u8],
 }
 
@@ -123,7 +123,7 @@ pub fn verify<'a>(
 ///
 /// # Errors
 /// As [`verify`], for the headers.
-pub fn refuse_by_headers(provider: &Provider, headers: &Headers, now: UnixMillis) -> Result<(), Refusal> {
+pub fn refuse_by_headers(provider: &Provider, headers: &HeaderMap, now: UnixMillis) -> Result<(), Refusal> {
     Claim::read(provider, headers, now).map(|_| ())
 }
 
@@ -135,7 +135,7 @@ struct Claim<'h> {
 }
 
 impl<'h> Claim<'h> {
-    fn read(provider: &Provider, headers: &'h Headers, now: UnixMillis) -> Result<Self, Refusal> {
+    fn read(provider: &Provider, headers: &'h HeaderMap, now: UnixMillis) -> Result<Self, Refusal> {
         let signature_text = only_value(headers, provider.signature)?;
         let signed_at_text = only_value(headers, provider.signed_at)?;
 
@@ -154,7 +154,7 @@ impl<'h> Claim<'h> {
 }
 
 /// What occurs twice is refused: which of the two was signed is anybody's guess.
-fn only_value(headers: &Headers, part: HeaderPart) -> Result<&str, Refusal> {
+fn only_value(headers: &HeaderMap, part: HeaderPart) -> Result<&str, Refusal> {
     match part.values(headers)[..] {
         [] => Err(Refusal::HeaderMissing(part)),
         [value] => Ok(value),

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use http::{HeaderMap, HeaderName};
 use json::SyntaxError;
 use local::delivery::SignedHeaders;
 use local::stack::sample_key;
 use operator::OperatorError;
 use shared::clock::{Clock, UnixMillis};
 use shared::outside::secrets::Versions;
-use shared::receive::door::Headers;
 use shared::receive::provider::Provider;
 use shared::receive::signing_keys::KeySet;
 use shared::receive::verification::{self, Delivery, Refusal};
@@ -83,7 +83,7 @@ impl KeySource {
 /// What the bridge would make of a delivery, with these keys in the provider's secret.
 pub(crate) fn verify(
     provider: &Provider,
-    headers: &Headers,
+    headers: &HeaderMap,
     body: &[u8],
     keys: &[&str],
     now: UnixMillis,
@@ -99,6 +99,11 @@ pub(crate) fn verify(
         event_type: verified.event_type().map(str::to_owned),
         occurred_at: verified.occurred_at(),
     })
+}
+
+/// Headers as HTTP has them; what is none is left out.
+pub(crate) fn header_map<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> HeaderMap {
+    headers.filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))).collect()
 }
 
 /// A file's bytes, or standard input's for `-`.

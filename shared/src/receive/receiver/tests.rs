@@ -11,7 +11,6 @@ use crate::deliver::webhooks::Webhooks;
 use crate::outside::aws;
 use crate::outside::http::Http;
 use crate::outside::secrets::{COOL_DOWN, CachedSecret};
-use crate::receive::door::Headers;
 use crate::receive::provider::{EnvelopeMembers, Form, HeaderPart, TimeFormat};
 use crate::receive::signing_keys::KeyVersion;
 use crate::record::store::EventStore;
@@ -124,14 +123,9 @@ fn world(clock: Clock) -> World {
     World { server, outside, receiver: Arc::new(receiver) }
 }
 
-fn request(body: &str, signature: &str) -> HttpRequest {
-    let headers = [("x-sample-signature", signature), ("x-sample-timestamp", "1747253577")];
-    HttpRequest {
-        method: "POST".to_owned(),
-        path: "/webhooks/sample".to_owned(),
-        headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect(),
-        body: Body::Bytes(body.as_bytes().to_vec()),
-    }
+fn request(body: &str, signature: &str) -> Request {
+    let request = http::Request::post("/webhooks/sample").header("x-sample-timestamp", "1747253577");
+    request.header("x-sample-signature", signature).body(body.into()).unwrap()
 }
 
 impl World {
@@ -143,8 +137,8 @@ impl World {
         }
     }
 
-    async fn receive(&self, request: HttpRequest) -> Receipt {
-        self.receiver.receive(request, &self.invocation(Duration::from_secs(30))).await
+    async fn receive(&self, request: Request) -> Receipt {
+        self.receiver.receive(&request, &self.invocation(Duration::from_secs(30))).await
     }
 
     fn set(&self, change: impl FnOnce(&mut Outside)) {
@@ -168,16 +162,9 @@ fn told(receipt: &Receipt) -> (Answer, Option<&str>) {
 async fn what_can_be_refused_without_a_key_costs_no_call() {
     let (clock, _) = settable_clock!();
     let world = world(clock);
-    let sound = || request(BODY, SIGNATURE);
-    let text = |text: &str| text.to_owned();
     for (request, expected) in [
-        (HttpRequest { path: text("/webhooks/other"), ..sound() }, (Answer::NotFound, None)),
-        (HttpRequest { path: text("/webhooks/sample/"), method: text("GET"), ..sound() }, (Answer::NotFound, None)),
-        (HttpRequest { method: text("GET"), body: Body::NotBase64, ..sound() }, (Answer::MethodNotAllowed, None)),
-        (HttpRequest { method: text("post"), ..sound() }, (Answer::MethodNotAllowed, None)),
-        (HttpRequest { body: Body::NotBase64, ..sound() }, (Answer::BadRequest, None)),
-        (HttpRequest { body: Body::Bytes(vec![b' '; 1001]), ..sound() }, (Answer::TooLarge, None)),
-        (HttpRequest { headers: Headers::default(), ..sound() }, (Answer::Unauthorized, Some("header_missing"))),
+        (request(&" ".repeat(1001), SIGNATURE), (Answer::TooLarge, None)),
+        (Request::new(BODY.into()), (Answer::Unauthorized, Some("header_missing"))),
         (request(BODY, "xyz"), (Answer::Unauthorized, Some("header_malformed"))),
     ] {
         let asked = format!("{request:?}");
@@ -190,8 +177,7 @@ async fn what_can_be_refused_without_a_key_costs_no_call() {
 async fn a_wanted_event_is_recorded_before_it_is_accepted() {
     let (clock, _) = settable_clock!();
     let world = world(clock);
-    let receipt =
-        world.receive(HttpRequest { path: "/prod/webhooks/sample".to_owned(), ..request(BODY, SIGNATURE) }).await;
+    let receipt = world.receive(request(BODY, SIGNATURE)).await;
     assert_eq!(told(&receipt), (Answer::Accepted, None));
     assert_eq!((receipt.signed_form, receipt.key_version), (Some("raw"), Some(KeyVersion::Current)));
 
@@ -274,7 +260,7 @@ async fn an_answer_that_is_due_is_given_whatever_hangs() {
     assert_eq!(world.receive(request(BODY, SIGNATURE)).await.answer, Answer::Accepted);
     world.set(|outside| outside.put_item = Reply::Silence);
     let invocation = Invocation { answer_by: Instant::now(), ..world.invocation(Duration::from_secs(30)) };
-    let receipt = world.receiver.receive(request(BODY, SIGNATURE), &invocation).await;
+    let receipt = world.receiver.receive(&request(BODY, SIGNATURE), &invocation).await;
     assert_eq!(told(&receipt), (Answer::Unavailable, Some("the answer was due")));
 }
 

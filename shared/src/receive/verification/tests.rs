@@ -51,16 +51,16 @@ fn keys(current: &[&str], previous: &[&str]) -> KeySet {
     KeySet::parse(&Versions { current: secret(current), previous }).unwrap()
 }
 
-fn headers(pairs: &[(&str, &str)]) -> Headers {
-    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
-fn signed(signature: &str) -> Headers {
+fn signed(signature: &str) -> HeaderMap {
     headers(&[("x-sample-signature", signature), ("x-sample-timestamp", SIGNED_AT)])
 }
 
 /// The form that was accepted, or the code of the refusal.
-fn verdict(headers: &Headers, body: &[u8], keys: &KeySet, now: UnixMillis) -> Result<&'static str, &'static str> {
+fn verdict(headers: &HeaderMap, body: &[u8], keys: &KeySet, now: UnixMillis) -> Result<&'static str, &'static str> {
     let delivery = Delivery { headers, body };
     let verified = verify(&SAMPLE, delivery, keys, now).map(|event| event.form()).map_err(Refusal::code);
     // What the headers alone decide is the same before any key is known.
@@ -182,7 +182,6 @@ mod signature {
             &format!("v1,{SIGNATURE}"),
             &format!("0x{}", &SIGNATURE[2..]),
             &format!(" {SIGNATURE}"),
-            &format!("{SIGNATURE}\n"),
             &with_last(" "),
             &with_last("g"),
             &with_last("+1"),
@@ -269,7 +268,6 @@ mod timestamp {
             "0x68255bc9",
             " 1747253577",
             "1747253577 ",
-            "1747253577\n",
             "١٧٤٧٢٥٣٥٧٧",
             "NaN",
             "Infinity",
@@ -593,7 +591,10 @@ proptest! {
         key in "[a-z0-9]{20,40}",
         now in prop_oneof![any::<u64>().prop_map(UnixMillis), Just(NOW)],
     ) {
-        let headers = names.into_iter().map(str::to_owned).zip(values).collect();
+        // What HTTP does not carry never comes this far.
+        let values = values.iter().map(|value| value.parse().ok());
+        let names = names.into_iter().map(|name| name.parse().unwrap());
+        let headers = names.zip(values).filter_map(|(name, value)| Some((name, value?))).collect();
         let verdict = verdict(&headers, &body, &keys(&[&key], &[]), now);
         prop_assert!(verdict.is_err(), "{:?}", verdict);
     }

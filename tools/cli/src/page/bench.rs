@@ -14,10 +14,9 @@ use operator::error::with_causes;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use shared::clock::{Clock, UnixSeconds};
-use shared::receive::door::Headers;
 use shared::receive::provider::Provider;
 
-use crate::delivery::{not_json, verify, with_fresh_id};
+use crate::delivery::{header_map, not_json, verify, with_fresh_id};
 use crate::page::{Problem, Said};
 use crate::samples::Sample;
 
@@ -300,7 +299,7 @@ fn tamper(body: &mut Vec<u8>) {
 
 /// The key of the event that the bridge makes of a delivery which it does not refuse.
 fn recorded_as(provider: &Provider, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
-    let headers: Headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let headers = header_map(headers.iter().map(|(name, value)| (*name, value.as_str())));
     let accepted = verify(provider, &headers, body, &[&sample_key(provider.name)], Clock::system().now()).ok()?;
     Some(format!("{}#{}", provider.name, accepted.event_id))
 }

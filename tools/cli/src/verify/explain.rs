@@ -11,10 +11,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
 use local::delivery::spelled;
 use sha2::Sha256;
 use shared::clock::{UnixMillis, UnixSeconds};
-use shared::receive::door::Headers;
 use shared::receive::provider::{HeaderPart, Provider};
 use shared::receive::verification::{TOLERANCE_S, hex, signature_bytes};
 
@@ -25,7 +25,7 @@ use self::spellings::{Departure, Spelling};
 /// What was captured, and when it is to be judged.
 pub(crate) struct Capture<'c> {
     pub(crate) provider: &'static Provider,
-    pub(crate) headers: &'c Headers,
+    pub(crate) headers: &'c HeaderMap,
     pub(crate) body: &'c [u8],
     pub(crate) now: UnixMillis,
     /// Whether `now` was given, and is not the time of day.
@@ -117,7 +117,7 @@ fn about_headers(capture: &Capture<'_>) -> Vec<Finding> {
                 let name = part.header();
                 let underscored = name.replace('-', "_");
                 let renamed = [underscored.clone(), format!("http_{underscored}"), format!("x-amzn-remapped-{name}")];
-                if let Some(other) = renamed.iter().find(|other| capture.headers.all(other).next().is_some()) {
+                if let Some(other) = renamed.iter().find(|other| capture.headers.contains_key(other.as_str())) {
                     let text = format!("`{other}` may be it, renamed by a proxy");
                     findings.push(Finding::guess("header_renamed", text));
                 }
@@ -372,7 +372,7 @@ enum Part {
     Text(String),
 }
 
-fn layouts(signed_at: &str, headers: &Headers) -> Vec<Layout> {
+fn layouts(signed_at: &str, headers: &HeaderMap) -> Vec<Layout> {
     let departure = |code, words: &str| Departure { code, words: words.to_owned() };
     let mut stamps = Vec::new();
     if !signed_at.is_empty() {
@@ -424,7 +424,7 @@ fn layouts(signed_at: &str, headers: &Headers) -> Vec<Layout> {
         let slack = departure("version_first", "`v0:{timestamp}:{body}` was signed; `{timestamp}.{body}` is wanted");
         with(vec![text("v0:"), text(stamp), text(":"), Part::Body], Some(slack));
         for name in ["webhook-id", "svix-id"] {
-            if let Some(id) = headers.all(name).next() {
+            if let Some(id) = headers.get(name).and_then(|id| id.to_str().ok()) {
                 let words =
                     format!("`{{{name}}}.{{timestamp}}.{{body}}` was signed; `{{timestamp}}.{{body}}` is wanted");
                 let parts = vec![text(id), text("."), text(stamp), text("."), Part::Body];

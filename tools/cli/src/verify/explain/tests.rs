@@ -1,4 +1,5 @@
 use super::*;
+use crate::delivery::header_map;
 
 const NOW: u64 = 1_747_253_577;
 const BODY: &str =
@@ -55,7 +56,7 @@ impl Case {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let headers: Headers = self.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let headers = header_map(self.headers.iter().map(|(name, value)| (*name, value.as_str())));
         let key = |(of, key): &(KeyOf, String)| TriedKey { label: "rail.key".to_owned(), key: key.clone(), of: *of };
         let keys: Vec<TriedKey> = self.keys.iter().map(key).collect();
         let now = UnixMillis(self.now * 1000);
