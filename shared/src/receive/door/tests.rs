@@ -41,7 +41,7 @@ fn rest_api() -> Value {
 }
 
 /// The event with other members.
-fn with(mut event: Value, changes: Value) -> String {
+fn with(mut event: Value, changes: &Value) -> String {
     for (pointer, value) in changes.as_object().unwrap() {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         event.pointer_mut(parent).unwrap()[name] = value.clone();
@@ -66,7 +66,7 @@ fn a_rest_api_event_keeps_repeated_headers_apart() {
     assert_eq!(values(&request, "x-signature"), [b"a", b"b"]);
     assert_eq!(request.body().as_ref(), b"{}");
     // What has no values of several is read from the others.
-    let request = admit(with(rest_api(), json!({ "/multiValueHeaders": {} }))).unwrap();
+    let request = admit(with(rest_api(), &json!({ "/multiValueHeaders": {} }))).unwrap();
     assert_eq!(values(&request, "x-signature"), [b"b"]);
 }
 
@@ -74,7 +74,7 @@ fn a_rest_api_event_keeps_repeated_headers_apart() {
 fn an_event_of_any_size_is_read_alike() {
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_UNCOUNTED_BYTES));
     for event in [http_api(), rest_api()] {
-        let request = admit(with(event, json!({ "/body": long, "/isBase64Encoded": false }))).unwrap();
+        let request = admit(with(event, &json!({ "/body": long, "/isBase64Encoded": false }))).unwrap();
         assert_eq!(request.body().as_ref(), long.as_bytes());
         assert!(!values(&request, "x-signature").is_empty());
     }
@@ -90,7 +90,7 @@ fn what_is_no_delivery_is_answered_by_its_path_then_its_method_then_the_rest() {
             let mut changes = further.clone();
             changes[path] = json!(path_value);
             changes[method] = json!(method_value);
-            admit(with(event.clone(), changes)).map(|_| ())
+            admit(with(event.clone(), &changes)).map(|_| ())
         };
         let nothing = json!({});
         for (path, method, further, expected) in [
@@ -112,7 +112,7 @@ fn what_is_no_delivery_is_answered_by_its_path_then_its_method_then_the_rest() {
 #[test]
 fn what_lambda_http_cannot_convert_is_a_bad_request() {
     for event in [http_api(), rest_api()] {
-        let event = with(event, json!({ "/multiValueHeaders": null }));
+        let event = with(event, &json!({ "/multiValueHeaders": null }));
         for changes in [
             json!({ "/headers/host": "a b{}" }),
             json!({ "/headers/host": "[::1" }),
@@ -129,7 +129,7 @@ fn what_lambda_http_cannot_convert_is_a_bad_request() {
             json!({ "/body": {} }),
             json!({ "/isBase64Encoded": "true" }),
         ] {
-            let event = with(serde_json::from_str(&event).unwrap(), changes.clone());
+            let event = with(serde_json::from_str(&event).unwrap(), &changes);
             assert_eq!(admit(event).map(|_| ()), Err(Answer::BadRequest), "{changes}");
         }
     }
@@ -143,7 +143,7 @@ fn what_lambda_http_cannot_convert_is_a_bad_request() {
 #[test]
 fn what_the_bridge_does_not_need_is_of_no_concern() {
     for event in [http_api(), rest_api()] {
-        let event = with(event, json!({ "/isBase64Encoded": null, "/body": "{}" }));
+        let event = with(event, &json!({ "/isBase64Encoded": null, "/body": "{}" }));
         for changes in [
             json!({ "/headers/host": "" }),
             json!({ "/headers/x-forwarded-proto": "://" }),
@@ -153,7 +153,7 @@ fn what_the_bridge_does_not_need_is_of_no_concern() {
             json!({ "/rawQueryString": "é <\n", "/queryStringParameters": 7 }),
             json!({ "/version": 2, "/stageVariables": "none" }),
         ] {
-            let event = with(serde_json::from_str(&event).unwrap(), changes.clone());
+            let event = with(serde_json::from_str(&event).unwrap(), &changes);
             assert!(admit(event).is_ok(), "{changes}");
         }
     }
