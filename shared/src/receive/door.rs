@@ -10,7 +10,7 @@ use std::pin::Pin;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use http::header::{HOST, HeaderMap, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::Authority;
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use lambda_http::request::LambdaRequest;
@@ -67,8 +67,8 @@ impl GatewayEvent {
         read.unwrap_or_else(|| Self::read_leniently(serde_json::from_str(event).unwrap_or_default()))
     }
 
-    /// Reads what the bridge needs, so that no delivery is lost to a null, or to a member that the bridge does not need and
-    /// `lambda_http` expects otherwise.
+    /// Reads what the bridge needs, so that no delivery is lost to a null, to a name that no header has, or to a member that
+    /// the bridge does not need and `lambda_http` expects otherwise.
     fn read_leniently(mut event: Value) -> Self {
         let is_http_api = event.pointer("/requestContext/http").is_some();
         let mut take = |pointers: &[&str]| {
@@ -86,7 +86,7 @@ impl GatewayEvent {
         for name in ["headers", "multiValueHeaders", "body", "isBase64Encoded"] {
             let Some(mut member) = take(&[&format!("/{name}")]) else { continue };
             if let Some(headers) = member.as_object_mut() {
-                headers.retain(|_, value| !value.is_null());
+                headers.retain(|name, value| !value.is_null() && HeaderName::try_from(name).is_ok());
                 most_names = most_names.max(headers.len());
             }
             needed[name] = member;

@@ -194,8 +194,8 @@ const STRANGE: &[Row] = &[
     // An HTTP API writes names in lower case: it cannot have them twice.
     ("signature under two spellings", |event| header(event, "X-Rail-Signature", json!("ab")), [200, 401]),
     ("cookies without a name", |event| header(event, "cookie", json!("a=é; =;;")), [200, 200]),
-    ("header name beyond ASCII", |event| header(event, "naïve name", json!("é")), [400, 400]),
-    ("empty header name", |event| header(event, "", json!("")), [400, 400]),
+    ("header name beyond ASCII", |event| header(event, "naïve name", json!("é")), [200, 200]),
+    ("empty header name", |event| header(event, "", json!("")), [200, 200]),
     ("header of null", |event| header(event, "x-other", Value::Null), [200, 400]),
     ("signature of null", |event| header(event, "x-rail-signature", Value::Null), [401, 400]),
     ("header of a number", |event| header(event, "x-other", json!(7)), [400, 400]),
