@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use axum::Router;
 use clap::Args;
 use local::front::{Answer, Front};
 use operator::{OperatorError, Parts, Place};
@@ -17,6 +18,7 @@ use crate::events::{RoutesFile, interrupted};
 use crate::page::Page;
 use crate::page::board::{Board, MAX_ROWS};
 use crate::page::guard::{Guard, Reading};
+use crate::page::router::router;
 use crate::target::Account;
 
 mod indexed;
@@ -111,13 +113,13 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
     let function = place.redrive_function().map(Arc::new);
 
     // The page has to know its port, which is known once there is somebody to answer.
-    let answering: Arc<OnceLock<Arc<Page>>> = Arc::default();
+    let answering: Arc<OnceLock<Router>> = Arc::default();
     let serving = Arc::clone(&answering);
     let front = Front::start(port, MAX_BODY_BYTES, move |request| {
-        let page = serving.get().cloned();
+        let router = serving.get().cloned();
         async move {
-            match page {
-                Some(page) => page.answer(request).await,
+            match router {
+                Some(router) => Answer::of(&router, request).await,
                 None => Answer::Reset,
             }
         }
@@ -137,12 +139,12 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
         function,
         routes,
         board: Arc::new(Board::new(false, Clock::system().now())),
-        bench: None,
+        playground: None,
         redriving: Arc::default(),
         pauses: Mutex::default(),
     });
     // Nobody else has set it.
-    let _ = answering.set(Arc::clone(&page));
+    let _ = answering.set(router(&page));
 
     let mut working = JoinSet::new();
     let following = Arc::clone(&page);

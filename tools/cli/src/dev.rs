@@ -26,9 +26,10 @@ use tokio::task::JoinSet;
 use crate::customers::import_samples;
 use crate::delivery::signed_headers;
 use crate::page::Page;
-use crate::page::bench::Bench;
 use crate::page::board::{Board, MAX_ROWS};
 use crate::page::guard::{Guard, Reading};
+use crate::page::playground::Playground;
+use crate::page::router::router;
 use crate::samples::{self, Sample};
 
 mod chaos;
@@ -166,6 +167,7 @@ impl Dev {
 /// Serves the page beside the webhooks, and lets it see what happens, for as long as the value lives.
 pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, OperatorError> {
     let place = Place::local(&dev_file(stack), http()?);
+    let samples = samples::load(&workspace_root().join("events"))?;
     let page = Arc::new(Page {
         guard: Guard::new(stack.port(), Reading::Open)?,
         store: place.events()?,
@@ -177,12 +179,11 @@ pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) 
         limits: vec![format!(
             "Events are pushed as they happen; the newest {MAX_ROWS} are listed, what waits or is dead before the rest."
         )],
-        bench: Some(Bench::new(Arc::downgrade(stack), samples::load(&workspace_root().join("events"))?)),
+        playground: Some(Arc::new(Playground::new(Arc::downgrade(stack), samples))),
         redriving: Arc::default(),
         pauses: Mutex::default(),
     });
-    let serving = Arc::clone(&page);
-    stack.serve_beside(Some(Arc::new(move |request| Box::pin(Arc::clone(&serving).answer(request)))));
+    stack.serve_beside(Some(router(&page)));
 
     let mut working = JoinSet::new();
     let writes = stack.dynamodb.subscribe_to_writes();

@@ -8,12 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream;
 use http::{Request, Response, StatusCode, header};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,6 +22,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
+use tower::Service;
 
 /// What goes back over the connection for one request.
 pub enum Answer {
@@ -28,10 +30,10 @@ pub enum Answer {
     Http(Response<Bytes>),
     /// The head and half of the body at once, the rest after the pause.
     SlowBody(Response<Bytes>, Duration),
-    /// The head at once, then each piece as soon as the stream has it; the body ends with the stream.
+    /// The head at once, then each piece of the body as soon as there is one.
     ///
-    /// The next piece is asked for when the connection has room for it. The stream is dropped as soon as the client is gone.
-    Stream(Response<()>, BoxStream<'static, Bytes>),
+    /// The next piece is asked for when the connection has room for it. The body is dropped as soon as the client is gone.
+    Stream(Response<Body>),
     /// The connection is reset (RST) before a byte of the answer.
     Reset,
     /// These bytes instead of a response, then the end of the stream.
@@ -44,6 +46,13 @@ impl Answer {
     /// A JSON response; `content_type` because AWS's protocols have their own.
     pub fn json(status: StatusCode, content_type: &'static str, body: &serde_json::Value) -> Self {
         Self::Http(json_response(status, content_type, body))
+    }
+
+    /// What a router answers.
+    pub async fn of(router: &Router, request: Request<Bytes>) -> Self {
+        // Without a wait for its turn: a router is always ready.
+        let Ok(response) = router.clone().call(request.map(Body::from)).await;
+        Self::Stream(response)
     }
 }
 
@@ -160,7 +169,6 @@ enum Break {
     Raw(Bytes),
 }
 
-type Body = UnsyncBoxBody<Bytes, Infallible>;
 type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 async fn serve_connection<S, F>(stream: TcpStream, max_body: usize, serve: Arc<S>)
@@ -181,14 +189,11 @@ where
                 None => too_large(),
             };
             let end = match answer {
-                Answer::Http(response) => return Ok(response.map(|body| Full::new(body).boxed_unsync())),
+                Answer::Http(response) => return Ok(response.map(Body::from)),
                 Answer::SlowBody(response, pause) => {
                     return Ok(response.map(|body| in_two_halves(&body, pause)));
                 }
-                Answer::Stream(response, pieces) => {
-                    let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))).boxed_unsync();
-                    return Ok(response.map(|()| body));
-                }
+                Answer::Stream(response) => return Ok(response),
                 Answer::Reset => Break::Reset,
                 Answer::Raw(bytes) => Break::Raw(bytes),
                 Answer::Hang => pending().await,
@@ -242,9 +247,9 @@ fn in_two_halves(body: &Bytes, pause: Duration) -> Body {
     let halves = stream::unfold((vec![rest, first], Duration::ZERO), move |(mut halves, wait)| async move {
         let half = halves.pop()?;
         tokio::time::sleep(wait).await;
-        Some((Ok(Frame::data(half)), (halves, pause)))
+        Some((Ok::<_, Infallible>(half), (halves, pause)))
     });
-    StreamBody::new(halves).boxed_unsync()
+    Body::from_stream(halves)
 }
 
 #[cfg(test)]

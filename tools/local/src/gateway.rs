@@ -5,8 +5,8 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use serde_json::json;
 
@@ -32,11 +32,8 @@ pub struct Exchange {
     pub ack: Duration,
 }
 
-/// Told of every exchange, but for those with what is served [beside](Beside) the functions.
+/// Told of every exchange, but for those with what is served beside the functions.
 pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
-
-/// Answers what is neither at a function's path nor of Lambda's [Invoke API](invoke_api).
-pub type Beside = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Answer> + Send + Sync>;
 
 /// A path and the function that gets what is sent there, whatever the method.
 #[derive(Clone, Debug)]
@@ -55,7 +52,7 @@ struct Hosted {
     routes: Vec<Route>,
     functions: Vec<Arc<LambdaHost>>,
     observer: Option<Observer>,
-    beside: RwLock<Option<Beside>>,
+    beside: RwLock<Option<Router>>,
 }
 
 impl Gateway {
@@ -86,10 +83,11 @@ impl Gateway {
         self.front.addr().port()
     }
 
-    /// From now on gives `beside` every request that is for no function, instead of answering 404 itself; `None` ends that.
+    /// From now on has `beside` answer what is neither at a function's path nor of Lambda's [Invoke API](invoke_api), instead of
+    /// answering 404 itself; `None` ends that.
     ///
     /// What it is answering goes on until [`close`](Self::close). As long as it is set, the gateway keeps alive what it holds.
-    pub fn serve_beside(&self, beside: Option<Beside>) {
+    pub fn serve_beside(&self, beside: Option<Router>) {
         let mut set = self.hosted.beside.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *set, beside);
         // It may hold whatever holds this gateway: not to be dropped under the lock.
@@ -118,7 +116,7 @@ impl Hosted {
             (Some(response), _) => response,
             (None, Some(function)) => pass_on(function, &read).await,
             (None, None) => match self.beside() {
-                Some(beside) => return beside(request).await,
+                Some(beside) => return Answer::of(&beside, request).await,
                 None => message(StatusCode::NOT_FOUND, "Not Found"),
             },
         };
@@ -141,7 +139,7 @@ impl Hosted {
         Some(&route.function)
     }
 
-    fn beside(&self) -> Option<Beside> {
+    fn beside(&self) -> Option<Router> {
         self.beside.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use bytes::Bytes;
 use serde_json::json;
 use shared::receive::provider::Provider;
 
 use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE};
-use crate::gateway::{Beside, Gateway, Observer, Route};
+use crate::gateway::{Gateway, Observer, Route};
 use crate::http_client::{HttpClient, SendError};
 use crate::lambda_host::{FunctionSpec, HostError, LambdaHost, LogSink};
 use crate::rail_api::RailApi;
@@ -222,10 +223,10 @@ impl Stack {
         }
     }
 
-    /// From now on gives `beside` every request to the gateway's port that is for no function; `None` ends that.
+    /// From now on has `beside` answer every request to the gateway's port that is for no function; `None` ends that.
     ///
     /// It may hold this stack (then only [`shutdown`](Self::shutdown) ends the stack, or `None` here): both let go of it.
-    pub fn serve_beside(&self, beside: Option<Beside>) {
+    pub fn serve_beside(&self, beside: Option<Router>) {
         self.gateway.serve_beside(beside);
     }
 

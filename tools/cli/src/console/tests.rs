@@ -377,6 +377,7 @@ async fn without_a_function_the_page_says_why_nothing_can_be_redriven() {
         .client()
         .post(format!("{}/api/redrive/start", serving.front.url()))
         .header("x-bridge-token", serving.page.guard.token())
+        .header("content-type", "application/json")
         .body(r#"{"plan":"any","rate":10}"#);
     let answer = started.send().await.unwrap();
     assert_eq!(answer.status(), 409);

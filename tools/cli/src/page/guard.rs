@@ -3,11 +3,10 @@
 
 use std::fmt::Write as _;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use operator::OperatorError;
 
-use crate::page::Problem;
+use crate::page::problem::Problem;
 
 /// Lets requests in, or does not.
 #[derive(Debug)]
@@ -81,7 +80,7 @@ impl Guard {
     }
 
     /// Looks at a request before anybody acts on it.
-    pub(crate) fn admit(&self, request: &Request<Bytes>) -> Result<(), Problem> {
+    pub(crate) fn admit(&self, request: &Request<impl Sized>) -> Result<(), Problem> {
         let headers = request.headers();
         if !self.is_addressed_to_us(headers) {
             return Err(Problem::forbidden(
@@ -115,7 +114,7 @@ impl Guard {
     }
 
     /// In the header, or where a browser cannot set one, in the query.
-    fn has_token(&self, request: &Request<Bytes>, reads: bool) -> bool {
+    fn has_token(&self, request: &Request<impl Sized>, reads: bool) -> bool {
         let mut sent = request.headers().get_all(TOKEN_HEADER).iter();
         if let (Some(sent), None) = (sent.next(), sent.next()) {
             return sent.as_bytes() == self.token.as_bytes();
@@ -151,12 +150,12 @@ pub(crate) fn protect(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<Bytes> {
+    fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<()> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        request.body(Bytes::new()).unwrap()
+        request.body(()).unwrap()
     }
 
     #[track_caller]

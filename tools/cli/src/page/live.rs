@@ -1,22 +1,21 @@
 //! The page's live part: server-sent events, made anew for each viewer out of the board, so that nobody's slowness costs memory.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::stream;
-use http::{HeaderValue, Response, header};
-use local::front::Answer;
+use axum::extract::State;
+use axum::response::sse::{Event, Sse};
+use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::pauses::Pauses;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::page::bench::Bench;
+use crate::page::Page;
 use crate::page::board::Listed;
-use crate::page::{Page, guard};
 use crate::workflows::paused_since;
 
 /// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
@@ -31,13 +30,13 @@ const ROWS_AT_ONCE: usize = 500;
 /// Messages that may be on their way to a viewer who does not read.
 const UNREAD: usize = 8;
 
-/// A browser that has lost the stream asks for it again after so many milliseconds.
-const RETRY: &[u8] = b"retry: 1000\n\n";
+/// A browser that has lost the stream asks for it again after this.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// One viewer's stream.
-struct Stream {
+struct Viewer {
     page: Arc<Page>,
-    to: mpsc::Sender<Bytes>,
+    to: mpsc::Sender<Event>,
     /// By its name, what was said last, of what is said when it changes.
     said: HashMap<&'static str, String>,
 }
@@ -55,24 +54,22 @@ struct WorkflowLine<'p> {
 }
 
 /// Tells everything from the beginning, then what changes, until the viewer goes.
-pub(super) fn answer(page: Arc<Page>) -> Answer {
+pub(super) async fn live(State(page): State<Arc<Page>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    // Whoever opens the page shall see today's switches.
+    let _ = page.read_pauses().await;
     let (to, from) = mpsc::channel(UNREAD);
-    let stream = Stream { page, to, said: HashMap::new() };
+    let viewer = Viewer { page, to, said: HashMap::new() };
     tokio::spawn(async move {
         // Ends only when there is nobody to tell.
-        let Err(Gone) = stream.tell().await;
+        let Err(Gone) = viewer.tell().await;
     });
-    let pieces = stream::unfold(from, |mut from| async { Some((from.recv().await?, from)) });
-    let mut response = Response::new(());
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    guard::protect(response.headers_mut());
-    Answer::Stream(response, Box::pin(pieces))
+    Sse::new(stream::unfold(from, |mut from| async { Some((Ok(from.recv().await?), from)) }))
 }
 
-impl Stream {
-    async fn tell(mut self) -> Result<std::convert::Infallible, Gone> {
+impl Viewer {
+    async fn tell(mut self) -> Result<Infallible, Gone> {
         let _viewer = self.page.board.viewer();
-        self.to.send(Bytes::from_static(RETRY)).await.map_err(|_| Gone)?;
+        self.to.send(Event::default().retry(RETRY)).await.map_err(|_| Gone)?;
         self.say("hello", &self.page.hello()).await?;
         self.tell_figures().await?;
         let (all, mut version) = self.page.board.all();
@@ -104,7 +101,7 @@ impl Stream {
         self.say("stats", &stats).await?;
         let page = Arc::clone(&self.page);
         self.tell_if_changed("workflows", Some(workflows(&page))).await?;
-        self.tell_if_changed("bench", page.bench.as_ref().and_then(Bench::now)).await
+        self.tell_if_changed("playground", page.playground.as_ref().and_then(|playground| playground.now())).await
     }
 
     async fn tell_rows(&self, rows: &[Listed]) -> Result<(), Gone> {
@@ -130,10 +127,8 @@ impl Stream {
         self.send(name, &serde_json::to_string(what).unwrap_or_default()).await
     }
 
-    /// JSON has no line breaks outside of its texts, and in those they are escaped: one `data` line holds it.
     async fn send(&self, name: &str, json: &str) -> Result<(), Gone> {
-        let piece = Bytes::from(format!("event: {name}\ndata: {json}\n\n"));
-        self.to.send(piece).await.map_err(|_| Gone)
+        self.to.send(Event::default().event(name).data(json)).await.map_err(|_| Gone)
     }
 }
 

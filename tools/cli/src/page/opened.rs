@@ -1,7 +1,10 @@
 //! One event as the page opens it.
 
+use axum::Json;
+use axum::response::{IntoResponse, Response};
 use json::Document;
 use serde::Serialize;
+use serde_json::Value;
 use shared::clock::Clock;
 use shared::deliver::resolver::Resolver;
 use shared::record::event::EventRecord;
@@ -10,7 +13,8 @@ use shared::route::routes::Routes;
 
 use crate::events::report::{Composed, Customers, Moment, MomentKind, Report, Which, customers};
 use crate::page::board::{Line, Listed};
-use crate::page::{Page, Problem, indent};
+use crate::page::problem::Problem;
+use crate::page::{Page, indent};
 use crate::routes::preview::who;
 use operator::times::written;
 
@@ -60,8 +64,8 @@ struct Silent<'e> {
 }
 
 impl Page {
-    /// All there is to say of one event, in JSON.
-    pub(super) async fn opened(&self, pk: &str) -> Result<String, Problem> {
+    /// All there is to say of one event.
+    pub(super) async fn opened(&self, pk: &str) -> Result<Response, Problem> {
         let read = self.store.read(pk).await.map_err(|error| self.place.store_error(&error))?;
         let event = read.ok_or_else(|| {
             Problem::not_found(
@@ -90,18 +94,18 @@ impl Page {
             silent: report.silent().into_iter().map(|(route, why)| Silent { route, why }).collect(),
             body: indent::indented(&event.body),
         };
-        Ok(serde_json::to_string(&opened).unwrap_or_default())
+        Ok(Json(opened).into_response())
     }
 
     /// Who each of these events is about, as far as that can be said without asking a provider.
-    pub(super) async fn customers(&self, keys: &[String]) -> Result<String, Problem> {
+    pub(super) async fn customers(&self, keys: &[String]) -> Result<Value, Problem> {
         let events = self.store.records(keys).await.map_err(|error| self.place.store_error(&error))?;
         let mut found = serde_json::Map::new();
         for event in events.into_iter().flatten() {
             let customer = first_customer(&self.resolver, &self.routes, &event).await;
             found.insert(event.pk(), customer.into());
         }
-        Ok(serde_json::Value::Object(found).to_string())
+        Ok(Value::Object(found))
     }
 }
 

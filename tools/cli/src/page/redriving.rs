@@ -13,7 +13,7 @@ use shared::redrive::contract::Counts;
 use tokio::sync::Notify;
 
 use crate::events::redrive::{Ended, Told, drive, in_words, not_begun, try_again};
-use crate::page::Problem;
+use crate::page::problem::Problem;
 
 /// What is planned and what is under way; one at a time of either.
 #[derive(Debug, Default)]

@@ -6,7 +6,6 @@ use self::browser::Browser;
 
 pub(crate) mod browser;
 mod dev;
-mod files;
 pub(crate) mod here;
 mod killed;
 pub(crate) mod load;

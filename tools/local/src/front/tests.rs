@@ -201,9 +201,9 @@ fn streaming() -> (Front, mpsc::UnboundedReceiver<Streamed>) {
             let (flag, dropped) = oneshot::channel();
             let _ = opened.send((pieces, dropped));
             let pieces = stream::unfold((yielded, DropFlag(Some(flag))), |(mut yielded, flag)| async move {
-                Some((yielded.recv().await?, (yielded, flag)))
+                Some((Ok::<_, Infallible>(yielded.recv().await?), (yielded, flag)))
             });
-            Answer::Stream(Response::new(()), pieces.boxed())
+            Answer::Stream(Response::new(Body::from_stream(pieces)))
         }
     };
     (Front::start(0, 1000, answer).unwrap(), streams)

@@ -1,11 +1,9 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use http::Response;
 use serde_json::Value;
 
 use super::*;
-use crate::front::Answer;
 use crate::testing::{echo_function, within};
 
 #[tokio::test]
@@ -81,13 +79,11 @@ async fn a_page_that_holds_the_stack_goes_with_it() {
     let functions = echo_functions();
     let stack = Arc::new(Stack::start(StackOptions::new(functions.path().to_owned())).await.unwrap());
     let held = stack.clone();
-    stack.serve_beside(Some(Arc::new(move |_| {
-        let stack = held.clone();
-        Box::pin(async move {
-            let invoked = stack.function("rail").unwrap().invoke(Bytes::from_static(b"{}")).await;
-            Answer::Http(Response::new(invoked.unwrap().response))
-        })
-    })));
+    let answer = || async move {
+        let invoked = held.function("rail").unwrap().invoke(Bytes::from_static(b"{}")).await;
+        invoked.unwrap().response
+    };
+    stack.serve_beside(Some(Router::new().fallback(answer)));
     let url = format!("{}/", stack.url());
     let response = within(HttpClient::default().post::<&str, &str>(&url, &[], Bytes::new())).await.unwrap();
     assert_eq!(serde_json::from_slice::<Value>(response.body()).unwrap()["echo"], json!({}));

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
+use axum::body::BodyDataStream;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use http::Request;
 use shared::clock::UnixMillis;
 use shared::record::store::listing::EventSummary;
@@ -43,7 +43,7 @@ async fn views(browser: &Browser, dynamodb: &DynamoDb) -> Vec<f64> {
 
 /// What a viewer has been told.
 struct Told {
-    pieces: BoxStream<'static, Bytes>,
+    pieces: BodyDataStream,
     /// How many rows.
     rows: usize,
 }
@@ -53,14 +53,14 @@ impl Told {
         let host = format!("127.0.0.1:{}", serving.front.addr().port());
         let live = format!("/api/live?token={}", serving.page.guard.token());
         let request = Request::get(live).header("host", host).body(Bytes::new()).unwrap();
-        let Answer::Stream(_, pieces) = Arc::clone(&serving.page).answer(request).await else { panic!("no stream") };
-        Self { pieces, rows: 0 }
+        let Answer::Stream(answer) = Answer::of(&router(&serving.page), request).await else { panic!("no stream") };
+        Self { pieces: answer.into_body().into_data_stream(), rows: 0 }
     }
 
     /// Reads until a row says so many attempts.
     async fn until_attempts(&mut self, attempts: u32) {
         loop {
-            let piece = timeout(BOUND, self.pieces.next()).await.unwrap().unwrap();
+            let piece = timeout(BOUND, self.pieces.next()).await.unwrap().unwrap().unwrap();
             let piece = String::from_utf8_lossy(&piece).into_owned();
             let Some(rows) = piece.strip_prefix("event: rows\ndata: ") else { continue };
             let rows: Vec<Value> = serde_json::from_str(rows).unwrap();

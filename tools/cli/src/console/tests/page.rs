@@ -37,7 +37,7 @@ async fn an_operator_sees_what_waits_finds_the_rest_by_id_and_redrives_what_is_d
     browser.wait_for_text("#shown", "2 events").await;
     browser.wait_for_text("#canvas [data-state=dead] [data-col=type]", "FLOW_COMPLETED").await;
     browser.wait_for_text("#canvas [data-state=pending] [data-col=next]", "in ").await;
-    assert_eq!(browser.count("#bench:not([hidden])").await, 0);
+    assert_eq!(browser.count("#playground:not([hidden])").await, 0);
     assert_eq!(browser.text("#ack-sub").await, "not in the table");
     browser.click("#limits summary").await;
     for limit in limits(true) {

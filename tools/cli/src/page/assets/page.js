@@ -3,7 +3,7 @@
 // This module starts it and takes in what the server tells. Whatever an event says is put in as text, never as markup.
 
 import { say, token } from "./asking.js";
-import { listenToBench, loadSamples, takeBench } from "./bench.js";
+import { listenToPlayground, loadSamples, takePlayground } from "./playground.js";
 import { byId, repeat, setCut, setText, soon } from "./elements.js";
 import { drawFigures, drawOldest } from "./figures.js";
 import { drawOptions, fillChoices, listenToFilters } from "./filters.js";
@@ -27,7 +27,7 @@ function start() {
   listenToKeys();
   listenToOpened();
   listenToRedrive();
-  listenToBench();
+  listenToPlayground();
   byId("reload").onclick = () => location.reload();
   byId("notice-close").onclick = () => say("");
   setInterval(tick, 1_000);
@@ -46,7 +46,7 @@ function listen() {
   hear("loaded", takeLoaded);
   hear("stats", takeStats);
   hear("workflows", (workflows) => { state.workflows = workflows; soon(drawWorkflows); });
-  hear("bench", takeBench);
+  hear("playground", takePlayground);
   hear("job", takeJob);
 }
 
@@ -152,7 +152,7 @@ function drawHello() {
   const { mode, name, redrive } = state.hello;
   setCut(byId("name"), name);
   document.body.dataset.mode = mode;
-  byId("bench").hidden = mode !== "dev";
+  byId("playground").hidden = mode !== "dev";
   if (mode === "dev" && !state.sample) loadSamples();
   byId("redrive-shown").title = redrive ?? "Those that are listed now and are not delivered: the number is asked first";
   drawLimits();

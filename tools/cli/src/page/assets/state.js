@@ -22,7 +22,7 @@ export const state = {
   openedFrom: null,       // what had the focus before
   customers: new Map(),   // pk → { name, at }: name is null where nobody knows it, undefined where asking failed
   workflows: [],
-  bench: null,
+  playground: null,
   plan: null,
   job: null,
   sample: null,           // { name, provider, text }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::browser::{BOUND, Browser};
 use super::here::{Here, signed_headers};
 use super::{found, listed, row};
-use crate::page::FILES;
+use crate::page::files::FILES;
 use crate::page::guard::{Guard, Reading};
 
 /// Markup, script, ends of what it may be put into, and characters that turn, break or end text.
@@ -211,6 +211,19 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_of_the_page_is_the_gateways_and_not_guarded() {
+    let here = Here::start().await;
+    for (path, status) in
+        [("/", 403), ("/page.css", 403), ("/api/nothing", 403), ("/nothing.js", 404), ("//page.js", 404)]
+    {
+        let answer = ask(here.stack.port(), "GET", path, &[("host", "evil.example")], "").await;
+        assert_eq!(answer.status, status, "{path}");
+        assert_eq!(answer.json().get("message"), (status == 404).then_some(&json!("Not Found")), "{path}");
+    }
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_key_token_or_signature_is_in_any_answer_of_the_page() {
     let here = Here::start().await;
     let port = here.stack.port();
@@ -269,7 +282,7 @@ async fn no_key_token_or_signature_is_in_any_answer_of_the_page() {
 
 /// All that the page can be asked for; `evt_1` may or may not be there.
 fn reads() -> Vec<String> {
-    let files = FILES.iter().map(|(path, ..)| *path);
+    let files = FILES.iter().map(|file| format!("/{}", file.name));
     let asked = [
         "/api/live",
         "/api/samples",
@@ -277,7 +290,7 @@ fn reads() -> Vec<String> {
         "/api/customers?pk=rail%23evt_1",
         "/api/sample?name=rail%2Faccount_open.json",
     ];
-    iter::once("/").chain(files).chain(asked).map(str::to_owned).collect()
+    iter::once("/".to_owned()).chain(files).chain(asked.map(str::to_owned)).collect()
 }
 
 /// An answer, with its headers in lower case.
@@ -293,10 +306,11 @@ impl Answer {
     }
 }
 
-/// Asks over a connection of its own, with these headers alone. Of a stream, what comes until the second figures.
+/// Asks over a connection of its own, with these headers alone and a body that is JSON. Of a stream, what comes until the second figures.
 async fn ask(port: u16, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let mut request = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    request.push_str("content-type: application/json\r\n");
     for (name, value) in headers {
         request.push_str(&format!("{name}: {value}\r\n"));
     }

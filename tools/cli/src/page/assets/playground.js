@@ -16,7 +16,7 @@ const BEHAVIOURS = new Map([
   ["garbage", "answers what cannot be read: planned again"],
 ]);
 
-export function listenToBench() {
+export function listenToPlayground() {
   byId("send-sample").onchange = () => { sampleComing = loadSample(); };
   byId("send-body").oninput = drawEdited;
   byId("send-reset").onclick = () => { byId("send-body").value = state.sample.text; drawEdited(); };
@@ -102,13 +102,13 @@ function isWide() {
   return matchMedia("(min-width: 1560px)").matches;
 }
 
-export function takeBench(bench) {
-  state.bench = bench;
-  soon(drawBench);
+export function takePlayground(playground) {
+  state.playground = playground;
+  soon(drawPlayground);
 }
 
-function drawBench() {
-  const { behaviour, functions } = state.bench;
+function drawPlayground() {
+  const { behaviour, functions } = state.playground;
   ensureOption(byId("behaviour"), behaviour);
   byId("behaviour").value = behaviour;
   setText(byId("behaviour-means"), BEHAVIOURS.get(behaviour) ?? "");

@@ -4,24 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use futures_util::future::join_all;
+use http::header;
 use local::delivery::{SignedHeaders, signed_headers};
 use local::faults::When;
 use local::returning_ai::Fault;
 use local::stack::{FUNCTIONS, RECEIVERS, Stack, sample_key};
 use operator::error::with_causes;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::provider::Provider;
 
 use crate::delivery::{header_map, not_json, verify, with_fresh_id};
-use crate::page::{Problem, Said};
+use crate::page::problem::Problem;
 use crate::samples::Sample;
 
 /// The stack that runs here, for as long as it does.
-pub(crate) struct Bench {
+pub(crate) struct Playground {
     stack: Weak<Stack>,
     samples: Vec<Sample>,
     behaviour: Mutex<Behaviour>,
@@ -50,19 +54,19 @@ enum Behaviour {
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct Behave {
+struct Behave {
     behaviour: Behaviour,
 }
 
 #[derive(Debug, Deserialize)]
-pub(crate) struct SwitchFunction {
+struct SwitchFunction {
     name: String,
     running: bool,
 }
 
 /// A delivery, or many of one.
 #[derive(Debug, Deserialize)]
-pub(crate) struct SendRequest {
+struct SendRequest {
     provider: String,
     /// The sample whose own bytes are sent where there is no `body`.
     sample: Option<String>,
@@ -110,6 +114,11 @@ struct Answers {
     answer: String,
 }
 
+#[derive(Deserialize)]
+struct Name {
+    name: String,
+}
+
 /// Where the play stands.
 #[derive(Serialize)]
 pub(super) struct Now {
@@ -137,7 +146,37 @@ const SLOW: Duration = Duration::from_secs(2);
 /// What it asks for when there are too many requests, in seconds.
 const TOO_MANY_WAIT_S: &str = "10";
 
-impl Bench {
+type ThePlayground = State<Arc<Playground>>;
+
+/// What can be asked of it.
+pub(super) fn router(playground: &Arc<Playground>) -> Router {
+    Router::new()
+        .route("/api/samples", get(samples))
+        .route("/api/sample", get(sample))
+        .route("/api/send", post(async |State(it): ThePlayground, Json(request)| it.send(request).await))
+        .route(
+            "/api/returning-ai",
+            post(async |State(it): ThePlayground, Json(Behave { behaviour })| it.behave(behaviour)),
+        )
+        .route(
+            "/api/functions",
+            post(async |State(it): ThePlayground, Json(SwitchFunction { name, running })| it.switch(&name, running)),
+        )
+        .route("/api/due", post(async |State(it): ThePlayground| it.make_due().await))
+        .with_state(Arc::clone(playground))
+}
+
+async fn samples(State(playground): ThePlayground) -> Response {
+    let lines: Vec<_> = playground.samples.iter().map(SampleLine::of).collect();
+    Json(lines).into_response()
+}
+
+async fn sample(State(playground): ThePlayground, Query(Name { name }): Query<Name>) -> Result<Response, Problem> {
+    let body = playground.named(&name)?.body.clone();
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+}
+
+impl Playground {
     pub(crate) fn new(stack: Weak<Stack>, samples: Vec<Sample>) -> Self {
         Self { stack, samples, behaviour: Mutex::default() }
     }
@@ -153,17 +192,8 @@ impl Bench {
         Some(Now { behaviour: *self.behaviour(), functions: functions.collect() })
     }
 
-    pub(super) fn samples(&self) -> Result<Said, Problem> {
-        let lines: Vec<_> = self.samples.iter().map(SampleLine::of).collect();
-        Ok(Said::json(&lines))
-    }
-
-    pub(super) fn sample(&self, name: &str) -> Result<Said, Problem> {
-        Ok(Said::Text(Bytes::from(self.named(name)?.body.clone())))
-    }
-
     /// Signs and sends, and says what was answered.
-    pub(super) async fn send(&self, request: SendRequest) -> Result<Said, Problem> {
+    async fn send(&self, request: SendRequest) -> Result<Json<Sent>, Problem> {
         let stack = self.stack()?;
         let provider = providers::by_name(&request.provider).ok_or_else(|| {
             Problem::unusable("there is no such provider", format!("one of {}", RECEIVERS.join(", ")))
@@ -201,7 +231,7 @@ impl Bench {
         }
         took.sort_by(f64::total_cmp);
         let answers = answers.into_iter().map(|((status, answer), count)| Answers { count, status, answer });
-        Ok(Said::json(&Sent {
+        Ok(Json(Sent {
             pk: recorded_as(provider, &headers, &body),
             answers: answers.collect(),
             p50: took[(took.len() - 1) / 2],
@@ -209,18 +239,18 @@ impl Bench {
         }))
     }
 
-    pub(super) fn behave(&self, Behave { behaviour }: &Behave) -> Result<Said, Problem> {
+    fn behave(&self, behaviour: Behaviour) -> Result<Json<Value>, Problem> {
         let stack = self.stack()?;
         let mut current = self.behaviour();
         stack.returning_ai.clear_faults();
         if let Some(fault) = behaviour.fault() {
             stack.returning_ai.inject(None, fault, When::UntilCleared);
         }
-        *current = *behaviour;
-        Ok(Said::nothing())
+        *current = behaviour;
+        Ok(Json(json!({})))
     }
 
-    pub(super) fn switch(&self, SwitchFunction { name, running }: &SwitchFunction) -> Result<Said, Problem> {
+    fn switch(&self, name: &str, running: bool) -> Result<Json<Value>, Problem> {
         let stack = self.stack()?;
         let host = stack.function(name).ok_or_else(|| {
             Problem::unusable("there is no such function", format!("one of {}", FUNCTIONS.join(", ")))
@@ -229,15 +259,15 @@ impl Bench {
             true => host.switch_on(),
             false => host.switch_off(),
         }
-        Ok(Said::nothing())
+        Ok(Json(json!({})))
     }
 
-    pub(super) async fn make_due(&self) -> Result<Said, Problem> {
+    async fn make_due(&self) -> Result<Json<Value>, Problem> {
         let due =
             self.stack()?.make_due().await.map_err(|error| {
                 Problem::conflict(format!("the embedded table: {}", with_causes(&error)), "try again")
             })?;
-        Ok(Said::json(&json!({ "due": due })))
+        Ok(Json(json!({ "due": due })))
     }
 
     fn stack(&self) -> Result<Arc<Stack>, Problem> {

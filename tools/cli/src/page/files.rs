@@ -1,0 +1,78 @@
+//! What the browser loads: the HTML and what it needs, in the program itself.
+
+use std::fmt::Write as _;
+
+/// A file beside the HTML.
+pub(crate) struct File {
+    pub(crate) name: &'static str,
+    pub(crate) content_type: &'static str,
+    pub(crate) text: &'static str,
+}
+
+const HTML: &str = include_str!("assets/index.html");
+
+/// Where the token goes in the HTML, and where the modules that the browser is to load early.
+const TOKEN_PLACE: &str = "{{token}}";
+const MODULES_PLACE: &str = "  {{modules}}\n";
+
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
+macro_rules! file {
+    ($name:literal, $content_type:expr) => {
+        File { name: $name, content_type: $content_type, text: include_str!(concat!("assets/", $name)) }
+    };
+}
+
+pub(crate) const FILES: [File; 18] = [
+    file!("icon.svg", "image/svg+xml"),
+    file!("page.css", CSS),
+    file!("page.js", JS),
+    file!("asking.js", JS),
+    file!("customers.js", JS),
+    file!("elements.js", JS),
+    file!("figures.js", JS),
+    file!("filters.js", JS),
+    file!("fragment.js", JS),
+    file!("keys.js", JS),
+    file!("list.js", JS),
+    file!("opened.js", JS),
+    file!("playground.js", JS),
+    file!("redrive.js", JS),
+    file!("rows.js", JS),
+    file!("state.js", JS),
+    file!("words.js", JS),
+    file!("workflows.js", JS),
+];
+
+/// The page, which sends `token` with all that it asks for.
+pub(crate) fn html(token: &str) -> String {
+    let mut modules = String::new();
+    for file in FILES.iter().filter(|file| file.content_type == JS && file.name != "page.js") {
+        let _ = writeln!(modules, r#"  <link rel="modulepreload" href="{}">"#, file.name);
+    }
+    HTML.replace(MODULES_PLACE, &modules).replace(TOKEN_PLACE, token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_module_that_another_imports_is_served_and_loaded_early() {
+        let html = html("the-token");
+        let imports: Vec<(&str, &str)> =
+            FILES.iter().flat_map(|file| imported(file.text).map(move |it| (file.name, it))).collect();
+        assert!(imports.contains(&("page.js", "rows.js")), "{imports:?}");
+        for (file, module) in imports {
+            assert!(FILES.iter().any(|file| file.name == module), "{file} imports {module}, which is not served");
+            let early = format!(r#"<link rel="modulepreload" href="{module}">"#);
+            assert!(html.contains(&early), "{file} imports {module}, of which the HTML does not tell the browser");
+        }
+        assert!(html.contains(r#"content="the-token""#) && !html.contains("{{"), "{html}");
+    }
+
+    fn imported(text: &'static str) -> impl Iterator<Item = &'static str> {
+        text.lines().filter_map(|line| line.split_once(" from \"./")?.1.strip_suffix("\";"))
+    }
+}

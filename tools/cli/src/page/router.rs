@@ -1,0 +1,127 @@
+//! What the page can be asked for, and who answers it.
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use http::{StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::record::store::MAX_BATCH;
+
+use crate::page::board::MAX_ROWS;
+use crate::page::files::{FILES, html};
+use crate::page::problem::Problem;
+use crate::page::redriving::Plan;
+use crate::page::{Page, guard, live, playground};
+
+#[derive(Deserialize)]
+struct Key {
+    pk: String,
+}
+
+#[derive(Deserialize)]
+struct Id {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Start {
+    plan: String,
+    rate: u32,
+}
+
+#[derive(Deserialize)]
+struct Switch {
+    name: String,
+    paused: bool,
+}
+
+type ThePage = State<Arc<Page>>;
+
+/// Everything that is served of a page.
+pub(crate) fn router(page: &Arc<Page>) -> Router {
+    let mut router = Router::new()
+        .route("/", get(|State(page): ThePage| async move { axum::response::Html(html(page.guard.token())) }))
+        .route("/api/live", get(live::live))
+        .route("/api/event", get(async |State(page): ThePage, Query(Key { pk })| page.opened(&pk).await))
+        .route("/api/find", get(async |State(page): ThePage, Query(Id { id })| page.found(&id).await))
+        .route("/api/customers", get(customers))
+        .route("/api/redrive/plan", post(plan))
+        .route("/api/redrive/start", post(start))
+        .route("/api/redrive/stop", post(stop))
+        .route("/api/workflows", post(switch))
+        .route("/api/{*nothing}", any(nothing))
+        .with_state(Arc::clone(page));
+    if let Some(playground) = &page.playground {
+        router = router.merge(playground::router(playground));
+    }
+    for file in &FILES {
+        let answer = ([(header::CONTENT_TYPE, file.content_type)], file.text);
+        router = router.route(&format!("/{}", file.name), get(async move || answer));
+    }
+    router
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method", "load the page anew")
+        })
+        // The server has its own limit.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(Arc::clone(page), guarded))
+        // As API Gateway says it: somebody has mistaken the path of a webhook.
+        .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "message": "Not Found" }))))
+}
+
+async fn guarded(State(page): ThePage, request: Request, next: Next) -> Response {
+    let mut response = match page.guard.admit(&request) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    guard::protect(response.headers_mut());
+    response
+}
+
+async fn nothing() -> Problem {
+    Problem::not_found("there is nothing at this path", "the page is at /")
+}
+
+async fn customers(
+    State(page): ThePage,
+    Query(parameters): Query<Vec<(String, String)>>,
+) -> Result<Json<Value>, Problem> {
+    let keys: Vec<String> = parameters.into_iter().filter(|(name, _)| name == "pk").map(|(_, pk)| pk).collect();
+    if keys.len() > MAX_BATCH {
+        return Err(Problem::unusable(format!("more than {MAX_BATCH} keys"), "ask for the rows in view"));
+    }
+    page.customers(&keys).await.map(Json)
+}
+
+async fn plan(State(page): ThePage, Json(Keys { keys }): Json<Keys>) -> Result<Json<Plan>, Problem> {
+    if keys.is_empty() || keys.len() > MAX_ROWS {
+        return Err(Problem::unusable(
+            format!("not between 1 and {MAX_ROWS} keys"),
+            "choose some of the events listed",
+        ));
+    }
+    page.plan(keys).await.map(Json)
+}
+
+async fn start(State(page): ThePage, Json(Start { plan, rate }): Json<Start>) -> Result<Json<Value>, Problem> {
+    page.start(&plan, rate).map(|id| Json(json!({ "job": id })))
+}
+
+async fn stop(State(page): ThePage) -> Json<Value> {
+    page.redriving.stop();
+    Json(json!({}))
+}
+
+async fn switch(State(page): ThePage, Json(Switch { name, paused }): Json<Switch>) -> Result<Json<Value>, Problem> {
+    page.switch(&name, paused).await.map(|said| Json(json!({ "said": said })))
+}
