@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use local::gateway::events::http_response;
-use local::lambda_host::{FunctionSpec, Invoked, LambdaHost};
+use local::lambda_host::{FunctionSpec, InvokeResult, LambdaHost};
 use local::stack::Stack;
 
 use crate::build::Binaries;
@@ -200,7 +200,7 @@ impl Warm {
 }
 
 /// Gives the function an event, which it must accept: nobody wants to know how fast it refuses.
-async fn acknowledged(host: &LambdaHost, event: Bytes) -> Result<Invoked> {
+async fn acknowledged(host: &LambdaHost, event: Bytes) -> Result<InvokeResult> {
     let invoked = host.invoke(event).await?;
     match http_response(&invoked.response) {
         Some(response) if response.status().is_success() => Ok(invoked),

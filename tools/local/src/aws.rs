@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::faults::{Faults, When};
 use crate::front::{Answer, json_response};
-use crate::records::{NotInTime, Records};
+use crate::records::{Records, Timeout};
 
 /// What goes wrong with a call to AWS.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl AwsFront {
         Self { dialect, calls: Records::default(), strikes: Records::default(), faults: Faults::default() }
     }
 
-    /// From now on remembers only the newest calls and strikes: at least so many of each, at most twice as many.
+    /// Remembers only the newest calls and strikes from now on: between `at_least` and twice as many of each.
     pub fn remember(&self, at_least: usize) {
         self.calls.keep(at_least);
         self.strikes.keep(at_least);
@@ -96,7 +96,7 @@ impl AwsFront {
     ///
     /// # Errors
     /// It did not within `bound`.
-    pub async fn wait_for_calls(&self, reached: impl Fn(&[String]) -> bool, bound: Duration) -> Result<(), NotInTime> {
+    pub async fn wait_for_calls(&self, reached: impl Fn(&[String]) -> bool, bound: Duration) -> Result<(), Timeout> {
         self.calls.wait_for(reached, bound).await
     }
 
@@ -124,7 +124,7 @@ impl AwsFront {
             return Answer::Http(self.exception(StatusCode::BAD_REQUEST, "UnknownOperationException", ""));
         };
         let fault = self.faults.draw(&operation);
-        // Counted after the draw and before the effect: whoever waits for the call may then change the script.
+        // Counted after the draw and before the effect: a test that waits for the call can then change the script.
         self.calls.push(operation.clone());
         if let Some(fault) = fault.clone() {
             let (operation, request) = (operation.clone(), request.body().clone());

@@ -37,7 +37,7 @@ pub enum BuildError {
 /// At most one build of a process runs at a time, and each profile is built once.
 ///
 /// # Errors
-/// They do not build, or there is no cargo (on a machine that only has the binaries, name their folder instead).
+/// They do not build, or there is no cargo (on a machine that has only the binaries, name their folder instead).
 pub fn build_functions(profile: Profile) -> Result<PathBuf, BuildError> {
     let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
     let built = built.get_or_insert_default();
@@ -75,7 +75,7 @@ struct Cargo(Child);
 
 impl Drop for Cargo {
     fn drop(&mut self) {
-        // Its pid is its own until it is reaped, which happens here.
+        // Its pid is not reused until it is reaped, which happens here.
         if matches!(self.0.try_wait(), Ok(None)) {
             let _ = killpg(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGTERM);
             let _ = self.0.wait();
@@ -93,7 +93,7 @@ fn cargo_build(profile: Profile) -> Result<Command, BuildError> {
     let mut command = Command::new(cargo);
     command
         .arg("build")
-        // Where cargo puts binaries depends on its configuration, so it is asked.
+        // The folder of the binaries depends on cargo's configuration, so cargo is asked.
         .arg("--message-format=json-render-diagnostics")
         .args(match profile {
             // With the program that `cargo run` builds, so that the dependencies' features are the same and nothing is
@@ -106,7 +106,7 @@ fn cargo_build(profile: Profile) -> Result<Command, BuildError> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::inherit());
-    // Relative to where we are, not to where cargo is run.
+    // Relative to the current folder, not to the folder in which cargo runs.
     if let Some(target) = std::env::var_os("CARGO_TARGET_DIR") {
         let target = std::path::absolute(target).map_err(BuildError::Cargo)?;
         command.env("CARGO_TARGET_DIR", target);
@@ -123,7 +123,7 @@ fn cargo_build(profile: Profile) -> Result<Command, BuildError> {
     Ok(command)
 }
 
-/// Where the binaries are that cargo says it has built.
+/// The folder of the binaries that cargo reports.
 fn folder(cargo_says: &[u8], status: ExitStatus) -> Result<PathBuf, BuildError> {
     if !status.success() {
         return Err(BuildError::Failed(status));
@@ -137,7 +137,7 @@ fn folder(cargo_says: &[u8], status: ExitStatus) -> Result<PathBuf, BuildError> 
     Ok(folder)
 }
 
-/// This crate's workspace where it was compiled; the current folder on another machine.
+/// The workspace in which this crate was compiled, or the current folder if that does not exist here.
 pub fn workspace_root() -> PathBuf {
     match Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2) {
         Some(root) if root.join("Cargo.toml").is_file() => root.to_owned(),

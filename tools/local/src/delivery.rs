@@ -32,7 +32,7 @@ pub fn signed_headers(
 /// A body as one of a provider's forms has it.
 ///
 /// # Errors
-/// It is not JSON, and the form is made of JSON.
+/// The body is not JSON, and the provider signs a form of its JSON.
 pub fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, SyntaxError> {
     match form.spell {
         Some(spell) => Ok(spell(Document::parse(body)?.root()).into_bytes()),
@@ -45,7 +45,7 @@ pub fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
     [signed_at.as_bytes(), b".", text].concat()
 }
 
-/// The key in the table of the event that a body is, whoever has signed it; `None` if it has no id.
+/// The key of a body's event in the table, without a check of its signature; `None` if it has no id.
 pub fn key_of(provider: &Provider, body: &[u8]) -> Option<String> {
     let document = Document::parse(body).ok()?;
     let id = provider.read_envelope(document.root()).event_id?;
@@ -69,7 +69,7 @@ pub fn with_fresh_id(provider: &Provider, body: &[u8], rng: &mut Rng) -> Option<
     Some([&text[..at], &fresh, &text[at + old.len()..]].concat().into_bytes())
 }
 
-/// What stands before the last underscore stays: `evt_`. Hexadecimal digits follow, as many as there were, and enough.
+/// The part up to the last underscore stays: `evt_`. As many hexadecimal digits follow as before, and enough to be unique.
 fn fresh_text(id: &str, rng: &mut Rng) -> String {
     let (kept, rest) = id.split_at(id.rfind('_').map_or(0, |at| at + 1));
     let mut fresh = kept.to_owned();

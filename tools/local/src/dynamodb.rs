@@ -94,7 +94,7 @@ pub struct DynamoDb {
 /// Why there is no DynamoDB.
 #[derive(Debug, thiserror::Error)]
 pub enum DynamoDbError {
-    #[error("the data folder {folder} cannot be made")]
+    #[error("the data folder {folder} cannot be created")]
     Folder {
         folder: PathBuf,
         #[source]
@@ -104,11 +104,11 @@ pub enum DynamoDbError {
     Listen(#[from] io::Error),
     #[error("the embedded engine refused")]
     Engine(#[from] DynoxideError),
-    #[error("not a request of DynamoDB's")]
+    #[error("not a DynamoDB request")]
     Request(#[from] serde_json::Error),
 }
 
-/// Keys of what is in the events table and is no event: switches and claims.
+/// Prefixes of the keys of items in the events table that are not events: pauses and claims.
 const SHARE_THE_TABLE: [&str; 3] = ["workflow#", "incoming-webhook#", "once#"];
 
 impl DynamoDb {
@@ -160,12 +160,12 @@ impl DynamoDb {
     /// [`put_raw`](Self::put_raw) and what is [made due](crate::stack::Stack::make_due) go past the front and are told, too; what
     /// expires is not.
     ///
-    /// Nothing waits for a receiver: one that is more than 4096 writes behind gets `Lagged` and should read the tables anew.
+    /// Nothing waits for a receiver: one that is more than 4096 writes behind gets `Lagged` and should read the tables again.
     pub fn subscribe_to_writes(&self) -> broadcast::Receiver<Write> {
         self.writes.subscribe()
     }
 
-    /// Creates a table with its TTL attribute, unless a table of that name is there already.
+    /// Creates a table with its TTL attribute, unless it exists.
     ///
     /// # Errors
     /// The definition is not one of a table.
@@ -192,7 +192,7 @@ impl DynamoDb {
     /// The item of any table by its hash key.
     ///
     /// # Panics
-    /// The table is not there, or the engine cannot read it.
+    /// The table does not exist, or the engine cannot read it.
     pub fn item_of(&self, table: &str, key: &str, value: &str) -> Option<Value> {
         let request = GetItemRequest {
             table_name: table.to_owned(),
@@ -222,7 +222,7 @@ impl DynamoDb {
     /// All items of any table, in the engine's order.
     ///
     /// # Panics
-    /// The table is not there, or the engine cannot read it.
+    /// The table does not exist, or the engine cannot read it.
     pub fn items_of(&self, table: &str) -> Vec<Value> {
         let mut items = Vec::new();
         let mut start = None;
@@ -298,7 +298,7 @@ impl DynamoDb {
         }
     }
 
-    /// Writes an item in DynamoDB's own JSON (`{"pk": {"S": "rail#evt_1"}, ...}`), whatever is there.
+    /// Writes an item in DynamoDB's own JSON (`{"pk": {"S": "rail#evt_1"}, ...}`), and replaces an existing one.
     ///
     /// # Errors
     /// It is not such an item, or has no key.
@@ -354,7 +354,7 @@ impl Engine {
         if !self.writes.somebody_listens() {
             return self.forward(operation, request).await;
         }
-        // What the engine has begun takes effect, and is told, also when its caller goes away meanwhile.
+        // What the engine has started takes effect and is announced even if the caller disconnects.
         let forwarded = tokio::spawn(async move { self.forward(operation, request).await });
         forwarded.await.unwrap_or_else(|_| unavailable(&aws))
     }
@@ -368,7 +368,7 @@ impl Engine {
         }
         let forwarded = self.client.send(Request::from_parts(head, body.clone())).await;
         let response = forwarded.unwrap_or_else(|_| unavailable(&self.aws));
-        // Somebody may be listening by now.
+        // There may be a listener by now.
         if response.status().is_success() && self.writes.somebody_listens() {
             self.writes.tell_call(&operation, &body);
         }
@@ -416,7 +416,7 @@ fn plain(value: &AttributeValue) -> Value {
     }
 }
 
-/// A JSON number where one holds all the digits, otherwise the digits as text.
+/// A JSON number if it holds all digits, otherwise the digits as text.
 fn number(digits: &str) -> Value {
     match digits.parse::<Number>() {
         Ok(number) if number.to_string() == digits => Value::Number(number),

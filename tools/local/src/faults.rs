@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 /// How often a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum When {
-    /// The next so many times, then never again.
+    /// The next calls, this many, then never again.
     Next(u32),
-    /// The next so many times pass, then it strikes once: "dies at the second write".
+    /// This many calls pass, then it strikes once: "dies at the second write".
     OnceAfter(u32),
     /// Every time, until the script is cleared.
     UntilCleared,
@@ -15,15 +15,15 @@ pub enum When {
     Sometimes { probability: f64, seed: u64 },
 }
 
-/// The faults scripted for one server. `P` says where (an operation, a workflow's URL), `F` what.
+/// The script of faults for one server. `P` is the place (an operation, a workflow's URL), `F` the fault.
 ///
-/// Of several faults that fit a call the one scripted first strikes, so that a sequence is scripted in its order.
+/// If several faults match a call, the one that was added first strikes, so that a sequence is written in its order.
 #[derive(Debug)]
-pub struct Faults<P, F>(Mutex<Vec<Scripted<P, F>>>);
+pub struct Faults<P, F>(Mutex<Vec<Entry<P, F>>>);
 
 #[derive(Debug)]
-struct Scripted<P, F> {
-    /// `None` is anywhere.
+struct Entry<P, F> {
+    /// `None` is any place.
     place: Option<P>,
     fault: F,
     when: Remaining,
@@ -43,7 +43,7 @@ impl<P, F> Default for Faults<P, F> {
 }
 
 impl<P: PartialEq, F: Clone> Faults<P, F> {
-    /// Adds a fault at the end of the script; a `place` of `None` is anywhere.
+    /// Adds a fault at the end of the script; a `place` of `None` is any place.
     pub fn inject(&self, place: Option<P>, fault: F, when: When) {
         let when = match when {
             When::Next(strikes) => Remaining::Times { skip: 0, strikes },
@@ -51,7 +51,7 @@ impl<P: PartialEq, F: Clone> Faults<P, F> {
             When::UntilCleared => Remaining::Always,
             When::Sometimes { probability, seed } => Remaining::Sometimes(probability, fastrand::Rng::with_seed(seed)),
         };
-        self.lock().push(Scripted { place, fault, when });
+        self.lock().push(Entry { place, fault, when });
     }
 
     /// Everything works again.
@@ -70,7 +70,7 @@ impl<P: PartialEq, F: Clone> Faults<P, F> {
         struck
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Scripted<P, F>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry<P, F>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -30,9 +30,9 @@ pub enum Answer {
     Http(Response<Bytes>),
     /// The head and half of the body at once, the rest after the pause.
     SlowBody(Response<Bytes>, Duration),
-    /// The head at once, then each piece of the body as soon as there is one.
+    /// The head at once, then each chunk of the body as soon as there is one.
     ///
-    /// The next piece is asked for when the connection has room for it. The body is dropped as soon as the client is gone.
+    /// The next chunk is requested when the connection has room for it. The body is dropped as soon as the client disconnects.
     Stream(Response<Body>),
     /// The connection is reset (RST) before a byte of the answer.
     Reset,
@@ -48,9 +48,9 @@ impl Answer {
         Self::Http(json_response(status, content_type, body))
     }
 
-    /// What a router answers.
+    /// The answer of `router`.
     pub async fn of(router: &Router, request: Request<Bytes>) -> Self {
-        // Without a wait for its turn: a router is always ready.
+        // `poll_ready` is not needed: a router is always ready.
         let Ok(response) = router.clone().call(request.map(Body::from)).await;
         Self::Stream(response)
     }
@@ -98,7 +98,7 @@ impl Front {
         Ok(Self { addr, accept, close })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -108,7 +108,7 @@ impl Front {
         format!("http://{}", self.addr)
     }
 
-    /// Closes every connection and goes on listening; returns when they are closed.
+    /// Closes every connection and still listens; returns when they are closed.
     pub async fn close_connections(&self) {
         let (closed, done) = oneshot::channel();
         if self.close.send(closed).is_ok() {
@@ -147,7 +147,7 @@ async fn accept<S, F>(
     loop {
         tokio::select! {
             accepted = listener.accept() => {
-                // An error here is the client's (gone before accepted) or a passing want of descriptors.
+                // An error here is the client's (it disconnected before it was accepted) or a temporary lack of descriptors.
                 let Ok((stream, _)) = accepted else {
                     tokio::task::yield_now().await;
                     continue;
@@ -169,7 +169,7 @@ enum Break {
     Raw(Bytes),
 }
 
-type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+type AnswerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 async fn serve_connection<S, F>(stream: TcpStream, max_body: usize, serve: Arc<S>)
 where
@@ -179,7 +179,7 @@ where
     let _ = stream.set_nodelay(true);
     // The service cannot touch the socket, so it asks the connection's task to break it, and never completes.
     let (breaks, mut broken) = mpsc::channel(1);
-    let service = service_fn(move |request: Request<Incoming>| -> Answering {
+    let service = service_fn(move |request: Request<Incoming>| -> AnswerFuture {
         let serve = serve.clone();
         let breaks = breaks.clone();
         Box::pin(async move {

@@ -32,10 +32,10 @@ pub struct Exchange {
     pub ack: Duration,
 }
 
-/// Told of every exchange, but for those with what is served beside the functions.
+/// Called with every exchange, except those with what is served beside the functions.
 pub type Observer = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
-/// A path and the function that gets what is sent there, whatever the method.
+/// A path and the function that gets its requests, of any method.
 #[derive(Clone, Debug)]
 pub struct Route {
     pub path: String,
@@ -45,10 +45,10 @@ pub struct Route {
 /// A running HTTP API; dropping it closes the port.
 pub struct Gateway {
     front: Front,
-    hosted: Arc<Hosted>,
+    backend: Arc<Backend>,
 }
 
-struct Hosted {
+struct Backend {
     routes: Vec<Route>,
     functions: Vec<Arc<LambdaHost>>,
     observer: Option<Observer>,
@@ -66,13 +66,13 @@ impl Gateway {
         functions: Vec<Arc<LambdaHost>>,
         observer: Option<Observer>,
     ) -> io::Result<Self> {
-        let hosted = Arc::new(Hosted { routes, functions, observer, beside: RwLock::default() });
-        let answering = hosted.clone();
+        let backend = Arc::new(Backend { routes, functions, observer, beside: RwLock::default() });
+        let answering = backend.clone();
         let front = Front::start(port, MAX_BODY_BYTES, move |request| {
-            let hosted = answering.clone();
-            async move { hosted.answer(request).await }
+            let backend = answering.clone();
+            async move { backend.answer(request).await }
         })?;
-        Ok(Self { front, hosted })
+        Ok(Self { front, backend })
     }
 
     pub fn url(&self) -> String {
@@ -83,19 +83,19 @@ impl Gateway {
         self.front.addr().port()
     }
 
-    /// From now on has `beside` answer what is neither at a function's path nor of Lambda's [Invoke API](invoke_api), instead of
-    /// answering 404 itself; `None` ends that.
+    /// Lets `beside` answer requests that are neither for a function's path nor for Lambda's [Invoke API](invoke_api), instead
+    /// of 404; `None` ends that.
     ///
-    /// What it is answering goes on until [`close`](Self::close). As long as it is set, the gateway keeps alive what it holds.
+    /// Answers in progress continue until [`close`](Self::close). While it is set, the gateway keeps alive what it holds.
     pub fn serve_beside(&self, beside: Option<Router>) {
-        let mut set = self.hosted.beside.write().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.backend.beside.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *set, beside);
         // It may hold whatever holds this gateway: not to be dropped under the lock.
         drop(set);
         drop(before);
     }
 
-    /// Closes the port and every connection, and lets go of what is served beside the functions; returns when that is done.
+    /// Closes the port and every connection, and drops what is served beside the functions; returns when that is done.
     pub async fn close(&self) {
         self.serve_beside(None);
         self.front.close().await;
@@ -108,7 +108,7 @@ impl fmt::Debug for Gateway {
     }
 }
 
-impl Hosted {
+impl Backend {
     async fn answer(&self, request: Request<Bytes>) -> Answer {
         let began = Instant::now();
         let read = read(&request);
@@ -151,7 +151,7 @@ async fn pass_on(function: &LambdaHost, request: &HttpRequest) -> Response<Bytes
             http_response(&invoked.response).unwrap_or_else(|| message(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL))
         }
         // AWS does not say what an HTTP API answers when Lambda throttles. A REST API answers 500 (repost.aws/knowledge-center/
-        // api-gateway-internal-server-error), like for a function that failed; here the two are to be told apart.
+        // api-gateway-internal-server-error), like for a function that failed; here the two must differ.
         Ok(Err(InvokeError::SwitchedOff)) | Err(_) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         Ok(Err(_)) => message(StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
     }

@@ -26,7 +26,7 @@ pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest)
     if request.method != "POST" {
         return None;
     }
-    // Browsers say where a POST comes from, clients of this API do not: other sites' pages shall not run anything here.
+    // Browsers send the origin of a POST, clients of this API do not: a web page of another site must not invoke a function.
     if request.header("origin").is_some() {
         return Some(exception(StatusCode::FORBIDDEN, "AccessDeniedException", "not from a page in a browser"));
     }
@@ -47,7 +47,7 @@ pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest)
         "RequestResponse" => response(function.invoke(payload).await),
         "Event" => {
             let function = Arc::clone(function);
-            // Nobody waits for it, so it must not end with the connection.
+            // No caller waits for it, so it must not end with the connection.
             tokio::spawn(async move { function.invoke(payload).await });
             empty(StatusCode::ACCEPTED)
         }
@@ -63,7 +63,7 @@ fn name_of(named: &str) -> &str {
 }
 
 /// A function's failure is a 200, too; the header tells.
-fn response(outcome: Result<crate::lambda_host::Invoked, InvokeError>) -> Response<Bytes> {
+fn response(outcome: Result<crate::lambda_host::InvokeResult, InvokeError>) -> Response<Bytes> {
     let (error_type, message) = match outcome {
         Ok(invoked) => {
             let mut response = Response::new(invoked.response);
@@ -96,7 +96,7 @@ fn exception(status: StatusCode, name: &str, message: &str) -> Response<Bytes> {
     response
 }
 
-/// What [a function with a reserved concurrency of 0][reserved] is answered with; AWS spells `message` small here.
+/// The answer for [a function with a reserved concurrency of 0][reserved]; AWS writes `message` in lower case here.
 ///
 /// [reserved]: https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 fn throttled() -> Response<Bytes> {

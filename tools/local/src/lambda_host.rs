@@ -24,7 +24,7 @@ use crate::front::{Answer, Front, JSON};
 use crate::records::Records;
 
 pub use self::log_sink::LogSink;
-use self::process::{Exited, Process};
+use self::process::{Exit, Process};
 pub use self::process::{FunctionSpec, ProcessStats};
 
 mod log_sink;
@@ -53,21 +53,21 @@ pub enum HostError {
     NoProcesses,
 }
 
-/// What became of an event.
+/// The response to an event, and how it came about.
 #[derive(Clone, Debug)]
-pub struct Invoked {
+pub struct InvokeResult {
     pub response: Bytes,
     pub request_id: String,
-    /// From `invoke` to the response, with the cold start and the wait for a free process if there were any.
+    /// From `invoke` to the response, including a cold start and the wait for a free process.
     pub ack: Duration,
-    /// It was the first event of its process.
+    /// Whether it was the first event of its process.
     pub cold: bool,
     pub pid: u32,
 }
 
 /// A process that has an event, answered or not, and has not asked for the next.
 #[derive(Clone, Debug)]
-pub struct AtWork {
+pub struct BusyProcess {
     pub pid: u32,
     pub event: Bytes,
     pub since: SystemTime,
@@ -82,7 +82,7 @@ pub enum InvokeError {
     ProcessDied { status: String },
     #[error("no response within {timeout:?}")]
     TimedOut { timeout: Duration },
-    #[error("the process did not come up: {reason}")]
+    #[error("the process did not start: {reason}")]
     InitFailed { reason: String },
     /// As Lambda throttles a function whose reserved concurrency is 0.
     #[error("the function is switched off")]
@@ -131,7 +131,7 @@ impl LambdaHost {
     ///
     /// # Errors
     /// There is no response, and why.
-    pub async fn invoke(&self, event: Bytes) -> Result<Invoked, InvokeError> {
+    pub async fn invoke(&self, event: Bytes) -> Result<InvokeResult, InvokeError> {
         let (answer, answered) = oneshot::channel();
         {
             let mut state = self.inner.state();
@@ -166,23 +166,23 @@ impl LambdaHost {
     }
 
     /// Kills a process (SIGKILL, also when frozen); an event it has not answered ends as [`InvokeError::ProcessDied`].
-    /// False when there is no such process of ours.
+    /// False if this host has no such process.
     pub fn kill(&self, pid: u32) -> bool {
         let mut state = self.inner.state();
         let found = state.processes.values_mut().find(|p| p.process.pid() == pid);
-        found.is_some_and(|hosted| {
-            hosted.kill();
+        found.is_some_and(|worker| {
+            worker.kill();
             true
         })
     }
 
     /// The processes at work, oldest first.
-    pub fn at_work(&self) -> Vec<AtWork> {
+    pub fn at_work(&self) -> Vec<BusyProcess> {
         self.inner.state().at_work().into_iter().map(|(_, at_work)| at_work).collect()
     }
 
     /// Kills one of the processes at work, which `draw` picks, and says what it was interrupted in.
-    pub fn interrupt(&self, draw: usize) -> Option<AtWork> {
+    pub fn interrupt(&self, draw: usize) -> Option<BusyProcess> {
         let mut state = self.inner.state();
         let mut at_work = state.at_work();
         if at_work.is_empty() {
@@ -212,7 +212,7 @@ impl LambdaHost {
         self.inner.state().switched_off = false;
     }
 
-    /// It takes events: nobody has switched it off.
+    /// Whether it accepts events, because it is not switched off.
     pub fn is_on(&self) -> bool {
         !self.inner.state().switched_off
     }
@@ -222,12 +222,12 @@ impl LambdaHost {
         self.pids().contains(&pid).then(|| ProcessStats::read(pid))?
     }
 
-    /// How long each process took from its start to its first question for an event, in the order they got there.
+    /// How long each process took from its start to its first request for an event, in the order of these requests.
     pub fn cold_starts(&self) -> Vec<Duration> {
         self.inner.cold_starts.all()
     }
 
-    /// From now on remembers only the newest cold starts: at least so many, at most twice as many.
+    /// Remembers only the newest cold starts from now on: between `at_least` and twice as many.
     pub fn remember(&self, at_least: usize) {
         self.inner.cold_starts.keep(at_least);
     }
@@ -265,7 +265,7 @@ struct State {
     stopped: bool,
     switched_off: bool,
     queue: VecDeque<Invocation>,
-    processes: HashMap<ProcessId, Hosted>,
+    processes: HashMap<ProcessId, Worker>,
     last_id: ProcessId,
     /// One thread per process ever started and not joined yet.
     reapers: Vec<JoinHandle<()>>,
@@ -275,13 +275,13 @@ type ProcessId = u64;
 
 /// A process and what it is doing.
 #[derive(Debug)]
-struct Hosted {
+struct Worker {
     process: Process,
     phase: Phase,
-    /// Our signal is on its way: it gets nothing more to do and takes nobody's place.
+    /// A kill signal was sent: it gets no more events and does not count as a process.
     killed: bool,
     served: u64,
-    /// Counts the phases, so that a limit that is late does not strike the next one.
+    /// Counts the phases, so that a late time limit does not end the next one.
     phase_number: u64,
     _runtime_api: Front,
 }
@@ -291,17 +291,17 @@ enum Phase {
     /// It has not asked for an event yet.
     Starting { limit: AbortHandle },
     /// It waits for an event; the sender completes its `next`.
-    Waiting(oneshot::Sender<Given>),
+    Waiting(oneshot::Sender<NextEvent>),
     /// It has an event, answered (`answer` is `None`) or not.
     Busy {
         request_id: String,
         event: Bytes,
         since: SystemTime,
         asked: Instant,
-        answer: Option<oneshot::Sender<Result<Invoked, InvokeError>>>,
+        answer: Option<oneshot::Sender<Result<InvokeResult, InvokeError>>>,
         limit: AbortHandle,
     },
-    /// It reported an init error, which its event has been told; it is about to exit.
+    /// It reported an init error, with which its event was answered; it is about to exit.
     Failed,
 }
 
@@ -311,12 +311,12 @@ struct Invocation {
     request_id: String,
     event: Bytes,
     asked: Instant,
-    answer: oneshot::Sender<Result<Invoked, InvokeError>>,
+    answer: oneshot::Sender<Result<InvokeResult, InvokeError>>,
 }
 
 /// What answers `next`.
 #[derive(Debug)]
-struct Given {
+struct NextEvent {
     request_id: String,
     event: Bytes,
 }
@@ -359,28 +359,28 @@ impl Inner {
         let Some(invocation) = state.queue.pop_front() else {
             return;
         };
-        let Some(hosted) = state.processes.get_mut(&id) else {
+        let Some(worker) = state.processes.get_mut(&id) else {
             return state.queue.push_front(invocation);
         };
-        hosted.phase_number += 1;
+        worker.phase_number += 1;
         let phase = Phase::Busy {
             request_id: invocation.request_id.clone(),
             event: invocation.event.clone(),
             since: SystemTime::now(),
             asked: invocation.asked,
             answer: Some(invocation.answer),
-            limit: self.limit(id, hosted.phase_number, self.spec.timeout),
+            limit: self.limit(id, worker.phase_number, self.spec.timeout),
         };
-        let Phase::Waiting(next) = std::mem::replace(&mut hosted.phase, phase) else {
+        let Phase::Waiting(next) = std::mem::replace(&mut worker.phase, phase) else {
             return;
         };
         if self.spec.freeze {
-            hosted.process.thaw();
+            worker.process.thaw();
         }
-        let given = Given { request_id: invocation.request_id, event: invocation.event };
+        let given = NextEvent { request_id: invocation.request_id, event: invocation.event };
         if next.send(given).is_err() {
-            // It hung up while it waited, which no runtime does: there is no telling what it is up to.
-            hosted.kill();
+            // It closed the connection while it waited, which no runtime does: its state is unknown.
+            worker.kill();
         }
     }
 
@@ -394,12 +394,12 @@ impl Inner {
             async move { answer_runtime_api(&host, id, request).await }
         })?;
         let host = self.clone();
-        let reaped = move |exited: Exited| host.exited(id, exited);
+        let reaped = move |exited: Exit| host.exited(id, exited);
         let (process, reaper) = Process::spawn(&self.spec, runtime_api.addr(), reaped)?;
         // Those that have ended are only handles by now.
         state.reapers.retain(|reaper| !reaper.is_finished());
         state.reapers.push(reaper);
-        let hosted = Hosted {
+        let worker = Worker {
             process,
             phase: Phase::Starting { limit: self.limit(id, 0, INIT_LIMIT) },
             killed: false,
@@ -407,7 +407,7 @@ impl Inner {
             phase_number: 0,
             _runtime_api: runtime_api,
         };
-        state.processes.insert(id, hosted);
+        state.processes.insert(id, worker);
         Ok(())
     }
 
@@ -425,40 +425,40 @@ impl Inner {
 
     fn took_too_long(&self, id: ProcessId, phase: u64, timeout: Duration) {
         let mut state = self.state();
-        let Some(hosted) = state.processes.get_mut(&id) else {
+        let Some(worker) = state.processes.get_mut(&id) else {
             return;
         };
-        if hosted.phase_number != phase {
+        if worker.phase_number != phase {
             return;
         }
-        hosted.kill();
-        if let Phase::Busy { answer, .. } = &mut hosted.phase
+        worker.kill();
+        if let Phase::Busy { answer, .. } = &mut worker.phase
             && let Some(answer) = answer.take()
         {
             let _ = answer.send(Err(InvokeError::TimedOut { timeout }));
         }
     }
 
-    /// A process asks for an event. It will get one, or be frozen until there is one.
-    fn next(self: &Arc<Self>, id: ProcessId) -> Option<oneshot::Receiver<Given>> {
+    /// A process asks for an event. It gets one, or is frozen until there is one.
+    fn next(self: &Arc<Self>, id: ProcessId) -> Option<oneshot::Receiver<NextEvent>> {
         let (next, given) = oneshot::channel();
         let mut state = self.state();
         let state = &mut *state;
-        let hosted = state.processes.get_mut(&id)?;
-        if let Phase::Starting { .. } = hosted.phase {
-            self.cold_starts.push(hosted.process.age());
+        let worker = state.processes.get_mut(&id)?;
+        if let Phase::Starting { .. } = worker.phase {
+            self.cold_starts.push(worker.process.age());
         }
-        let unanswered = hosted.enter(Phase::Waiting(next));
+        let unanswered = worker.enter(Phase::Waiting(next));
         if let Some(answer) = unanswered {
             let _ = answer.send(Err(InvokeError::FunctionError {
                 error_type: "Runtime.NoResponse".to_owned(),
                 message: "the function asked for the next event without a response".to_owned(),
             }));
         }
-        if !hosted.killed {
+        if !worker.killed {
             match state.queue.is_empty() {
                 false => self.give(state, id),
-                true if self.spec.freeze => hosted.process.freeze(),
+                true if self.spec.freeze => worker.process.freeze(),
                 true => {}
             }
         }
@@ -469,10 +469,10 @@ impl Inner {
     /// A process posts the response or the error of its event. False when it has no such event.
     fn answered(&self, id: ProcessId, request_id: &str, outcome: Result<Bytes, InvokeError>) -> bool {
         let mut state = self.state();
-        let Some(hosted) = state.processes.get_mut(&id) else {
+        let Some(worker) = state.processes.get_mut(&id) else {
             return false;
         };
-        let Phase::Busy { request_id: current, asked, answer, .. } = &mut hosted.phase else {
+        let Phase::Busy { request_id: current, asked, answer, .. } = &mut worker.phase else {
             return false;
         };
         let (true, Some(answer)) = (current == request_id, answer.take()) else {
@@ -480,40 +480,40 @@ impl Inner {
         };
         let ack = asked.elapsed();
         if self.kill_after_ack.load(Ordering::SeqCst) {
-            hosted.kill();
+            worker.kill();
         }
-        hosted.served += 1;
-        let _ = answer.send(outcome.map(|response| Invoked {
+        worker.served += 1;
+        let _ = answer.send(outcome.map(|response| InvokeResult {
             response,
             request_id: request_id.to_owned(),
             ack,
-            cold: hosted.served == 1,
-            pid: hosted.process.pid(),
+            cold: worker.served == 1,
+            pid: worker.process.pid(),
         }));
         true
     }
 
     fn init_failed(&self, id: ProcessId, reason: String) {
         let mut state = self.state();
-        if let Some(hosted) = state.processes.get_mut(&id)
-            && matches!(hosted.phase, Phase::Starting { .. })
+        if let Some(worker) = state.processes.get_mut(&id)
+            && matches!(worker.phase, Phase::Starting { .. })
         {
-            // Its limit goes on: a process that does not exit after this is killed.
-            hosted.phase = Phase::Failed;
+            // Its time limit still runs: a process that does not exit is killed.
+            worker.phase = Phase::Failed;
             state.fail_one(InvokeError::InitFailed { reason });
         }
     }
 
     /// A process is gone; called by the thread that waited for it.
-    fn exited(self: &Arc<Self>, id: ProcessId, exited: Exited) {
+    fn exited(self: &Arc<Self>, id: ProcessId, exited: Exit) {
         let mut state = self.state();
         let exited = exited.reap();
-        let Some(mut hosted) = state.processes.remove(&id) else {
+        let Some(mut worker) = state.processes.remove(&id) else {
             return;
         };
         let stopped = state.stopped;
-        let starting = matches!(hosted.phase, Phase::Starting { .. });
-        if let Some(answer) = hosted.enter(Phase::Failed) {
+        let starting = matches!(worker.phase, Phase::Starting { .. });
+        if let Some(answer) = worker.enter(Phase::Failed) {
             let _ = answer.send(Err(match stopped {
                 true => InvokeError::Stopped,
                 false => InvokeError::ProcessDied { status: exited },
@@ -539,27 +539,27 @@ impl Inner {
 
 impl State {
     fn is_idle(&self) -> bool {
-        let waits = |hosted: &Hosted| matches!(hosted.phase, Phase::Waiting(_)) && !hosted.killed;
+        let waits = |worker: &Worker| matches!(worker.phase, Phase::Waiting(_)) && !worker.killed;
         self.queue.is_empty() && self.processes.values().all(waits)
     }
 
-    /// The one that served last would be Lambda's choice as well; the oldest keeps it predictable.
+    /// Lambda may also choose the one that served last; the oldest is predictable.
     fn waiting_process(&self) -> Option<ProcessId> {
         let mut waiting =
-            self.processes.iter().filter(|(_, hosted)| matches!(hosted.phase, Phase::Waiting(_)) && !hosted.killed);
+            self.processes.iter().filter(|(_, worker)| matches!(worker.phase, Phase::Waiting(_)) && !worker.killed);
         let first = waiting.next()?.0;
         Some(*waiting.map(|(id, _)| id).fold(first, Ord::min))
     }
 
-    fn at_work(&self) -> Vec<(ProcessId, AtWork)> {
+    fn at_work(&self) -> Vec<(ProcessId, BusyProcess)> {
         let mut at_work: Vec<_> =
-            self.processes.iter().filter_map(|(id, hosted)| Some((*id, hosted.at_work()?))).collect();
+            self.processes.iter().filter_map(|(id, worker)| Some((*id, worker.at_work()?))).collect();
         at_work.sort_by_key(|(id, _)| *id);
         at_work
     }
 
     fn starting(&self) -> usize {
-        let starting = |hosted: &&Hosted| matches!(hosted.phase, Phase::Starting { .. });
+        let starting = |worker: &&Worker| matches!(worker.phase, Phase::Starting { .. });
         self.processes.values().filter(starting).count()
     }
 
@@ -567,21 +567,21 @@ impl State {
         self.processes.values().filter(|p| !p.killed).count()
     }
 
-    /// Kills the processes and tells the events that wait.
+    /// Kills the processes, and answers the waiting events with `error`.
     fn end_all(&mut self, error: &InvokeError) {
         for invocation in self.queue.drain(..) {
             let _ = invocation.answer.send(Err(error.clone()));
         }
-        for hosted in self.processes.values_mut() {
-            hosted.kill();
-            if matches!(hosted.phase, Phase::Starting { .. }) {
-                // No event is to be told of its end, least of all one that comes after this.
-                hosted.enter(Phase::Failed);
+        for worker in self.processes.values_mut() {
+            worker.kill();
+            if matches!(worker.phase, Phase::Starting { .. }) {
+                // Its end must not fail an event, and in particular no later one.
+                worker.enter(Phase::Failed);
             }
         }
     }
 
-    /// Ends the event that waits longest: the process that would have had it did not come up.
+    /// Fails the event that has waited longest: the process for it did not start.
     fn fail_one(&mut self, error: InvokeError) {
         if let Some(invocation) = self.queue.pop_front() {
             let _ = invocation.answer.send(Err(error));
@@ -589,9 +589,9 @@ impl State {
     }
 }
 
-impl Hosted {
-    /// Goes over to another phase; returns who still waits for an answer of the last one.
-    fn enter(&mut self, phase: Phase) -> Option<oneshot::Sender<Result<Invoked, InvokeError>>> {
+impl Worker {
+    /// Enters another phase; returns the sender that still waits for an answer of the last one.
+    fn enter(&mut self, phase: Phase) -> Option<oneshot::Sender<Result<InvokeResult, InvokeError>>> {
         self.phase_number += 1;
         match std::mem::replace(&mut self.phase, phase) {
             Phase::Starting { limit } => {
@@ -606,10 +606,10 @@ impl Hosted {
         }
     }
 
-    fn at_work(&self) -> Option<AtWork> {
+    fn at_work(&self) -> Option<BusyProcess> {
         match &self.phase {
             Phase::Busy { event, since, .. } if !self.killed => {
-                Some(AtWork { pid: self.process.pid(), event: event.clone(), since: *since })
+                Some(BusyProcess { pid: self.process.pid(), event: event.clone(), since: *since })
             }
             _ => None,
         }
@@ -663,7 +663,7 @@ async fn answer_runtime_api(host: &Weak<Inner>, id: ProcessId, request: Request<
     }
 }
 
-fn next_response(spec: &FunctionSpec, given: Given) -> Response<Bytes> {
+fn next_response(spec: &FunctionSpec, given: NextEvent) -> Response<Bytes> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.unwrap_or_default();
     let deadline_ms = (now + spec.timeout).as_millis();

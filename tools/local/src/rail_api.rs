@@ -24,7 +24,7 @@ use self::answers::{API_PREFIX, Refusal, api_error, oauth_error, query};
 use self::subscriptions::Subscriptions;
 use crate::faults::{Faults, When};
 use crate::front::{Answer, Front, JSON, json_response};
-use crate::records::{NotInTime, Records};
+use crate::records::{Records, Timeout};
 
 /// One of its calls.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -47,7 +47,7 @@ pub enum Fault {
     RetryAfter { status: u16, after: String },
     /// No answer, and the call has no effect.
     Hang,
-    /// The call takes effect, and there is no answer.
+    /// The call takes effect and gets no answer.
     HangAfter,
     /// The answer comes this much later.
     Slow(Duration),
@@ -78,13 +78,13 @@ pub struct Call {
     pub fault: Option<Fault>,
 }
 
-/// A rule of Rail's that a caller broke.
+/// A rule of Rail that a caller broke.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Rule {
     UnknownUrl,
     WrongMethod,
     GrantTypeIsNotClientCredentials,
-    /// None was asked for, or one that there is not, or that the client was not given.
+    /// No scope was requested, or an unknown one, or one that the client does not have.
     Scope,
     ClientUnknown,
     /// No `Authorization: Bearer ...`.
@@ -190,7 +190,7 @@ impl RailApi {
         client_secret.clone_into(&mut self.world.state().client_secret);
     }
 
-    /// The scopes that the client may ask for; all unless this is said.
+    /// The scopes that the client may request; all by default.
     pub fn set_scopes(&self, scopes: &[&str]) {
         self.world.state().scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
     }
@@ -205,52 +205,52 @@ impl RailApi {
         self.world.state().tokens.clear();
     }
 
-    /// From now on there is such an account, of this customer.
+    /// Adds an account of this customer.
     pub fn put_account(&self, id: &str, customer_id: &str) {
         self.world.state().accounts.insert(id.to_owned(), customer_id.to_owned());
     }
 
-    /// From now on there is such an application, of this customer.
+    /// Adds an application of this customer.
     pub fn put_application(&self, id: &str, customer_id: &str) {
         self.world.state().applications.insert(id.to_owned(), customer_id.to_owned());
     }
 
-    /// From now on there is no such account.
+    /// Removes an account.
     pub fn remove_account(&self, id: &str) {
         self.world.state().accounts.remove(id);
     }
 
-    /// From now on there is no such application.
+    /// Removes an application.
     pub fn remove_application(&self, id: &str) {
         self.world.state().applications.remove(id);
     }
 
-    /// The subscriptions that are there, oldest first.
+    /// The subscriptions, oldest first.
     pub fn subscriptions(&self) -> Vec<Subscription> {
         self.world.state().subscriptions.live.clone()
     }
 
-    /// A subscription that somebody made by hand.
+    /// Adds a subscription as if a person had created it by hand.
     pub fn add_subscription(&self, event_type: &str, callback_url: &str) -> Subscription {
         self.world.state().subscriptions.add(event_type, callback_url)
     }
 
-    /// Somebody deletes a subscription by hand; what was answered when it was created stays saved.
+    /// Deletes a subscription as a person would by hand; the answer to its creation stays saved.
     pub fn remove_subscription(&self, id: &str) {
         self.world.state().subscriptions.live.retain(|known| known.id != id);
     }
 
-    /// From now on there is no such event type.
+    /// Removes an event type.
     pub fn refuse_event_type(&self, event_type: &str) {
         self.world.state().subscriptions.refused_types.insert(event_type.to_owned());
     }
 
-    /// Whether the list shows each `signature_verification_key`; it does unless this is said.
+    /// Whether the list shows each `signature_verification_key`; it does by default.
     pub fn show_keys_in_list(&self, shown: bool) {
         self.world.state().subscriptions.list_shows_keys = shown;
     }
 
-    /// Whether a second subscription of a type and URL is refused; it is not unless this is said.
+    /// Whether a second subscription of a type and URL is refused; it is not by default.
     pub fn refuse_duplicate_subscriptions(&self, refused: bool) {
         self.world.state().subscriptions.refuses_duplicates = refused;
     }
@@ -269,7 +269,7 @@ impl RailApi {
         self.world.faults.clear();
     }
 
-    /// From now on remembers only the newest calls and violations: at least so many of each, at most twice as many.
+    /// Remembers only the newest calls and violations from now on: between `at_least` and twice as many of each.
     pub fn remember(&self, at_least: usize) {
         self.world.calls.keep(at_least);
         self.world.violations.keep(at_least);
@@ -300,7 +300,7 @@ impl RailApi {
     ///
     /// # Errors
     /// It did not within `bound`.
-    pub async fn wait_for_calls(&self, reached: impl Fn(&[Call]) -> bool, bound: Duration) -> Result<(), NotInTime> {
+    pub async fn wait_for_calls(&self, reached: impl Fn(&[Call]) -> bool, bound: Duration) -> Result<(), Timeout> {
         self.world.calls.wait_for(reached, bound).await
     }
 }
@@ -341,7 +341,7 @@ impl World {
         if fault == Some(Fault::RevokeTokens) {
             self.state().tokens.clear();
         }
-        // Counted after the draw: whoever waits for the call may then change the script.
+        // Counted after the draw: a test that waits for the call can then change the script.
         self.calls.push(Call { at, of: of.clone(), fault: fault.clone() });
         let refused = |refused: &Refusal| if at == At::Token { oauth_error(refused) } else { api_error(refused) };
         let answered = |world: &Self| {
@@ -493,7 +493,7 @@ fn place(request: &Request<Bytes>) -> Option<(At, String)> {
     let calls =
         [(At::Account, "/v1/accounts/deposits/"), (At::Application, "/v1/applications/"), (one, "/v1/subscriptions/")];
     let (at, id) = calls.into_iter().find_map(|(at, prefix)| Some((at, path.strip_prefix(prefix)?)))?;
-    // An id is one segment: whoever does not encode its slashes asks for something else.
+    // An id is one segment: without encoded slashes it is another path.
     let id = percent_decode_str(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?).decode_utf8().ok()?;
     Some((at, id.into_owned()))
 }

@@ -4,33 +4,33 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// A list that grows (but for [`clear`](Self::clear) and [`keep`](Self::keep)) and can be waited on.
+/// A list that grows (except by [`clear`](Self::clear) and [`keep`](Self::keep)) and can be awaited.
 #[derive(Debug)]
-pub struct Records<T>(watch::Sender<Kept<T>>);
+pub struct Records<T>(watch::Sender<Entries<T>>);
 
 #[derive(Debug)]
-struct Kept<T> {
+struct Entries<T> {
     newest: Vec<T>,
-    /// How many there were before these.
+    /// How many came before these.
     forgotten: usize,
     at_least: Option<usize>,
 }
 
-/// What was waited for did not come in the time that was given.
+/// A wait ended without its condition.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("did not happen within {bound:?}")]
-pub struct NotInTime {
+pub struct Timeout {
     pub bound: Duration,
 }
 
 impl<T> Default for Records<T> {
     fn default() -> Self {
-        Self(watch::Sender::new(Kept { newest: Vec::new(), forgotten: 0, at_least: None }))
+        Self(watch::Sender::new(Entries { newest: Vec::new(), forgotten: 0, at_least: None }))
     }
 }
 
 impl<T: Clone> Records<T> {
-    /// From now on only the newest are kept: at least so many, at most twice as many.
+    /// Keeps only the newest from now on: between `at_least` and twice as many.
     pub fn keep(&self, at_least: usize) {
         self.0.send_modify(|kept| {
             kept.at_least = Some(at_least);
@@ -62,34 +62,34 @@ impl<T: Clone> Records<T> {
         self.0.borrow().newest.iter().filter(|r| wanted(r)).count()
     }
 
-    /// How many there ever were, with those that are not kept any more.
+    /// The total, including those that are no longer kept.
     pub fn ever(&self) -> usize {
         let kept = self.0.borrow();
         kept.forgotten + kept.newest.len()
     }
 
-    /// What came after the first so many that [ever](Self::ever) were, as far as it is kept.
+    /// The records after the first `ever` ones (as [`ever`](Self::ever) counts them), as far as they are kept.
     pub fn since(&self, ever: usize) -> Vec<T> {
         let kept = self.0.borrow();
         kept.newest.iter().skip(ever.saturating_sub(kept.forgotten)).cloned().collect()
     }
 
-    /// Returns as soon as `reached` holds of all that is kept, at once if it does already.
+    /// Returns as soon as `reached` is true of all kept records, at once if it is true already.
     ///
     /// # Errors
     /// It did not within `bound`.
-    pub async fn wait_for(&self, reached: impl Fn(&[T]) -> bool, bound: Duration) -> Result<(), NotInTime> {
+    pub async fn wait_for(&self, reached: impl Fn(&[T]) -> bool, bound: Duration) -> Result<(), Timeout> {
         let mut changes = self.0.subscribe();
         let waiting = changes.wait_for(|kept| reached(&kept.newest));
         match tokio::time::timeout(bound, waiting).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(NotInTime { bound }),
+            Err(_) => Err(Timeout { bound }),
         }
     }
 }
 
-impl<T> Kept<T> {
-    /// Half goes at a time, so that what stays is moved once per so many records.
+impl<T> Entries<T> {
+    /// Drops half at a time, so that the rest is moved once per `at_least` records.
     fn trim(&mut self) {
         if let Some(at_least) = self.at_least
             && self.newest.len() > at_least.saturating_mul(2)

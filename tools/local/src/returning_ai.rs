@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::faults::{Faults, When};
 use crate::front::{Answer, Front, JSON, json_response};
-use crate::records::{NotInTime, Records};
+use crate::records::{Records, Timeout};
 
 /// One workflow: a handshake URL, a webhook URL and an API key.
 #[derive(Clone, Debug)]
@@ -42,7 +42,7 @@ pub enum TokenUse {
     Once,
 }
 
-/// One incoming webhook: a single URL, and an API key where it wants one.
+/// One incoming webhook: a single URL, and an API key if it requires one.
 #[derive(Clone, Debug)]
 pub struct IncomingWebhook {
     pub name: String,
@@ -96,7 +96,7 @@ pub struct Message {
     pub received_at: SystemTime,
     /// The fault that struck it.
     pub fault: Option<Fault>,
-    /// Returning.AI has it, whatever the caller was told.
+    /// Returning.AI has accepted it, even if the caller got no answer.
     pub accepted: bool,
 }
 
@@ -223,7 +223,7 @@ impl ReturningAi {
         self.world.faults.clear();
     }
 
-    /// From now on remembers only the newest calls, handshakes and violations: at least so many of each, at most twice as many.
+    /// Remembers only the newest calls, handshakes and violations from now on: between `at_least` and twice as many of each.
     pub fn remember(&self, at_least: usize) {
         self.world.messages.keep(at_least);
         self.world.handshakes.keep(at_least);
@@ -241,12 +241,12 @@ impl ReturningAi {
         self.world.messages.matching(|m| m.accepted)
     }
 
-    /// How many [`attempts`](Self::attempts) there ever were, with those that are not remembered any more.
+    /// The total of [`attempts`](Self::attempts), including those that are no longer remembered.
     pub fn attempts_ever(&self) -> usize {
         self.world.messages.ever()
     }
 
-    /// The messages accepted after the first so many [attempts](Self::attempts_ever), in order, as far as they are remembered.
+    /// The messages accepted after the first `attempts` [attempts](Self::attempts_ever), in order, as far as they are remembered.
     pub fn messages_since(&self, attempts: usize) -> Vec<Message> {
         let mut messages = self.world.messages.since(attempts);
         messages.retain(|message| message.accepted);
@@ -279,7 +279,7 @@ impl ReturningAi {
     ///
     /// # Errors
     /// It did not within `bound`.
-    pub async fn wait_for(&self, reached: impl Fn(&[Message]) -> bool, bound: Duration) -> Result<(), NotInTime> {
+    pub async fn wait_for(&self, reached: impl Fn(&[Message]) -> bool, bound: Duration) -> Result<(), Timeout> {
         self.world.messages.wait_for(reached, bound).await
     }
 
@@ -287,7 +287,7 @@ impl ReturningAi {
     ///
     /// # Errors
     /// It was not within `bound`.
-    pub async fn wait_for_handshakes(&self, workflow: &str, many: usize, bound: Duration) -> Result<(), NotInTime> {
+    pub async fn wait_for_handshakes(&self, workflow: &str, many: usize, bound: Duration) -> Result<(), Timeout> {
         let of_workflow = |names: &[String]| names.iter().filter(|name| *name == workflow).count();
         self.world.handshakes.wait_for(|names| of_workflow(names) >= many, bound).await
     }
@@ -350,18 +350,18 @@ struct Token {
     token_use: TokenUse,
 }
 
-/// A call that will not be taken, and what it is told.
-struct Refused(StatusCode, &'static str);
+/// The status and the message of a call that is not accepted.
+struct Refusal(StatusCode, &'static str);
 
 impl World {
     fn answer(&self, request: &Request<Bytes>) -> Answer {
         let Some(at) = self.place(request.uri().path()) else {
             self.violated(None, Rule::UnknownUrl);
-            return refusal(&Refused(StatusCode::NOT_FOUND, "no such workflow"));
+            return refusal(&Refusal(StatusCode::NOT_FOUND, "no such workflow"));
         };
         if request.method() != Method::POST {
             self.violated(Some(&at), Rule::NotPost);
-            return refusal(&Refused(StatusCode::METHOD_NOT_ALLOWED, "POST only"));
+            return refusal(&Refusal(StatusCode::METHOD_NOT_ALLOWED, "POST only"));
         }
         match &at {
             At::Handshake(workflow) => self.answer_handshake(&at, workflow, request.headers()),
@@ -380,13 +380,13 @@ impl World {
         }
         let mut state = self.state();
         let Some(workflow) = state.workflows.get(workflow).cloned() else {
-            return refusal(&Refused(StatusCode::NOT_FOUND, "no such workflow"));
+            return refusal(&Refusal(StatusCode::NOT_FOUND, "no such workflow"));
         };
         if !presents_key(headers, &workflow.api_key) {
-            return refusal(&Refused(StatusCode::UNAUTHORIZED, "Invalid API key"));
+            return refusal(&Refusal(StatusCode::UNAUTHORIZED, "Invalid API key"));
         }
         if workflow.mode == Mode::Legacy {
-            return refusal(&Refused(StatusCode::FORBIDDEN, "Token exchange is disabled"));
+            return refusal(&Refusal(StatusCode::FORBIDDEN, "Token exchange is disabled"));
         }
         let token = format!("st_{:032x}", fastrand::u128(..));
         let now = Instant::now();
@@ -418,7 +418,7 @@ impl World {
             fault: fault.clone(),
             accepted: false,
         };
-        // The answer comes before the record: whoever waits for the record finds the tokens already revoked.
+        // The answer comes before the record: when a test sees the record, the tokens are already revoked.
         if let Some(answer) = fault.as_ref().and_then(|fault| self.without_effect(at, fault)) {
             self.messages.push(message);
             return answer;
@@ -447,26 +447,26 @@ impl World {
         }
     }
 
-    fn read_object(&self, at: &At, request: &Request<Bytes>) -> Result<Value, Refused> {
+    fn read_object(&self, at: &At, request: &Request<Bytes>) -> Result<Value, Refusal> {
         let content_type = text(request.headers(), "content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case("application/json") {
             self.violated(Some(at), Rule::ContentTypeIsNotJson);
-            return Err(Refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON only"));
+            return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON only"));
         }
         match serde_json::from_slice::<Value>(request.body()) {
             Ok(body) if body.is_object() => Ok(body),
             Ok(_) | Err(_) => {
                 self.violated(Some(at), Rule::BodyIsNotAnObject);
-                Err(Refused(StatusCode::BAD_REQUEST, "Invalid payload"))
+                Err(Refusal(StatusCode::BAD_REQUEST, "Invalid payload"))
             }
         }
     }
 
     /// Whether a message may come in: by token, by key, or with none, as its URL wants it.
-    fn admit(&self, at: &At, headers: &HeaderMap) -> Result<(), Refused> {
+    fn admit(&self, at: &At, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut state = self.state();
-        let unauthorized = Err(Refused(StatusCode::UNAUTHORIZED, "Unauthorized"));
+        let unauthorized = Err(Refusal(StatusCode::UNAUTHORIZED, "Unauthorized"));
         if let Some(webhook) = state.incoming.get(at.name())
             && matches!(at, At::Incoming(_))
         {
@@ -511,9 +511,9 @@ impl World {
     /// The answer of a fault that lets the call have no effect; `None` for the others.
     fn without_effect(&self, at: &At, fault: &Fault) -> Option<Answer> {
         match fault {
-            Fault::Status(status) => Some(refusal(&Refused(code(*status), "injected"))),
+            Fault::Status(status) => Some(refusal(&Refusal(code(*status), "injected"))),
             Fault::RetryAfter { status, after } => {
-                let mut response = failure(&Refused(code(*status), "injected"));
+                let mut response = failure(&Refusal(code(*status), "injected"));
                 if let Ok(after) = HeaderValue::from_str(after) {
                     response.headers_mut().insert(header::RETRY_AFTER, after);
                 }
@@ -522,7 +522,7 @@ impl World {
             Fault::Hang => Some(Answer::Hang),
             Fault::Reset => Some(Answer::Reset),
             Fault::Garbage => Some(Answer::Raw(Bytes::from_static(GARBAGE))),
-            Fault::SuccessFalse => Some(refusal(&Refused(StatusCode::OK, "injected"))),
+            Fault::SuccessFalse => Some(refusal(&Refusal(StatusCode::OK, "injected"))),
             Fault::WrongContentType => {
                 let mut response = Response::new(Bytes::from_static(PAGE));
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -530,7 +530,7 @@ impl World {
             }
             Fault::RevokeTokens => {
                 self.revoke_tokens(at.name());
-                Some(refusal(&Refused(StatusCode::UNAUTHORIZED, "Unauthorized")))
+                Some(refusal(&Refusal(StatusCode::UNAUTHORIZED, "Unauthorized")))
             }
             Fault::ResetAfterAccept | Fault::GarbageBody | Fault::SlowBody(_) => None,
         }
@@ -562,11 +562,11 @@ fn with_effect(fault: Option<&Fault>, body: &Value) -> Answer {
     }
 }
 
-fn refusal(refused: &Refused) -> Answer {
+fn refusal(refused: &Refusal) -> Answer {
     Answer::Http(failure(refused))
 }
 
-fn failure(Refused(status, message): &Refused) -> Response<Bytes> {
+fn failure(Refusal(status, message): &Refusal) -> Response<Bytes> {
     let body = json!({ "success": false, "message": message });
     json_response(*status, JSON, &body)
 }

@@ -24,7 +24,7 @@ pub struct SecretsManager {
     front: Front,
 }
 
-/// Why there is no Secrets Manager, or why a secret was not kept.
+/// Why Secrets Manager did not start, or why a secret was not saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsManagerError {
     #[error("no port on loopback")]
@@ -35,7 +35,7 @@ pub enum SecretsManagerError {
         #[source]
         source: io::Error,
     },
-    #[error("the file of secrets {path} is not what was written there")]
+    #[error("the file of secrets {path} is not in the expected format")]
     Unreadable {
         path: PathBuf,
         #[source]
@@ -44,7 +44,7 @@ pub enum SecretsManagerError {
 }
 
 impl SecretsManager {
-    /// Starts it with the secrets of `file`, where every change is written; `None` keeps them in memory.
+    /// Starts it with the secrets of `file`, to which every change is written; `None` keeps them in memory.
     ///
     /// # Errors
     /// The file is there but cannot be read, or there is no port.
@@ -101,7 +101,7 @@ impl SecretsManager {
         Some(serde_json::from_str(text).unwrap_or_else(|_| json!(text)))
     }
 
-    /// From now on so many reads of a secret after each write answer as if it had not been: a replica that lags.
+    /// From now on the next `reads` reads of a secret after each write return the value before it, like a replica that lags.
     pub fn lag_after_each_put(&self, reads: u32) {
         self.secrets.lag.store(reads, Ordering::SeqCst);
     }
@@ -148,7 +148,7 @@ struct Secrets {
 struct Secret {
     current: Option<Version>,
     previous: Option<Version>,
-    /// What the next so many reads see instead.
+    /// What the next reads return instead, and how many of them.
     #[serde(skip)]
     before: Option<(Box<Secret>, u32)>,
 }
@@ -263,7 +263,7 @@ impl Secrets {
 }
 
 impl Secret {
-    /// A version id that is there already changes nothing: that is how AWS makes the call idempotent.
+    /// An existing version id changes nothing: that is how AWS makes the call idempotent.
     fn put(&mut self, id: String, secret_string: String) {
         let known = [&self.current, &self.previous];
         if known.into_iter().flatten().any(|version| version.id == id) {

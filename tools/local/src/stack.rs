@@ -26,7 +26,7 @@ pub const FUNCTIONS: [&str; providers::ALL.len() + 1] = receivers_then_redrive()
 /// Those that receive webhooks: each is called as its provider.
 pub const RECEIVERS: [&str; providers::ALL.len()] = receivers_then_redrive();
 
-/// The function that takes over what was left. It has no path: EventBridge invokes it on AWS, [`Stack::redrive`] here.
+/// The function that retries failed deliveries. It has no path: EventBridge invokes it in AWS, [`Stack::redrive`] here.
 pub const REDRIVE: &str = "redrive";
 
 /// The name of Returning.AI's secret.
@@ -37,7 +37,7 @@ pub const RETURNING_AI_SECRET: &str = "bridge/returning-ai";
 pub struct StackOptions {
     /// The folder with the functions' binaries, named as the functions.
     pub functions: PathBuf,
-    /// Where table and secrets are kept from run to run; `None` keeps them in memory.
+    /// The folder that keeps tables and secrets between runs; `None` keeps them in memory.
     pub data: Option<PathBuf>,
     /// The gateway's; 0 is any free one.
     pub port: u16,
@@ -50,9 +50,9 @@ pub struct StackOptions {
     pub max_processes: usize,
     /// For all functions; wins over what the stack sets.
     pub extra_env: Vec<(String, String)>,
-    /// Where all functions' lines go.
+    /// Receives the log lines of all functions.
     pub log: LogSink,
-    /// Told of every request that the gateway answered.
+    /// Called with every request that the gateway answered.
     pub observer: Option<Observer>,
     /// Of what they were called with, the parts remember only the newest: at least so many calls of each kind, at most twice
     /// as many. `None` is all of it: for tests, not for what runs long.
@@ -99,9 +99,9 @@ pub enum StackError {
     DynamoDb(#[from] DynamoDbError),
     #[error("Secrets Manager did not start")]
     SecretsManager(#[from] SecretsManagerError),
-    #[error("Returning.AI's stand-in did not start")]
+    #[error("the stand-in for Returning.AI did not start")]
     ReturningAi(#[source] io::Error),
-    #[error("the stand-in of Rail's API did not start")]
+    #[error("the stand-in for Rail's API did not start")]
     RailApi(#[source] io::Error),
     #[error("function {name} cannot be hosted")]
     Function {
@@ -203,7 +203,7 @@ impl Stack {
     /// POSTs to a provider's webhook through the gateway; status and body of the answer.
     ///
     /// # Errors
-    /// There was no answer.
+    /// There is no answer.
     pub async fn send<N: AsRef<str>, V: AsRef<str>>(
         &self,
         provider: &Provider,
@@ -223,16 +223,16 @@ impl Stack {
         }
     }
 
-    /// From now on has `beside` answer every request to the gateway's port that is for no function; `None` ends that.
+    /// Lets `beside` answer every request to the gateway's port that is not for a function; `None` ends that.
     ///
-    /// It may hold this stack (then only [`shutdown`](Self::shutdown) ends the stack, or `None` here): both let go of it.
+    /// It may hold this stack: then only [`shutdown`](Self::shutdown), or `None` here, ends the stack, because both drop it.
     pub fn serve_beside(&self, beside: Option<Router>) {
         self.gateway.serve_beside(beside);
     }
 
     /// Closes the gateway, with what is served beside the functions, and kills the functions; returns when they are gone.
     ///
-    /// The other parts stay until the stack is dropped, for whoever looks at what was left.
+    /// The other parts stay until the stack is dropped, so that a test can read the final state.
     pub async fn shutdown(&self) {
         self.gateway.close().await;
         for function in &self.functions {

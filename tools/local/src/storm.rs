@@ -1,8 +1,8 @@
 //! A storm over the whole bridge: everything fails for a while, then heals; no acknowledged event may be lost.
 //!
 //! In waves: events are sent, several at a time, by providers that send again what was not acknowledged; redrive runs
-//! twice at once. Meanwhile Returning.AI and DynamoDB fail and function processes are killed. Nobody waits for the retry
-//! plan's minutes: once no function works on anything, what is pending is made due ([`Stack::make_due`]).
+//! twice at once. Meanwhile Returning.AI and DynamoDB fail and function processes are killed. No test waits for the retry
+//! plan's minutes: once no function has work, what is pending is made due ([`Stack::make_due`]).
 //!
 //! `bridge dev --chaos` prints the [`Tally`], a test asserts it.
 
@@ -26,7 +26,7 @@ use crate::aws::AwsFault;
 use crate::delivery::signed_headers;
 use crate::dynamodb::DynamoDbError;
 use crate::faults::When;
-use crate::lambda_host::{AtWork, InvokeError};
+use crate::lambda_host::{BusyProcess, InvokeError};
 use crate::returning_ai::Fault;
 use crate::stack::{RECEIVERS, REDRIVE, Stack, sample_key};
 
@@ -41,7 +41,7 @@ pub struct Storm<'s> {
     pub once: BTreeSet<String>,
     /// What goes wrong when; the same again as far as processes that run side by side allow.
     pub seed: u64,
-    /// Called as the storm goes on.
+    /// Called with the progress of the storm.
     pub progress: &'s dyn Fn(Progress<'_>),
 }
 
@@ -51,7 +51,7 @@ pub enum Progress<'p> {
     /// One more event is acknowledged.
     Acknowledged,
     WaveEnded(Wave),
-    /// From here on everything works.
+    /// From now on everything works.
     Healed,
     /// A run of redrive after that, and its answer.
     Redriven(&'p Result<Value, InvokeError>),
@@ -87,10 +87,10 @@ const AT_ONCE: usize = 16;
 const PROVIDER_WAITS: Duration = Duration::from_secs(5);
 const PROVIDER_SENDS: u32 = 8;
 
-/// One acknowledged event in so many is delivered again all the same, as both providers may do.
+/// One acknowledged event of this many is delivered again, as both providers may do.
 const REDELIVERED: u32 = 16;
 
-/// One answer to a provider in so many is followed by a misfortune: a process is killed, or a system is down for a while.
+/// One answer of this many is followed by an accident: a process is killed, or a system is down for a while.
 const MISFORTUNE_ONE_IN: u32 = 10;
 
 /// How many redrives are killed at work, two of which run at once: in the first redrive of a wave, in the second.
@@ -189,7 +189,7 @@ impl Storm<'_> {
 }
 
 impl Run<'_> {
-    /// From here on any call may fail. What is left of earlier misfortunes is over.
+    /// From now on any call may fail. Earlier accidents are over.
     fn begin_faults(&self, rng: &mut Rng, hangs: u32) {
         let stack = self.stack;
         let mut sometimes =
@@ -231,7 +231,7 @@ impl Run<'_> {
         }
     }
 
-    /// One delivery, signed anew; whether it was acknowledged.
+    /// Makes one delivery, with a new signature. Returns whether it was acknowledged.
     async fn send(&self, Outgoing { event, times_sent, .. }: &mut Outgoing) -> bool {
         *times_sent += 1;
         let (now, key) = (Clock::system().now().seconds(), sample_key(event.provider.name));
@@ -279,7 +279,7 @@ impl Run<'_> {
         }
     }
 
-    /// Kills a process of this function that is at work, if there is one.
+    /// Kills a busy process of this function, if there is one.
     fn kill(&self, function: &'static str, draw: usize) {
         if let Some(at_work) = self.stack.function(function).and_then(|host| host.interrupt(draw)) {
             let (pk, since) = (self.event_of(&at_work), at_work.since);
@@ -288,7 +288,7 @@ impl Run<'_> {
     }
 
     /// The key of the event that a receiving function was given.
-    fn event_of(&self, at_work: &AtWork) -> Option<String> {
+    fn event_of(&self, at_work: &BusyProcess) -> Option<String> {
         let request: Value = serde_json::from_slice(&at_work.event).ok()?;
         let body = request["body"].as_str()?;
         self.storm.events.iter().find(|event| event.body == body).map(|event| event.pk.clone())

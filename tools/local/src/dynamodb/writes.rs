@@ -1,4 +1,4 @@
-//! What was written: the keys in the requests that took effect, for whoever looks at the tables as they change.
+//! What was written: the keys in the requests that took effect, for readers that follow the tables.
 
 use serde_json::Value;
 use tokio::sync::broadcast;
@@ -11,7 +11,7 @@ pub struct Write {
     pub key: String,
 }
 
-/// Tells those who listen; costs nothing as long as nobody does.
+/// Announces writes to the listeners; costs nothing while there are none.
 #[derive(Clone, Debug)]
 pub(super) struct Writes(broadcast::Sender<Write>);
 
@@ -31,7 +31,7 @@ impl Writes {
     }
 
     pub(super) fn tell(&self, table: &str, key: &str) {
-        // Nobody may be listening any more.
+        // There may be no listener any more.
         let _ = self.0.send(Write { table: table.to_owned(), key: key.to_owned() });
     }
 

@@ -189,10 +189,10 @@ fn front() -> Front {
 }
 
 /// What a test makes a stream yield, and what resolves when the stream was dropped.
-type Streamed = (mpsc::Sender<Bytes>, oneshot::Receiver<()>);
+type OpenStream = (mpsc::Sender<Bytes>, oneshot::Receiver<()>);
 
 /// Answers every request with a stream that the test feeds.
-fn streaming() -> (Front, mpsc::UnboundedReceiver<Streamed>) {
+fn streaming() -> (Front, mpsc::UnboundedReceiver<OpenStream>) {
     let (opened, streams) = mpsc::unbounded_channel();
     let answer = move |_| {
         let opened = opened.clone();

@@ -198,7 +198,7 @@ fn format_2_0(request: &HttpRequest, route: &str, domain: &str) -> Value {
         }
         event["queryStringParameters"] = Value::Object(parameters);
     }
-    // AWS leaves the member out when there is no body.
+    // AWS omits the member if there is no body.
     if !request.body.is_empty() {
         let (body, is_base64) = event_body(&request.body);
         event["body"] = body;
@@ -246,7 +246,7 @@ fn query_parameters(query: &str) -> impl Iterator<Item = (String, String)> {
     form_urlencoded::parse(query.as_bytes()).into_owned()
 }
 
-/// The time as access logs have it, which is what API Gateway writes.
+/// The time in the format of access logs, as API Gateway writes it.
 fn clf_time(now: OffsetDateTime) -> String {
     now.format(CLF).unwrap_or_default()
 }

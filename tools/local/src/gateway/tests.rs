@@ -120,10 +120,10 @@ fn gateway(observer: Option<Observer>) -> Gateway {
 #[tokio::test]
 async fn a_function_that_is_switched_off_is_unavailable() {
     let gateway = gateway(None);
-    gateway.hosted.routes[0].function.switch_off();
+    gateway.backend.routes[0].function.switch_off();
     let unavailable = (503, r#"{"message":"Service Unavailable"}"#.to_owned());
     assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await, unavailable);
-    gateway.hosted.routes[0].function.switch_on();
+    gateway.backend.routes[0].function.switch_on();
     assert_eq!(ask(&gateway, "POST", "/webhooks/echo").await.0, 200);
 }
 

@@ -1,4 +1,4 @@
-//! Where the lines go that functions write: kept for tests, and passed on as they come.
+//! The log lines of functions: kept for tests, and passed on as they arrive.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::records::NotInTime;
+use crate::records::Timeout;
 
 /// Collects the newest lines of one or more functions. Clones share them.
 #[derive(Clone)]
@@ -65,11 +65,11 @@ impl LogSink {
     ///
     /// # Errors
     /// None did within `bound`.
-    pub async fn wait_for(&self, text: &str, bound: Duration) -> Result<(), NotInTime> {
+    pub async fn wait_for(&self, text: &str, bound: Duration) -> Result<(), Timeout> {
         self.wait_until(|lines| lines.iter().any(|line| line.contains(text)), bound).await
     }
 
-    /// Returns once `reached` holds of the newest lines: a line comes here a moment after it was written.
+    /// Returns once `reached` is true of the newest lines: a line arrives here a moment after it is written.
     ///
     /// # Errors
     /// It did not within `bound`.
@@ -77,12 +77,12 @@ impl LogSink {
         &self,
         reached: impl Fn(&VecDeque<String>) -> bool,
         bound: Duration,
-    ) -> Result<(), NotInTime> {
+    ) -> Result<(), Timeout> {
         let mut changes = self.0.newest.subscribe();
         let reached = changes.wait_for(|lines| reached(lines));
         match tokio::time::timeout(bound, reached).await {
             Ok(_) => Ok(()),
-            Err(_) => Err(NotInTime { bound }),
+            Err(_) => Err(Timeout { bound }),
         }
     }
 

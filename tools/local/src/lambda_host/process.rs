@@ -46,8 +46,8 @@ impl FunctionSpec {
     }
 }
 
-/// A process that has not been reaped: whoever holds one can signal it without hitting a stranger, because a pid is not
-/// given again before it is reaped, and [`Exited::reap`] happens under the lock of whoever holds the `Process`.
+/// A process that has not been reaped. A signal to it cannot reach another process, because a pid is not reused before it is
+/// reaped, and [`Exit::reap`] is called under the same lock that guards the `Process`.
 #[derive(Debug)]
 pub(super) struct Process {
     pid: Pid,
@@ -55,7 +55,7 @@ pub(super) struct Process {
 }
 
 /// A process that has ended but keeps its pid until [`reap`](Self::reap).
-pub(super) struct Exited {
+pub(super) struct Exit {
     child: Child,
 }
 
@@ -74,7 +74,7 @@ impl Process {
     pub(super) fn spawn(
         spec: &FunctionSpec,
         runtime_api: SocketAddr,
-        ended: impl FnOnce(Exited) + Send + 'static,
+        ended: impl FnOnce(Exit) + Send + 'static,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         // One pipe for both streams keeps the order in which lines were written.
         let (output, writer) = io::pipe()?;
@@ -100,7 +100,7 @@ impl Process {
         thread::Builder::new().name("function-log".to_owned()).spawn(move || copy_lines(output, &log, reader))?;
         let reaper = thread::Builder::new().name("function-reaper".to_owned()).spawn(move || {
             wait_for_end(pid, &read);
-            ended(Exited { child });
+            ended(Exit { child });
         })?;
         Ok((Self { pid, started }, reaper))
     }
@@ -131,7 +131,7 @@ impl Process {
     }
 }
 
-impl Exited {
+impl Exit {
     /// Gives the pid back and says how the process ended.
     pub(super) fn reap(mut self) -> String {
         match self.child.wait() {

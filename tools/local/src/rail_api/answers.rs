@@ -1,4 +1,4 @@
-//! What the calls of Rail's API have in common: where they are, how a query is read, how a refusal is told.
+//! What the calls of Rail's API have in common: their paths, how a query is read, how an error is answered.
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};

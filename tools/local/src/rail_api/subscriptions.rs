@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answers::{API_PREFIX, Refusal, query};
 use crate::front::{JSON, json_response};
 
-/// A subscription that is there.
+/// An existing subscription.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subscription {
     pub id: String,
@@ -21,7 +21,7 @@ pub struct Subscription {
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     pub(super) live: Vec<Subscription>,
-    /// The answer to each `x-l2f-idempotency-id`, for ever.
+    /// The answer to each `x-l2f-idempotency-id`, without expiry.
     saved: HashMap<String, Value>,
     pub(super) refused_types: BTreeSet<String>,
     pub(super) page_size: usize,
@@ -132,6 +132,6 @@ impl Subscription {
 
 const NO_SUCH: Refusal = Refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id");
 
-/// How the event types of both of Rail's lists begin.
+/// The prefixes of the event types in both of Rail's lists.
 const FAMILIES: [&str; 8] =
     ["ACCOUNT_", "APPLICATION_", "COUNTERPARTY_", "CUSTOMER_", "DEPOSIT_", "EXCHANGE_", "TRANSACTION_", "WITHDRAWAL_"];

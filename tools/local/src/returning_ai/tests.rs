@@ -266,7 +266,7 @@ async fn the_secret_has_what_the_functions_need() {
 async fn waiting_ends_with_the_bound() {
     let world = World::start();
     let outcome = world.ai.wait_for(|attempts| !attempts.is_empty(), MOMENT).await;
-    assert_eq!(outcome, Err(NotInTime { bound: MOMENT }));
+    assert_eq!(outcome, Err(Timeout { bound: MOMENT }));
 }
 
 const KYC_KEY: &str = "rai_sample_kyc_key_do_not_use";

@@ -23,7 +23,7 @@ impl Stack {
         })
     }
 
-    /// Makes every pending event due now, so that nobody waits minutes for a retry or for the lease of a process that was
+    /// Makes every pending event due now, so that no test waits minutes for a retry or for the lease of a process that was
     /// killed. Returns how many are due now.
     ///
     /// On this machine only: it edits the embedded table past everything that guards it. A lease is worth nothing

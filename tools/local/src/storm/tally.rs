@@ -9,7 +9,7 @@ use super::event::{Interruption, Outgoing};
 use crate::aws::Strike;
 use crate::returning_ai::{Fault, Message};
 
-/// What is known once everything is settled.
+/// What is known once all work is done.
 pub(super) struct Evidence<'e> {
     pub(super) items: Vec<Value>,
     /// All calls to Returning.AI, accepted or not, in order.
@@ -61,7 +61,7 @@ pub enum Cause {
     Settling,
 }
 
-/// A signal takes its time, and what is on the wire arrives after the death of its sender.
+/// A signal takes time, and bytes on the wire arrive after their sender has died.
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Tally {
@@ -142,7 +142,7 @@ impl Tally {
     }
 
     /// # Errors
-    /// What is wrong, with the events' keys.
+    /// The faults that were found, with the keys of their events.
     pub fn verdict(&self) -> Result<(), String> {
         let lost: Vec<_> = self.lost.iter().map(|(pk, _)| pk.as_str()).collect();
         let refused: Vec<_> = self.refused.iter().map(String::as_str).collect();
