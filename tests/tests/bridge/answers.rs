@@ -10,13 +10,13 @@ use crate::bridge::fixture::*;
 #[tokio::test]
 async fn an_event_that_a_route_wants_is_accepted_and_delivered() {
     let bridge = Bridge::start().await;
-    for (provider, workflow) in [(RAIL, "withdrawal"), (RILLIS, "kyc")] {
+    for provider in RECEIVERS {
         let answer = bridge.post(provider, wanted(provider, "e1")).await;
         bridge.settled().await;
         assert_eq!(answer.told(), ACCEPTED);
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(bridge.item(&format!("{provider}#e1"))["state"], "delivered");
-        assert_eq!(bridge.stack.returning_ai.messages(workflow).len(), 1);
+        assert_eq!(bridge.stack.returning_ai.messages(workflow_of_wanted(provider)).len(), 1);
     }
 }
 
@@ -56,8 +56,8 @@ async fn an_event_that_came_before_is_a_duplicate_whatever_became_of_it() {
 async fn a_refused_delivery_gets_one_answer_whatever_the_reason() {
     let bridge = Bridge::start().await;
     let mut answers: Vec<(u16, String, HeaderMap)> = Vec::new();
-    for provider in [RAIL, RILLIS] {
-        let (signature, time) = signature_headers(provider);
+    for provider in RECEIVERS {
+        let (signature, time) = signed_parts(provider);
         let good = Delivery::signed(provider, wanted(provider, "e1"));
         let hex = good.signature().to_owned();
         let (longer, shorter) = (format!("{hex}0"), hex[1..].to_owned());
@@ -116,7 +116,7 @@ async fn what_is_signed_but_no_json_object_is_a_bad_request() {
     let bridge = Bridge::start().await;
     let bodies: [&[u8]; 9] =
         [b"", b"null", b"1", b"\"text\"", b"[{}]", b"{", b"{} {}", b"\xff\xfe", b"{\"a\":\"\xff\"}"];
-    for provider in [RAIL, RILLIS] {
+    for provider in RECEIVERS {
         for body in bodies {
             let answer = bridge.post(provider, body).await;
             bridge.settled().await;
@@ -135,7 +135,7 @@ async fn a_body_above_one_mebibyte_is_too_large_and_one_of_it_is_not() {
         event.clone() + &" ".repeat(bytes - event.len())
     };
     let too_large = bridge.post(RAIL, padded((1 << 20) + 1)).await;
-    let unsigned = Delivery::signed(RAIL, padded((1 << 20) + 1)).with("x-rail-signature", "");
+    let unsigned = Delivery::signed(RAIL, padded((1 << 20) + 1)).with(header("x-rail-signature"), "");
     assert_eq!(too_large.told(), TOO_LARGE);
     assert_eq!(bridge.send(&unsigned).await.told(), TOO_LARGE);
     assert!(bridge.stack.dynamodb.items().is_empty());

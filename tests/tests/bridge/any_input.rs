@@ -6,6 +6,7 @@ use bytes::Bytes;
 use local::gateway::events::{HttpRequest, http_api_event, rest_api_event, with_base64_body};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::test_runner::{Config, RngSeed, TestRunner};
 use serde_json::Value;
 
@@ -18,9 +19,9 @@ const CASES: u32 = 256;
 fn over<S: Strategy>(strategy: &S, check: &impl AsyncFn(&Bridge, S::Value) -> u16) -> Vec<u16> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let bridge = runtime.block_on(Bridge::with(one_process));
-    let pids = || [RAIL, RILLIS].map(|provider| bridge.function(provider).pids());
+    let pids = || RECEIVERS.map(|provider| bridge.function(provider).pids());
     runtime.block_on(async {
-        for provider in [RAIL, RILLIS] {
+        for provider in RECEIVERS {
             assert_eq!(bridge.post(provider, wanted(provider, "warm")).await.told(), ACCEPTED);
         }
         bridge.settled().await;
@@ -46,7 +47,7 @@ fn over<S: Strategy>(strategy: &S, check: &impl AsyncFn(&Bridge, S::Value) -> u1
 }
 
 fn provider() -> impl Strategy<Value = &'static str> {
-    prop_oneof![Just(RAIL), Just(RILLIS)]
+    select(&RECEIVERS[..])
 }
 
 /// Bodies of every kind: text that is almost JSON, JSON, bytes, nothing, a lot.
@@ -132,13 +133,16 @@ fn whatever_is_not_signed_is_refused_and_never_an_error_of_ours() {
     ];
     let request = (provider(), method, path, vec(header, 0..6), body(), 0..3_u8);
     let statuses = over(&request, &async |bridge, (provider, method, path, headers, body, format)| {
-        let (signature, time) = signature_headers(provider);
-        let named = |(kind, value): (&str, String)| match kind {
-            "signature" => (signature.to_owned(), value),
-            "time" => (time.to_owned(), value),
-            _ => (value.clone(), value),
-        };
-        let headers = headers.into_iter().map(named).collect();
+        let (signature, time) = signed_parts(provider);
+        let mut delivery = Delivery { provider, headers: Vec::new(), body: body.clone() };
+        for (kind, value) in headers {
+            match kind {
+                "signature" => delivery = delivery.and(signature, &value),
+                "time" => delivery = delivery.and(time, &value),
+                _ => delivery.headers.push((value.clone(), value)),
+            }
+        }
+        let headers = delivery.headers;
         let request = HttpRequest { method, path, query: String::new(), headers, body };
         let event: Value = match format {
             0 => http_api_event(&request),
@@ -192,7 +196,7 @@ async fn the_costliest_bodies_are_answered_in_time_signed_or_not() {
         ("many escapes", format!("{{\"a\":\"{}\"}}", "\\u0001".repeat(size / 6 - 20))),
         ("many lone surrogates", format!("{{\"a\":\"{}\"}}", "\\ud83d".repeat(size / 6 - 20))),
     ];
-    for provider in [RAIL, RILLIS] {
+    for provider in RECEIVERS {
         bridge.post(provider, wanted(provider, "warm")).await;
         for (name, body) in &bodies {
             let unsigned = bridge.send(&Delivery::signed_by(provider, "no key of ours", body.clone())).await;

@@ -38,7 +38,7 @@ async fn what_is_deployed_on_arm64_answers_delivers_and_redrives() {
     }
     let bridge = Bridge::with(|options| options.functions = scripts.path().to_owned()).await;
 
-    for provider in [RAIL, RILLIS] {
+    for provider in RECEIVERS {
         assert_eq!(bridge.post(provider, wanted(provider, "e1")).await.told(), ACCEPTED);
         assert_eq!(bridge.send(&Delivery::signed_by(provider, "another key", "{}")).await.told(), UNAUTHORIZED);
         bridge.settled().await;

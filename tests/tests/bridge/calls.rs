@@ -21,7 +21,7 @@ const NONE: [&str; 0] = [];
 
 #[tokio::test]
 async fn a_first_delivery_costs_one_write_before_the_answer_and_one_after_delivering() {
-    for provider in [RAIL, RILLIS] {
+    for provider in RECEIVERS {
         let bridge = Bridge::start().await;
         let dynamodb = &bridge.stack.dynamodb;
         bridge.function(provider).set_kill_after_ack(true);
@@ -56,7 +56,7 @@ async fn a_duplicate_costs_one_call_and_so_does_what_is_ignored_or_dead() {
 async fn a_refused_delivery_costs_no_call() {
     let bridge = Bridge::with(one_process).await;
     let refused = [
-        Delivery::signed(RAIL, withdrawal("e1")).without("x-rail-signature"),
+        Delivery::signed(RAIL, withdrawal("e1")).without(header("x-rail-signature")),
         Delivery::signed_at(RAIL, 1, withdrawal("e1")),
         Delivery::signed_by(RAIL, "another key", withdrawal("e1")),
         Delivery::signed(RAIL, "[]"),
@@ -79,25 +79,26 @@ async fn a_refused_delivery_costs_no_call() {
 #[tokio::test]
 async fn a_warm_delivery_reads_no_secret_and_makes_no_handshake() {
     let bridge = Bridge::start().await;
-    for provider in [RAIL, RILLIS] {
+    for provider in RECEIVERS {
         bridge.post(provider, wanted(provider, "cold")).await;
     }
     bridge.settled().await;
-    // Two functions: both versions of the signing keys, and the workflows as they are now.
-    assert_eq!(bridge.stack.secrets_manager.count("GetSecretValue"), 6);
-    assert_eq!(["withdrawal", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [1, 1]);
+    // Each function: both versions of the signing keys, and the workflows as they are now.
+    assert_eq!(bridge.stack.secrets_manager.count("GetSecretValue"), 3 * RECEIVERS.len());
+    let handshakes = || RECEIVERS.map(|provider| bridge.stack.returning_ai.handshakes(workflow_of_wanted(provider)));
+    assert_eq!(handshakes(), [1; RECEIVERS.len()]);
 
     bridge.stack.secrets_manager.reset_calls();
     bridge.stack.returning_ai.reset_records();
     for n in 0..5 {
-        for provider in [RAIL, RILLIS] {
+        for provider in RECEIVERS {
             assert_eq!(bridge.post(provider, wanted(provider, &format!("warm {n}"))).await.told(), ACCEPTED);
             bridge.settled().await;
         }
     }
-    assert_eq!(bridge.messages().len(), 10);
+    assert_eq!(bridge.messages().len(), 5 * RECEIVERS.len());
     assert_eq!(bridge.stack.secrets_manager.calls(), NONE);
-    assert_eq!(["withdrawal", "kyc"].map(|workflow| bridge.stack.returning_ai.handshakes(workflow)), [0, 0]);
+    assert_eq!(handshakes(), [0; RECEIVERS.len()]);
 }
 
 #[tokio::test]

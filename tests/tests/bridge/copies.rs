@@ -11,7 +11,7 @@ use crate::bridge::fixture::*;
 #[tokio::test]
 async fn of_concurrent_copies_one_is_accepted_and_exactly_one_message_is_delivered() {
     let bridge = Bridge::start().await;
-    for (provider, copies) in [(RAIL, 2), (RAIL, 8), (RAIL, 64), (RILLIS, 8)] {
+    for (provider, copies) in RECEIVERS.map(|provider| (provider, 8)).into_iter().chain([(RAIL, 2), (RAIL, 64)]) {
         let event_id = format!("{provider} {copies}");
         bridge.stack.dynamodb.reset_calls();
         bridge.stack.returning_ai.reset_records();

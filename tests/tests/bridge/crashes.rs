@@ -29,13 +29,13 @@ fn check_lease(item: &Value, routes: &[&str]) {
 #[tokio::test]
 async fn a_process_killed_right_after_its_answer_leaves_a_lease_that_runs_out() {
     let bridge = Bridge::start().await;
-    for (provider, route) in [(RAIL, "withdrawal-completed"), (RILLIS, "kyc-approved")] {
+    for provider in RECEIVERS {
         bridge.function(provider).set_kill_after_ack(true);
         for n in 0..5 {
             let event_id = format!("e{n}");
             assert_eq!(bridge.post(provider, wanted(provider, &event_id)).await.told(), ACCEPTED);
             bridge.settled().await;
-            check_lease(&bridge.item(&format!("{provider}#{event_id}")), &[route]);
+            check_lease(&bridge.item(&format!("{provider}#{event_id}")), &[&route_of_wanted(provider).name]);
         }
     }
     assert_eq!(bridge.stack.dynamodb.count("UpdateItem"), 0);
@@ -124,7 +124,7 @@ async fn a_settling_write_that_fails_leaves_a_lease_that_runs_out_and_is_told() 
 async fn a_write_that_took_effect_although_its_answer_was_lost_is_our_own() {
     let bridge = Bridge::start().await;
     for (n, operation) in ["PutItem", "UpdateItem"].into_iter().enumerate() {
-        for provider in [RAIL, RILLIS] {
+        for provider in RECEIVERS {
             let event_id = format!("e{n}");
             bridge.stack.dynamodb.inject(Some(operation), AwsFault::ResetAfter, When::Next(1));
             let answer = bridge.post(provider, wanted(provider, &event_id)).await;
@@ -136,14 +136,14 @@ async fn a_write_that_took_effect_although_its_answer_was_lost_is_our_own() {
             assert_eq!((&line["settled"], &line["level"]), (&json!(null), &json!("INFO")), "{operation}");
         }
     }
-    assert_eq!(bridge.stack.returning_ai.attempts().len(), 4);
+    assert_eq!(bridge.stack.returning_ai.attempts().len(), 2 * RECEIVERS.len());
 }
 
 #[tokio::test]
 async fn connections_that_die_while_the_function_is_frozen_cost_no_attempt() {
     let bridge = Bridge::start().await;
     for n in 0..8 {
-        for provider in [RAIL, RILLIS] {
+        for provider in RECEIVERS {
             let event_id = format!("e{n}");
             bridge.stack.dynamodb.reset_calls();
             let answer = bridge.post(provider, wanted(provider, &event_id)).await;
@@ -161,7 +161,7 @@ async fn connections_that_die_while_the_function_is_frozen_cost_no_attempt() {
         bridge.stack.returning_ai.close_connections().await;
         bridge.stack.secrets_manager.close_connections().await;
     }
-    assert_eq!(bridge.stack.returning_ai.attempts().len(), 16);
+    assert_eq!(bridge.stack.returning_ai.attempts().len(), 8 * RECEIVERS.len());
     assert_eq!(bridge.function(RAIL).cold_starts().len(), 1);
 }
 

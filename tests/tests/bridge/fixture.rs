@@ -3,18 +3,20 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
+use json::Document;
 use local::binaries::{Profile, build_functions};
 use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::events::{HttpRequest, http_api_event, http_response};
 use local::http_client::HttpClient;
 use local::lambda_host::{FunctionSpec, LambdaHost};
+pub(crate) use local::stack::RECEIVERS;
 use local::stack::{Stack, StackOptions, sample_key};
 use serde_json::Value;
 use sha2::Sha256;
@@ -22,10 +24,14 @@ use shared::clock::Clock;
 use shared::config::AwsConfig;
 use shared::customer::reference::{Customer, CustomerRef};
 use shared::customer::table::Customers;
+use shared::deliver::resolver::id_at;
 use shared::outside::http::Http;
+use shared::receive::provider::{HeaderPart, Provider};
+use shared::record::destination::Destination;
 use shared::record::store::EventStore;
+use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
-use crate::bridge::examples::folder;
+use crate::bridge::examples::{expectations, folder};
 
 /// Whatever is waited for takes milliseconds; this long only on a machine that hardly runs.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -267,44 +273,54 @@ impl Delivery {
     }
 
     fn new(provider: &'static str, key: &str, signed_at: &str, text: &[u8], body: Bytes) -> Self {
-        let (signature_header, time_header) = signature_headers(provider);
-        let headers = [
-            ("content-type", "application/json".to_owned()),
-            (signature_header, signature(key, signed_at, text)),
-            (time_header, signed_at.to_owned()),
-        ];
-        Self { provider, headers: headers.map(|(name, value)| (name.to_owned(), value)).into(), body }
+        let (signature, time) = signed_parts(provider);
+        let unsigned = Self { provider, headers: Vec::new(), body }.and(header("content-type"), "application/json");
+        unsigned.and(signature, &self::signature(key, signed_at, text)).and(time, signed_at)
     }
 
-    pub(crate) fn without(mut self, header: &str) -> Self {
-        self.headers.retain(|(name, _)| name != header);
+    pub(crate) fn without(mut self, part: HeaderPart) -> Self {
+        self.headers.retain(|(name, value)| match part {
+            HeaderPart::Whole(header) => name != header,
+            HeaderPart::Member { header, name: member } => name != header || !value.starts_with(&format!("{member}=")),
+        });
         self
     }
 
-    /// With this header in place of the one it had, if any.
-    pub(crate) fn with(self, header: &str, value: &str) -> Self {
-        self.without(header).and(header, value)
+    /// With this value in place of the one it had, if any.
+    pub(crate) fn with(self, part: HeaderPart, value: &str) -> Self {
+        self.without(part).and(part, value)
     }
 
-    /// With this header on top of those it has.
-    pub(crate) fn and(mut self, header: &str, value: &str) -> Self {
-        self.headers.push((header.to_owned(), value.to_owned()));
+    /// With this value on top of those it has: a header of its own, which of a list is a part.
+    pub(crate) fn and(mut self, part: HeaderPart, value: &str) -> Self {
+        let value = match part {
+            HeaderPart::Whole(_) => value.to_owned(),
+            HeaderPart::Member { name, .. } => format!("{name}={value}"),
+        };
+        self.headers.push((part.header().to_owned(), value));
         self
     }
 
     pub(crate) fn signature(&self) -> &str {
-        let (signature_header, _) = signature_headers(self.provider);
-        &self.headers.iter().find(|(name, _)| name == signature_header).unwrap().1
+        let (signature, _) = signed_parts(self.provider);
+        let headers = self.headers.iter().filter(|(name, _)| name == signature.header());
+        match signature {
+            HeaderPart::Whole(_) => headers.map(|(_, value)| value.as_str()).next().unwrap(),
+            HeaderPart::Member { name, .. } => {
+                headers.filter_map(|(_, value)| value.strip_prefix(name)?.strip_prefix('=')).next().unwrap()
+            }
+        }
     }
 }
 
-/// The names of the headers with the signature and with its time.
-pub(crate) fn signature_headers(provider: &str) -> (&'static str, &'static str) {
-    match provider {
-        RAIL => ("x-rail-signature", "x-rail-timestamp"),
-        RILLIS => ("x-signature", "x-timestamp"),
-        other => panic!("no provider {other}"),
-    }
+/// Where the provider has the signature and its time.
+pub(crate) fn signed_parts(provider: &str) -> (HeaderPart, HeaderPart) {
+    let provider = providers::by_name(provider).unwrap();
+    (provider.signature, provider.signed_at)
+}
+
+pub(crate) fn header(name: &'static str) -> HeaderPart {
+    HeaderPart::Whole(name)
 }
 
 /// HMAC-SHA256 over `{signed_at}.{text}`, in hexadecimal: what both providers send.
@@ -337,13 +353,64 @@ pub(crate) fn flow_completed(event_id: &str) -> String {
     )
 }
 
-/// An event of the provider that the repository's routes deliver.
+/// An event of the provider that the repository's routes deliver to one workflow, and nowhere else.
 pub(crate) fn wanted(provider: &str, event_id: &str) -> String {
     match provider {
         RAIL => withdrawal(event_id),
         RILLIS => flow_completed(event_id),
-        other => panic!("no provider {other}"),
+        other => wanted_example(providers::by_name(other).unwrap(), event_id),
     }
+}
+
+/// The route that delivers [`wanted`].
+pub(crate) fn route_of_wanted(provider: &str) -> &'static Route {
+    let body = wanted(provider, "e1");
+    let [route] = routes_of(providers::by_name(provider).unwrap(), body.as_bytes())[..] else { panic!("{body}") };
+    route
+}
+
+/// The workflow that [`wanted`] is delivered to.
+pub(crate) fn workflow_of_wanted(provider: &str) -> &'static str {
+    route_of_wanted(provider).destination.name()
+}
+
+/// The first example that one route delivers, to a workflow and to a customer that the body names; with this event id.
+#[track_caller]
+fn wanted_example(provider: &Provider, event_id: &str) -> String {
+    let of_provider = |file: &&String| file.starts_with(&format!("{}/", provider.name));
+    let files: Vec<String> = expectations().into_keys().collect();
+    let bodies = files.iter().filter(of_provider).map(|file| std::fs::read(folder().join(file)).unwrap());
+    let is_wanted = |body: &Vec<u8>| {
+        let document = Document::parse(body).unwrap();
+        let names_customer = |route: &Route| {
+            let found = route.customer.iter().find(|source| id_at(document.root(), source.pointer()).is_some());
+            matches!(found, Some(CustomerSource::Body(_)))
+        };
+        match routes_of(provider, body)[..] {
+            [route] => {
+                let to_workflow = matches!(route.destination, Destination::Workflow(_));
+                to_workflow && !route.once_per_customer && names_customer(route)
+            }
+            _ => false,
+        }
+    };
+    let body = bodies.into_iter().find(is_wanted).unwrap_or_else(|| {
+        panic!("no example of {} is delivered by one route alone, to a customer that it names: add one", provider.name)
+    });
+    let document = Document::parse(&body).unwrap();
+    let old = document.root().get(provider.envelope.event_id).unwrap().source();
+    let (before, rest) = document.text().split_once(old).unwrap();
+    assert!(!rest.contains(old), "{rest}: which of them is the id?");
+    format!("{before}\"{event_id}\"{rest}")
+}
+
+/// The repository's routes that want a body.
+fn routes_of(provider: &Provider, body: &[u8]) -> Vec<&'static Route> {
+    static ROUTES: LazyLock<Routes> = LazyLock::new(|| providers::routes().unwrap());
+    let document = Document::parse(body).unwrap();
+    let event_type = provider.read_envelope(document.root()).event_type.unwrap_or_default();
+    let fits = |route: &&Route| route.fit(provider.name, &event_type, document.root()) == Fit::Matches;
+    ROUTES.all().iter().filter(fits).collect()
 }
 
 pub(crate) fn now_s() -> u64 {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
-use local::stack::{FUNCTIONS, RECEIVERS};
+use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE};
 use serde_json::json;
 
 use crate::bridge::examples::{expectations, folder};
@@ -20,6 +20,28 @@ fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_works
         let member = format!("functions/{function}");
         assert!(members.iter().any(|listed| listed.as_str() == Some(&member)), "{member}");
     }
+}
+
+#[test]
+fn every_provider_that_has_a_folder_is_in_the_list_and_has_its_contract_and_examples() {
+    let functions =
+        folders(&root().join("functions")).into_iter().filter(|name| name != REDRIVE && name != "providers");
+    assert_eq!(
+        functions.collect::<BTreeSet<_>>(),
+        RECEIVERS.map(str::to_owned).into(),
+        "functions/ and providers::ALL"
+    );
+    assert_eq!(folders(&folder()), RECEIVERS.map(str::to_owned).into(), "events/ and providers::ALL");
+    for provider in RECEIVERS {
+        let contract = root().join(format!("docs/contracts/{provider}.md"));
+        assert!(contract.is_file(), "there is no docs/contracts/{provider}.md");
+    }
+}
+
+fn folders(path: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
 #[test]

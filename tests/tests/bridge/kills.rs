@@ -83,14 +83,14 @@ fn points_in(folder: &Path, points: &mut BTreeSet<String>) {
 #[tokio::test]
 async fn an_event_whose_receiver_is_killed_at_any_step_is_delivered_by_redrive() {
     let bridge = Bridge::start().await;
-    for (provider, workflow) in [(RAIL, "withdrawal"), (RILLIS, "kyc")] {
+    for provider in RECEIVERS {
         for step in &RECEIVER {
             let event_id = format!("receiver-{}", step.point);
             let name = format!("{provider} at {}", step.point);
             let delivery = Delivery::signed(provider, wanted(provider, &event_id));
             let doomed = bridge.another(provider, |spec| doomed_at(spec, step.point));
             if step.point == "waited" {
-                let webhook = At::Webhook(workflow.to_owned());
+                let webhook = At::Webhook(workflow_of_wanted(provider).to_owned());
                 bridge.stack.returning_ai.inject(Some(webhook), Fault::Status(500), When::Next(1));
             }
             let answer = bridge.deliver_to(&doomed, &delivery).await;
@@ -113,7 +113,7 @@ async fn an_event_whose_receiver_is_killed_at_any_step_is_delivered_by_redrive()
 #[tokio::test]
 async fn an_event_whose_redrive_is_killed_at_any_step_is_delivered_by_the_next() {
     let bridge = Bridge::start().await;
-    for provider in [RAIL, RILLIS] {
+    for provider in RECEIVERS {
         bridge.function(provider).set_kill_after_ack(true);
         for step in &REDRIVE {
             let event_id = format!("redrive-{}", step.point);

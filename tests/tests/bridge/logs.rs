@@ -24,7 +24,7 @@ async fn each_delivery_has_one_line_that_is_readable_alone() {
         bridge.post(RAIL, withdrawal("e1")).await,
         bridge.post(RAIL, r#"{"event_id":"e2","event_type":"ACCOUNT_DORMANT"}"#).await,
         bridge.send(&wrong).await,
-        bridge.send(&wrong.clone().without("x-rail-signature")).await,
+        bridge.send(&wrong.clone().without(header("x-rail-signature"))).await,
         bridge.post(RAIL, "[]").await,
         bridge.post(RAIL, vec![b' '; (1 << 20) + 1]).await,
     ];
@@ -85,9 +85,9 @@ async fn drive_every_path(level: &str) {
     let mut signed = |provider, body: &str| {
         let key = if provider == RAIL { &rail_key } else { &rillis_key };
         let delivery = Delivery::signed_by(provider, key, body.to_owned())
-            .and("authorization", &format!("header-{MARK}"))
-            .and("cookie", &format!("cookie={MARK}"))
-            .and("user-agent", &format!("agent-{MARK}"));
+            .and(header("authorization"), &format!("header-{MARK}"))
+            .and(header("cookie"), &format!("cookie={MARK}"))
+            .and(header("user-agent"), &format!("agent-{MARK}"));
         signatures.push(delivery.signature().to_owned());
         delivery
     };
@@ -120,7 +120,7 @@ async fn drive_every_path(level: &str) {
         let good = signed(provider, &body);
         assert_eq!(bridge.send(&good).await.told(), ACCEPTED);
         assert_eq!(bridge.send(&good).await.told(), DUPLICATE);
-        let (signature, time) = signature_headers(provider);
+        let (signature, time) = signed_parts(provider);
         for refused in [
             good.clone().without(signature),
             good.clone().with(signature, MARK),

@@ -6,11 +6,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::{join, join_all};
+use json::Document;
 use local::aws::AwsFault;
 use local::dynamodb::EVENTS_TABLE;
 use local::faults::When;
 use local::lambda_host::{FunctionSpec, LambdaHost};
 use local::returning_ai::{At, Fault};
+use local::stack::FUNCTIONS;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -37,15 +39,14 @@ pub(crate) fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl
     static SHARD: AtomicU64 = AtomicU64::new(0);
     let pk = format!("{provider}#{event_id}");
     let body = wanted(provider, event_id);
-    let (event_type, route) = match provider {
-        RAIL => ("WITHDRAWAL_COMPLETED", "withdrawal-completed"),
-        _ => ("FLOW_COMPLETED", "kyc-approved"),
-    };
+    let route = &route_of_wanted(provider).name;
+    let document = Document::parse(body.as_bytes()).unwrap();
+    let envelope = providers::by_name(provider).unwrap().read_envelope(document.root());
     let sha256: String = Sha256::digest(&body).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut item = json!({
         "pk": { "S": pk },
         "provider": { "S": provider },
-        "event_type": { "S": event_type },
+        "event_type": { "S": envelope.event_type },
         "occurred_at": { "N": "1700490738123" },
         "received_at": { "N": now_ms().to_string() },
         "state": { "S": "pending" },
@@ -73,7 +74,7 @@ fn pause(bridge: &Bridge, workflow: &str, from_ms: u64, to_ms: Option<u64>) {
     }
     let item = json!({ "pk": { "S": format!("workflow#{workflow}") }, "pauses": { "L": [{ "M": pause }] } });
     bridge.stack.dynamodb.put_raw(EVENTS_TABLE, &item).unwrap();
-    for name in [RAIL, RILLIS, "redrive"] {
+    for name in FUNCTIONS {
         let function = bridge.function(name);
         for pid in function.pids() {
             function.kill(pid);

@@ -22,50 +22,33 @@ use crate::bridge::template::cloudformation::{Template, holders};
 
 pub(crate) mod cloudformation;
 
-/// A resource of the template, and actions on it.
-type Grant = (&'static str, &'static [&'static str]);
+/// What a function may do: resources of the template, and actions on them.
+fn allowed(function: &str) -> BTreeMap<String, BTreeSet<&'static str>> {
+    let own = |part: &str| logical_id(function, part);
+    let api_secrets = providers::ALL.iter().filter(|provider| [provider.name, REDRIVE].contains(&function));
+    let api_secrets: Vec<_> = api_secrets
+        .filter(|provider| provider.api.is_some())
+        .map(|provider| logical_id(provider.name, "ApiSecret"))
+        .collect();
+    // Only what an API has answered is remembered.
+    let customers = if api_secrets.is_empty() { &CUSTOMERS[..1] } else { &CUSTOMERS };
+    let mut grants = vec![
+        ("EventsTable.Arn".to_owned(), &EVENTS[..]),
+        ("CustomersTable.Arn".to_owned(), customers),
+        ("KmsKeyArn".to_owned(), &KEY),
+        ("*".to_owned(), &TRACES),
+        (format!("{}.Arn", own("LogGroup")), &LOGS),
+        ("ReturningAiSecret".to_owned(), &SECRET),
+    ];
+    grants.push(match function {
+        REDRIVE => ("${EventsTable.Arn}/index/due-index".to_owned(), &["dynamodb:Query"]),
+        _ => (own("SigningSecret"), &SECRET),
+    });
+    grants.extend(api_secrets.into_iter().map(|secret| (secret, &SECRET[..])));
+    grants.into_iter().map(|(resource, actions)| (resource, actions.iter().copied().collect())).collect()
+}
 
-/// What each function may do.
-const ALLOWED: [(&str, &[Grant]); 3] = [
-    (
-        "Rail",
-        &[
-            ("RailSigningSecret", &["secretsmanager:GetSecretValue"]),
-            ("ReturningAiSecret", &["secretsmanager:GetSecretValue"]),
-            ("RailApiSecret", &["secretsmanager:GetSecretValue"]),
-            ("EventsTable.Arn", &EVENTS),
-            ("CustomersTable.Arn", &CUSTOMERS),
-            ("RailLogGroup.Arn", &LOGS),
-            ("KmsKeyArn", &KEY),
-            ("*", &TRACES),
-        ],
-    ),
-    (
-        "Rillis",
-        &[
-            ("RillisSigningSecret", &["secretsmanager:GetSecretValue"]),
-            ("ReturningAiSecret", &["secretsmanager:GetSecretValue"]),
-            ("EventsTable.Arn", &EVENTS),
-            ("CustomersTable.Arn", &["dynamodb:GetItem"]),
-            ("RillisLogGroup.Arn", &LOGS),
-            ("KmsKeyArn", &KEY),
-            ("*", &TRACES),
-        ],
-    ),
-    (
-        "Redrive",
-        &[
-            ("ReturningAiSecret", &["secretsmanager:GetSecretValue"]),
-            ("RailApiSecret", &["secretsmanager:GetSecretValue"]),
-            ("EventsTable.Arn", &EVENTS),
-            ("${EventsTable.Arn}/index/due-index", &["dynamodb:Query"]),
-            ("CustomersTable.Arn", &CUSTOMERS),
-            ("RedriveLogGroup.Arn", &LOGS),
-            ("KmsKeyArn", &KEY),
-            ("*", &TRACES),
-        ],
-    ),
-];
+const SECRET: [&str; 1] = ["secretsmanager:GetSecretValue"];
 const EVENTS: [&str; 4] = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
 const CUSTOMERS: [&str; 2] = ["dynamodb:GetItem", "dynamodb:PutItem"];
 const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
@@ -130,7 +113,7 @@ fn every_variable_that_a_function_reads_is_set_and_no_other_is() {
         }
         let mut read = asked.into_inner();
         read.retain(|name| !name.starts_with("AWS_"));
-        // Rillis's function has no business with Rail's API, and no right to read that secret.
+        // A provider's function has no business with another one's API, and no right to read that secret.
         for provider in providers::ALL.iter().filter(|provider| [provider.name, REDRIVE].contains(&function)) {
             read.extend(provider.api.iter().map(|api| api.secret_variable.to_owned()));
         }
@@ -207,22 +190,20 @@ fn every_statement_names_its_actions_and_resources() {
 fn each_function_may_do_what_it_needs_and_nothing_else() {
     let template = Template::read();
     let statements = policies(&template);
-    for (function, expected) in ALLOWED {
-        let role = format!("{function}Role");
+    for function in FUNCTIONS {
+        let role = logical_id(function, "Role");
         assert_eq!(
-            template.properties(&format!("{function}Function"))["Role"],
+            template.properties(&logical_id(function, "Function"))["Role"],
             json!({ "Fn::GetAtt": format!("{role}.Arn") })
         );
-        let mut allowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for statement in statements.iter().filter(|statement| statement.roles.contains(&role)) {
             for resource in &statement.resources {
                 let actions = statement.actions.iter().map(String::as_str);
-                allowed.entry(resource).or_default().extend(actions);
+                found.entry(resource.clone()).or_default().extend(actions);
             }
         }
-        let expected =
-            expected.iter().map(|(resource, actions)| (*resource, actions.iter().copied().collect::<BTreeSet<_>>()));
-        assert_eq!(allowed, expected.collect::<BTreeMap<_, _>>(), "{function}");
+        assert_eq!(found, allowed(function), "{function}");
     }
 }
 
@@ -239,13 +220,13 @@ async fn every_call_that_a_function_makes_is_one_that_it_may_make() {
                 bridge.post(RAIL, deposit("e1")).await;
                 bridge.post(RAIL, failing.clone()).await;
             }
-            RILLIS => {
-                bridge.post(RILLIS, flow_completed("e2")).await;
-            }
-            _ => {
+            REDRIVE => {
                 bridge.make_due().await;
                 bridge.redrive(json!({})).await;
                 bridge.redrive(json!({ "keys": ["rail#e1", "rail#e3"] })).await;
+            }
+            provider => {
+                bridge.post(provider, wanted(provider, "e2")).await;
             }
         }
         bridge.settled().await;
@@ -287,13 +268,16 @@ fn the_functions_refuse_the_secrets_as_they_are_made_and_name_the_field() {
         let current = template.properties(id)["SecretString"].as_str().unwrap().to_owned();
         Versions { current, previous: None }
     };
-    let keys = |id| KeySet::parse(&made(id)).map(|_| ()).unwrap_err().field;
-    assert_eq!(keys("RailSigningSecret"), "keys.subscription-id");
-    assert_eq!(keys("RillisSigningSecret"), "keys.current");
+    for provider in providers::ALL {
+        let keys = KeySet::parse(&made(&logical_id(provider.name, "SigningSecret"))).map(|_| ()).unwrap_err();
+        assert!(keys.field.starts_with("keys."), "{}: {}", provider.name, keys.field);
+        if provider.api.is_some() {
+            let api = ApiAccount::parse(&made(&logical_id(provider.name, "ApiSecret"))).map(|_| ()).unwrap_err();
+            assert_eq!(api.field, "base_url", "{}", provider.name);
+        }
+    }
     let workflows = Webhooks::parse(&made("ReturningAiSecret")).map(|_| ()).unwrap_err();
     assert_eq!(workflows.field, "workflows.workflow-name.api_key");
-    let api = ApiAccount::parse(&made("RailApiSecret")).map(|_| ()).unwrap_err();
-    assert_eq!(api.field, "base_url");
 }
 
 #[test]
@@ -365,6 +349,76 @@ fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_i
     }
 }
 
+/// What is written of one provider's function, as it is to be written of another's.
+fn of_other(text: &str, provider: &str, other: &str) -> String {
+    text.replace(&logical_id(provider, ""), &logical_id(other, "")).replace(provider, other)
+}
+
+#[test]
+fn every_alarm_over_a_provider_s_function_is_over_every_provider_s() {
+    let template = Template::read();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    let metrics = |id: &str| -> BTreeSet<String> {
+        let alarm = alarms.get(id).unwrap_or_else(|| panic!("there is no {id}"));
+        holders(alarm, "Dimensions")
+            .iter()
+            .map(|metric| json!([metric["MetricName"], metric["Dimensions"]]).to_string())
+            .collect()
+    };
+    let mut looked_at = 0;
+    for id in alarms.keys() {
+        for provider in RECEIVERS {
+            let its_function = format!("\"{}\"", logical_id(provider, "Function"));
+            for metric in metrics(id).iter().filter(|metric| metric.contains(&its_function)) {
+                for other in RECEIVERS {
+                    // An alarm is of one provider, or of all of them.
+                    let there = of_other(id, provider, other);
+                    let expected = of_other(metric, provider, other);
+                    assert!(metrics(&there).contains(&expected), "alarm {there} is not over {expected}");
+                    looked_at += 1;
+                }
+            }
+        }
+    }
+    assert!(looked_at >= 8 * RECEIVERS.len() * RECEIVERS.len(), "{looked_at}");
+}
+
+#[test]
+fn what_the_dashboard_shows_of_a_provider_s_function_it_shows_of_every_provider_s() {
+    let template = Template::read();
+    let body = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    let mut looked_at = 0;
+    for widget in holders(&body, "metrics") {
+        let shown: BTreeSet<String> = widget["metrics"].as_array().unwrap().iter().map(Value::to_string).collect();
+        for provider in RECEIVERS {
+            let its_function = format!("${{{}}}", logical_id(provider, "Function"));
+            for metric in shown.iter().filter(|metric| metric.contains(&its_function)) {
+                for other in RECEIVERS {
+                    let expected = of_other(metric, provider, other);
+                    assert!(shown.contains(&expected), "the dashboard's {} lacks {expected}", widget["title"]);
+                    looked_at += 1;
+                }
+            }
+        }
+    }
+    assert!(looked_at >= 20 * RECEIVERS.len() * RECEIVERS.len(), "{looked_at}");
+}
+
+#[test]
+fn every_saved_query_over_a_provider_s_log_is_over_every_provider_s() {
+    let template = Template::read();
+    let queries = template.of_type("AWS::Logs::QueryDefinition");
+    assert!(!queries.is_empty());
+    for (id, query) in queries {
+        let logs = query["Properties"]["LogGroupNames"].as_array().unwrap();
+        for provider in RECEIVERS {
+            let log = logical_id(provider, "LogGroup");
+            assert!(logs.contains(&json!({ "Ref": log })), "query {id} does not read {log}");
+        }
+    }
+}
+
 #[test]
 fn the_saved_queries_ask_for_fields_that_the_log_has() {
     const LANGUAGE: [&str; 13] =
@@ -392,22 +446,16 @@ fn the_saved_queries_ask_for_fields_that_the_log_has() {
 fn the_outputs_say_what_to_register_and_what_the_command_line_takes() {
     let template = Template::read();
     let outputs = template.outputs();
-    for name in [
-        "RailWebhookUrl",
-        "RillisWebhookUrl",
-        "EventsTableName",
-        "CustomersTableName",
-        "RailSigningSecretId",
-        "RillisSigningSecretId",
-        "ReturningAiSecretId",
-        "RailApiSecretId",
-        "RailFunctionName",
-        "RillisFunctionName",
-        "RedriveFunctionName",
-        "RedriveScheduleName",
-        "DashboardUrl",
-    ] {
-        assert!(outputs.contains_key(name), "no {name}");
+    let names = ["EventsTableName", "CustomersTableName", "ReturningAiSecretId", "RedriveScheduleName", "DashboardUrl"];
+    let mut names: Vec<String> = names.map(str::to_owned).into();
+    names.extend(FUNCTIONS.map(|function| logical_id(function, "FunctionName")));
+    for provider in providers::ALL {
+        let of_api = provider.api.iter().map(|_| "ApiSecretId");
+        let parts = ["WebhookUrl", "SigningSecretId"].into_iter().chain(of_api);
+        names.extend(parts.map(|part| logical_id(provider.name, part)));
+    }
+    for name in names {
+        assert!(outputs.contains_key(&name), "no {name}");
     }
     for provider in RECEIVERS {
         let url = outputs[&logical_id(provider, "WebhookUrl")]["Value"].to_string();
@@ -417,8 +465,7 @@ fn the_outputs_say_what_to_register_and_what_the_command_line_takes() {
 
 /// All that a function may do, on whatever.
 pub(crate) fn allowed_actions(function: &str) -> BTreeSet<String> {
-    let (_, allowed) = ALLOWED.iter().find(|(name, _)| name.to_lowercase() == function).unwrap();
-    allowed.iter().flat_map(|(_, actions)| actions.iter().map(|action| (*action).to_owned())).collect()
+    allowed(function).into_values().flatten().map(str::to_owned).collect()
 }
 
 /// The environment variables of a function, each with its value.
