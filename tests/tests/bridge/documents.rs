@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use local::stack::FUNCTIONS;
+use local::stack::{FUNCTIONS, RECEIVERS};
 
 use crate::bridge::invariants::{root, rust_files};
-use crate::bridge::template::allowed_actions;
+use crate::bridge::template::{allowed_actions, logical_id};
 
 #[test]
 fn every_test_that_the_threat_model_names_is_there() {
@@ -150,4 +150,49 @@ fn the_readme_allows_each_function_what_the_template_does() {
         expected.insert(function, allowed_actions(function).into_iter().filter(of_data).collect());
     }
     assert_eq!(said, expected);
+}
+
+#[test]
+fn the_guide_to_deploying_says_how_each_function_is_built_and_each_provider_is_set_up() {
+    let guide = fs::read_to_string(root().join("docs/deploy.md")).unwrap();
+    let build = guide.lines().find(|line| line.starts_with("cargo lambda build")).unwrap();
+    let deploy = guide.lines().find(|line| line.starts_with("for function in")).unwrap();
+    let has = |line: &str, word: &str| line.split([' ', ';']).any(|other| other == word);
+    for function in FUNCTIONS {
+        assert!(has(build, function) && has(deploy, function), "docs/deploy.md neither builds nor deploys {function}");
+    }
+    for provider in providers::ALL {
+        let of_api = provider.api.iter().map(|_| "ApiSecretId");
+        for part in ["WebhookUrl", "SigningSecretId"].into_iter().chain(of_api) {
+            let output = format!("`{}`", logical_id(provider.name, part));
+            assert!(guide.contains(&output), "docs/deploy.md does not say what {output} is for");
+        }
+    }
+}
+
+#[test]
+fn the_readme_says_how_large_each_function_is_and_what_its_signing_secret_holds() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for function in FUNCTIONS {
+        let start = format!("| `{function}` | ");
+        let sizes = readme.lines().filter_map(|line| line.strip_prefix(&start)).filter(|rest| rest.contains(" MB |"));
+        assert_eq!(sizes.count(), 1, "README.md does not say how large {function} is");
+    }
+    for provider in RECEIVERS {
+        let start = format!("| `SIGNING_SECRET_ID` of `{provider}` | ");
+        let told = readme.lines().any(|line| line.starts_with(&start));
+        assert!(told, "README.md does not say what the signing secret of {provider} holds");
+    }
+}
+
+#[test]
+fn the_page_on_logging_knows_each_form_of_a_signature() {
+    let page = fs::read_to_string(root().join("docs/logging.md")).unwrap();
+    let row = page.lines().find(|line| line.starts_with("| `signed_form` |")).unwrap();
+    for provider in providers::ALL {
+        for form in provider.forms {
+            let name = form.name;
+            assert!(row.contains(&format!("`{name}`")), "docs/logging.md does not know {}'s form {name}", provider.name);
+        }
+    }
 }

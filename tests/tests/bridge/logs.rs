@@ -78,20 +78,17 @@ async fn drive_every_path(level: &str) {
     .await;
     let (secrets, returning_ai, dynamodb) =
         (&bridge.stack.secrets_manager, &bridge.stack.returning_ai, &bridge.stack.dynamodb);
-    let rail_key = format!("whsec_{MARK}");
-    let rillis_key = format!("rillis-{MARK}");
-    let good_rail = json!({ "keys": { "sub": rail_key } });
+    let key_of = |provider: &str| format!("{provider}-key-{MARK}");
     let mut signatures = Vec::new();
     let mut signed = |provider, body: &str| {
-        let key = if provider == RAIL { &rail_key } else { &rillis_key };
-        let delivery = Delivery::signed_by(provider, key, body.to_owned())
+        let delivery = Delivery::signed_by(provider, &key_of(provider), body.to_owned())
             .and(header("authorization"), &format!("header-{MARK}"))
             .and(header("cookie"), &format!("cookie={MARK}"))
             .and(header("user-agent"), &format!("agent-{MARK}"));
         signatures.push(delivery.signature().to_owned());
         delivery
     };
-    for workflow in ["withdrawal", "kyc"] {
+    for workflow in RECEIVERS.map(workflow_of_wanted) {
         let api_key = format!("rai-{MARK}");
         returning_ai.set_workflow(Workflow { api_key, ..Workflow::session(workflow) });
     }
@@ -105,10 +102,10 @@ async fn drive_every_path(level: &str) {
     secrets.inject(None, AwsFault::Hang, When::UntilCleared);
     assert_eq!(bridge.send(&signed(RAIL, &rail_body("e0"))).await.told(), UNAVAILABLE);
     secrets.clear_faults();
-    secrets.remove(&signing_secret(RAIL)).unwrap();
-    secrets.remove(&signing_secret(RILLIS)).unwrap();
-    secrets.put(&signing_secret(RAIL), &good_rail).unwrap();
-    secrets.put(&signing_secret(RILLIS), &json!({ "keys": { "current": rillis_key } })).unwrap();
+    for provider in RECEIVERS {
+        secrets.remove(&signing_secret(provider)).unwrap();
+        secrets.put(&signing_secret(provider), &json!({ "keys": { "current": key_of(provider) } })).unwrap();
+    }
     let bad_url = format!("http://{MARK}.example/{MARK}");
     let workflow = json!({ "webhook_url": bad_url, "handshake_url": bad_url, "api_key": MARK, "mode": MARK });
     secrets.put(RETURNING_AI_SECRET, &json!({ "workflows": { "withdrawal": workflow } })).unwrap();
@@ -116,7 +113,12 @@ async fn drive_every_path(level: &str) {
     secrets.put(RETURNING_AI_SECRET, &returning_ai.secret()).unwrap();
 
     // Good ones, and those that are refused.
-    for (provider, body) in [(RAIL, rail_body("good")), (RILLIS, rillis_body("good"))] {
+    for provider in RECEIVERS {
+        let body = match provider {
+            RAIL => rail_body("good"),
+            RILLIS => rillis_body("good"),
+            other => format!(r#"{{"{MARK}":"{MARK}-1",{}"#, &wanted(other, "good")[1..]),
+        };
         let good = signed(provider, &body);
         assert_eq!(bridge.send(&good).await.told(), ACCEPTED);
         assert_eq!(bridge.send(&good).await.told(), DUPLICATE);

@@ -482,7 +482,7 @@ fn of_lambda(name: &str) -> Option<String> {
 }
 
 /// `rail` and `Function` are `RailFunction`.
-fn logical_id(function: &str, part: &str) -> String {
+pub(crate) fn logical_id(function: &str, part: &str) -> String {
     let (first, rest) = function.split_at(1);
     format!("{}{rest}{part}", first.to_uppercase())
 }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::faults::When;
 use local::returning_ai::{At, Fault};
+use local::stack::FUNCTIONS;
 use serde_json::{Value, json};
 use shared::record::event::EventState;
 
@@ -140,12 +141,12 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
     here.stack.returning_ai.wait_for(|all| all.len() > attempts, BOUND).await.unwrap();
     listed(&browser, "rail#evt_3", "pending").await;
     let tables = Tables::of(&here);
-    for name in ["rail", "rillis", "redrive"] {
+    for name in FUNCTIONS {
         browser.click(&format!("#functions [data-function={name}] button")).await;
         browser.wait_for_text(&format!("#functions [data-function={name}]"), "stopped").await;
     }
     until("no process is left", || {
-        ["rail", "rillis", "redrive"].iter().all(|name| here.stack.function(name).unwrap().pids().is_empty())
+        FUNCTIONS.iter().all(|name| here.stack.function(name).unwrap().pids().is_empty())
     })
     .await;
     assert_eq!(here.deliver("rail", &account("evt_refused")).await, 503);
@@ -176,7 +177,7 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
     assert_eq!(here.stack.returning_ai.all_messages().len(), 0);
 
     here.stack.returning_ai.clear_faults();
-    for name in ["rail", "rillis", "redrive"] {
+    for name in FUNCTIONS {
         browser.click(&format!("#functions [data-function={name}] button")).await;
         browser.wait_for_text(&format!("#functions [data-function={name}]"), "at work").await;
     }
