@@ -23,7 +23,7 @@ fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_works
 }
 
 #[test]
-fn every_provider_that_has_a_folder_is_in_the_list_and_has_its_contract_and_examples() {
+fn every_provider_that_has_a_folder_is_in_the_list_and_has_its_contract_tests_and_examples() {
     let functions =
         folders(&root().join("functions")).into_iter().filter(|name| name != REDRIVE && name != "providers");
     assert_eq!(
@@ -33,8 +33,9 @@ fn every_provider_that_has_a_folder_is_in_the_list_and_has_its_contract_and_exam
     );
     assert_eq!(folders(&folder()), RECEIVERS.map(str::to_owned).into(), "events/ and providers::ALL");
     for provider in RECEIVERS {
-        let contract = root().join(format!("docs/contracts/{provider}.md"));
-        assert!(contract.is_file(), "there is no docs/contracts/{provider}.md");
+        for file in [format!("docs/contracts/{provider}.md"), format!("functions/{provider}/src/tests.rs")] {
+            assert!(root().join(&file).is_file(), "there is no {file}");
+        }
     }
 }
 
