@@ -192,7 +192,11 @@ fn the_page_on_logging_knows_each_form_of_a_signature() {
     for provider in providers::ALL {
         for form in provider.forms {
             let name = form.name;
-            assert!(row.contains(&format!("`{name}`")), "docs/logging.md does not know {}'s form {name}", provider.name);
+            assert!(
+                row.contains(&format!("`{name}`")),
+                "docs/logging.md does not know {}'s form {name}",
+                provider.name
+            );
         }
     }
 }

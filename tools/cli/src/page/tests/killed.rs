@@ -145,10 +145,8 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
         browser.click(&format!("#functions [data-function={name}] button")).await;
         browser.wait_for_text(&format!("#functions [data-function={name}]"), "stopped").await;
     }
-    until("no process is left", || {
-        FUNCTIONS.iter().all(|name| here.stack.function(name).unwrap().pids().is_empty())
-    })
-    .await;
+    until("no process is left", || FUNCTIONS.iter().all(|name| here.stack.function(name).unwrap().pids().is_empty()))
+        .await;
     assert_eq!(here.deliver("rail", &account("evt_refused")).await, 503);
     assert_eq!(Tables::of(&here), tables);
     assert!(before.0.iter().all(|item| tables.0.contains(item)));
