@@ -14,12 +14,13 @@ use shared::record::store::index::IndexRange;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
-use crate::events::{RoutesFile, interrupted};
 use crate::page::Page;
 use crate::page::board::{Board, MAX_ROWS};
 use crate::page::guard::{Guard, Reading};
 use crate::page::router::router;
+use crate::routes::RoutesFile;
 use crate::target::Account;
+use crate::terminal::interrupted;
 
 mod indexed;
 

@@ -1,20 +1,18 @@
 //! `bridge customers`: whose customer is behind an id of a provider's.
 
 mod import;
-mod lines;
 
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 use operator::OperatorError;
+use operator::words::printable;
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::customer::reference::{Customer, CustomerRef};
 
-pub(crate) use self::import::import_samples;
-
-use crate::events::{print, printable};
 use crate::target::CustomersTarget;
+use crate::terminal::{self, print};
 
 /// The customers table: import it from a file, look one up, write one
 #[derive(Args)]
@@ -109,16 +107,13 @@ impl Get {
         let found = place.customers()?.find(&self.reference).await.map_err(|error| place.store_error(&error))?;
         let Some(customer) = found else {
             return Err(OperatorError::refused(
-                format!("{} knows no {}", place.name(), self.reference),
-                format!("`bridge customers put {} --customer-id ID` says whose it is", self.reference),
+                format!("No customer {} in {}", self.reference, place.name()),
+                format!("add it with `bridge customers put {} --customer-id ID`", self.reference),
             ));
         };
         let record = Record::of(&self.reference, &customer);
         print(|out| match self.json {
-            true => {
-                serde_json::to_writer(&mut *out, &record)?;
-                writeln!(out)
-            }
+            true => terminal::write_json(out, [&record]),
             false => record.write(out),
         })?;
         Ok(())
@@ -143,7 +138,7 @@ impl Put {
 }
 
 fn customer_id(text: &str) -> Result<String, String> {
-    lines::customer_id(text).map(str::to_owned).map_err(|reason| reason.to_string())
+    operator::customers::lines::customer_id(text).map(str::to_owned).map_err(|reason| reason.to_string())
 }
 
 impl<'c> Record<'c> {

@@ -12,6 +12,7 @@ use local::gateway::Exchange;
 use local::lambda_host::LogSink;
 use local::returning_ai::Message;
 use local::stack::{REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions, api_secret, sample_key, signing_secret};
+use operator::customers::import::import_file;
 use operator::dev_file::{DevFile, DevFileGuard};
 use operator::error::with_causes;
 use operator::place::http;
@@ -23,7 +24,6 @@ use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
-use crate::customers::import_samples;
 use crate::delivery::signed_headers;
 use crate::page::Page;
 use crate::page::board::{Board, MAX_ROWS};
@@ -115,7 +115,7 @@ impl Dev {
         let stack = Arc::new(stack);
 
         let here = Place::local(&dev_file(&stack), http()?);
-        import_samples(&root.join("events/customers.csv"), &routes, &here).await?;
+        import_file(&root.join("events/customers.csv"), &routes, &here).await?;
 
         let ended = if self.chaos {
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));

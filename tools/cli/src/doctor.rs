@@ -7,8 +7,9 @@ use operator::doctor::{Line, Verdict, examine};
 use operator::{OperatorError, Parts};
 use shared::clock::Clock;
 
-use crate::events::{RoutesFile, print};
+use crate::routes::RoutesFile;
 use crate::target::Account;
+use crate::terminal::print;
 
 /// Examine a bridge: tables, secrets, routes, handshakes, clocks, schedule, waiting events
 ///

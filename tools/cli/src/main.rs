@@ -1,6 +1,5 @@
 //! `bridge`: the bridge on one machine, and its operator's hands.
 
-mod ask;
 mod console;
 mod customers;
 mod delivery;
@@ -8,13 +7,13 @@ mod dev;
 mod doctor;
 mod events;
 mod page;
-mod progress;
 mod rail;
 mod routes;
 mod samples;
 mod send;
 mod sign;
 mod target;
+mod terminal;
 mod verify;
 mod workflows;
 

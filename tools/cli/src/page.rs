@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
+use operator::events::filter::known_destination;
+use operator::pauses::{pause, resume};
 use operator::redrive_function::RedriveFunction;
 use operator::{OperatorError, Place};
 use serde::Serialize;
@@ -16,9 +18,6 @@ use shared::deliver::resolver::Resolver;
 use shared::record::pauses::Pauses;
 use shared::record::store::EventStore;
 use shared::route::routes::Routes;
-
-use crate::events::known_destination;
-use crate::workflows::{switch_off, switch_on};
 
 pub(crate) mod board;
 mod files;
@@ -127,9 +126,8 @@ impl Page {
         Ok(Json(json!({ "rows": rows })))
     }
 
-    async fn plan(&self, keys: Vec<String>) -> Result<Plan, Problem> {
-        let planned = self.redriving.plan(&self.store, keys, Clock::system().now()).await;
-        Ok(planned.map_err(|error| self.place.store_error(&error))?)
+    async fn plan(&self, keys: &[String]) -> Result<Plan, Problem> {
+        Ok(self.redriving.plan(&self.place, keys, Clock::system().now()).await?)
     }
 
     fn start(&self, plan: &str, rate: u32) -> Result<String, Problem> {
@@ -141,8 +139,8 @@ impl Page {
         let destination = known_destination(&self.routes, name)?;
         let now = Clock::system().now();
         let switched = match paused {
-            true => switch_off(&self.store, &destination, now).await,
-            false => switch_on(&self.store, &destination, now).await,
+            true => pause(&self.store, &destination, now).await,
+            false => resume(&self.store, &destination, now).await,
         };
         let said = switched.map_err(|error| self.place.store_error(&error))?;
         self.read_pauses().await?;

@@ -13,9 +13,10 @@ use operator::rail_subscriptions::plan::{Status, compare};
 use operator::rail_subscriptions::{
     CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source,
 };
+use operator::times::span;
+use operator::words::{counted, printable};
 
-use crate::ask;
-use crate::events::{RoutesFile, printable, span};
+use crate::routes::RoutesFile;
 
 /// What is set up at Rail
 #[derive(Args)]
@@ -65,16 +66,6 @@ fn needed(routes: &RoutesFile) -> Result<RequiredTypes, OperatorError> {
         );
     }
     Ok(needed)
-}
-
-/// Whether to go ahead, and that nothing was done if not.
-fn agreed(question: &str, hint: &str) -> Result<bool, OperatorError> {
-    let nobody = || OperatorError::usage("nobody is here to be asked; nothing was done", hint);
-    let agreed = ask::agreed(question, nobody)?;
-    if !agreed {
-        println!("Nothing was done.");
-    }
-    Ok(agreed)
 }
 
 /// One line for what has just been done.
@@ -139,11 +130,6 @@ fn conclude(outcome: &Outcome) -> Result<(), OperatorError> {
 fn answer(refused: &RejectedType) -> String {
     let code = refused.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
     format!("{}{code}", refused.status)
-}
-
-/// `1 key`, `2 keys`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whose subscriptions no route needs, at this URL.

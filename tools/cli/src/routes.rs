@@ -37,6 +37,20 @@ const EXAMPLES: &str = "Examples:
   bridge routes check --routes new-routes.toml
   bridge routes check && cargo lambda build --release --arm64";
 
+/// Today's routes.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct RoutesFile {
+    /// The routes file that is deployed; without it, the one of this checkout
+    #[arg(long, value_name = "FILE")]
+    routes: Option<PathBuf>,
+}
+
+impl RoutesFile {
+    pub(crate) fn read(&self) -> Result<routes::Routes, OperatorError> {
+        read(self.routes.as_deref())
+    }
+}
+
 impl Routes {
     pub(crate) fn run(self) -> Result<(), OperatorError> {
         match self.verb {

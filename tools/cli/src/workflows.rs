@@ -1,21 +1,18 @@
 //! `bridge workflows`: stop delivering to one workflow or incoming webhook for a while, without losing or ageing its events.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
+use operator::events::filter::known_destination;
+use operator::pauses::{self, WorkflowStatus, pending_messages, statuses};
+use operator::times::age;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::record::destination::Destination;
-use shared::record::event::DispatchState;
-use shared::record::pauses::{self, Pauses};
-use shared::record::store::EventStore;
-use shared::record::store::error::StoreError;
-use shared::route::routes::Routes;
 
-use crate::events::{Filter, RoutesFile, Selection, age, known_destination, print};
+use crate::routes::RoutesFile;
 use crate::target::EventsTarget;
+use crate::terminal::{self, print, write_table};
 
 /// The workflows and incoming webhooks that routes deliver to: list them, pause and resume one
 #[derive(Args)]
@@ -88,20 +85,15 @@ const RESUME_EXAMPLES: &str = "Examples:
   bridge workflows resume kyc --table events --profile prod    in AWS
   bridge events redrive --workflow kyc --dry-run               what a redrive at once would send";
 
-/// A function reads the switches when it is called and has not done so for this long.
-const NOTICED_WITHIN: &str = "functions notice within 30 s";
-
 /// A workflow on one line of `--json`.
 #[derive(Serialize)]
 struct Line<'w> {
     /// Or `incoming-webhook:NAME`.
     workflow: String,
     paused: bool,
-    #[serde(skip)]
-    paused_at: Option<UnixMillis>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused_since: Option<String>,
-    routes: Vec<&'w str>,
+    routes: &'w [&'w str],
     #[serde(skip_serializing_if = "Option::is_none")]
     pending: Option<usize>,
 }
@@ -114,15 +106,15 @@ impl Workflows {
             WorkflowsVerb::Pause(pause) => {
                 let destination = known_destination(&pause.routes.read()?, &pause.name)?;
                 let place = pause.target.open(Parts::default()).await?;
-                let said = switch_off(&place.events()?, &destination, now).await;
-                println!("{}", said.map_err(|error| place.store_error(&error))?);
+                let sentence = pauses::pause(&place.events()?, &destination, now).await;
+                println!("{}", sentence.map_err(|error| place.store_error(&error))?);
                 Ok(())
             }
             WorkflowsVerb::Resume(resume) => {
                 let destination = known_destination(&resume.routes.read()?, &resume.name)?;
                 let place = resume.target.open(Parts::default()).await?;
-                let said = switch_on(&place.events()?, &destination, now).await;
-                println!("{}", said.map_err(|error| place.store_error(&error))?);
+                let sentence = pauses::resume(&place.events()?, &destination, now).await;
+                println!("{}", sentence.map_err(|error| place.store_error(&error))?);
                 Ok(())
             }
         }
@@ -140,114 +132,79 @@ impl List {
         } else {
             None
         };
-        let lines = lines(&routes, &pauses, counts.as_ref());
+        let statuses = statuses(&routes, &pauses, counts.as_ref());
         print(|out| match self.json {
-            true => write_json(out, &lines),
-            false => write(out, &lines, now),
+            true => terminal::write_json(out, statuses.iter().map(line)),
+            false => write(out, &statuses, now),
         })?;
         Ok(())
     }
 }
 
-fn lines<'w>(routes: &'w Routes, pauses: &Pauses, counts: Option<&BTreeMap<Destination, usize>>) -> Vec<Line<'w>> {
-    let to = |it: &Destination| {
-        let routes = routes.all().iter().filter(|route| route.destination == *it);
-        routes.map(|route| route.name.as_str()).collect()
-    };
-    routes
-        .destinations()
-        .into_iter()
-        .map(|destination| Line {
-            workflow: destination.to_string(),
-            paused: pauses.is_paused(destination),
-            paused_at: paused_since(pauses, destination),
-            paused_since: paused_since(pauses, destination).map(|at| at.to_string()),
-            routes: to(destination),
-            pending: counts.map(|counts| counts.get(destination).copied().unwrap_or_default()),
-        })
-        .collect()
-}
-
-fn write(out: &mut dyn Write, lines: &[Line<'_>], now: UnixMillis) -> io::Result<()> {
-    let width = lines.iter().map(|line| line.workflow.chars().count()).max().unwrap_or_default().max("WORKFLOW".len());
-    let counted = lines.iter().any(|line| line.pending.is_some());
-    let pending = |text: &str| if counted { format!("  {text:>7}") } else { String::new() };
-    writeln!(out, "{:<width$}{}  STATE", "WORKFLOW", pending("PENDING"))?;
-    for line in lines {
-        let state = match line.paused_at {
-            Some(at) => format!("paused since {at}, for {}", age(at, now)),
-            None => "delivering".to_owned(),
-        };
-        let count = pending(&line.pending.unwrap_or_default().to_string());
-        writeln!(out, "{:<width$}{count}  {state}", line.workflow)?;
+fn line<'w>(status: &'w WorkflowStatus<'_>) -> Line<'w> {
+    Line {
+        workflow: status.destination.to_string(),
+        paused: status.paused_since.is_some(),
+        paused_since: status.paused_since.map(|at| at.to_string()),
+        routes: &status.routes,
+        pending: status.pending,
     }
-    Ok(())
 }
 
-fn write_json(out: &mut dyn Write, lines: &[Line<'_>]) -> io::Result<()> {
-    for line in lines {
-        serde_json::to_writer(&mut *out, line)?;
-        writeln!(out)?;
-    }
-    Ok(())
-}
-
-pub(crate) fn paused_since(pauses: &Pauses, destination: &Destination) -> Option<UnixMillis> {
-    pauses.0.get(destination)?.last().filter(|pause| pause.to.is_none()).map(|pause| pause.from)
-}
-
-/// Pauses a destination, and says what that means.
-pub(crate) async fn switch_off(
-    store: &EventStore,
-    destination: &Destination,
-    now: UnixMillis,
-) -> Result<String, StoreError> {
-    let before = store.pauses([destination]).await?;
-    let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
-    let Some(after) = pauses::pause(spans, now) else {
-        let since = paused_since(&before, destination).unwrap_or(now);
-        return Ok(format!("{destination} is paused already, since {since}."));
+fn write(out: &mut dyn Write, statuses: &[WorkflowStatus<'_>], now: UnixMillis) -> io::Result<()> {
+    let state = |it: &WorkflowStatus<'_>| match it.paused_since {
+        Some(at) => format!("paused since {at}, for {}", age(at, now)),
+        None => "delivering".to_owned(),
     };
-    store.write_pauses(destination, &after).await?;
-    Ok(format!(
-        "{destination} is paused: {NOTICED_WITHIN}. Its events wait; `bridge workflows resume {destination}` ends it."
-    ))
-}
-
-/// Resumes a destination, and says what that means.
-pub(crate) async fn switch_on(
-    store: &EventStore,
-    destination: &Destination,
-    now: UnixMillis,
-) -> Result<String, StoreError> {
-    let before = store.pauses([destination]).await?;
-    let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
-    let Some(after) = pauses::resume(spans, now) else {
-        return Ok(format!("{destination} is not paused."));
-    };
-    let paused = paused_since(&before, destination).map(|at| age(at, now)).unwrap_or_default();
-    store.write_pauses(destination, &after).await?;
-    Ok(format!("{destination} delivers again, after {paused}: {NOTICED_WITHIN}, and redrive sends what has waited."))
-}
-
-/// How many messages wait for each destination.
-async fn pending_messages(store: &EventStore, routes: &Routes) -> Result<BTreeMap<Destination, usize>, StoreError> {
-    let filter = Filter::pending();
-    let mut selection = Selection::new(store, &filter);
-    let mut counts = BTreeMap::new();
-    loop {
-        let events = selection.next().await?;
-        if events.is_empty() {
-            return Ok(counts);
-        }
-        let deliveries = events.iter().flat_map(|event| &event.deliveries);
-        for (route, _) in deliveries.filter(|(_, delivery)| delivery.state == DispatchState::Pending) {
-            if let Some(route) = routes.by_name(route) {
-                *counts.entry(route.destination.clone()).or_default() += 1;
-            }
-        }
+    if statuses.iter().all(|it| it.pending.is_none()) {
+        let row = |it: &WorkflowStatus<'_>| [it.destination.to_string(), state(it)];
+        return write_table(out, ["WORKFLOW", "STATE"], statuses.iter().map(row));
     }
+    let pending = |it: &WorkflowStatus<'_>| it.pending.unwrap_or_default().to_string();
+    let row = |it: &WorkflowStatus<'_>| [it.destination.to_string(), pending(it), state(it)];
+    write_table(out, ["WORKFLOW", "PENDING", "STATE"], statuses.iter().map(row))
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use shared::record::destination::Destination;
+
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
+
+    #[test]
+    fn a_paused_workflow_says_since_when_and_messages_are_told_where_they_were_counted() {
+        let [deposits, kyc] = ["deposits", "kyc"].map(|name| Destination::Workflow(name.to_owned()));
+        let since = Some(UnixMillis(NOW.0 - 7_500_000));
+        let written = |pending: Option<usize>| {
+            let statuses = [(&deposits, None), (&kyc, since)].map(|(destination, paused_since)| WorkflowStatus {
+                destination,
+                paused_since,
+                routes: vec!["opened"],
+                pending,
+            });
+            let (mut table, mut json) = (Vec::new(), Vec::new());
+            write(&mut table, &statuses, NOW).unwrap();
+            terminal::write_json(&mut json, statuses.iter().map(line)).unwrap();
+            [table, json].map(|text| String::from_utf8(text).unwrap())
+        };
+        let [table, json] = written(None);
+        let expected =
+            "WORKFLOW  STATE\ndeposits  delivering\nkyc       paused since 2025-02-05T17:32:51.042Z, for 2 h 5 min\n";
+        assert_eq!(table, expected);
+        let expected = concat!(
+            r#"{"workflow":"deposits","paused":false,"routes":["opened"]}"#,
+            "\n",
+            r#"{"workflow":"kyc","paused":true,"paused_since":"2025-02-05T17:32:51.042Z","routes":["opened"]}"#,
+            "\n"
+        );
+        assert_eq!(json, expected);
+        let [table, json] = written(Some(4));
+        assert!(table.starts_with("WORKFLOW  PENDING  STATE\ndeposits  4        delivering\n"), "{table}");
+        assert!(
+            json.starts_with(r#"{"workflow":"deposits","paused":false,"routes":["opened"],"pending":4}"#),
+            "{json}"
+        );
+    }
+}

@@ -96,7 +96,10 @@ async fn from_nothing_to_in_step_and_on_to_the_next_keys() {
          create    DEPOSIT_COMPLETED (only Rail's guide names it)\n"
     );
     assert_eq!(dry.out, expected);
-    world.run_for_url(&["sync"]).await.ended(2, "error: nobody is here to be asked; nothing was done");
+    world
+        .run_for_url(&["sync"])
+        .await
+        .ended(2, "error: Cannot ask for confirmation: not a terminal. Nothing was changed.");
     assert_eq!(world.ids(), [] as [String; 0]);
 
     world.run_for_url(&["sync", "--yes"]).await.ended(0, "");
@@ -129,7 +132,10 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
     let dry = world.run_for_url(&["rotate", "--dry-run"]).await;
     dry.ended(0, "");
     assert!(dry.out.contains("  rotate    ACCOUNT_OPEN, DEPOSIT_COMPLETED\n"), "{}", dry.out);
-    world.run_for_url(&["rotate"]).await.ended(2, "error: nobody is here to be asked; nothing was done");
+    world
+        .run_for_url(&["rotate"])
+        .await
+        .ended(2, "error: Cannot ask for confirmation: not a terminal. Nothing was changed.");
     assert_eq!(world.rail.subscriptions().len(), 3);
     let mut rotating = world.command(&["rotate", "--event", "ACCOUNT_OPEN", "--yes", "--callback-url", URL]);
     let told = spawn_blocking(move || {
@@ -152,7 +158,10 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
     let dry = world.run_for_url(&["rotate", "--dry-run"]).await;
     assert!(dry.out.contains("  go on     ACCOUNT_OPEN\n"), "{}", dry.out);
 
-    world.run(&["delete", &ids[0]]).await.ended(2, "error: nobody is here to be asked; nothing was done");
+    world
+        .run(&["delete", &ids[0]])
+        .await
+        .ended(2, "error: Cannot ask for confirmation: not a terminal. Nothing was changed.");
     let deleted = world.run(&["delete", &ids[0], "--yes"]).await;
     deleted.ended(0, "");
     assert!(
@@ -246,7 +255,7 @@ async fn what_goes_wrong_is_said_with_what_helps() {
     world.run_for_url(&["list"]).await.ended(4, error);
 
     for (verb, error) in [
-        (vec!["list"], "error: where Rail is to deliver is not said"),
+        (vec!["list"], "error: Missing `--callback-url`"),
         (
             vec!["list", "--callback-url", "http://example.com/"],
             "error: invalid value 'http://example.com/' for '--callback-url <URL>': callback URL: an https URL, or an http one on this machine expected",

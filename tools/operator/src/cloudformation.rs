@@ -6,8 +6,8 @@ use aws_types::sdk_config::SdkConfig;
 use shared::outside::aws::sdk_reason;
 use shared::receive::provider::Provider;
 
-use crate::error::OperatorError;
-use crate::place::{Parts, reach_hint};
+use crate::error::{OperatorError, reach_hint};
+use crate::parts::Parts;
 
 /// A stack and its outputs, which name its parts.
 #[derive(Clone, Debug)]

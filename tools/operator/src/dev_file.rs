@@ -9,7 +9,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::place::Parts;
+use crate::parts::Parts;
 
 /// A bridge that is up. The URLs have no slash at the end.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -68,3 +68,16 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// What helps when AWS does not answer, or does not accept who asks.
+pub(crate) fn reach_hint(reason: &str) -> &'static str {
+    match reason {
+        "UnrecognizedClientException"
+        | "ExpiredTokenException"
+        | "InvalidSignatureException"
+        | "ExpiredToken"
+        | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch" => "AWS rejected the credentials: log in again, or pass another `--profile`",
+        _ => "try again; check that AWS is reachable and the region is right",
+    }
+}

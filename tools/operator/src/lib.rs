@@ -3,13 +3,21 @@
 //! The command line and the page ask with it and say what came of it. It prints nothing.
 
 pub mod cloudformation;
+pub mod customers;
 pub mod dev_file;
 pub mod doctor;
 pub mod error;
+pub mod events;
+pub mod parts;
+pub mod pauses;
 pub mod place;
 pub mod rail_subscriptions;
 pub mod redrive_function;
+#[cfg(test)]
+mod testing;
 pub mod times;
+pub mod words;
 
 pub use self::error::OperatorError;
-pub use self::place::{Parts, Place, Target};
+pub use self::parts::{Parts, Target};
+pub use self::place::Place;

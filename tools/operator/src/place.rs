@@ -1,6 +1,5 @@
 //! Where an operator works: on the bridge that `bridge dev` runs on this machine, or on one in AWS.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +11,6 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
 use aws_types::region::Region;
 use aws_types::sdk_config::SdkConfig;
-use serde::{Deserialize, Serialize};
 use shared::clock::Clock;
 use shared::customer::table::Customers;
 use shared::deliver::resolver::Resolver;
@@ -23,35 +21,9 @@ use shared::record::store::error::StoreError;
 
 use crate::cloudformation::Stack;
 use crate::dev_file::DevFile;
-use crate::error::{OperatorError, with_causes};
+use crate::error::{OperatorError, reach_hint, with_causes};
+use crate::parts::{Parts, Target};
 use crate::redrive_function::RedriveFunction;
-
-/// What an operator has named. All defaults: the bridge that runs on this machine.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Target {
-    /// A CloudFormation stack, whose outputs name the parts.
-    pub stack: Option<String>,
-    /// Parts in AWS, where no stack is named.
-    pub parts: Parts,
-    /// AWS region and profile, unless the environment says.
-    pub region: Option<String>,
-    pub profile: Option<String>,
-}
-
-/// What the parts of a bridge are called, as far as it is known.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(default)]
-pub struct Parts {
-    pub events_table: Option<String>,
-    pub customers_table: Option<String>,
-    pub redrive_function: Option<String>,
-    pub redrive_schedule: Option<String>,
-    /// The URL that each provider delivers to, the secret of its signing keys and that of its API, by the provider's name.
-    pub webhooks: BTreeMap<String, String>,
-    pub signing_secrets: BTreeMap<String, String>,
-    pub api_secrets: BTreeMap<String, String>,
-    pub returning_ai_secret: Option<String>,
-}
 
 /// A bridge to work on: the clients that reach it, and the names of its parts.
 #[derive(Clone, Debug)]
@@ -286,19 +258,6 @@ impl Place {
 /// This build lacks TLS.
 pub fn http() -> Result<Http, OperatorError> {
     Http::new().map_err(|error| OperatorError::outside(with_causes(&error), "this build lacks TLS; build it again"))
-}
-
-/// What helps when AWS does not answer, or does not accept who asks.
-pub(crate) fn reach_hint(reason: &str) -> &'static str {
-    match reason {
-        "UnrecognizedClientException"
-        | "ExpiredTokenException"
-        | "InvalidSignatureException"
-        | "ExpiredToken"
-        | "InvalidClientTokenId"
-        | "SignatureDoesNotMatch" => "AWS rejected the credentials: log in again, or pass another `--profile`",
-        _ => "try again; check that AWS is reachable and the region is right",
-    }
 }
 
 fn running(root: &Path, flag: &str) -> Result<DevFile, OperatorError> {

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
+use operator::events::selection::Selection;
+use operator::times::{age, relative, written};
+use operator::words::printable;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::event::{Dispatch, EventState};
 use shared::record::store::listing::EventSummary;
 
-use crate::events::filter::Filters;
-use crate::events::selection::Selection;
-use crate::events::{Printed, RoutesFile, print, printable};
+use crate::events::arguments::Filters;
+use crate::routes::RoutesFile;
 use crate::target::EventsTarget;
-use operator::times::{age, relative, written};
+use crate::terminal::{self, Reader, Table, print};
 
 /// List events: what is pending, the next attempt first, then what is dead
 ///
@@ -69,12 +71,6 @@ pub(super) struct Delivery<'e> {
     at: Option<String>,
 }
 
-/// Rows that grow wider as need be, and are never cut: keys are for copying.
-#[derive(Default)]
-pub(super) struct Table {
-    widths: Vec<usize>,
-}
-
 const TITLES: [&str; 7] = ["EVENT", "TYPE", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "LAST ERROR", "AGE"];
 
 impl List {
@@ -92,34 +88,43 @@ impl List {
                 break;
             }
             events.truncate(left);
-            let began = left < self.limit as usize;
+            let first = left == self.limit as usize;
             left -= events.len();
             let printed = print(|out| match self.json {
                 true => write_json(out, &events, now),
-                false => table.write(out, began, &events, now),
+                false => write_rows(out, &mut table, first, &events, now),
             })?;
-            if printed == Printed::Enough {
+            if printed == Reader::Closed {
                 return Ok(());
             }
         }
         for error in &selection.unreadable {
-            eprintln!("left out: {error}");
+            eprintln!("Skipped: {error}");
         }
         if left == self.limit as usize && !self.json {
-            let states: Vec<_> = filter.states.iter().map(|state| state.name()).collect();
-            eprintln!("No event of {} is {} and fits.", place.name(), states.join(" or "));
+            let states: Vec<_> = filter.states().iter().map(|state| state.name()).collect();
+            eprintln!("No {} event matches in {}.", states.join(" or "), place.name());
         }
         if left == 0 {
-            eprintln!("Stopped at {}; more may follow. --limit {} goes on.", self.limit, self.limit.saturating_mul(10));
+            eprintln!(
+                "Stopped at {}; there may be more: pass `--limit {}`.",
+                self.limit,
+                self.limit.saturating_mul(10)
+            );
         }
         Ok(())
     }
 }
 
 pub(super) fn write_json(out: &mut dyn Write, events: &[EventSummary], now: UnixMillis) -> io::Result<()> {
-    for event in events {
+    let line = |event| Line::of(event, now);
+    terminal::write_json(out, events.iter().map(line))
+}
+
+impl<'e> Line<'e> {
+    fn of(event: &'e EventSummary, now: UnixMillis) -> Self {
         let at = |state| event.next_attempt_at.filter(|_| event.state == state).map(written);
-        let line = Line {
+        Self {
             pk: &event.pk,
             provider: event.provider(),
             event_type: event.event_type.as_deref(),
@@ -131,11 +136,8 @@ pub(super) fn write_json(out: &mut dyn Write, events: &[EventSummary], now: Unix
             in_hand: event.is_in_hand(now),
             last_error: event.last_error.as_deref(),
             deliveries: deliveries(&event.deliveries),
-        };
-        serde_json::to_writer(&mut *out, &line)?;
-        writeln!(out)?;
+        }
     }
-    Ok(())
 }
 
 pub(super) fn deliveries(deliveries: &BTreeMap<String, Dispatch>) -> BTreeMap<&str, Delivery<'_>> {
@@ -148,29 +150,17 @@ pub(super) fn deliveries(deliveries: &BTreeMap<String, Dispatch>) -> BTreeMap<&s
         .collect()
 }
 
-impl Table {
-    /// Writes rows, and the titles over the first ones.
-    pub(super) fn write(
-        &mut self,
-        out: &mut dyn Write,
-        began: bool,
-        events: &[EventSummary],
-        now: UnixMillis,
-    ) -> io::Result<()> {
-        let titles = (!began).then(|| TITLES.map(str::to_owned));
-        let rows: Vec<_> = titles.into_iter().chain(events.iter().map(|event| row(event, now))).collect();
-        self.widths.resize(TITLES.len(), 0);
-        for row in &rows {
-            for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        for row in &rows {
-            let cells: Vec<_> = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            writeln!(out, "{}", cells.join("  ").trim_end())?;
-        }
-        Ok(())
-    }
+/// Writes a row an event, and the titles over the `first` ones.
+pub(super) fn write_rows(
+    out: &mut dyn Write,
+    table: &mut Table<7>,
+    first: bool,
+    events: &[EventSummary],
+    now: UnixMillis,
+) -> io::Result<()> {
+    let titles = first.then(|| TITLES.map(str::to_owned));
+    let rows: Vec<_> = titles.into_iter().chain(events.iter().map(|event| row(event, now))).collect();
+    table.write(out, &rows)
 }
 
 fn row(event: &EventSummary, now: UnixMillis) -> [String; 7] {

@@ -4,18 +4,19 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use json::{Document, Kind, Value, write_string};
+use operator::events::report::{Moment, MomentKind, Report, RouteMessage, Which, customers, is_open};
+use operator::times::{age, relative, written};
+use operator::words::printable;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shared::clock::Clock;
+use shared::clock::{Clock, UnixMillis};
 use shared::record::event::EventState;
 
 use crate::events::list::{Delivery, deliveries};
-use crate::events::report::{Composed, Moment, MomentKind, Report, Which, customers, is_open};
-use crate::events::{RoutesFile, print, printable};
+use crate::routes::RoutesFile;
 use crate::target::EventsTarget;
-use operator::times::{age, relative, written};
+use crate::terminal::{self, print, write_members};
 
 /// Show one event: its timeline, its deliveries, and the message that would be sent now beside each failure
 ///
@@ -66,14 +67,14 @@ struct Facts<'e> {
     last_error: Option<&'e str>,
     body_sha256: &'e str,
     deliveries: BTreeMap<&'e str, Delivery<'e>>,
-    history: Vec<Tried<'e>>,
+    history: Vec<AttemptLine<'e>>,
     would_send: Vec<WouldSend<'e>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<Box<RawValue>>,
 }
 
 #[derive(Serialize)]
-struct Tried<'e> {
+struct AttemptLine<'e> {
     at: String,
     by: &'static str,
     outcome: &'e str,
@@ -108,179 +109,150 @@ impl Show {
         let now = Clock::system().now();
         let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now };
         print(|out| match self.json {
-            true => report.write_json(out, self.body),
-            false => report.write(out, self.body),
+            true => write_json(out, &report, self.body),
+            false => write(out, &report, self.body),
         })?;
         Ok(())
     }
 }
 
-impl Report<'_> {
-    pub(super) fn write(&self, out: &mut dyn Write, body: bool) -> io::Result<()> {
-        let event = self.event;
-        writeln!(out, "{}", printable(&event.pk()))?;
-        writeln!(out)?;
-        let event_type = event.event_type.as_deref().map_or_else(|| "(unreadable)".to_owned(), printable);
-        writeln!(out, "  type        {event_type}")?;
-        writeln!(out, "  state       {}", self.state())?;
-        writeln!(out, "  attempts    {}", event.attempts)?;
-        if let Some(error) = &event.last_error {
-            writeln!(out, "  last error  {error}")?;
-        }
-        writeln!(out, "  occurred    {}", event.occurred_at)?;
-        let ago = age(event.received_at, self.now);
-        writeln!(out, "  received    {}, {ago} ago", event.received_at)?;
-        let kept =
-            event.expires_at().map_or_else(|| "until it is redriven".to_owned(), |at| format!("until {}", written(at)));
-        writeln!(out, "  kept        {kept}")?;
-        writeln!(out, "  body        {} bytes stored; {} as received", event.body.len(), event.body_sha256)?;
-
-        writeln!(out, "\nTimeline")?;
-        for moment in self.timeline() {
-            self.write_moment(out, &moment)?;
-        }
-        self.write_deliveries(out)?;
-        for composed in self.composed(Which::Open) {
-            composed.write(out)?;
-        }
-        if body {
-            writeln!(out, "\nStored body")?;
-            writeln!(out, "{}", event.body)?;
-        }
-        Ok(())
+pub(super) fn write(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io::Result<()> {
+    let event = report.event;
+    writeln!(out, "{}", printable(&event.pk()))?;
+    writeln!(out)?;
+    let event_type = event.event_type.as_deref().map_or_else(|| "(unreadable)".to_owned(), printable);
+    writeln!(out, "  type        {event_type}")?;
+    writeln!(out, "  state       {}", report.state())?;
+    writeln!(out, "  attempts    {}", event.attempts)?;
+    if let Some(error) = &event.last_error {
+        writeln!(out, "  last error  {error}")?;
     }
+    writeln!(out, "  occurred    {}", event.occurred_at)?;
+    let ago = age(event.received_at, report.now);
+    writeln!(out, "  received    {}, {ago} ago", event.received_at)?;
+    let kept =
+        event.expires_at().map_or_else(|| "until it is redriven".to_owned(), |at| format!("until {}", written(at)));
+    writeln!(out, "  kept        {kept}")?;
+    writeln!(out, "  body        {} bytes stored; {} as received", event.body.len(), event.body_sha256)?;
 
-    fn write_moment(&self, out: &mut dyn Write, moment: &Moment) -> io::Result<()> {
-        let Moment { at, kind, what, but } = moment;
-        match kind {
-            MomentKind::Next | MomentKind::Dead => {
-                writeln!(out, "  {at}  {what}, {}{but}", relative(at.seconds(), self.now))
-            }
-            _ => writeln!(out, "  {at}  {what}"),
-        }
+    writeln!(out, "\nTimeline")?;
+    for moment in report.timeline() {
+        write_moment(out, &moment, report.now)?;
     }
-
-    fn write_deliveries(&self, out: &mut dyn Write) -> io::Result<()> {
-        let event = self.event;
-        writeln!(out, "\nDeliveries")?;
-        if event.deliveries.is_empty() {
-            return writeln!(out, "  none");
-        }
-        let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
-        let routes = width(&mut event.deliveries.keys().map(|route| route.chars().count()));
-        let named = |route: &str| match self.routes.by_name(route) {
-            Some(route) => route.destination.to_string(),
-            None => "(no such route today)".to_owned(),
-        };
-        let destinations = width(&mut event.deliveries.keys().map(|route| named(route).chars().count()));
-        for (route, delivery) in &event.deliveries {
-            let to = named(route);
-            let mut line = format!("  {route:<routes$} → {to:<destinations$}  {:<9}", delivery.state.name());
-            if let Some(at) = delivery.at {
-                line = format!("{line}  {at}");
-            }
-            if let Some(code) = &delivery.code {
-                line = format!("{line}  {code}");
-            }
-            let destination = self.routes.by_name(route).map(|route| &route.destination);
-            if is_open(delivery.state) && destination.is_some_and(|destination| self.pauses.is_paused(destination)) {
-                line = format!("{line}  (paused)");
-            }
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        Ok(())
+    write_deliveries(out, report)?;
+    for message in report.messages(Which::Open) {
+        write_message(out, &message)?;
     }
+    if body {
+        writeln!(out, "\nStored body")?;
+        writeln!(out, "{}", event.body)?;
+    }
+    Ok(())
+}
 
-    pub(super) fn write_json(&self, out: &mut dyn Write, body: bool) -> io::Result<()> {
-        let event = self.event;
-        let at = |state| event.next_attempt_at.filter(|_| event.state == state).map(written);
-        let facts = Facts {
-            pk: event.pk(),
-            provider: &event.provider,
-            event_id: &event.event_id,
-            event_type: event.event_type.as_deref(),
-            occurred_at: event.occurred_at.to_string(),
-            received_at: event.received_at.to_string(),
-            state: event.state.name(),
-            attempts: event.attempts,
-            next_attempt_at: at(EventState::Pending),
-            died_at: at(EventState::Dead),
-            delivered_at: event.delivered_at.map(|at| at.to_string()),
-            expires_at: event.expires_at().map(written),
-            in_hand: self.is_in_hand(),
-            last_error: event.last_error.as_deref(),
-            body_sha256: &event.body_sha256,
-            deliveries: deliveries(&event.deliveries),
-            history: event
-                .history
-                .iter()
-                .map(|attempt| Tried {
-                    at: attempt.at.to_string(),
-                    by: attempt.by.name(),
-                    outcome: &attempt.outcome,
-                    http_status: attempt.http_status,
-                    ms: attempt.ms,
-                })
-                .collect(),
-            would_send: self.composed(Which::Open).into_iter().map(WouldSend::from).collect(),
-            // Raw, so that numbers keep their digits.
-            body: body.then(|| RawValue::from_string(event.body.clone())).transpose()?,
-        };
-        serde_json::to_writer(&mut *out, &facts)?;
-        writeln!(out)
+fn write_moment(out: &mut dyn Write, moment: &Moment, now: UnixMillis) -> io::Result<()> {
+    let Moment { at, kind, what, remark } = moment;
+    match kind {
+        MomentKind::Next | MomentKind::Dead => {
+            writeln!(out, "  {at}  {what}, {}{remark}", relative(at.seconds(), now))
+        }
+        _ => writeln!(out, "  {at}  {what}"),
     }
 }
 
-impl<'e> Composed<'e> {
-    /// Why it was not delivered before; `None` when it was not tried, or was ignored.
-    fn failed(&self) -> Option<&'e str> {
-        self.delivery?.code.as_deref()
+fn write_deliveries(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+    let event = report.event;
+    writeln!(out, "\nDeliveries")?;
+    if event.deliveries.is_empty() {
+        return writeln!(out, "  none");
     }
-
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        let to = self.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-        let failed = self.failed().map(|code| format!(", which failed: {code}")).unwrap_or_default();
-        writeln!(out, "\nWould be sent now by {}{to}{failed}", self.route)?;
-        match &self.message {
-            Ok(message) => write_members(out, message),
-            Err(problem) => writeln!(out, "  nothing: {problem}"),
+    let width = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or_default();
+    let routes = width(&mut event.deliveries.keys().map(|route| route.chars().count()));
+    let named = |route: &str| match report.routes.by_name(route) {
+        Some(route) => route.destination.to_string(),
+        None => "(no such route today)".to_owned(),
+    };
+    let destinations = width(&mut event.deliveries.keys().map(|route| named(route).chars().count()));
+    for (route, delivery) in &event.deliveries {
+        let to = named(route);
+        let mut line = format!("  {route:<routes$} → {to:<destinations$}  {:<9}", delivery.state.name());
+        if let Some(at) = delivery.at {
+            line = format!("{line}  {at}");
         }
+        if let Some(code) = &delivery.code {
+            line = format!("{line}  {code}");
+        }
+        let destination = report.routes.by_name(route).map(|route| &route.destination);
+        if is_open(delivery.state) && destination.is_some_and(|destination| report.pauses.is_paused(destination)) {
+            line = format!("{line}  (paused)");
+        }
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+pub(super) fn write_json(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io::Result<()> {
+    let event = report.event;
+    let at = |state| event.next_attempt_at.filter(|_| event.state == state).map(written);
+    let facts = Facts {
+        pk: event.pk(),
+        provider: &event.provider,
+        event_id: &event.event_id,
+        event_type: event.event_type.as_deref(),
+        occurred_at: event.occurred_at.to_string(),
+        received_at: event.received_at.to_string(),
+        state: event.state.name(),
+        attempts: event.attempts,
+        next_attempt_at: at(EventState::Pending),
+        died_at: at(EventState::Dead),
+        delivered_at: event.delivered_at.map(|at| at.to_string()),
+        expires_at: event.expires_at().map(written),
+        in_hand: report.is_in_hand(),
+        last_error: event.last_error.as_deref(),
+        body_sha256: &event.body_sha256,
+        deliveries: deliveries(&event.deliveries),
+        history: event
+            .history
+            .iter()
+            .map(|attempt| AttemptLine {
+                at: attempt.at.to_string(),
+                by: attempt.by.name(),
+                outcome: &attempt.outcome,
+                http_status: attempt.http_status,
+                ms: attempt.ms,
+            })
+            .collect(),
+        would_send: report.messages(Which::Open).into_iter().map(WouldSend::from).collect(),
+        // Raw, so that numbers keep their digits.
+        body: body.then(|| RawValue::from_string(event.body.clone())).transpose()?,
+    };
+    terminal::write_json(out, [facts])
+}
+
+/// Why it was not delivered before; `None` when it was not tried, or was ignored.
+fn failed<'e>(message: &RouteMessage<'e>) -> Option<&'e str> {
+    message.delivery?.code.as_deref()
+}
+
+fn write_message(out: &mut dyn Write, message: &RouteMessage<'_>) -> io::Result<()> {
+    let to = message.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
+    let failed = failed(message).map(|code| format!(", which failed: {code}")).unwrap_or_default();
+    writeln!(out, "\nWould be sent now by {}{to}{failed}", message.route)?;
+    match &message.message {
+        Ok(message) => write_members(out, message),
+        Err(problem) => writeln!(out, "  nothing: {problem}"),
     }
 }
 
-impl<'e> From<Composed<'e>> for WouldSend<'e> {
-    fn from(composed: Composed<'e>) -> Self {
-        let failed = composed.failed();
-        let Composed { route, to, message, .. } = composed;
+impl<'e> From<RouteMessage<'e>> for WouldSend<'e> {
+    fn from(message: RouteMessage<'e>) -> Self {
+        let failed = failed(&message);
+        let RouteMessage { route, to, message, .. } = message;
         let (message, problem) = match message.map(RawValue::from_string) {
             Ok(Ok(message)) => (Some(message), None),
             Ok(Err(_)) => (None, Some("the message is not JSON".to_owned())),
             Err(problem) => (None, Some(problem)),
         };
         Self { route, to, failed, message, problem }
-    }
-}
-
-/// A JSON object, a member a line, every value as it stands.
-pub(crate) fn write_members(out: &mut dyn Write, json: &str) -> io::Result<()> {
-    let Ok(document) = Document::parse(json.as_bytes()) else {
-        return writeln!(out, "  {json}");
-    };
-    let members: Vec<_> = document.root().members().collect();
-    for (at, member) in members.iter().enumerate() {
-        let mut key = String::new();
-        write_string(&mut key, &member.key.text().unwrap_or_default());
-        let open = if at == 0 { "{" } else { " " };
-        let close = if at + 1 == members.len() { " }" } else { "," };
-        writeln!(out, "  {open} {key}: {}{close}", on_one_line(member.value))?;
-    }
-    Ok(())
-}
-
-/// A nested value of a provider's may be spread over lines.
-fn on_one_line(value: Value<'_>) -> String {
-    match value.kind() {
-        Kind::Array | Kind::Object => value.source().split_whitespace().collect::<Vec<_>>().join(" "),
-        _ => value.source().to_owned(),
     }
 }

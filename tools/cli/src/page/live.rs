@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream::{self, Stream};
+use operator::pauses::paused_since;
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::pauses::Pauses;
@@ -16,7 +17,6 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::page::Page;
 use crate::page::board::Listed;
-use crate::workflows::paused_since;
 
 /// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
 const CHANGES_EVERY: Duration = Duration::from_millis(200);

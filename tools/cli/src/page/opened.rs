@@ -3,6 +3,8 @@
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use json::Document;
+use operator::events::report::{Customers, Moment, MomentKind, Report, RouteMessage, Which, customers};
+use operator::times::written;
 use serde::Serialize;
 use serde_json::Value;
 use shared::clock::Clock;
@@ -11,12 +13,10 @@ use shared::record::event::EventRecord;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
-use crate::events::report::{Composed, Customers, Moment, MomentKind, Report, Which, customers};
 use crate::page::board::{Line, Listed};
 use crate::page::problem::Problem;
 use crate::page::{Page, indent};
 use crate::routes::preview::who;
-use operator::times::written;
 
 #[derive(Serialize)]
 pub(crate) struct Opened<'e> {
@@ -90,7 +90,7 @@ impl Page {
             body_bytes: event.body.len(),
             body_sha256: &event.body_sha256,
             timeline: report.timeline().into_iter().map(MomentLine::from).collect(),
-            messages: report.composed(Which::All).into_iter().map(|it| message(it, &event, &self.routes)).collect(),
+            messages: report.messages(Which::All).into_iter().map(|it| message(it, &event, &self.routes)).collect(),
             silent: report.silent().into_iter().map(|(route, why)| Silent { route, why }).collect(),
             body: indent::indented(&event.body),
         };
@@ -132,8 +132,8 @@ fn customer_of(event: &EventRecord, customers: &Customers) -> Option<String> {
     its.find_map(|(_, customer)| Some(customer.as_ref().ok()?.customer_id.clone()))
 }
 
-fn message<'e>(composed: Composed<'e>, event: &EventRecord, routes: &Routes) -> MessageLine<'e> {
-    let Composed { route, to, delivery, message } = composed;
+fn message<'e>(composed: RouteMessage<'e>, event: &EventRecord, routes: &Routes) -> MessageLine<'e> {
+    let RouteMessage { route, to, delivery, message } = composed;
     let (message, problem) = match message {
         Ok(message) => (Some(indent::indented(&message)), None),
         Err(problem) => (None, Some(problem)),
@@ -164,6 +164,6 @@ impl From<Moment> for MomentLine {
             MomentKind::Dead => ("dead", Some(false)),
             MomentKind::Next => ("next", None),
         };
-        Self { at: moment.at.0, kind, ok, what: moment.what + moment.but }
+        Self { at: moment.at.0, kind, ok, what: moment.what + moment.remark }
     }
 }

@@ -1,18 +1,15 @@
 //! Redrive from the page: what would be tried is counted and shown first, then tried at a rate, and can be stopped.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use operator::events::redrive::{Chosen, Progress, Verdict, redrive, run, summary};
 use operator::redrive_function::RedriveFunction;
+use operator::{OperatorError, Place};
 use serde::Serialize;
 use shared::clock::UnixMillis;
-use shared::record::event::EventState;
-use shared::record::store::EventStore;
-use shared::record::store::error::StoreError;
 use shared::redrive::contract::Counts;
 use tokio::sync::Notify;
 
-use crate::events::redrive::{Ended, Told, drive, in_words, not_begun, try_again};
 use crate::page::problem::Problem;
 
 /// What is planned and what is under way; one at a time of either.
@@ -69,24 +66,12 @@ impl Redriving {
     ///
     /// # Errors
     /// The table does not answer.
-    pub(crate) async fn plan(
-        &self,
-        store: &EventStore,
-        keys: Vec<String>,
-        now: UnixMillis,
-    ) -> Result<Plan, StoreError> {
-        let asked: Vec<String> = keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let (mut chosen, mut in_hand) = (Vec::new(), 0);
-        for event in store.summaries(&asked).await?.into_iter().flatten() {
-            if event.is_in_hand(now) {
-                in_hand += 1;
-            } else if event.state != EventState::Delivered {
-                chosen.push(event.pk);
-            }
-        }
+    pub(crate) async fn plan(&self, place: &Place, keys: &[String], now: UnixMillis) -> Result<Plan, OperatorError> {
+        let Chosen { keys, in_hand, delivered, missing, unreadable, .. } = Chosen::by_keys(place, keys, now).await?;
         let id = format!("{:016x}", fastrand::u64(..));
-        let plan = Plan { id: id.clone(), count: chosen.len(), in_hand, nothing: asked.len() - chosen.len() - in_hand };
-        self.lock().plan = Some((id, chosen));
+        let nothing = delivered + missing.len() + unreadable.len();
+        let plan = Plan { id: id.clone(), count: keys.len(), in_hand, nothing };
+        self.lock().plan = Some((id, keys));
         Ok(plan)
     }
 
@@ -110,7 +95,7 @@ impl Redriving {
                 total: keys.len(),
                 done: 0,
                 state: JobState::Running,
-                counts: in_words(&Counts::default()),
+                counts: summary(&Counts::default()),
                 problem: None,
             });
             inner.stop = Arc::default();
@@ -132,23 +117,20 @@ impl Redriving {
     }
 
     async fn run(&self, function: Arc<RedriveFunction>, keys: Vec<String>, rate: u32, stop: Arc<Notify>) {
-        let tell = |told: Told<'_>| {
-            if let (Told::Done(done, counts), Some(job)) = (told, &mut self.lock().job) {
-                (job.done, job.counts) = (done, in_words(counts));
+        let on_progress = |update: Progress<'_>| {
+            if let (Progress::Done(done, counts), Some(job)) = (update, &mut self.lock().job) {
+                (job.done, job.counts) = (done, summary(counts));
             }
         };
-        let invoke = |keys| try_again(&function, keys);
-        let driven = drive(invoke, &keys, rate, || stop.notified(), tell).await;
+        let invoke = |keys| redrive(&function, keys);
+        let result = run(invoke, &keys, rate, || stop.notified(), on_progress).await;
         if let Some(job) = &mut self.lock().job {
-            (job.done, job.counts) = (driven.done, in_words(&driven.counts));
-            let unclear = not_begun(&driven.counts, driven.done);
-            (job.state, job.problem) = match driven.ended {
-                Ended::Failed(failure) => (JobState::Failed, Some(failure.problem().to_owned())),
-                Ended::Interrupted => (JobState::Stopped, None),
-                Ended::All if unclear > 0 => {
-                    (JobState::Done, Some(format!("{unclear} were not begun: the function's time ran out")))
-                }
-                Ended::All => (JobState::Done, None),
+            (job.done, job.counts) = (result.done, summary(&result.counts));
+            (job.state, job.problem) = match result.verdict {
+                Verdict::Complete => (JobState::Done, None),
+                Verdict::Stopped { .. } => (JobState::Stopped, None),
+                Verdict::Incomplete { events } => (JobState::Failed, Some(Verdict::incomplete(events))),
+                Verdict::Failed { error, .. } => (JobState::Failed, Some(error.problem().to_owned())),
             };
         }
     }

@@ -110,7 +110,7 @@ async fn plan(State(page): ThePage, Json(Keys { keys }): Json<Keys>) -> Result<J
             "choose some of the events listed",
         ));
     }
-    page.plan(keys).await.map(Json)
+    page.plan(&keys).await.map(Json)
 }
 
 async fn start(State(page): ThePage, Json(Start { plan, rate }): Json<Start>) -> Result<Json<Value>, Problem> {

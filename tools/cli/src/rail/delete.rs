@@ -3,10 +3,12 @@
 use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::{Error, RailApi};
+use operator::words::printable;
 
+use super::needed;
 use super::target::Target;
-use super::{agreed, needed};
-use crate::events::{RoutesFile, printable};
+use crate::routes::RoutesFile;
+use crate::terminal::confirm;
 
 /// Delete one subscription at Rail, whatever needs it, and forget its key
 #[derive(Args)]
@@ -49,7 +51,7 @@ impl Delete {
             }
             None => return Err(failed(Error::NoSuchSubscription(id))),
         }
-        if !self.yes && !agreed("Delete it?", "--yes goes ahead")? {
+        if !self.yes && !confirm("Delete it?", "pass `--yes`")? {
             return Ok(());
         }
         let deleted = bridge.subscriptions.delete(&snapshot, &self.id).await.map_err(failed)?;

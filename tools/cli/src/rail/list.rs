@@ -7,11 +7,13 @@ use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::plan::{Row, Status, compare};
 use operator::rail_subscriptions::{RailApi, Source, source};
+use operator::words::printable;
 use serde_json::json;
 
 use super::needed;
 use super::target::{CallbackArg, Target};
-use crate::events::{RoutesFile, print, printable};
+use crate::routes::RoutesFile;
+use crate::terminal::{print, write_table};
 
 /// Show what Rail has beside what routes.toml needs and which keys the signing secret holds
 ///
@@ -52,18 +54,8 @@ impl List {
 }
 
 pub(super) fn write(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
-    let shown: Vec<[String; 5]> = rows.iter().map(cells).collect();
-    let head = ["STATE", "EVENT TYPE", "SUBSCRIPTION", "KEY", "DELIVERS TO"].map(str::to_owned);
-    let width = |column: usize| {
-        let cells = shown.iter().chain([&head]).map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default()
-    };
-    let widths = [width(0), width(1), width(2), width(3)];
-    for [state, event_type, id, key, url] in [&head].into_iter().chain(&shown) {
-        let [a, b, c, d] = widths;
-        let line = format!("{state:<a$}  {event_type:<b$}  {id:<c$}  {key:<d$}  {url}");
-        writeln!(out, "{}", line.trim_end())?;
-    }
+    let titles = ["STATE", "EVENT TYPE", "SUBSCRIPTION", "KEY", "DELIVERS TO"];
+    write_table(out, titles, rows.iter().map(cells))?;
     let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
     for row in rows {
         *counts.entry(row.status).or_default() += 1;

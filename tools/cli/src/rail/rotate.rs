@@ -6,12 +6,15 @@ use std::time::Duration;
 use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::{RailApi, Rotation};
+use operator::times::ago;
+use operator::times::span;
+use operator::words::counted;
 use shared::outside::secrets::{COOL_DOWN, MAX_AGE};
 
 use super::target::{CallbackArg, Target};
-use super::{agreed, conclude, counted, needed, tell};
-use crate::events::{RoutesFile, span};
-use operator::times::ago;
+use super::{conclude, needed, tell};
+use crate::routes::RoutesFile;
+use crate::terminal::confirm;
 
 /// Replace subscriptions and their keys by new ones
 ///
@@ -103,7 +106,7 @@ impl Rotate {
         if self.dry_run {
             return Ok(());
         }
-        if !self.yes && !agreed("Rotate?", "--dry-run only shows what would be rotated, --yes goes ahead")? {
+        if !self.yes && !confirm("Rotate?", "`--dry-run` shows what would be rotated, `--yes` goes ahead")? {
             return Ok(());
         }
         let outcome = bridge.subscriptions.rotate(&rotation, tell).await.map_err(failed)?;

@@ -7,11 +7,13 @@ use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::plan::{Step, plan};
 use operator::rail_subscriptions::{CallbackUrl, RailApi};
+use operator::words::{counted, printable};
 
 use super::list::remark;
 use super::target::{CallbackArg, Target};
-use super::{agreed, conclude, counted, needed, tell, unneeded};
-use crate::events::{RoutesFile, print, printable};
+use super::{conclude, needed, tell, unneeded};
+use crate::routes::RoutesFile;
+use crate::terminal::{confirm, print};
 
 /// Create the subscriptions that routes.toml needs, and put their keys into the signing secret
 ///
@@ -56,7 +58,7 @@ impl Sync {
         if self.dry_run || steps.is_empty() {
             return Ok(());
         }
-        if !self.yes && !agreed("Do this?", "--dry-run only shows the plan, --yes goes ahead")? {
+        if !self.yes && !confirm("Do this?", "`--dry-run` shows the plan, `--yes` goes ahead")? {
             return Ok(());
         }
         // Whoever is asked may take their time.
@@ -97,14 +99,14 @@ pub(super) fn write(
                 let instead = match orphans.is_empty() {
                     true => String::new(),
                     false => format!(
-                        ", and delete {}, whose key is not to be had (unless Rail tells it once more)",
+                        ", and delete {}, whose key is not available (unless Rail returns it again)",
                         orphans.join(", ")
                     ),
                 };
                 format!("create    {}{}{instead}", printable(event_type), remark(event_type))
             }
             Step::DeleteOrphan { event_type, id } => {
-                format!("delete    {}  {}: its key is not to be had", printable(event_type), printable(id))
+                format!("delete    {}  {}: its key is not available", printable(event_type), printable(id))
             }
             Step::DeleteUnused { event_type, id } => {
                 format!("delete    {}  {}: no route needs it", printable(event_type), printable(id))

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use json::{Document, Value};
 use operator::OperatorError;
+use operator::events::report::why_not;
+use operator::words::printable;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
@@ -18,8 +20,8 @@ use shared::record::failure::FailureCode;
 use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::delivery::{provider_parser, read_file};
-use crate::events::report::why_not;
-use crate::events::{RoutesFile, print, printable, write_members};
+use crate::routes::RoutesFile;
+use crate::terminal::{self, print, write_members};
 
 /// Print the message that each route would make of a body, and why the others make none
 ///
@@ -81,7 +83,7 @@ impl Preview {
         let previewed: Vec<_> =
             routes.all().iter().map(|route| previewed(route, &event, document.root(), redacted.root())).collect();
         print(|out| match self.json {
-            true => write_json(out, &previewed),
+            true => terminal::write_json(out, &previewed),
             false => write(out, &event, &previewed),
         })?;
         Ok(())
@@ -226,14 +228,6 @@ pub(super) fn write(out: &mut dyn Write, event: &EventRecord, previewed: &[Previ
     }
     for route in silent {
         writeln!(out, "  {:<width$}  {}", route.route, route.why_not.as_deref().unwrap_or_default())?;
-    }
-    Ok(())
-}
-
-fn write_json(out: &mut dyn Write, previewed: &[Previewed<'_>]) -> io::Result<()> {
-    for route in previewed {
-        serde_json::to_writer(&mut *out, route)?;
-        writeln!(out)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use shared::clock::UnixMillis;
 use shared::record::destination::Destination;
 use shared::route::routes::Routes;
 
-use crate::place::Parts;
+use crate::parts::Parts;
 
 /// All that the checks look at. `None` is what this bridge does not have, or what was not asked for.
 #[derive(Clone, Debug)]

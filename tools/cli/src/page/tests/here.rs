@@ -5,16 +5,16 @@ use std::sync::Arc;
 use local::binaries::{Profile, build_functions};
 use local::delivery::SignedHeaders;
 use local::stack::{Stack, StackOptions, sample_key};
+use operator::Place;
+use operator::customers::import::import_file;
+use operator::place::http;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use tokio::task::JoinSet;
 
-use crate::customers::import_samples;
 use crate::dev::dev_file;
 use crate::dev::{note_answer, serve_page};
 use crate::page::board::Board;
-use operator::Place;
-use operator::place::http;
 
 /// A bridge that is up, with its page. No schedule: a test says when redrive runs.
 pub(crate) struct Here {
@@ -44,7 +44,7 @@ impl Here {
         let stack = Arc::new(Stack::start(change(options)).await.unwrap());
         let customers = Place::local(&dev_file(&stack), http().unwrap());
         let file = local::binaries::workspace_root().join("events/customers.csv");
-        import_samples(&file, &routes, &customers).await.unwrap();
+        import_file(&file, &routes, &customers).await.unwrap();
         let working = serve_page(&stack, routes, Arc::clone(&board)).unwrap();
         Self { stack, board, _working: working }
     }

@@ -3,6 +3,9 @@
 use futures_util::future::join_all;
 use local::faults::When;
 use local::returning_ai::{At, Fault};
+use operator::Place;
+use operator::pauses::{pause, resume};
+use operator::place::http;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::record::destination::Destination;
@@ -11,9 +14,6 @@ use super::browser::Browser;
 use super::here::Here;
 use super::{listed, row, send};
 use crate::dev::dev_file;
-use crate::workflows::{switch_off, switch_on};
-use operator::Place;
-use operator::place::http;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_count_is_confirmed() {
@@ -117,7 +117,7 @@ async fn a_paused_workflow_s_events_wait_until_it_is_resumed_and_a_pause_made_el
 
     browser.reload().await;
     browser.click(&format!("{account_status} [data-action=resume]")).await;
-    browser.wait_for_text("#notice", "account-status delivers again").await;
+    browser.wait_for_text("#notice", "account-status is resumed after ").await;
     browser.wait_for_text(account_status, "running, 1 pending").await;
     browser.click("#make-due").await;
     browser.wait_for_text("#notice", "1 event is due now").await;
@@ -128,9 +128,9 @@ async fn a_paused_workflow_s_events_wait_until_it_is_resumed_and_a_pause_made_el
 
     let store = Place::local(&dev_file(&here.stack), http().unwrap()).events().unwrap();
     let kyc = Destination::Workflow("kyc".to_owned());
-    switch_off(&store, &kyc, Clock::system().now()).await.unwrap();
+    pause(&store, &kyc, Clock::system().now()).await.unwrap();
     browser.wait_for_text("#workflows [data-workflow=kyc]", "paused for ").await;
-    switch_on(&store, &kyc, Clock::system().now()).await.unwrap();
+    resume(&store, &kyc, Clock::system().now()).await.unwrap();
     browser.wait_for_text("#workflows [data-workflow=kyc]", "running").await;
     browser.close().await;
     here.end().await;

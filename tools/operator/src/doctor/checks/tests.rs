@@ -6,7 +6,7 @@ use shared::clock::UnixMillis;
 use super::super::facts::{RouteNeeds, Secret};
 use super::super::line::Verdict;
 use super::*;
-use crate::place::Parts;
+use crate::parts::Parts;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const RAIL_KEY: &str = "whsec_9xLw2_kQ7pVd4T1s8mHcRb";

@@ -14,32 +14,32 @@ use shared::record::pauses::Pauses;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::{Fit, Route, Routes};
 
-use crate::events::printable;
-use operator::times::{relative, span};
+use crate::times::{relative, span};
+use crate::words::printable;
 
 /// An event and what it is to be read beside.
-pub(crate) struct Report<'e> {
-    pub(crate) event: &'e EventRecord,
-    pub(crate) routes: &'e Routes,
-    pub(crate) customers: &'e Customers,
-    pub(crate) pauses: &'e Pauses,
-    pub(crate) now: UnixMillis,
+pub struct Report<'e> {
+    pub event: &'e EventRecord,
+    pub routes: &'e Routes,
+    pub customers: &'e Customers,
+    pub pauses: &'e Pauses,
+    pub now: UnixMillis,
 }
 
 /// By the name of the route, the customer of the message that it would make.
-pub(crate) type Customers = BTreeMap<String, Result<MessageCustomer, DispatchFailure>>;
+pub type Customers = BTreeMap<String, Result<MessageCustomer, DispatchFailure>>;
 
 /// Something that happened, or is to come.
-pub(crate) struct Moment {
-    pub(crate) at: UnixMillis,
-    pub(crate) kind: MomentKind,
-    pub(crate) what: String,
-    /// Follows what is said of the time that is left or has passed.
-    pub(crate) but: &'static str,
+pub struct Moment {
+    pub at: UnixMillis,
+    pub kind: MomentKind,
+    pub what: String,
+    /// Follows the time that is left or has passed.
+    pub remark: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum MomentKind {
+pub enum MomentKind {
     Received,
     Attempt {
         succeeded: bool,
@@ -51,19 +51,19 @@ pub(crate) enum MomentKind {
 }
 
 /// What one route sent or would send.
-pub(crate) struct Composed<'e> {
-    pub(crate) route: &'e str,
+pub struct RouteMessage<'e> {
+    pub route: &'e str,
     /// `None` when today's routes have no such route.
-    pub(crate) to: Option<String>,
+    pub to: Option<String>,
     /// `None` of an event that was ignored.
-    pub(crate) delivery: Option<&'e Dispatch>,
+    pub delivery: Option<&'e Dispatch>,
     /// The message, or why there would be none.
-    pub(crate) message: Result<String, String>,
+    pub message: Result<String, String>,
 }
 
 /// Which messages are meant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Which {
+pub enum Which {
     /// What a redrive would send.
     Open,
     /// What was sent, too. It is made again of the stored body, and is the same unless the customer's record has changed.
@@ -71,7 +71,7 @@ pub(crate) enum Which {
 }
 
 /// As the body and the customers table say, without asking a provider.
-pub(crate) async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Customers {
+pub async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Customers {
     let Ok(document) = Document::parse(event.body.as_bytes()) else { return BTreeMap::new() };
     let of_provider = routes.all().iter().filter(|route| route.provider == event.provider);
     let resolved = of_provider.map(|route| async {
@@ -82,7 +82,7 @@ pub(crate) async fn customers(resolver: &Resolver, routes: &Routes, event: &Even
 }
 
 impl Report<'_> {
-    pub(crate) fn state(&self) -> String {
+    pub fn state(&self) -> String {
         let event = self.event;
         match (event.state, event.next_attempt_at) {
             (EventState::Pending, _) if self.is_all_paused() => "pending: what it waits for is paused".to_owned(),
@@ -98,9 +98,9 @@ impl Report<'_> {
     }
 
     /// What happened when, oldest first, and what is to come.
-    pub(crate) fn timeline(&self) -> Vec<Moment> {
+    pub fn timeline(&self) -> Vec<Moment> {
         let event = self.event;
-        let moment = |at, kind, what| Moment { at, kind, what, but: "" };
+        let moment = |at, kind, what| Moment { at, kind, what, remark: "" };
         let lag = span(event.received_at.since(event.occurred_at));
         let mut moments =
             vec![moment(event.received_at, MomentKind::Received, format!("received, {lag} after it occurred"))];
@@ -120,7 +120,7 @@ impl Report<'_> {
         }
         let Some(at) = event.next_attempt_at else { return moments };
         let open = EventSummary::from(event).outcomes < event.attempts as usize;
-        let (what, but) = match event.state {
+        let (what, remark) = match event.state {
             EventState::Dead => ("dead", ""),
             _ if open && self.is_all_paused() => ("lease", "; paused, so nobody takes it over"),
             _ if self.is_in_hand() => ("lease of the attempt under way ends", ""),
@@ -135,11 +135,11 @@ impl Report<'_> {
         let ended = event.history.iter().map(|attempt| attempt.at.0.saturating_add(attempt.ms)).max();
         let last = ended.filter(|_| kind == MomentKind::Dead).unwrap_or_default();
         let at = UnixMillis(at.0.saturating_mul(1000).max(last));
-        moments.push(Moment { at, kind, what: what.to_owned(), but });
+        moments.push(Moment { at, kind, what: what.to_owned(), remark });
         moments
     }
 
-    pub(crate) fn is_in_hand(&self) -> bool {
+    pub fn is_in_hand(&self) -> bool {
         EventSummary::from(self.event).is_in_hand(self.now)
     }
 
@@ -150,7 +150,7 @@ impl Report<'_> {
     }
 
     /// A message for each route that the event was recorded with, or, if it was ignored, for each that wants it today.
-    pub(crate) fn composed(&self, which: Which) -> Vec<Composed<'_>> {
+    pub fn messages(&self, which: Which) -> Vec<RouteMessage<'_>> {
         let event = self.event;
         let document = Document::parse(event.body.as_bytes());
         let compose = |route: &str| {
@@ -162,24 +162,24 @@ impl Report<'_> {
             message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
         };
         let to = |route: &str| self.routes.by_name(route).map(|route| route.destination.to_string());
-        let composed = |route, delivery| Composed { route, to: to(route), delivery, message: compose(route) };
+        let message_of = |route, delivery| RouteMessage { route, to: to(route), delivery, message: compose(route) };
         if event.state == EventState::Ignored {
             let Ok(document) = &document else { return Vec::new() };
             let event_type = event.event_type.as_deref().unwrap_or_default();
             let fit = |route: &Route| route.fit(&event.provider, event_type, document.root()) == Fit::Matches;
             let wanting = self.routes.all().iter().filter(|route| fit(route));
-            return wanting.map(|route| composed(route.name.as_str(), None)).collect();
+            return wanting.map(|route| message_of(route.name.as_str(), None)).collect();
         }
         event
             .deliveries
             .iter()
             .filter(|(_, delivery)| which == Which::All || is_open(delivery.state))
-            .map(|(route, delivery)| composed(route, Some(delivery)))
+            .map(|(route, delivery)| message_of(route, Some(delivery)))
             .collect()
     }
 
     /// The provider's routes that made no message of it, and why not. They are held against the stored body.
-    pub(crate) fn silent(&self) -> Vec<(&str, String)> {
+    pub fn silent(&self) -> Vec<(&str, String)> {
         let event = self.event;
         let Ok(document) = Document::parse(event.body.as_bytes()) else { return Vec::new() };
         let event_type = event.event_type.as_deref().unwrap_or_default();
@@ -195,7 +195,7 @@ impl Report<'_> {
 }
 
 /// Why a route does not want an event; `None` when it does.
-pub(crate) fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
+pub fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
     match fit {
         Fit::Matches => None,
         Fit::OtherProvider => Some("for events of another provider".to_owned()),
@@ -208,6 +208,6 @@ pub(crate) fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
     }
 }
 
-pub(crate) fn is_open(state: DispatchState) -> bool {
+pub fn is_open(state: DispatchState) -> bool {
     matches!(state, DispatchState::Pending | DispatchState::Dead)
 }

@@ -6,17 +6,16 @@ use local::faults::When;
 use serde_json::{Value, json};
 use shared::record::store::once::ClaimOutcome;
 
-use operator::error::ErrorKind;
-
 use super::*;
+use crate::error::ErrorKind;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const HEADER: &str = "ref,customer_id,email,once";
 
 /// Both tables of a DynamoDB of its own.
 async fn tables() -> (DynamoDb, Tables) {
-    let (dynamodb, events) = crate::events::tests::store().await;
-    let client = crate::events::tests::client(&dynamodb);
+    let (dynamodb, events) = crate::testing::store().await;
+    let client = crate::testing::client(&dynamodb);
     (dynamodb, Tables { customers: Customers::new(client, CUSTOMERS_TABLE.to_owned()), events: Some(events) })
 }
 
@@ -25,13 +24,12 @@ async fn never() {
 }
 
 /// Imports these lines; what became of them, and the bad ones.
-async fn imported(tables: Option<&Tables>, lines: &[String]) -> (Counts, Ended, Vec<u64>) {
+async fn imported(tables: Option<&Tables>, lines: &[String]) -> (Counts, Ending, Vec<u64>) {
     let text = format!("{HEADER}\n{}", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
     let mut lines = Lines::open(text.as_bytes()).unwrap().with_once_routes(["first-deposit".to_owned()].into());
     let bad = RefCell::new(Vec::new());
-    let on_bad = |line: &Bad| bad.borrow_mut().push(line.line);
-    let progress = Progress::of_bytes(text.len() as u64);
-    let (counts, ended) = import(&mut lines, tables, NOW, never, on_bad, &progress).await;
+    let on_bad = |line: &BadLine| bad.borrow_mut().push(line.line);
+    let (counts, ended) = import(&mut lines, tables, NOW, never, on_bad, |_| {}).await;
     (counts, ended, bad.into_inner())
 }
 
@@ -51,7 +49,7 @@ async fn every_good_line_is_in_the_table_and_every_bad_one_is_told() {
     lines[60] = "user,C-60,,".to_owned();
     lines.push("user:130,,,".to_owned());
     let (counts, ended, bad) = imported(Some(&tables), &lines).await;
-    assert!(matches!(ended, Ended::All), "{ended:?}");
+    assert!(matches!(ended, Ending::Complete), "{ended:?}");
     assert_eq!(counts, Counts { lines: 131, written: 129, bad: 2, ..Counts::default() });
     assert_eq!(bad, [62, 132]);
     assert_eq!(dynamodb.items_of(CUSTOMERS_TABLE).len(), 129);
@@ -80,7 +78,7 @@ async fn a_later_batch_does_not_overtake_an_earlier_one_with_the_same_ref() {
     // The first batch's first call is lost, and made again a second later.
     dynamodb.inject(Some("BatchWriteItem"), AwsFault::Hang, When::Next(1));
     let (counts, ended, _) = imported(Some(&tables), &lines).await;
-    assert!(matches!(ended, Ended::All), "{ended:?}");
+    assert!(matches!(ended, Ending::Complete), "{ended:?}");
     assert_eq!(counts.written, 50);
     assert_eq!(customer_of(&dynamodb, "user:again").unwrap()["customer_id"], "C-last");
 }
@@ -121,7 +119,7 @@ async fn a_dry_run_reads_all_and_calls_nobody() {
     let mut lines = rows(0, 1000);
     lines[900] = "user:900,,,".to_owned();
     let (counts, ended, bad) = imported(None, &lines).await;
-    assert!(matches!(ended, Ended::All), "{ended:?}");
+    assert!(matches!(ended, Ending::Complete), "{ended:?}");
     assert_eq!((counts, bad), (Counts { lines: 1000, bad: 1, ..Counts::default() }, vec![902]));
 }
 
@@ -131,7 +129,7 @@ async fn a_table_that_is_busy_is_waited_for() {
     dynamodb.inject(Some("BatchWriteItem"), AwsFault::Throttle, When::Next(5));
     dynamodb.inject(Some("PutItem"), AwsFault::Throttle, When::Next(5));
     let (counts, ended, _) = imported(Some(&tables), &["user:1,C-1,,first-deposit".to_owned()]).await;
-    assert!(matches!(ended, Ended::All), "{ended:?}");
+    assert!(matches!(ended, Ending::Complete), "{ended:?}");
     assert_eq!((counts.written, counts.once_noted), (1, 1));
 }
 
@@ -141,7 +139,7 @@ async fn a_batch_that_is_refused_ends_the_import_and_the_others_are_finished() {
     let refusal = AwsFault::Exception { status: 400, name: "AccessDeniedException" };
     dynamodb.inject(Some("BatchWriteItem"), refusal, When::OnceAfter(3));
     let (counts, ended, _) = imported(Some(&tables), &rows(0, 10_000)).await;
-    let Ended::Failed(error) = ended else { panic!("{ended:?}") };
+    let Ending::Failed(error) = ended else { panic!("{ended:?}") };
     assert_eq!(error.to_string(), "table `customers` cannot be used: AccessDeniedException");
     assert!(counts.lines < 10_000, "{counts:?}");
     assert_eq!(dynamodb.items_of(CUSTOMERS_TABLE).len() as u64, counts.written);
@@ -161,15 +159,14 @@ async fn ctrl_c_stops_reading_and_finishes_what_is_on_its_way() {
             _ => never().await,
         }
     };
-    let progress = Progress::of_bytes(text.len() as u64);
-    let (counts, ended) = import(&mut lines, Some(&tables), NOW, interrupted, |_| {}, &progress).await;
-    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    let (counts, ended) = import(&mut lines, Some(&tables), NOW, interrupted, |_| {}, |_| {}).await;
+    assert!(matches!(ended, Ending::Interrupted), "{ended:?}");
     assert!((75..5000).contains(&counts.written), "{counts:?}");
     assert_eq!(dynamodb.items_of(CUSTOMERS_TABLE).len() as u64, counts.written);
     assert_eq!(presses.get(), 2);
 
     let (again, ended, _) = imported(Some(&tables), &rows(0, 5000)).await;
-    assert!(matches!(ended, Ended::All), "{ended:?}");
+    assert!(matches!(ended, Ending::Complete), "{ended:?}");
     assert_eq!((again.written, dynamodb.items_of(CUSTOMERS_TABLE).len()), (5000, 5000));
 }
 
@@ -187,9 +184,8 @@ async fn ctrl_c_when_all_is_read_waits_for_the_last_batches() {
             _ => never().await,
         }
     };
-    let progress = Progress::of_bytes(text.len() as u64);
-    let (counts, ended) = import(&mut lines, Some(&tables), NOW, interrupted, |_| {}, &progress).await;
-    assert!(matches!(ended, Ended::All), "{ended:?}");
+    let (counts, ended) = import(&mut lines, Some(&tables), NOW, interrupted, |_| {}, |_| {}).await;
+    assert!(matches!(ended, Ending::Complete), "{ended:?}");
     assert_eq!((counts.written, presses.get()), (30, 2));
 }
 
@@ -201,22 +197,21 @@ async fn pressing_ctrl_c_twice_waits_for_nothing() {
     let mut lines = Lines::open(text.as_bytes()).unwrap();
     let interrupted =
         async || dynamodb.wait_for_calls(|calls| !calls.is_empty(), Duration::from_secs(30)).await.unwrap();
-    let progress = Progress::of_bytes(text.len() as u64);
-    let (counts, ended) = import(&mut lines, Some(&tables), NOW, interrupted, |_| {}, &progress).await;
-    assert!(matches!(ended, Ended::Interrupted), "{ended:?}");
+    let (counts, ended) = import(&mut lines, Some(&tables), NOW, interrupted, |_| {}, |_| {}).await;
+    assert!(matches!(ended, Ending::Interrupted), "{ended:?}");
     assert_eq!(counts.written, 0);
 }
 
 #[tokio::test]
 async fn how_an_import_ended_is_told_by_its_kind() {
-    let code = |counts, ended| conclude(&counts, ended, None).err().map(|failure| failure.kind());
+    let code = |counts: Counts, ended: Ending| ended.result(&counts, None).err().map(|failure| failure.kind());
     let counts = Counts { lines: 3, written: 3, ..Counts::default() };
-    assert_eq!(code(counts, Ended::All), None);
-    assert_eq!(code(Counts { bad: 1, ..counts }, Ended::All), Some(ErrorKind::Refused));
-    assert_eq!(code(counts, Ended::Interrupted), Some(ErrorKind::Refused));
-    assert_eq!(code(counts, Ended::Unreadable(io::Error::other("sample"))), Some(ErrorKind::Outside));
+    assert_eq!(code(counts, Ending::Complete), None);
+    assert_eq!(code(Counts { bad: 1, ..counts }, Ending::Complete), Some(ErrorKind::Refused));
+    assert_eq!(code(counts, Ending::Interrupted), Some(ErrorKind::Refused));
+    assert_eq!(code(counts, Ending::Unreadable(io::Error::other("sample"))), Some(ErrorKind::Outside));
     let busy = StoreError::Unavailable { table: EVENTS_TABLE.to_owned(), reason: "no connection".to_owned() };
-    assert_eq!(code(counts, Ended::Failed(busy)), Some(ErrorKind::Outside));
+    assert_eq!(code(counts, Ending::Failed(busy)), Some(ErrorKind::Outside));
 }
 
 #[test]

@@ -15,12 +15,12 @@ use crate::events::filter::Filter;
 
 /// Pending events come first, the next attempt first; then dead ones, the longest dead first. With delivered or ignored
 /// events among them, all come in the table's own order, which is none.
-pub(crate) struct Selection<'s> {
+pub struct Selection<'s> {
     store: &'s EventStore,
     filter: &'s Filter,
     source: Source,
     /// Items that did not read, for a word at the end.
-    pub(crate) unreadable: Vec<StoreError>,
+    pub unreadable: Vec<StoreError>,
 }
 
 enum Source {
@@ -43,13 +43,13 @@ enum Place {
 }
 
 impl<'s> Selection<'s> {
-    pub(crate) fn new(store: &'s EventStore, filter: &'s Filter) -> Self {
+    pub fn new(store: &'s EventStore, filter: &'s Filter) -> Self {
         let source = if filter.is_indexed() {
             let mut groups = VecDeque::new();
-            if filter.states.contains(&EventState::Pending) {
+            if filter.states().contains(&EventState::Pending) {
                 groups.push_back((0..SHARDS).map(|shard| Partition::new(shard_name(shard))).collect());
             }
-            if filter.states.contains(&EventState::Dead) {
+            if filter.states().contains(&EventState::Dead) {
                 groups.push_back(vec![Partition::new(DUE_DEAD.to_owned())]);
             }
             Source::Index(groups)
@@ -60,7 +60,7 @@ impl<'s> Selection<'s> {
     }
 
     /// Some more of them; none when there are no more.
-    pub(crate) async fn next(&mut self) -> Result<Vec<EventSummary>, StoreError> {
+    pub async fn next(&mut self) -> Result<Vec<EventSummary>, StoreError> {
         loop {
             let read = match &mut self.source {
                 Source::Index(groups) => {
@@ -72,7 +72,7 @@ impl<'s> Selection<'s> {
                 }
                 Source::Scan(Place::End) => return Ok(Vec::new()),
                 Source::Scan(place) => {
-                    let page = self.store.scan(&self.filter.states, place.cursor()).await?;
+                    let page = self.store.scan(self.filter.states(), place.cursor()).await?;
                     *place = Place::after(page.next);
                     page.events
                 }
@@ -146,3 +146,6 @@ impl Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ fn lines(text: &str) -> Lines<&[u8]> {
     Lines::open(text.as_bytes()).unwrap().with_once_routes(routes)
 }
 
-fn all(text: &str) -> Vec<Result<Row, Bad>> {
+fn all(text: &str) -> Vec<Result<Row, BadLine>> {
     let mut lines = lines(text);
     std::iter::from_fn(|| lines.next(NOW).unwrap()).collect()
 }
@@ -25,7 +25,7 @@ fn good(header: &str, line: &str) -> Row {
 fn check_bad(line: &str, expected: Reason) {
     let text = format!("ref,customer_id,email,once\n{line}\nuser:2,C-2,,\n");
     let rows = all(&text);
-    assert_eq!(rows[0], Err(Bad { line: 2, reason: expected }), "{line}");
+    assert_eq!(rows[0], Err(BadLine { line: 2, reason: expected }), "{line}");
     assert_eq!(rows[1].as_ref().unwrap().customer.customer_id, "C-2");
 }
 
@@ -82,7 +82,7 @@ fn a_bad_line_is_told_by_its_reason_and_the_next_one_is_read() {
 #[test]
 fn bytes_that_are_no_text_are_told_by_their_column() {
     let mut lines = Lines::open(&b"ref,customer_id,email\nuser:1,C-1,\xff\n"[..]).unwrap();
-    assert_eq!(lines.next(NOW).unwrap(), Some(Err(Bad { line: 2, reason: Reason::NotUtf8("email") })));
+    assert_eq!(lines.next(NOW).unwrap(), Some(Err(BadLine { line: 2, reason: Reason::NotUtf8("email") })));
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_quote_left_open_ends_the_file_where_it_began_and_takes_no_memory() {
     text.push_str(&"user:3,C-3\n".repeat(100_000));
     let mut lines = lines(&text);
     assert_eq!(lines.next(NOW).unwrap().unwrap().unwrap().customer.customer_id, "C-1");
-    assert_eq!(lines.next(NOW).unwrap(), Some(Err(Bad { line: 3, reason: Reason::TooLong })));
+    assert_eq!(lines.next(NOW).unwrap(), Some(Err(BadLine { line: 3, reason: Reason::TooLong })));
     assert_eq!(lines.next(NOW).unwrap(), None);
     assert!(lines.position() < 2 * MAX_LINE_BYTES as u64, "{}", lines.position());
 }

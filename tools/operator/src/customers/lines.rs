@@ -10,7 +10,7 @@ use shared::clock::UnixMillis;
 use shared::customer::reference::{Customer, CustomerRef, CustomerRefError};
 
 /// The lines of a file, read once from the first to the last. Holds one line and a buffer, however long the file is.
-pub(super) struct Lines<R> {
+pub struct Lines<R> {
     reader: csv::Reader<Metered<R>>,
     columns: Vec<Column>,
     record: ByteRecord,
@@ -22,24 +22,24 @@ pub(super) struct Lines<R> {
 
 /// One line: who it is, and what that customer has had already.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Row {
-    pub(super) reference: CustomerRef,
-    pub(super) customer: Customer,
+pub struct Row {
+    pub reference: CustomerRef,
+    pub customer: Customer,
     /// Names of routes, each once.
-    pub(super) once: BTreeSet<String>,
+    pub once: BTreeSet<String>,
 }
 
 /// A line that is not written.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Bad {
+pub struct BadLine {
     /// From 1, which is the header: where the line begins in the file.
-    pub(super) line: u64,
-    pub(super) reason: Reason,
+    pub line: u64,
+    pub reason: Reason,
 }
 
 /// Why a line is not written. Says nothing of what is in it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Reason {
+pub enum Reason {
     #[error("{found} cells, the header has {expected}")]
     Cells { found: usize, expected: usize },
     #[error("{0}: not UTF-8")]
@@ -58,7 +58,7 @@ pub(super) enum Reason {
 
 /// Why there are no lines.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HeaderError {
+pub enum HeaderError {
     #[error("the file has no header row")]
     Missing,
     #[error("there is no column `{0}`")]
@@ -86,7 +86,7 @@ enum Column {
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
 /// `once#{route}#{customer_id}` is a key, and a key holds 2048 bytes.
-pub(super) const MAX_CUSTOMER_ID_BYTES: usize = 1024;
+pub const MAX_CUSTOMER_ID_BYTES: usize = 1024;
 
 impl Column {
     const ALL: [Self; 7] =
@@ -106,7 +106,7 @@ impl Column {
 }
 
 /// The names of all columns there may be.
-pub(super) fn column_names() -> String {
+pub fn column_names() -> String {
     Column::ALL.map(Column::name).join(", ")
 }
 
@@ -115,7 +115,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// The header is not one, and names the column that is wrong.
-    pub(super) fn open(file: R) -> Result<Self, HeaderError> {
+    pub fn open(file: R) -> Result<Self, HeaderError> {
         let meter = Rc::new(Meter::default());
         let file = Metered { inner: BufReader::new(file), meter: Rc::clone(&meter), within_line: false };
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(file);
@@ -141,17 +141,17 @@ impl<R: Read> Lines<R> {
         Ok(Self { reader, columns, record: ByteRecord::new(), meter, once_routes: BTreeSet::new(), ended: false })
     }
 
-    pub(super) fn has_once(&self) -> bool {
+    pub fn has_once(&self) -> bool {
         self.columns.contains(&Column::Once)
     }
 
     /// The routes that `once` may name; none unless this is said.
-    pub(super) fn with_once_routes(self, once_routes: BTreeSet<String>) -> Self {
+    pub fn with_once_routes(self, once_routes: BTreeSet<String>) -> Self {
         Self { once_routes, ..self }
     }
 
     /// How many bytes of the file are behind us.
-    pub(super) fn position(&self) -> u64 {
+    pub fn position(&self) -> u64 {
         self.reader.position().byte()
     }
 
@@ -159,7 +159,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// The file cannot be read any further.
-    pub(super) fn next(&mut self, now: UnixMillis) -> io::Result<Option<Result<Row, Bad>>> {
+    pub fn next(&mut self, now: UnixMillis) -> io::Result<Option<Result<Row, BadLine>>> {
         if self.ended {
             return Ok(None);
         }
@@ -167,11 +167,11 @@ impl<R: Read> Lines<R> {
         let read = self.reader.read_byte_record(&mut self.record);
         let line = self.meter.began.get();
         match read {
-            Ok(true) => Ok(Some(self.row(now).map_err(|reason| Bad { line, reason }))),
+            Ok(true) => Ok(Some(self.row(now).map_err(|reason| BadLine { line, reason }))),
             Ok(false) => Ok(None),
             Err(_) if self.meter.left.get() == 0 => {
                 self.ended = true;
-                Ok(Some(Err(Bad { line, reason: Reason::TooLong })))
+                Ok(Some(Err(BadLine { line, reason: Reason::TooLong })))
             }
             Err(error) => Err(io_error(error)),
         }
@@ -208,7 +208,7 @@ impl<R: Read> Lines<R> {
 }
 
 /// An id that messages and keys can carry.
-pub(super) fn customer_id(text: &str) -> Result<&str, Reason> {
+pub fn customer_id(text: &str) -> Result<&str, Reason> {
     if text.is_empty() {
         return Err(Reason::CustomerIdEmpty);
     }

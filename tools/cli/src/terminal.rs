@@ -1,0 +1,186 @@
+//! Words out: lines and tables on standard output, how far a long run is on standard error, and one question.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use json::{Document, Kind, Value, write_string};
+use operator::OperatorError;
+use serde::Serialize;
+use tokio::time::Instant;
+
+/// Whether somebody still reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Reader {
+    Open,
+    /// It has closed the output (`| head`): no failure.
+    Closed,
+}
+
+/// Rows whose columns hold their longest cells: none is cut, since keys are for copying.
+#[derive(Debug)]
+pub(crate) struct Table<const N: usize> {
+    widths: [usize; N],
+}
+
+/// A bar on a terminal, else a line now and then.
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    unit: Unit,
+    printed_at: Cell<Instant>,
+}
+
+#[derive(Clone, Copy)]
+enum Unit {
+    Items,
+    Bytes,
+}
+
+/// Between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Gives `write` the standard output.
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Reader, OperatorError> {
+    let mut out = io::stdout().lock();
+    match write(&mut out).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Reader::Open),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Closed),
+        Err(error) => Err(OperatorError::outside(format!("Cannot print: {error}"), "check that the disk is not full")),
+    }
+}
+
+/// One JSON object a line.
+pub(crate) fn write_json(out: &mut dyn Write, lines: impl IntoIterator<Item = impl Serialize>) -> io::Result<()> {
+    for line in lines {
+        serde_json::to_writer(&mut *out, &line)?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+impl<const N: usize> Default for Table<N> {
+    fn default() -> Self {
+        Self { widths: [0; N] }
+    }
+}
+
+impl<const N: usize> Table<N> {
+    /// Writes rows, in columns at least as wide as those of the rows before.
+    pub(crate) fn write(&mut self, out: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
+        for row in rows {
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for row in rows {
+            let cells: Vec<_> = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            writeln!(out, "{}", cells.join("  ").trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// One table under its titles.
+pub(crate) fn write_table<const N: usize>(
+    out: &mut dyn Write,
+    titles: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> io::Result<()> {
+    let rows: Vec<_> = std::iter::once(titles.map(str::to_owned)).chain(rows).collect();
+    Table::default().write(out, &rows)
+}
+
+/// A JSON object, a member a line, every value as it stands.
+pub(crate) fn write_members(out: &mut dyn Write, json: &str) -> io::Result<()> {
+    let Ok(document) = Document::parse(json.as_bytes()) else {
+        return writeln!(out, "  {json}");
+    };
+    let members: Vec<_> = document.root().members().collect();
+    for (at, member) in members.iter().enumerate() {
+        let mut key = String::new();
+        write_string(&mut key, &member.key.text().unwrap_or_default());
+        let open = if at == 0 { "{" } else { " " };
+        let close = if at + 1 == members.len() { " }" } else { "," };
+        writeln!(out, "  {open} {key}: {}{close}", on_one_line(member.value))?;
+    }
+    Ok(())
+}
+
+/// A nested value of a provider's may be spread over lines.
+fn on_one_line(value: Value<'_>) -> String {
+    match value.kind() {
+        Kind::Array | Kind::Object => value.source().split_whitespace().collect::<Vec<_>>().join(" "),
+        _ => value.source().to_owned(),
+    }
+}
+
+/// Whether whoever sits at the terminal says yes.
+///
+/// # Errors
+/// There is no terminal to ask at.
+pub(crate) fn confirm(question: &str, hint: &str) -> Result<bool, OperatorError> {
+    if !io::stdin().is_terminal() {
+        return Err(OperatorError::usage("Cannot ask for confirmation: not a terminal. Nothing was changed.", hint));
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = io::stderr().flush().and_then(|()| io::stdin().read_line(&mut answer));
+    let agreed = read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
+    if !agreed {
+        println!("Nothing was changed.");
+    }
+    Ok(agreed)
+}
+
+/// Returns when Ctrl-C is pressed.
+pub(crate) async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Ctrl-C cannot be caught here; it ends the program as it always did.
+        std::future::pending::<()>().await;
+    }
+}
+
+impl Progress {
+    pub(crate) fn of_items(total: usize) -> Self {
+        Self::new(total as u64, Unit::Items, "{bar:30} {pos}/{len} [{elapsed}, {eta} left] {wide_msg}")
+    }
+
+    pub(crate) fn of_bytes(total: u64) -> Self {
+        Self::new(total, Unit::Bytes, "{bar:30} {bytes}/{total_bytes} [{elapsed}, {eta} left] {wide_msg}")
+    }
+
+    fn new(total: u64, unit: Unit, template: &str) -> Self {
+        // Does not draw at all when standard error is no terminal.
+        let bar = ProgressBar::new(total);
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        bar.tick();
+        Self { bar, unit, printed_at: Cell::new(Instant::now()) }
+    }
+
+    /// So much is done, and this is what has come of it.
+    pub(crate) fn update(&self, done: u64, result: &impl fmt::Display) {
+        self.bar.set_message(result.to_string());
+        self.bar.set_position(done);
+        if self.bar.is_hidden() && self.printed_at.get().elapsed() >= LINE_EVERY {
+            self.printed_at.set(Instant::now());
+            let total = self.bar.length().unwrap_or_default();
+            match self.unit {
+                Unit::Items => eprintln!("{done} of {total}: {result}"),
+                Unit::Bytes => eprintln!("{} of {}: {result}", HumanBytes(done), HumanBytes(total)),
+            }
+        }
+    }
+
+    /// A line above the bar.
+    pub(crate) fn print_above(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    pub(crate) fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use shared::route::routes::LookupKinds;
+
+use super::*;
+use crate::testing::{put_pending, store};
+
+const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
+
+const ROUTES: &str = r#"
+[[route]]
+name = "deposit"
+provider = "rail"
+events = ["POSTED"]
+workflow = "deposits"
+event_type = "deposit.posted"
+customer = "/customer"
+
+[[route]]
+name = "opened"
+provider = "rail"
+events = ["OPENED"]
+workflow = "kyc"
+event_type = "account.opened"
+customer = "/customer"
+"#;
+
+fn kyc() -> Destination {
+    Destination::Workflow("kyc".to_owned())
+}
+
+fn routes() -> Routes {
+    Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap()
+}
+
+#[tokio::test]
+async fn a_workflow_is_paused_and_resumed_and_its_status_says_so() {
+    let (_dynamodb, store) = store().await;
+    let later = NOW.plus(Duration::from_secs(7_500));
+    let paused = async || {
+        let routes = routes();
+        let pauses = store.pauses(routes.destinations()).await.unwrap();
+        let statuses = statuses(&routes, &pauses, None);
+        statuses.iter().map(|it| (it.destination.to_string(), it.routes.concat(), it.paused_since)).collect::<Vec<_>>()
+    };
+    let status = |name: &str, route: &str, since| (name.to_owned(), route.to_owned(), since);
+    let none = [status("deposits", "deposit", None), status("kyc", "opened", None)];
+    assert_eq!(paused().await, none);
+
+    let sentence = pause(&store, &kyc(), NOW).await.unwrap();
+    assert!(sentence.starts_with("kyc is paused: functions notice within 30 s."), "{sentence}");
+    assert_eq!(paused().await, [status("deposits", "deposit", None), status("kyc", "opened", Some(NOW))]);
+    let sentence = pause(&store, &kyc(), later).await.unwrap();
+    assert_eq!(sentence, "kyc is already paused, since 2025-02-05T19:37:51.042Z.");
+
+    let sentence = resume(&store, &kyc(), later).await.unwrap();
+    assert!(sentence.starts_with("kyc is resumed after 2 h 5 min: functions notice within 30 s"), "{sentence}");
+    assert_eq!(paused().await, none);
+    assert_eq!(resume(&store, &kyc(), later).await.unwrap(), "kyc is not paused.");
+}
+
+#[tokio::test]
+async fn what_a_pause_was_is_remembered_for_the_age_of_its_events() {
+    let (_dynamodb, store) = store().await;
+    let later = NOW.plus(Duration::from_secs(7_500));
+    pause(&store, &kyc(), NOW).await.unwrap();
+    resume(&store, &kyc(), later).await.unwrap();
+    let pauses = store.pauses([&kyc()]).await.unwrap();
+    assert_eq!(pauses.age(&kyc(), NOW, later.plus(Duration::from_secs(1))), Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn pending_messages_are_counted_by_workflow() {
+    let (_dynamodb, store) = store().await;
+    let routes = routes();
+    for n in 0..3 {
+        put_pending(&store, &format!("evt_{n}"), &["deposit"]).await;
+    }
+    put_pending(&store, "evt_3", &["deposit", "opened", "gone"]).await;
+    let counts = pending_messages(&store, &routes).await.unwrap();
+    assert_eq!(counts, [(Destination::Workflow("deposits".to_owned()), 4), (kyc(), 1)].into());
+    let pending: Vec<_> =
+        statuses(&routes, &Pauses::default(), Some(&counts)).into_iter().map(|status| status.pending).collect();
+    assert_eq!(pending, [Some(4), Some(1)]);
+}
