@@ -22,6 +22,43 @@ fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_works
     }
 }
 
+/// A delivery passes through each of these, from API Gateway's event to Returning.AI.
+const PATH_OF_A_DELIVERY: [(&str, &[&str]); 9] = [
+    ("lambda_http", &["function.rs", "receive/door.rs"]),
+    ("lambda_runtime", &["function.rs"]),
+    ("aws-sdk-dynamodb", &["record/store.rs"]),
+    ("aws-sdk-secretsmanager", &["outside/secrets.rs"]),
+    ("reqwest", &["outside/http.rs", "deliver/returning_ai.rs"]),
+    ("serde", &["receive/door.rs"]),
+    ("hmac", &["receive/signing_keys.rs"]),
+    ("sha2", &["receive/signing_keys.rs"]),
+    ("subtle", &["receive/signing_keys.rs"]),
+];
+
+#[test]
+fn the_crates_that_a_delivery_passes_through_are_what_rail_is_built_of() {
+    let dependencies = |package: &str| -> BTreeSet<String> {
+        let manifest = fs::read_to_string(root().join(package).join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = toml::from_str(&manifest).unwrap();
+        manifest["dependencies"].as_table().unwrap().keys().cloned().collect()
+    };
+    let (rail, shared) = (dependencies("functions/rail"), dependencies("shared"));
+    assert!(rail.contains("shared"));
+    let mut missing = Vec::new();
+    for (name, files) in PATH_OF_A_DELIVERY {
+        if !rail.contains(name) && !shared.contains(name) {
+            missing.push(format!("{name} is no dependency of rail or shared"));
+        }
+        for file in files {
+            let text = fs::read_to_string(root().join("shared/src").join(file)).unwrap();
+            if !text.contains(&format!("{}::", name.replace('-', "_"))) {
+                missing.push(format!("shared/src/{file} does not use {name}"));
+            }
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn every_provider_that_has_a_folder_is_in_the_list_and_has_its_contract_tests_and_examples() {
     let functions =

@@ -1,5 +1,7 @@
 //! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,9 +11,11 @@ use clap::Args;
 use local::binaries::{Profile, build_functions_unless_dropped, workspace_root};
 use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::Exchange;
-use local::lambda_host::LogSink;
+use local::lambda_host::{LOCAL_ACCOUNT, LogSink};
 use local::returning_ai::Message;
-use local::stack::{REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions, api_secret, sample_key, signing_secret};
+use local::stack::{
+    FUNCTIONS, REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions, api_secret, sample_key, signing_secret,
+};
 use operator::customers::import::import_file;
 use operator::dev_file::{DevFile, DevFileGuard};
 use operator::error::with_causes;
@@ -220,13 +224,26 @@ pub(crate) fn dev_file(stack: &Stack) -> DevFile {
 
 /// Where the verbs that work on a table find this bridge, for as long as the value lives.
 fn announce(stack: &Stack, root: &Path) -> Result<DevFileGuard, OperatorError> {
-    dev_file(stack).write(root).map_err(|error| {
-        let path = operator::dev_file::path(root);
+    let path = operator::dev_file::path(root);
+    let unwritable = |path: &Path, error: &io::Error| {
         OperatorError::outside(
             format!("{} cannot be written: {error}", path.display()),
             "is the checkout yours to write?",
         )
-    })
+    };
+    let guard = dev_file(stack).write(root).map_err(|error| unwritable(&path, &error))?;
+    for function in FUNCTIONS {
+        let path = path.with_file_name(format!("{function}.env"));
+        fs::write(&path, environment(stack, function)).map_err(|error| unwritable(&path, &error))?;
+    }
+    Ok(guard)
+}
+
+/// What `cargo lambda watch --env-file` is to give a function, so that it works on this bridge's table and secrets.
+fn environment(stack: &Stack, function: &str) -> String {
+    let account = LOCAL_ACCOUNT.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let variables = stack.function_spec(function).env.into_iter().chain(account);
+    variables.map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
 /// Plays every sample, one after the other, and prints what became of each.

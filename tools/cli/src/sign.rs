@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
+use local::delivery::key_of;
 use local::gateway::events::{HttpRequest, http_api_event};
 use operator::OperatorError;
 use shared::receive::provider::Provider;
 
-use crate::delivery::{KeySource, provider_parser, read_file, signed_headers};
+use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
 
 /// Sign a body with the time now, as its provider would
 #[derive(Args)]
@@ -25,6 +26,9 @@ pub(crate) struct Sign {
     /// Where curl is to send it
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
     url: String,
+    /// Give the body another event id, so that it is a new event; the event's key goes to standard error
+    #[arg(long)]
+    fresh: bool,
     #[command(flatten)]
     key: KeySource,
 }
@@ -32,7 +36,7 @@ pub(crate) struct Sign {
 const EXAMPLES: &str = "Examples:
   bridge sign rail events/rail/account_open.json
   bridge sign rillis events/rillis/flow_completed.json --as curl | sh
-  bridge sign rail body.json --as apigw > event.json && cargo lambda invoke rail --data-file event.json";
+  bridge sign rail body.json --as apigw > event.json && cargo lambda invoke rail --data-file event.json --invoke-port 9001";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Printed {
@@ -46,7 +50,19 @@ enum Printed {
 
 impl Sign {
     pub(crate) fn run(self) -> Result<(), OperatorError> {
-        let body = read_file(&self.body)?;
+        let mut body = read_file(&self.body)?;
+        if self.fresh {
+            if matches!(self.form, Printed::Headers) {
+                return Err(OperatorError::usage(
+                    "`--fresh` changes the body, and `--as headers` does not print it",
+                    "pass `--as curl` or `--as apigw`",
+                ));
+            }
+            body = with_fresh_id(self.provider, &body, &mut fastrand::Rng::new())?;
+            if let Some(key) = key_of(self.provider, &body) {
+                eprintln!("New event: {key}");
+            }
+        }
         let headers = signed_headers(self.provider, &body, &self.key.read(self.provider)?)?;
         let path = self.provider.path();
         match self.form {

@@ -25,7 +25,7 @@ use crate::records::Records;
 
 pub use self::log_sink::LogSink;
 use self::process::{Exit, Process};
-pub use self::process::{FunctionSpec, ProcessStats};
+pub use self::process::{FunctionSpec, LOCAL_ACCOUNT, ProcessStats};
 
 mod log_sink;
 mod process;

@@ -204,11 +204,17 @@ fn lambda_environment(spec: &FunctionSpec, runtime_api: SocketAddr) -> Vec<(Stri
         ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{name}")),
         ("AWS_LAMBDA_LOG_STREAM_NAME", "local/[$LATEST]".to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_DEFAULT_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "AKIASAMPLELOCALONLY0".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "sample-secret-of-this-machine-do-not-use".to_owned()),
     ]
+    .into_iter()
+    .chain(LOCAL_ACCOUNT.map(|(name, value)| (name, value.to_owned())))
     .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    .collect()
 }
+
+/// Region and credentials, which the local parts of AWS do not check.
+pub const LOCAL_ACCOUNT: [(&str, &str); 4] = [
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_DEFAULT_REGION", "us-east-1"),
+    ("AWS_ACCESS_KEY_ID", "AKIASAMPLELOCALONLY0"),
+    ("AWS_SECRET_ACCESS_KEY", "sample-secret-of-this-machine-do-not-use"),
+];
