@@ -18,7 +18,7 @@ use crate::page::Page;
 use crate::page::board::{Board, MAX_ROWS};
 use crate::page::guard::{Guard, Reading};
 use crate::page::router::router;
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::Account;
 use crate::terminal::interrupted;
 

@@ -105,7 +105,7 @@ impl Dev {
     async fn run_to_end(self) -> Result<(), OperatorError> {
         let root = workspace_root();
         let samples = samples::load(&root.join("events"))?;
-        let routes = crate::routes::read(None)?;
+        let routes = crate::routes::file::read(None)?;
 
         eprintln!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)

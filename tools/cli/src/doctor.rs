@@ -7,7 +7,7 @@ use operator::doctor::{Line, Verdict, examine};
 use operator::{OperatorError, Parts};
 use shared::clock::Clock;
 
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::Account;
 use crate::terminal::print;
 

@@ -10,7 +10,7 @@ use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, print, write_table};
 

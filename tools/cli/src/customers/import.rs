@@ -8,7 +8,7 @@ use operator::customers::lines::BadLine;
 use operator::{OperatorError, Place};
 use shared::clock::Clock;
 
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::CustomersTarget;
 use crate::terminal::{self, interrupted, print};
 

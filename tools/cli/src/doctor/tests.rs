@@ -25,7 +25,7 @@ struct World {
 }
 
 async fn world() -> World {
-    let routes = crate::routes::read(None).unwrap();
+    let routes = crate::routes::file::read(None).unwrap();
     let functions = tokio::task::spawn_blocking(|| build_functions(Profile::Debug)).await.unwrap().unwrap();
     let workflows = routes.workflows();
     let stack = Stack::start(StackOptions { workflows, ..StackOptions::new(functions) }).await.unwrap();

@@ -10,7 +10,7 @@ use shared::receive::provider::Provider;
 use shared::record::event::EventState;
 
 use crate::delivery::provider_parser;
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 
 /// All that are given must hold.
 #[derive(Args, Clone, Debug, Default)]

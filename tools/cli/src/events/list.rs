@@ -14,7 +14,7 @@ use shared::record::event::{Dispatch, EventState};
 use shared::record::store::listing::EventSummary;
 
 use crate::events::arguments::Filters;
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, Reader, Table, print};
 

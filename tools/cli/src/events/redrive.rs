@@ -12,7 +12,7 @@ use shared::clock::{Clock, UnixMillis};
 
 use crate::events::arguments::Filters;
 use crate::events::list::write_rows;
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, Table, confirm, interrupted, print};
 

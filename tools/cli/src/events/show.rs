@@ -14,7 +14,7 @@ use shared::clock::{Clock, UnixMillis};
 use shared::record::event::EventState;
 
 use crate::events::list::{Delivery, deliveries};
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, print, write_members};
 

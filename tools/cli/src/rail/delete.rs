@@ -5,9 +5,9 @@ use operator::OperatorError;
 use operator::rail_subscriptions::{Error, RailApi};
 use operator::words::printable;
 
-use super::needed;
+use super::report::needed;
 use super::target::Target;
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::terminal::confirm;
 
 /// Delete one subscription at Rail, whatever needs it, and forget its key

@@ -10,9 +10,9 @@ use operator::rail_subscriptions::{RailApi, Source, source};
 use operator::words::printable;
 use serde_json::json;
 
-use super::needed;
+use super::report::needed;
 use super::target::{CallbackArg, Target};
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::terminal::{print, write_table};
 
 /// Show what Rail has beside what routes.toml needs and which keys the signing secret holds

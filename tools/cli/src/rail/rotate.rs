@@ -11,9 +11,9 @@ use operator::times::span;
 use operator::words::counted;
 use shared::outside::secrets::{COOL_DOWN, MAX_AGE};
 
+use super::report::{conclude, needed, tell};
 use super::target::{CallbackArg, Target};
-use super::{conclude, needed, tell};
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::terminal::confirm;
 
 /// Replace subscriptions and their keys by new ones

@@ -10,9 +10,9 @@ use operator::rail_subscriptions::{CallbackUrl, RailApi};
 use operator::words::{counted, printable};
 
 use super::list::remark;
+use super::report::{conclude, needed, tell, unneeded};
 use super::target::{CallbackArg, Target};
-use super::{conclude, needed, tell, unneeded};
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::terminal::{confirm, print};
 
 /// Create the subscriptions that routes.toml needs, and put their keys into the signing secret

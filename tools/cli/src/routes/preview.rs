@@ -20,7 +20,7 @@ use shared::record::failure::FailureCode;
 use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::delivery::{provider_parser, read_file};
-use crate::routes::RoutesFile;
+use crate::routes::file::RoutesFile;
 use crate::terminal::{self, print, write_members};
 
 /// Print the message that each route would make of a body, and why the others make none

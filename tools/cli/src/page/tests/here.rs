@@ -31,7 +31,7 @@ impl Here {
 
     /// With other options of the stack's.
     pub(crate) async fn with(change: impl FnOnce(StackOptions) -> StackOptions) -> Self {
-        let routes = crate::routes::read(None).unwrap();
+        let routes = crate::routes::file::read(None).unwrap();
         let functions = tokio::task::spawn_blocking(|| build_functions(Profile::Debug)).await.unwrap().unwrap();
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let noting = Arc::clone(&board);

@@ -1,0 +1,95 @@
+//! What the verbs of Rail's subscriptions say: what is done, what is left, what Rail rejects.
+
+use ::rail::RAIL;
+use operator::OperatorError;
+use operator::rail_subscriptions::plan::{Status, compare};
+use operator::rail_subscriptions::{
+    CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source,
+};
+use operator::times::span;
+use operator::words::{counted, printable};
+
+use crate::routes::file::RoutesFile;
+
+/// What routes need of Rail; says which patterns come to nothing.
+pub(super) fn needed(routes: &RoutesFile) -> Result<RequiredTypes, OperatorError> {
+    let needed = RequiredTypes::of(&routes.read()?, RAIL.name);
+    for pattern in &needed.unmatched {
+        eprintln!(
+            "note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them"
+        );
+    }
+    Ok(needed)
+}
+
+/// One line for what has just been done.
+pub(super) fn tell(told: &Progress) {
+    println!("{}", sentence(told));
+}
+
+fn sentence(told: &Progress) -> String {
+    match told {
+        Progress::Created { event_type, id } => {
+            format!("created   {}  {}; its key is in the secret", printable(event_type), printable(id))
+        }
+        Progress::KeyCopied { event_type, id } => {
+            format!("took key  {}  {}, from Rail's list", printable(event_type), printable(id))
+        }
+        Progress::Deleted { event_type, id } => format!("deleted   {}  {}", printable(event_type), printable(id)),
+        Progress::KeysRemoved(count) => format!("forgot    {}", counted(*count, "key")),
+        Progress::Rejected(refused) => {
+            format!("REFUSED   {}: Rail does not take it ({})", printable(&refused.event_type), answer(refused))
+        }
+        Progress::RotationStarted(types) => format!("begun     {}", counted(*types, "event type")),
+        Progress::RotationResumed(types) => {
+            format!("going on with what an earlier run has begun: {}", types.join(", "))
+        }
+        Progress::WaitingToDelete { old, pause } => format!(
+            "waiting {} until every function has read the new keys, then {} will be deleted",
+            span(*pause),
+            counted(*old, "old subscription")
+        ),
+        Progress::WaitingToRemoveKeys { keys, pause } => format!(
+            "waiting {} for what the old subscriptions have sent last, then {} will be forgotten",
+            span(*pause),
+            counted(*keys, "old key")
+        ),
+    }
+}
+
+/// Refused types are no success, though all else was done.
+pub(super) fn conclude(outcome: &Outcome) -> Result<(), OperatorError> {
+    if outcome.rejected.is_empty() {
+        return Ok(());
+    }
+    let each = outcome.rejected.iter().map(|refused| {
+        let whose = match source(&refused.event_type) {
+            Source::OpenApi => "named by Rail's OpenAPI description",
+            Source::GuideOnly => "named by Rail's guide alone",
+            Source::Neither => "named by none of Rail's pages",
+        };
+        format!("{} ({}; {whose})", printable(&refused.event_type), answer(refused))
+    });
+    Err(OperatorError::refused(
+        format!(
+            "Rail refuses {}: {}",
+            counted(outcome.rejected.len(), "event type"),
+            each.collect::<Vec<_>>().join(", ")
+        ),
+        "all else is done. Ask Rail how it spells these, or take them out of routes.toml. If Rail refuses a second \
+         subscription beside the first: `delete` that one, then `sync`",
+    ))
+}
+
+fn answer(refused: &RejectedType) -> String {
+    let code = refused.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+    format!("{}{code}", refused.status)
+}
+
+/// Whose subscriptions no route needs, at this URL.
+pub(super) fn unneeded(snapshot: &Snapshot, needed: &RequiredTypes, url: &CallbackUrl) -> usize {
+    compare(snapshot, &needed.types, url).iter().filter(|row| row.status == Status::NotNeeded).count()
+}
+
+#[cfg(test)]
+mod tests;
