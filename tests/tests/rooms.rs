@@ -33,8 +33,7 @@ fn nothing_is_imported_against_the_table() {
 
 #[test]
 fn neither_modules_nor_crates_import_each_other_in_a_circle() {
-    // Both are still being sorted: the library is moving out of the command line.
-    check(&SCAN.circles(&["tools/cli/", "tools/operator/"]));
+    check(&SCAN.circles());
 }
 
 #[test]

@@ -44,11 +44,9 @@ impl Scan {
         findings
     }
 
-    /// Modules and crates that import each other, but for modules of the folders that are `spared`.
-    pub(crate) fn circles(&self, spared: &[&str]) -> Vec<String> {
-        let counts = |import: &&Import| !spared.iter().any(|folder| import.file.starts_with(folder));
-        let imports: Vec<&Import> = self.imports.iter().filter(counts).collect();
-        [module_circles(&imports), crate_circles(&self.workspace)].concat()
+    /// Modules and crates that import each other.
+    pub(crate) fn circles(&self) -> Vec<String> {
+        [module_circles(&self.imports), crate_circles(&self.workspace)].concat()
     }
 
     pub(crate) fn strays(&self, act: &Act) -> Vec<String> {
@@ -126,7 +124,7 @@ fn macros(table: &Table, workspace: &Workspace) -> Vec<String> {
     findings
 }
 
-fn module_circles(imports: &[&Import]) -> Vec<String> {
+fn module_circles(imports: &[Import]) -> Vec<String> {
     let mut graph = Graph::new();
     let mut lines: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for import in imports {

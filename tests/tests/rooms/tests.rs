@@ -81,7 +81,7 @@ fn findings(files: &Files) -> Vec<String> {
     let strays = [CLOCK, INSTANT, ENVIRONMENT, SPAWN].iter().flat_map(|act| scan.strays(act)).collect();
     let folders = ["shared/", "functions/redrive/", "functions/alpha/", "functions/beta/"];
     let names = folders.into_iter().flat_map(|folder| scan.names(folder)).collect();
-    [scan.rooms(), scan.imports(), scan.circles(&[]), scan.forgeries(), strays, names].concat()
+    [scan.rooms(), scan.imports(), scan.circles(), scan.forgeries(), strays, names].concat()
 }
 
 /// What is found once `text` is added to the end of `file`.
