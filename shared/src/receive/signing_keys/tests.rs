@@ -1,0 +1,81 @@
+use super::*;
+
+fn versions(current: &str, previous: Option<&str>) -> Versions {
+    Versions { current: current.to_owned(), previous: previous.map(str::to_owned) }
+}
+
+#[track_caller]
+fn problem(secret: &str) -> String {
+    KeySet::parse(&versions(secret, None)).expect_err(secret).to_string()
+}
+
+#[test]
+fn a_bad_secret_names_the_field_and_what_was_expected() {
+    assert_eq!(problem("not json"), "the secret: a JSON object expected");
+    assert_eq!(problem("{}"), "keys: an object of at least one label and key expected");
+    assert_eq!(problem(r#"{"keys":{}}"#), "keys: an object of at least one label and key expected");
+    assert_eq!(problem(r#"{"keys":{"sub_1":7}}"#), "keys.sub_1: a non-empty string expected");
+    assert_eq!(problem(r#"{"keys":{"sub_1":""}}"#), "keys.sub_1: a non-empty string expected");
+}
+
+#[test]
+fn every_problem_is_found_and_a_key_in_the_place_of_its_label_is_not_shown() {
+    let secret = r#"{"keys":{"a":"REPLACE-ME","b":"sample","c":7,"whsec_hunter2":""}}"#;
+    let (keys, problems) = KeySet::read(&versions(secret, None));
+    assert_eq!(format!("{keys:?}"), "KeySet(1 keys)");
+    let fields: Vec<(&str, bool)> = problems.iter().map(|it| (it.field.as_str(), it.is_placeholder())).collect();
+    assert_eq!(fields, [("keys.a", true), ("keys.c", false), ("keys.(a name that looks like a key)", false)]);
+}
+
+#[test]
+fn a_placeholder_is_no_key_wherever_it_stands() {
+    let expected = "keys.sub_2: the real value in place of REPLACE-ME expected";
+    assert_eq!(problem(r#"{"keys":{"sub_1":"sample","sub_2":"REPLACE-ME"}}"#), expected);
+    assert_eq!(problem(r#"{"keys":{"sub_2":"REPLACE-ME with the key"}}"#), expected);
+}
+
+/// `printf '1747253577.{}' | openssl dgst -sha256 -hmac sample`
+const SIGNATURE: &str = "e45227ccf95dbb7cc4507ecdb997c38ad457bc936c8a1fa38d14a1e3bd75f288";
+
+#[track_caller]
+fn check(current: &str, previous: Option<&str>, expected: Option<KeyVersion>) {
+    let keys = KeySet::parse(&versions(current, previous)).unwrap();
+    let signature = crate::receive::verification::signature_bytes(SIGNATURE).unwrap();
+    assert_eq!(keys.matching("1747253577", b"{}", &signature), expected);
+}
+
+#[test]
+fn a_key_of_either_version_fits_and_the_current_one_wins() {
+    let (with, without) = (r#"{"keys":{"a":"other","b":"sample"}}"#, r#"{"keys":{"a":"other"}}"#);
+    check(with, None, Some(KeyVersion::Current));
+    check(without, Some(with), Some(KeyVersion::Previous));
+    check(with, Some(with), Some(KeyVersion::Current));
+    check(without, Some(without), None);
+}
+
+/// A key that fits does not end the search, and one that does not fit takes nothing back.
+#[test]
+fn all_keys_are_tried_wherever_the_one_that_fits_stands() {
+    let key = |text: &str, previous| SigningKey { keyed: Hmac::new_from_slice(text.as_bytes()).unwrap(), previous };
+    let signature = crate::receive::verification::signature_bytes(SIGNATURE).unwrap();
+    for at in 0..=4 {
+        let keys = (0..4).map(|n| key(&format!("other {n}"), n % 2 == 1)).collect();
+        let mut keys = KeySet { keys };
+        keys.keys.insert(at, key("sample", true));
+        assert_eq!(keys.matching("1747253577", b"{}", &signature), Some(KeyVersion::Previous), "{at}");
+        keys.keys.insert(at + 1, key("sample", false));
+        assert_eq!(keys.matching("1747253577", b"{}", &signature), Some(KeyVersion::Current), "{at}");
+    }
+}
+
+#[test]
+fn what_stands_beside_the_keys_is_of_no_concern() {
+    let secret = r#"{"keys":{"b":"sample"},"subscriptions":{"b":{"event_type":"OPENED"}},"generations":{"OPENED":2}}"#;
+    check(secret, None, Some(KeyVersion::Current));
+}
+
+#[test]
+fn a_previous_version_that_does_not_read_is_left_out() {
+    check(r#"{"keys":{"b":"sample"}}"#, Some("not json"), Some(KeyVersion::Current));
+    check(r#"{"keys":{"b":"sample"}}"#, Some(r#"{"keys":{"b":"REPLACE-ME"}}"#), Some(KeyVersion::Current));
+}
