@@ -6,7 +6,7 @@
 use std::fmt;
 
 use http::HeaderMap;
-use json::{Kind, Value};
+use json::{Document, Kind, SyntaxError, Value};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::customer::provider_api::ProviderApi;
@@ -111,6 +111,19 @@ impl Provider {
                 (TimeFormat::UnixSeconds, Kind::Number(digits)) => UnixMillis::from_seconds_literal(digits),
                 _ => None,
             }),
+        }
+    }
+}
+
+impl Form {
+    /// A body as this form has it.
+    ///
+    /// # Errors
+    /// It is not JSON, and the form is made of JSON.
+    pub fn text(&self, body: &[u8]) -> Result<Vec<u8>, SyntaxError> {
+        match self.spell {
+            Some(spell) => Ok(spell(Document::parse(body)?.root()).into_bytes()),
+            None => Ok(body.to_vec()),
         }
     }
 }

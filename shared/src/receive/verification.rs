@@ -179,6 +179,11 @@ pub fn signature_bytes(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
+/// `{signed_at}.{text}`: what the HMAC is over.
+pub fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
+    [signed_at.as_bytes(), b".", text].concat()
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -1,22 +1,17 @@
-//! A delivery as a provider would send it: read from files, signed, or checked.
+//! A delivery as a provider would send it: read from files, or signed.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use http::{HeaderMap, HeaderName};
 use json::SyntaxError;
 use local::delivery::SignedHeaders;
 use local::stack::sample_key;
 use operator::OperatorError;
-use shared::clock::{Clock, UnixMillis};
-use shared::outside::secrets::Versions;
+use shared::clock::Clock;
 use shared::receive::provider::Provider;
-use shared::receive::signing_keys::KeySet;
-use shared::receive::verification::{self, Delivery, Refusal};
 
 /// Where a signing key comes from.
 #[derive(Args)]
@@ -24,14 +19,6 @@ pub(crate) struct KeySource {
     /// File with the signing key; without it, the sample key of `bridge dev`
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
-}
-
-/// What a delivery turned out to be.
-pub(crate) struct Accepted {
-    pub(crate) form: &'static str,
-    pub(crate) event_id: String,
-    pub(crate) event_type: Option<String>,
-    pub(crate) occurred_at: UnixMillis,
 }
 
 /// An argument that names a provider.
@@ -78,32 +65,6 @@ impl KeySource {
         }
         Ok(key.to_owned())
     }
-}
-
-/// What the bridge would make of a delivery, with these keys in the provider's secret.
-pub(crate) fn verify(
-    provider: &Provider,
-    headers: &HeaderMap,
-    body: &[u8],
-    keys: &[&str],
-    now: UnixMillis,
-) -> Result<Accepted, Refusal> {
-    let keys: BTreeMap<String, &str> = keys.iter().enumerate().map(|(at, key)| (at.to_string(), *key)).collect();
-    let secret = serde_json::json!({ "keys": keys }).to_string();
-    let keys = KeySet::parse(&Versions { current: secret, previous: None })
-        .expect("a secret that was just put together is sound");
-    let verified = verification::verify(provider, Delivery { headers, body }, &keys, now)?;
-    Ok(Accepted {
-        form: verified.form(),
-        event_id: verified.event_id().into_owned(),
-        event_type: verified.event_type().map(str::to_owned),
-        occurred_at: verified.occurred_at(),
-    })
-}
-
-/// Headers as HTTP has them; what is none is left out.
-pub(crate) fn header_map<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> HeaderMap {
-    headers.filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))).collect()
 }
 
 /// A file's bytes, or standard input's for `-`.

@@ -34,6 +34,7 @@ use crate::page::board::{Board, MAX_ROWS};
 use crate::page::guard::{Guard, Reading};
 use crate::page::playground::Playground;
 use crate::page::router::router;
+use crate::routes::file::RoutesFile;
 use crate::samples::{self, Sample};
 
 mod chaos;
@@ -105,7 +106,7 @@ impl Dev {
     async fn run_to_end(self) -> Result<(), OperatorError> {
         let root = workspace_root();
         let samples = samples::load(&root.join("events"))?;
-        let routes = crate::routes::file::read(None)?;
+        let routes = RoutesFile::default().read()?;
 
         eprintln!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)

@@ -3,10 +3,13 @@
 pub(crate) mod file;
 pub(crate) mod preview;
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use operator::OperatorError;
+use operator::words::counted;
+use shared::route::routes::Route;
+
+use crate::routes::file::RoutesFile;
+use crate::terminal::{Table, print};
 
 /// The file that says which event goes where
 #[derive(Args)]
@@ -25,9 +28,8 @@ enum RoutesVerb {
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct Check {
-    /// The file; without it, the one of this checkout
-    #[arg(long, value_name = "FILE")]
-    routes: Option<PathBuf>,
+    #[command(flatten)]
+    routes: RoutesFile,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -46,11 +48,11 @@ impl Routes {
 
 impl Check {
     fn run(self) -> Result<(), OperatorError> {
-        let routes = file::read(self.routes.as_deref())?;
-        for route in routes.all() {
-            println!("{:<28} {} → {} ({})", route.name, route.provider, route.destination, route.event_type);
-        }
-        println!("{} routes, sound", routes.all().len());
+        let routes = self.routes.read()?;
+        let row = |it: &Route| [it.name.clone(), format!("{} → {} ({})", it.provider, it.destination, it.event_type)];
+        let rows: Vec<_> = routes.all().iter().map(row).collect();
+        print(|out| Table::default().write(out, &rows))?;
+        println!("{}, sound", counted(rows.len(), "route"));
         Ok(())
     }
 }

@@ -7,8 +7,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use json::{Document, Kind, SyntaxError};
 use sha2::Sha256;
 use shared::clock::UnixSeconds;
-use shared::receive::provider::{Form, Provider};
-use shared::receive::verification::hex;
+use shared::receive::provider::Provider;
+use shared::receive::verification::{hex, signed_message};
 
 /// Header names and values.
 pub type SignedHeaders = Vec<(&'static str, String)>;
@@ -23,26 +23,10 @@ pub fn signed_headers(
     body: &[u8],
     key: &str,
 ) -> Result<SignedHeaders, SyntaxError> {
-    let text = provider.forms.first().map_or(Ok(body.to_vec()), |form| spelled(form, body))?;
+    let text = provider.forms.first().map_or(Ok(body.to_vec()), |form| form.text(body))?;
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("HMAC takes a key of any length");
     mac.update(&signed_message(&signed_at.0.to_string(), &text));
     Ok(provider.headers(signed_at, &hex(&mac.finalize().into_bytes())))
-}
-
-/// A body as one of a provider's forms has it.
-///
-/// # Errors
-/// The body is not JSON, and the provider signs a form of its JSON.
-pub fn spelled(form: &Form, body: &[u8]) -> Result<Vec<u8>, SyntaxError> {
-    match form.spell {
-        Some(spell) => Ok(spell(Document::parse(body)?.root()).into_bytes()),
-        None => Ok(body.to_vec()),
-    }
-}
-
-/// `{signed_at}.{text}`: what the HMAC is over.
-pub fn signed_message(signed_at: &str, text: &[u8]) -> Vec<u8> {
-    [signed_at.as_bytes(), b".", text].concat()
 }
 
 /// The key of a body's event in the table, without a check of its signature; `None` if it has no id.

@@ -13,9 +13,11 @@ pub mod pauses;
 pub mod place;
 pub mod rail_subscriptions;
 pub mod redrive_function;
+pub mod routes;
 #[cfg(test)]
 mod testing;
 pub mod times;
+pub mod verify;
 pub mod words;
 
 pub use self::error::OperatorError;

@@ -363,7 +363,7 @@ async fn served(dev: DevFile) -> Result<Serving, OperatorError> {
 }
 
 async fn served_at(dev: DevFile, port: u16) -> Result<Serving, OperatorError> {
-    serve(Place::local(&dev, http()?), crate::routes::file::read(None)?, port, OFTEN).await
+    serve(Place::local(&dev, http()?), RoutesFile::default().read()?, port, OFTEN).await
 }
 
 #[tokio::test]

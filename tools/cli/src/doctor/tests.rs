@@ -17,6 +17,7 @@ use shared::route::routes::Routes;
 
 use super::*;
 use crate::dev::dev_file;
+use crate::routes::file::RoutesFile;
 
 /// A bridge that is up, and this checkout's routes.
 struct World {
@@ -25,7 +26,7 @@ struct World {
 }
 
 async fn world() -> World {
-    let routes = crate::routes::file::read(None).unwrap();
+    let routes = RoutesFile::default().read().unwrap();
     let functions = tokio::task::spawn_blocking(|| build_functions(Profile::Debug)).await.unwrap().unwrap();
     let workflows = routes.workflows();
     let stack = Stack::start(StackOptions { workflows, ..StackOptions::new(functions) }).await.unwrap();

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use operator::events::report::{Moment, MomentKind, Report, RouteMessage, Which, customers, is_open};
+use operator::routes::preview::raw;
 use operator::times::{age, relative, written};
 use operator::words::printable;
 use operator::{OperatorError, Parts};
@@ -248,11 +249,7 @@ impl<'e> From<RouteMessage<'e>> for WouldSend<'e> {
     fn from(message: RouteMessage<'e>) -> Self {
         let failed = failed(&message);
         let RouteMessage { route, to, message, .. } = message;
-        let (message, problem) = match message.map(RawValue::from_string) {
-            Ok(Ok(message)) => (Some(message), None),
-            Ok(Err(_)) => (None, Some("the message is not JSON".to_owned())),
-            Err(problem) => (None, Some(problem)),
-        };
+        let (message, problem) = raw(message);
         Self { route, to, failed, message, problem }
     }
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use json::Document;
 use operator::events::report::{Customers, Moment, MomentKind, Report, RouteMessage, Which, customers};
+use operator::routes::preview::customer;
 use operator::times::written;
 use serde::Serialize;
 use serde_json::Value;
@@ -16,7 +17,6 @@ use shared::route::routes::Routes;
 use crate::page::board::{Line, Listed};
 use crate::page::problem::Problem;
 use crate::page::{Page, indent};
-use crate::routes::preview::who;
 
 #[derive(Serialize)]
 pub(crate) struct Opened<'e> {
@@ -140,7 +140,7 @@ fn message<'e>(composed: RouteMessage<'e>, event: &EventRecord, routes: &Routes)
     };
     let document = Document::parse(event.body.as_bytes());
     let customer = match (routes.by_name(route), document) {
-        (Some(route), Ok(document)) => who(route, document.root()).0,
+        (Some(route), Ok(document)) => customer(route, document.root()).0,
         _ => Vec::new(),
     };
     MessageLine {

@@ -15,12 +15,13 @@ use local::faults::When;
 use local::returning_ai::Fault;
 use local::stack::{FUNCTIONS, RECEIVERS, Stack, sample_key};
 use operator::error::with_causes;
+use operator::verify::{Capture, header_map};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::provider::Provider;
 
-use crate::delivery::{header_map, not_json, verify, with_fresh_id};
+use crate::delivery::{not_json, with_fresh_id};
 use crate::page::problem::Problem;
 use crate::samples::Sample;
 
@@ -328,9 +329,10 @@ fn tamper(body: &mut Vec<u8>) {
 }
 
 /// The key of the event that the bridge makes of a delivery which it does not refuse.
-fn recorded_as(provider: &Provider, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
+fn recorded_as(provider: &'static Provider, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
     let headers = header_map(headers.iter().map(|(name, value)| (*name, value.as_str())));
-    let accepted = verify(provider, &headers, body, &[&sample_key(provider.name)], Clock::system().now()).ok()?;
+    let capture = Capture { provider, headers: &headers, body, now: Clock::system().now(), as_of: false };
+    let accepted = capture.check(&[&sample_key(provider.name)]).ok()?;
     Some(format!("{}#{}", provider.name, accepted.event_id))
 }
 

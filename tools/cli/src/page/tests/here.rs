@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::dev::dev_file;
 use crate::dev::{note_answer, serve_page};
 use crate::page::board::Board;
+use crate::routes::file::RoutesFile;
 
 /// A bridge that is up, with its page. No schedule: a test says when redrive runs.
 pub(crate) struct Here {
@@ -31,7 +32,7 @@ impl Here {
 
     /// With other options of the stack's.
     pub(crate) async fn with(change: impl FnOnce(StackOptions) -> StackOptions) -> Self {
-        let routes = crate::routes::file::read(None).unwrap();
+        let routes = RoutesFile::default().read().unwrap();
         let functions = tokio::task::spawn_blocking(|| build_functions(Profile::Debug)).await.unwrap().unwrap();
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let noting = Arc::clone(&board);

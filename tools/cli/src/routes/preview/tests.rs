@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 const ROUTES: &str = r#"
@@ -44,13 +46,9 @@ customer = "/data/user_id"
 
 fn printed(body: &str) -> String {
     let routes = providers::parse_routes("routes.toml", ROUTES).unwrap();
-    let document = Document::parse(body.as_bytes()).unwrap();
-    let event = event(whose(&document, None, Path::new("body.json")).unwrap(), &document, &routes);
-    let redacted = Document::parse(event.body.as_bytes()).unwrap();
-    let all: Vec<_> =
-        routes.all().iter().map(|route| previewed(route, &event, document.root(), redacted.root())).collect();
+    let preview = preview::Preview::new(body.as_bytes(), Path::new("body.json"), None, &routes).unwrap();
     let mut out = Vec::new();
-    write(&mut out, &event, &all).unwrap();
+    write(&mut out, &preview).unwrap();
     String::from_utf8(out).unwrap()
 }
 
@@ -69,7 +67,7 @@ rail POSTED evt_1
 
 first → welcome
   once per customer: skipped if another event was first
-  customer /event_data/customer_id: nothing there
+  customer /event_data/customer_id: not in the body
   customer rail-account:/event_data/account_id: rail-account:A-1 is looked up in the customers table, then GET /v1/accounts/deposits/A-1
   customer link:crm:/event_data/account_id: crm:A-1 is looked up in the customers table
   { "eventType": "deposit.first",
@@ -122,25 +120,4 @@ Silent:
   kyc      for events of rillis
 ",
     );
-}
-
-#[test]
-fn whose_body_it_is_is_seen_from_the_envelope_or_has_to_be_said() {
-    let whose_in = |file: &str, body: &str, said| {
-        let document = Document::parse(body.as_bytes()).unwrap();
-        whose(&document, said, Path::new(file)).map(|provider| provider.name).map_err(|failure| failure.to_string())
-    };
-    let whose = |body: &str, said| whose_in("body.json", body, said);
-    assert_eq!(whose(r#"{"id":"1","type":"FLOW_COMPLETED","timestamp":1}"#, None), Ok("rillis"));
-    assert_eq!(whose(r#"{"event_type":"POSTED"}"#, None), Ok("rail"));
-    assert_eq!(whose("{}", providers::by_name("rail")), Ok("rail"));
-    // Both have a type here; one has the rest as well.
-    assert_eq!(whose(r#"{"event_type":"POSTED","type":"A","id":"1"}"#, None), Ok("rillis"));
-    let both = r#"{"event_type":"POSTED","type":"FLOW_COMPLETED"}"#;
-    assert_eq!(whose_in("events/rail/body.json", both, None), Ok("rail"));
-    assert_eq!(whose_in("events/rillis/body.json", both, None), Ok("rillis"));
-    for body in ["{}", both] {
-        let error = whose(body, None).unwrap_err();
-        assert!(error.contains("whose body this is cannot be seen"), "{error}");
-    }
 }

@@ -12,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
-use local::delivery::spelled;
 use sha2::Sha256;
 use shared::clock::{UnixMillis, UnixSeconds};
 use shared::receive::provider::{HeaderPart, Provider};
@@ -21,41 +20,15 @@ use shared::receive::verification::{TOLERANCE_S, hex, signature_bytes};
 mod spellings;
 
 use self::spellings::{Departure, Spelling};
-
-/// What was captured, and when it is to be judged.
-pub(crate) struct Capture<'c> {
-    pub(crate) provider: &'static Provider,
-    pub(crate) headers: &'c HeaderMap,
-    pub(crate) body: &'c [u8],
-    pub(crate) now: UnixMillis,
-    /// Whether `now` was given, and is not the time of day.
-    pub(crate) as_of: bool,
-}
-
-/// A key to try. Shown by its label alone.
-pub(crate) struct TriedKey {
-    /// Where it comes from: `rail.key`, `sub_1 in keys.json`.
-    pub(crate) label: String,
-    pub(crate) key: String,
-    pub(crate) of: KeyOf,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum KeyOf {
-    /// One that the bridge is thought to have for this provider.
-    Provider,
-    OtherProvider,
-    /// Of `bridge dev`, when other keys were given.
-    Sample,
-}
+use super::{Capture, KeyOf, TriedKey, others};
 
 /// One thing that was found out.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Finding {
+pub struct Finding {
     /// Stable within this program: for tests.
-    pub(crate) code: &'static str,
-    pub(crate) text: String,
-    pub(crate) is_guess: bool,
+    pub code: &'static str,
+    pub text: String,
+    pub is_guess: bool,
 }
 
 /// At most so much goes through SHA-256, about a second's worth.
@@ -64,7 +37,7 @@ const MAX_HASHED_BYTES: usize = 256 << 20;
 /// Who signs in another way mostly differs in one thing, rarely in three.
 const MAX_DEPARTURES: usize = 3;
 
-pub(crate) fn explain(capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
+pub fn explain(capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
     let provider = capture.provider;
     let mut findings = about_headers(capture);
     let first = |part: HeaderPart| part.values(capture.headers).first().copied().unwrap_or_default();
@@ -76,11 +49,6 @@ pub(crate) fn explain(capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> 
     findings.extend(about_signature(signature, provider.signature));
     findings.extend(what_fits(signature, signed_at, capture, keys));
     findings
-}
-
-/// The providers that this one could be taken for.
-pub(crate) fn others(provider: &Provider) -> impl Iterator<Item = &'static Provider> {
-    providers::ALL.iter().copied().filter(|other| other.name != provider.name)
 }
 
 impl Finding {
@@ -97,12 +65,6 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.is_guess { "a guess: " } else { "" };
         write!(f, "{kind}{}", self.text)
-    }
-}
-
-impl fmt::Debug for TriedKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TriedKey({})", self.label)
     }
 }
 
@@ -222,8 +184,7 @@ fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[Tr
     };
     let keys: Vec<KeyForm> = keys.iter().flat_map(KeyForm::all).collect();
     let layouts = layouts(signed_at, capture.headers);
-    let accepted =
-        capture.provider.forms.iter().filter_map(|form| Some((form.name, spelled(form, capture.body).ok()?)));
+    let accepted = capture.provider.forms.iter().filter_map(|form| Some((form.name, form.text(capture.body).ok()?)));
     let accepted: Vec<(&str, Vec<u8>)> = accepted.collect();
     let mut spellings = spellings::of(capture.body);
     // What differs least first: of two with the same bytes the simpler one is told.

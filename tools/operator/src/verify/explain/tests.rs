@@ -1,5 +1,5 @@
 use super::*;
-use crate::delivery::header_map;
+use crate::verify::header_map;
 
 const NOW: u64 = 1_747_253_577;
 const BODY: &str =
@@ -28,7 +28,7 @@ fn stamped(text: &str) -> Vec<u8> {
 /// Rail's delivery of `BODY` with this signature.
 fn case(signature: impl Into<String>) -> Case {
     Case {
-        provider: &::rail::RAIL,
+        provider: providers::by_name("rail").unwrap(),
         headers: vec![("x-rail-signature", signature.into()), ("x-rail-timestamp", NOW.to_string())],
         body: BODY.as_bytes().to_vec(),
         keys: vec![(KeyOf::Provider, KEY.to_owned())],
