@@ -26,7 +26,7 @@ mod indexed;
 
 /// See a deployed bridge in the browser: what waits and why, each event's timeline, redrive, pause and resume
 ///
-/// The page is served on 127.0.0.1 alone, to whoever has the address that is printed: its token is good for as long as this
+/// The page is served on 127.0.0.1 alone, to anyone who has the address that is printed: its token is valid for as long as this
 /// runs. What you do there is done with your own AWS credentials. The table is read only while the page is open.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
@@ -66,7 +66,7 @@ const EXAMPLES: &str = "Examples:
   bridge console --table events --customers-table customers --function bridge-redrive";
 
 /// A page that is served for as long as this lives.
-struct Serving {
+struct PageServer {
     front: Front,
     page: Arc<Page>,
     _working: JoinSet<()>,
@@ -104,7 +104,7 @@ impl Target {
 }
 
 /// Reads a little of the tables, so that what is wrong is told at once, then serves the page.
-async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) -> Result<Serving, OperatorError> {
+async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) -> Result<PageServer, OperatorError> {
     let store = place.events()?;
     let resolver = place.resolver();
     store.indexed(DUE_DEAD, IndexRange::LatestFirst, 1, None).await.map_err(|error| place.store_error(&error))?;
@@ -127,8 +127,8 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
     });
     let front = front.map_err(|error| {
         OperatorError::outside(
-            format!("127.0.0.1:{port} cannot be listened on: {error}"),
-            "is another `bridge console` open? --port 0 takes any free port",
+            format!("Cannot listen on 127.0.0.1:{port}: {error}"),
+            "another `bridge console` may be open; `--port 0` takes any free port",
         )
     })?;
     let page = Arc::new(Page {
@@ -153,10 +153,10 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
         .spawn(async move { indexed::follow(&following.place, &following.store, &following.board, look_every).await });
     let keeping_up = Arc::clone(&page);
     working.spawn(async move { keeping_up.keep_up().await });
-    Ok(Serving { front, page, _working: working })
+    Ok(PageServer { front, page, _working: working })
 }
 
-impl Serving {
+impl PageServer {
     /// The address to open.
     fn url(&self) -> String {
         self.page.guard.open_url(&self.front.url())

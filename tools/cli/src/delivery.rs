@@ -44,8 +44,7 @@ pub(crate) fn with_fresh_id(
     rng: &mut fastrand::Rng,
 ) -> Result<Vec<u8>, OperatorError> {
     let name = provider.envelope.event_id;
-    let no_id =
-        || OperatorError::usage(format!("the body has no `{name}` to renew"), "leave --fresh out for this body");
+    let no_id = || OperatorError::usage(format!("the body has no `{name}` to renew"), "omit `--fresh` for this body");
     local::delivery::with_fresh_id(provider, body, rng).ok_or_else(no_id)
 }
 
@@ -78,7 +77,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, OperatorError> {
     read.map_err(|error| {
         OperatorError::usage(
             format!("{} cannot be read: {error}", path.display()),
-            "name a file, or - for standard input",
+            "name a file, or `-` for standard input",
         )
     })
 }

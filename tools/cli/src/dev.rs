@@ -79,7 +79,7 @@ const EXAMPLES: &str = "Examples:
 const REMEMBERED: usize = 1_000;
 
 /// What became of one sample.
-struct Played {
+struct SampleRun {
     answer: String,
     ack: Duration,
     state: String,
@@ -96,7 +96,7 @@ impl Dev {
                 println!();
                 match stays {
                     true => Ok(()),
-                    false => Err(OperatorError::outside("interrupted before it was done", "run it again")),
+                    false => Err(OperatorError::outside("Interrupted before the end", "run it again")),
                 }
             }
             ended = self.run_to_end() => ended,
@@ -111,11 +111,14 @@ impl Dev {
         eprintln!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)
             .await
-            .map_err(|error| OperatorError::outside(with_causes(&error), "the compiler's own words stand above"))?;
+            .map_err(|error| OperatorError::outside(with_causes(&error), "see the compiler's messages above"))?;
         let telling = Arc::new(AtomicBool::new(false));
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let stack = Stack::start(self.options(functions, &routes, &telling, &board)).await.map_err(|error| {
-            OperatorError::outside(with_causes(&error), "is another `bridge dev` running? --port 0 takes a free port")
+            OperatorError::outside(
+                with_causes(&error),
+                "another `bridge dev` may be running; `--port 0` takes any free port",
+            )
         })?;
         let stack = Arc::new(stack);
 
@@ -229,7 +232,7 @@ fn announce(stack: &Stack, root: &Path) -> Result<DevFileGuard, OperatorError> {
     let unwritable = |path: &Path, error: &io::Error| {
         OperatorError::outside(
             format!("{} cannot be written: {error}", path.display()),
-            "is the checkout yours to write?",
+            "check that you can write to this checkout",
         )
     };
     let guard = dev_file(stack).write(root).map_err(|error| unwritable(&path, &error))?;
@@ -268,20 +271,20 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError
     if wrong > 0 {
         return Err(OperatorError::refused(
             format!("{wrong} sample events did not end as events/expected.toml says"),
-            "the lines above marked ✗ say how; --logs shows the functions' own words",
+            "see the lines marked ✗ above; `--logs` shows the functions' log",
         ));
     }
     Ok(())
 }
 
 /// Sends one sample as its provider would, and looks at what it left behind once all work is done.
-async fn play(stack: &Stack, sample: &Sample) -> Result<Played, OperatorError> {
+async fn play(stack: &Stack, sample: &Sample) -> Result<SampleRun, OperatorError> {
     let provider = sample.provider;
     let headers = signed_headers(provider, &sample.body, &sample_key(provider.name))?;
     let before = stack.returning_ai.attempts_ever();
     let began = Instant::now();
     let (status, answer) = stack.send(provider, &headers, sample.body.clone()).await.map_err(|error| {
-        OperatorError::outside(with_causes(&error), "the local gateway should answer; please report this")
+        OperatorError::outside(with_causes(&error), "report this as a bug: the local gateway must answer")
     })?;
     let ack = began.elapsed();
     stack.settled().await;
@@ -315,7 +318,7 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<Played, OperatorError> {
     {
         got.push(format!("waits: {error}"));
     }
-    Ok(Played { answer, ack, state, got, differences })
+    Ok(SampleRun { answer, ack, state, got, differences })
 }
 
 /// The routes whose `once_per` another event has used.
@@ -330,7 +333,7 @@ fn summary(message: &Message) -> String {
     format!("{} for {} → {}", text("eventType"), text("customerId"), message.workflow)
 }
 
-fn print(sample: &Sample, played: &Played, width: usize) {
+fn print(sample: &Sample, played: &SampleRun, width: usize) {
     let mark = if played.differences.is_empty() { ' ' } else { '✗' };
     let got = if played.got.is_empty() { "–".to_owned() } else { played.got.join("; ") };
     let ack = format!("{:.1} ms", played.ack.as_secs_f64() * 1000.0);

@@ -87,7 +87,10 @@ fn main() -> ExitCode {
 fn block_on(verb: impl Future<Output = Result<(), OperatorError>>) -> Result<(), OperatorError> {
     tokio::runtime::Runtime::new()
         .map_err(|error| {
-            OperatorError::outside(format!("no runtime: {error}"), "look at this machine's limits for threads")
+            OperatorError::outside(
+                format!("Cannot start the async runtime: {error}"),
+                "check this machine's limit of threads",
+            )
         })?
         .block_on(verb)
 }

@@ -30,11 +30,11 @@ mod problem;
 mod redriving;
 pub(crate) mod router;
 
-use self::board::{Board, Listed, MAX_ROWS};
+use self::board::{Board, BoardEvent, MAX_ROWS};
 use self::guard::Guard;
 use self::playground::Playground;
 use self::problem::Problem;
-use self::redriving::{Plan, Redriving};
+use self::redriving::{Plan, RedriveJobs};
 
 /// A page over one bridge.
 pub(crate) struct Page {
@@ -52,7 +52,7 @@ pub(crate) struct Page {
     pub(crate) limits: Vec<String>,
     /// What only a bridge on this machine has.
     pub(crate) playground: Option<Arc<Playground>>,
-    pub(crate) redriving: Arc<Redriving>,
+    pub(crate) redriving: Arc<RedriveJobs>,
     /// As they were read last.
     pub(crate) pauses: Mutex<Pauses>,
 }
@@ -120,7 +120,7 @@ impl Page {
             keys = self.routes.providers().into_iter().map(|provider| format!("{provider}#{id}")).collect();
         }
         let found = self.store.summaries(&keys).await.map_err(|error| self.place.store_error(&error))?;
-        let found: Vec<Listed> = found.into_iter().flatten().map(Listed::of).collect();
+        let found: Vec<BoardEvent> = found.into_iter().flatten().map(BoardEvent::of).collect();
         let now = Clock::system().now();
         let rows: Vec<_> = found.iter().map(|listed| listed.line(&self.routes, now)).collect();
         Ok(Json(json!({ "rows": rows })))

@@ -45,7 +45,7 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, OperatorError> {
     for (name, expected) in expected {
         let path = folder.join(&name);
         let provider = name.split('/').next().and_then(providers::by_name);
-        let provider = provider.ok_or_else(|| unusable(&path, &"its folder is not a provider's"))?;
+        let provider = provider.ok_or_else(|| unusable(&path, &"its folder is not named after a provider"))?;
         let body = fs::read(&path).map_err(|error| unusable(&path, &error))?;
         samples.push(Sample { name, provider, body, expected });
     }

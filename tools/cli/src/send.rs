@@ -45,7 +45,7 @@ const EXAMPLES: &str = "Examples:
 /// At most so many wait for their answers at a time.
 const AT_ONCE: usize = 64;
 
-struct Answered {
+struct Reply {
     status: u16,
     body: String,
     took: Duration,
@@ -84,7 +84,7 @@ impl Send {
         if url.ends_with(&path) { url.to_owned() } else { format!("{url}{path}") }
     }
 
-    async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Answered, OperatorError> {
+    async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Reply, OperatorError> {
         let mut rng = fastrand::Rng::new();
         let body = if self.fresh { with_fresh_id(self.provider, body, &mut rng)? } else { body.to_vec() };
         let mut request = http.client().post(url).header("content-type", "application/json");
@@ -94,7 +94,7 @@ impl Send {
         let unusable = |error: reqwest::Error| {
             OperatorError::usage(
                 format!("{url} is not a URL to post to: {}", error.without_url()),
-                "give --url as http(s)://host",
+                "pass `--url http(s)://host`",
             )
         };
         let request = request.body(body).build().map_err(unusable)?;
@@ -102,18 +102,18 @@ impl Send {
         let began = Instant::now();
         let no_answer = |error: reqwest::Error| {
             OperatorError::outside(
-                format!("no answer from {url}: {}", with_causes(&error.without_url())),
-                "is it running? `bridge dev` starts it here, `--url` names it elsewhere",
+                format!("No answer from {url}: {}", with_causes(&error.without_url())),
+                "start it here with `bridge dev`, or name another with `--url`",
             )
         };
         let response = http.send(request).await.map_err(no_answer)?;
         let status = response.status().as_u16();
         let body = response.text().await.map_err(no_answer)?;
-        Ok(Answered { status, body, took: began.elapsed() })
+        Ok(Reply { status, body, took: began.elapsed() })
     }
 }
 
-fn report(answers: &mut [Answered]) -> Result<(), OperatorError> {
+fn report(answers: &mut [Reply]) -> Result<(), OperatorError> {
     if let [answer] = answers {
         println!("{} {} ({:.1} ms)", answer.status, answer.body, answer.took.as_secs_f64() * 1000.0);
     } else {
@@ -131,12 +131,12 @@ fn report(answers: &mut [Answered]) -> Result<(), OperatorError> {
     match answers.iter().find(|answer| answer.status != 200) {
         None => Ok(()),
         Some(answer) if answer.status >= 500 => Err(OperatorError::outside(
-            format!("the bridge answered {}", answer.status),
+            format!("The bridge answered {}", answer.status),
             "it cannot reach its table or its secret; see its log",
         )),
         Some(answer) => Err(OperatorError::refused(
-            format!("the bridge answered {}", answer.status),
-            "401: is the key the bridge's? (--key-file) 404: is the URL right? `bridge verify` explains refusals",
+            format!("The bridge answered {}", answer.status),
+            "401: pass the bridge's key with `--key-file`; 404: check `--url`; `bridge verify` explains refusals",
         )),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Sign {
     body: PathBuf,
     /// What to print
     #[arg(long = "as", value_name = "FORM", default_value = "headers")]
-    form: Printed,
+    form: Output,
     /// Where curl is to send it
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
     url: String,
@@ -39,7 +39,7 @@ const EXAMPLES: &str = "Examples:
   bridge sign rail body.json --as apigw > event.json && cargo lambda invoke rail --data-file event.json --invoke-port 9001";
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Printed {
+enum Output {
     /// The headers, one a line
     Headers,
     /// A curl command that sends the delivery
@@ -52,7 +52,7 @@ impl Sign {
     pub(crate) fn run(self) -> Result<(), OperatorError> {
         let mut body = read_file(&self.body)?;
         if self.fresh {
-            if matches!(self.form, Printed::Headers) {
+            if matches!(self.form, Output::Headers) {
                 return Err(OperatorError::usage(
                     "`--fresh` changes the body, and `--as headers` does not print it",
                     "pass `--as curl` or `--as apigw`",
@@ -66,15 +66,15 @@ impl Sign {
         let headers = signed_headers(self.provider, &body, &self.key.read(self.provider)?)?;
         let path = self.provider.path();
         match self.form {
-            Printed::Headers => {
+            Output::Headers => {
                 for (name, value) in headers {
                     println!("{name}: {value}");
                 }
             }
-            Printed::Curl => {
+            Output::Curl => {
                 println!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body));
             }
-            Printed::Apigw => {
+            Output::Apigw => {
                 let mut all = vec![("content-type".to_owned(), "application/json".to_owned())];
                 all.extend(headers.into_iter().map(|(name, value)| (name.to_owned(), value)));
                 println!("{:#}", http_api_event(&HttpRequest::post(&path, all, body)));

@@ -116,7 +116,7 @@ fn on_one_line(value: Value<'_>) -> String {
     }
 }
 
-/// Whether whoever sits at the terminal says yes.
+/// Asks at the terminal; true for yes.
 ///
 /// # Errors
 /// There is no terminal to ask at.

@@ -6,7 +6,7 @@ use clap::Args;
 use local::stack::sample_key;
 use operator::OperatorError;
 use operator::verify::explain::explain;
-use operator::verify::{Capture, KeyOf, TriedKey, others, parse_headers, parse_keys, refused};
+use operator::verify::{CandidateKey, Capture, KeyOrigin, others, parse_headers, parse_keys, refused};
 use shared::clock::{Clock, UnixMillis};
 use shared::receive::provider::Provider;
 use shared::receive::verification::Refusal;
@@ -61,7 +61,8 @@ impl Verify {
 
         let capture =
             Capture { provider: self.provider, headers: &headers, body: &body, now, as_of: self.at.is_some() };
-        let own: Vec<&str> = keys.iter().filter(|key| key.of == KeyOf::Provider).map(|key| key.key.as_str()).collect();
+        let own: Vec<&str> =
+            keys.iter().filter(|key| key.of == KeyOrigin::Provider).map(|key| key.key.as_str()).collect();
         let refusal = match capture.check(&own) {
             Ok(accepted) => {
                 println!("accepted");
@@ -94,18 +95,18 @@ impl Verify {
 
 impl KeyFiles {
     /// All keys that are worth a try, those that the provider should sign with first.
-    fn read(&self, provider: &'static Provider) -> Result<Vec<TriedKey>, OperatorError> {
+    fn read(&self, provider: &'static Provider) -> Result<Vec<CandidateKey>, OperatorError> {
         let mut keys = Vec::new();
-        for (files, of) in [(&self.key_file, KeyOf::Provider), (&self.other_key_file, KeyOf::OtherProvider)] {
+        for (files, of) in [(&self.key_file, KeyOrigin::Provider), (&self.other_key_file, KeyOrigin::OtherProvider)] {
             for file in files {
                 keys.extend(keys_in(file, of)?);
             }
         }
-        let given = |of| keys.iter().any(|key: &TriedKey| key.of == of);
-        let sample_of = |of| if given(of) { KeyOf::Sample } else { of };
-        let (of_provider, of_others) = (sample_of(KeyOf::Provider), sample_of(KeyOf::OtherProvider));
+        let given = |of| keys.iter().any(|key: &CandidateKey| key.of == of);
+        let sample_of = |of| if given(of) { KeyOrigin::Sample } else { of };
+        let (of_provider, of_others) = (sample_of(KeyOrigin::Provider), sample_of(KeyOrigin::OtherProvider));
         let signers = [(provider, of_provider)].into_iter().chain(others(provider).map(|other| (other, of_others)));
-        keys.extend(signers.map(|(signer, of)| TriedKey {
+        keys.extend(signers.map(|(signer, of)| CandidateKey {
             label: format!("the sample key of {}", signer.name),
             key: sample_key(signer.name),
             of,
@@ -115,7 +116,7 @@ impl KeyFiles {
 }
 
 /// The keys of a file that was named.
-fn keys_in(file: &Path, of: KeyOf) -> Result<Vec<TriedKey>, OperatorError> {
+fn keys_in(file: &Path, of: KeyOrigin) -> Result<Vec<CandidateKey>, OperatorError> {
     parse_keys(&file.file_name().unwrap_or(file.as_os_str()).to_string_lossy(), &read_file(file)?, of)
 }
 

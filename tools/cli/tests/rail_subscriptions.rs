@@ -151,10 +151,14 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
     });
     world.printed += &told.await.unwrap();
     let list = world.run_for_url(&["list"]).await;
-    assert!(list.out.ends_with(
-        "2 in step, 1 being rotated, 1 other URL\n\
-         `bridge rail subscriptions rotate` ends a rotation that is under way, and leaves one subscription of each type\n"
-    ), "{}", list.out);
+    assert!(
+        list.out.ends_with(
+            "2 in step, 1 being rotated, 1 other URL\n\
+         `bridge rail subscriptions rotate` finishes the current rotation and leaves one subscription for each type\n"
+        ),
+        "{}",
+        list.out
+    );
     let dry = world.run_for_url(&["rotate", "--dry-run"]).await;
     assert!(dry.out.contains("  go on     ACCOUNT_OPEN\n"), "{}", dry.out);
 
@@ -164,11 +168,7 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
         .ended(2, "error: Cannot ask for confirmation: not a terminal. Nothing was changed.");
     let deleted = world.run(&["delete", &ids[0], "--yes"]).await;
     deleted.ended(0, "");
-    assert!(
-        deleted.out.ends_with(&format!("{} is deleted at Rail; its key is forgotten.\n", ids[0])),
-        "{}",
-        deleted.out
-    );
+    assert!(deleted.out.ends_with(&format!("{} is deleted at Rail; its key is removed.\n", ids[0])), "{}", deleted.out);
     world.run(&["delete", &ids[0], "--yes"]).await.ended(3, &format!("error: No subscription `{}`", ids[0]));
 
     world.need(&["ACCOUNT_OPEN"]);
@@ -187,7 +187,7 @@ async fn what_goes_wrong_is_said_with_what_helps() {
     let note = "note: no event type that Rail's pages name begins as REFUND_*; name exact types to subscribe to them";
     refused.ended(3, note);
     let error =
-        "error: Rail refuses 1 event type: NO_SUCH_TYPE (400 INVALID_EVENT_TYPE; named by none of Rail's pages)";
+        "error: Rail refuses 1 event type: NO_SUCH_TYPE (400 INVALID_EVENT_TYPE; not named in Rail's documentation)";
     assert!(refused.err.contains(error), "{}", refused.err);
     assert!(refused.out.contains("created   ACCOUNT_OPEN"), "{}", refused.out);
 

@@ -1,4 +1,4 @@
-//! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for whoever works on its table.
+//! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for the verbs that work on its table.
 
 use std::fs;
 use std::io;

@@ -13,7 +13,7 @@ pub struct OperatorError {
 /// Who has to do something.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum ErrorKind {
-    /// Whoever asked: a value or a file is not usable.
+    /// The person who asked: a value or a file is not usable.
     Usage,
     /// It was examined and is not good: a delivery, a routes file, an event that did not end as it should.
     Refused,

@@ -305,7 +305,7 @@ async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) ->
 fn no_credentials(why: &str) -> OperatorError {
     OperatorError::outside(
         format!("No AWS credentials: {why}"),
-        "run `aws sso login`, pass `--profile`, or set `AWS_ACCESS_KEY_ID` and its companions",
+        "run `aws sso login`, pass `--profile`, or set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
     )
 }
 

@@ -4,6 +4,7 @@
 //! that are needed, [`Subscriptions`] takes them. All state is at Rail and in the secret, so a run that was stopped half-way
 //! only has to be started again (`docs/rail-subscriptions.md`).
 
+pub mod access;
 mod api;
 mod error;
 mod event_types;

@@ -35,15 +35,15 @@ pub struct Accepted {
 }
 
 /// A key to try. Shown by its label alone.
-pub struct TriedKey {
+pub struct CandidateKey {
     /// Where it comes from: `rail.key`, `sub_1 in keys.json`.
     pub label: String,
     pub key: String,
-    pub of: KeyOf,
+    pub of: KeyOrigin,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum KeyOf {
+pub enum KeyOrigin {
     /// One that the bridge is thought to have for this provider.
     Provider,
     OtherProvider,
@@ -80,9 +80,9 @@ impl Capture<'_> {
     }
 }
 
-impl fmt::Debug for TriedKey {
+impl fmt::Debug for CandidateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TriedKey({})", self.label)
+        write!(f, "CandidateKey({})", self.label)
     }
 }
 
@@ -107,20 +107,20 @@ pub fn parse_headers(text: &[u8]) -> HeaderMap {
 ///
 /// # Errors
 /// There is none.
-pub fn parse_keys(name: &str, file: &[u8], of: KeyOf) -> Result<Vec<TriedKey>, OperatorError> {
+pub fn parse_keys(name: &str, file: &[u8], of: KeyOrigin) -> Result<Vec<CandidateKey>, OperatorError> {
     let text = str::from_utf8(file)
         .map_err(|_| OperatorError::usage(format!("{name} is not text"), "a signing key is one line of text"))?;
     let secret = serde_json::from_str::<Value>(text).ok();
-    let keys: Vec<TriedKey> = match secret.as_ref().and_then(|secret| secret.get("keys")?.as_object()) {
+    let keys: Vec<CandidateKey> = match secret.as_ref().and_then(|secret| secret.get("keys")?.as_object()) {
         Some(keys) => keys
             .iter()
             .filter_map(|(label, key)| Some((label, key.as_str().filter(|key| !key.is_empty())?)))
-            .map(|(label, key)| TriedKey { label: format!("{label} in {name}"), key: key.to_owned(), of })
+            .map(|(label, key)| CandidateKey { label: format!("{label} in {name}"), key: key.to_owned(), of })
             .collect(),
         // Without the newline that editors put at a file's end.
         None => {
             let key = text.trim_end_matches(['\r', '\n']).to_owned();
-            if key.is_empty() { Vec::new() } else { vec![TriedKey { label: name.to_owned(), key, of }] }
+            if key.is_empty() { Vec::new() } else { vec![CandidateKey { label: name.to_owned(), key, of }] }
         }
     };
     if keys.is_empty() {
@@ -161,14 +161,14 @@ mod tests {
     #[test]
     fn a_key_file_is_a_key_or_a_secret_with_several() {
         let check = |text: &str, expected: &[(&str, &str)]| {
-            let keys = parse_keys("rail.key", text.as_bytes(), KeyOf::Provider).unwrap();
+            let keys = parse_keys("rail.key", text.as_bytes(), KeyOrigin::Provider).unwrap();
             assert_eq!(keys.iter().map(|key| (key.label.as_str(), key.key.as_str())).collect::<Vec<_>>(), expected);
         };
         check("sample_1\n", &[("rail.key", "sample_1")]);
         let two = [("sub_1 in rail.key", "sample_1"), ("sub_2 in rail.key", "sample_2\n")];
         check(r#"{"keys": {"sub_1": "sample_1", "sub_2": "sample_2\n"}}"#, &two);
         for nothing in ["\n", r#"{"keys": {}}"#, r#"{"keys": {"sub_1": 7}}"#] {
-            let failure = parse_keys("rail.key", nothing.as_bytes(), KeyOf::Provider).unwrap_err().to_string();
+            let failure = parse_keys("rail.key", nothing.as_bytes(), KeyOrigin::Provider).unwrap_err().to_string();
             assert!(failure.contains("rail.key holds no key\nhint: put the signing key into it"), "{failure}");
         }
     }

@@ -30,7 +30,7 @@ pub(super) struct Index {
 }
 
 /// A reading of the index.
-pub(super) struct Seen {
+pub(super) struct IndexKeys {
     /// Those that an operator needs most first: by turns of what died last, and of what is tried next.
     pub(super) keys: Vec<(String, UnixSeconds)>,
     /// The index has more.
@@ -88,20 +88,20 @@ impl Index {
     pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
         if !self.is_complete {
             // A little of each part: the first rows are there while the rest of a long index is still read.
-            let beginning = Seen::read(store, FIRST_KEYS, FIRST_KEYS).await?;
+            let beginning = IndexKeys::read(store, FIRST_KEYS, FIRST_KEYS).await?;
             self.take(store, board, &beginning).await?;
             self.is_complete = !beginning.more;
             if self.is_complete {
                 return Ok(beginning.count());
             }
         }
-        let seen = Seen::read(store, DEAD_KEYS, SHARD_KEYS).await?;
+        let seen = IndexKeys::read(store, DEAD_KEYS, SHARD_KEYS).await?;
         self.take(store, board, &seen).await?;
         self.is_complete = true;
         Ok(seen.count())
     }
 
-    pub(super) async fn take(&mut self, store: &EventStore, board: &Board, seen: &Seen) -> Result<(), StoreError> {
+    pub(super) async fn take(&mut self, store: &EventStore, board: &Board, seen: &IndexKeys) -> Result<(), StoreError> {
         board.set_more(seen.more || seen.keys.len() > MAX_ROWS);
         let in_index: HashSet<&str> = seen.keys.iter().map(|(pk, _)| pk.as_str()).collect();
         let listed: HashSet<String> = board.open_keys().into_iter().collect();
@@ -192,13 +192,13 @@ impl Index {
         let (_, first) = self.unreadable.first_key_value()?;
         let others = match self.unreadable.len() - 1 {
             0 => String::new(),
-            others => format!(", and {others} more do not either"),
+            others => format!(", and {others} more"),
         };
-        Some(format!("{first}{others}. Hint: somebody else wrote or changed it; look at it in the DynamoDB console"))
+        Some(format!("{first}{others}. Hint: another program wrote or changed it; inspect it in the DynamoDB console"))
     }
 }
 
-impl Seen {
+impl IndexKeys {
     async fn read(store: &EventStore, dead_keys: usize, shard_keys: usize) -> Result<Self, StoreError> {
         let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
         let pending = try_join_all(shards.iter().map(|due| part(store, due, IndexRange::SoonestFirst, shard_keys)));
@@ -215,7 +215,7 @@ impl Seen {
 }
 
 /// What is under one hash key of the index, from one end of it, in whole pages until these are `enough` keys.
-async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -> Result<Seen, StoreError> {
+async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -> Result<IndexKeys, StoreError> {
     let at_most = u32::try_from(enough).unwrap_or(DUE_PAGE).min(DUE_PAGE);
     let mut keys = Vec::new();
     let mut from = None;
@@ -224,7 +224,7 @@ async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -
         keys.extend(page.keys);
         from = page.next;
         if from.is_none() || keys.len() >= enough {
-            return Ok(Seen { keys, more: from.is_some() });
+            return Ok(IndexKeys { keys, more: from.is_some() });
         }
     }
 }

@@ -13,9 +13,9 @@ use shared::record::event::{DUE_DEAD, EventState};
 use shared::record::store::EventStore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::indexed::{Index, Seen, follow};
+use super::indexed::{Index, IndexKeys, follow};
 use super::*;
-use crate::page::board::{Listed, Viewer};
+use crate::page::board::{BoardEvent, Viewer};
 
 mod load;
 mod page;
@@ -98,7 +98,7 @@ impl World {
 
     /// `id state` of all that is listed.
     fn listed(&self) -> Vec<String> {
-        let line = |it: &Listed| format!("{} {}", it.event.pk.trim_start_matches("rail#"), it.event.state.name());
+        let line = |it: &BoardEvent| format!("{} {}", it.event.pk.trim_start_matches("rail#"), it.event.state.name());
         let mut lines: Vec<_> = self.board.all().0.iter().map(line).collect();
         lines.sort();
         lines
@@ -290,8 +290,8 @@ async fn what_is_out_of_sight_in_a_long_index_is_looked_up_by_turns() {
         world.pending(id, 0, NOW_S);
         (format!("rail#{id}"), shared::clock::UnixSeconds(NOW_S))
     });
-    let seen = Seen { keys: keys.collect(), more: true };
-    let others = Seen { keys: Vec::new(), more: true };
+    let seen = IndexKeys { keys: keys.collect(), more: true };
+    let others = IndexKeys { keys: Vec::new(), more: true };
     let mut index = Index::default();
     let store = &world.store;
     index.take(store, &world.board, &seen).await.unwrap();
@@ -354,15 +354,15 @@ async fn what_stands_in_the_way_is_told_before_anybody_is_served() {
     let taken = served(dev.clone()).await.unwrap().front.addr().port();
     let first = served_at(dev.clone(), taken).await.unwrap();
     let second = served_at(dev, taken).await.err().map(|failure| failure.hint().to_owned());
-    assert_eq!(second.as_deref(), Some("is another `bridge console` open? --port 0 takes any free port"));
+    assert_eq!(second.as_deref(), Some("another `bridge console` may be open; `--port 0` takes any free port"));
     assert_eq!(first.front.addr().port(), taken);
 }
 
-async fn served(dev: DevFile) -> Result<Serving, OperatorError> {
+async fn served(dev: DevFile) -> Result<PageServer, OperatorError> {
     served_at(dev, 0).await
 }
 
-async fn served_at(dev: DevFile, port: u16) -> Result<Serving, OperatorError> {
+async fn served_at(dev: DevFile, port: u16) -> Result<PageServer, OperatorError> {
     serve(Place::local(&dev, http()?), RoutesFile::default().read()?, port, OFTEN).await
 }
 

@@ -51,7 +51,7 @@ const EXAMPLES: &str = "Examples:
 const MAX_SHOWN: u64 = 50;
 
 const STOPPING: &str =
-    "Finishing the batches in hand. Ctrl-C once more leaves them; either way the import may be run again.";
+    "Finishing the current batches. Ctrl-C again abandons them. Either way the import can be run again.";
 
 impl Import {
     pub(super) async fn run(self) -> Result<(), OperatorError> {
@@ -68,7 +68,7 @@ impl Import {
         let on_bad = |bad: &BadLine| match self.json {
             true => {
                 let line = serde_json::json!({ "line": bad.line, "problem": bad.reason.to_string() });
-                // Whoever closes the output wants no more of it; the import goes on.
+                // A reader that closes the output wants no more of it; the import goes on.
                 let _ = print(|out| writeln!(out, "{line}"));
             }
             false if shown < MAX_SHOWN => {
@@ -92,7 +92,7 @@ impl Import {
             false => writeln!(out, "{counts}; {whereto}"),
         })?;
         if matches!(ending, Ending::Unreadable(_) | Ending::Failed(_)) {
-            eprintln!("What is written stays, and the same import may be run again.");
+            eprintln!("What was written stays. The same import can be run again.");
         }
         ending.result(&counts, place.as_ref())
     }

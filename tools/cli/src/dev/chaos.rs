@@ -45,11 +45,11 @@ pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64
         },
     };
     let tally = storm.run().await.map_err(|error| {
-        OperatorError::outside(with_causes(&error), "the embedded table does not work; please report this")
+        OperatorError::outside(with_causes(&error), "report this as a bug: the embedded table must answer")
     })?;
     bar.finish_and_clear();
     print(&tally, began.elapsed());
-    let again = format!("`bridge dev --chaos --events {count} --seed {seed} --logs` shows the functions' own words");
+    let again = format!("`bridge dev --chaos --events {count} --seed {seed} --logs` shows the functions' log");
     tally.verdict().map_err(|problem| OperatorError::refused(problem, again))
 }
 
@@ -126,7 +126,7 @@ fn print(tally: &Tally, took: Duration) {
     for (pk, described) in &tally.lost {
         println!("✗ lost: {pk}: {described}");
     }
-    for (what, pks) in [("not acknowledged", &tally.refused), ("sent again without need", &tally.unexplained)] {
+    for (what, pks) in [("not acknowledged", &tally.refused), ("sent again unnecessarily", &tally.unexplained)] {
         for pk in pks {
             println!("✗ {what}: {pk}");
         }

@@ -23,9 +23,9 @@ const TOLD_AT_ONCE: usize = 20;
 
 /// The pending events that were seen, by key.
 #[derive(Default)]
-struct Watched(BTreeMap<String, Seen>);
+struct PendingEvents(BTreeMap<String, PendingEvent>);
 
-struct Seen {
+struct PendingEvent {
     next_attempt_at: u64,
     /// What waits is told when it is seen for the second time: what is being worked on changes before that.
     told: bool,
@@ -76,10 +76,10 @@ pub(super) fn summary(counts: &Value) -> Option<String> {
 
 /// One line when an event begins to wait, when it waits for something else, and when it waits no longer.
 async fn look(stack: &Stack) -> Result<(), OperatorError> {
-    let mut watched = Watched::default();
+    let mut watched = PendingEvents::default();
     loop {
         let pending = stack.dynamodb.pending().map_err(|error| {
-            OperatorError::outside(with_causes(&error), "the embedded table cannot be read; please report this")
+            OperatorError::outside(with_causes(&error), "report this as a bug: the embedded table must be readable")
         })?;
         let changed = watched.changes(pending);
         for pk in changed.iter().take(TOLD_AT_ONCE) {
@@ -94,7 +94,7 @@ async fn look(stack: &Stack) -> Result<(), OperatorError> {
     }
 }
 
-impl Watched {
+impl PendingEvents {
     /// Takes note of what is pending now; returns the keys of which there is something to tell.
     fn changes(&mut self, pending: Vec<(String, u64)>) -> Vec<String> {
         let mut changed = Vec::new();
@@ -106,7 +106,7 @@ impl Watched {
                 changed.push(pk.clone());
             }
             let known = as_before || seen.is_some_and(|seen| seen.known);
-            self.0.insert(pk, Seen { next_attempt_at, told: as_before, known });
+            self.0.insert(pk, PendingEvent { next_attempt_at, told: as_before, known });
         }
         // What was seen only once was on its way through.
         changed.extend(before.into_iter().filter(|(_, seen)| seen.known).map(|(pk, _)| pk));
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_told_once_per_change_and_what_passes_through_is_not() {
-        let mut watched = Watched::default();
+        let mut watched = PendingEvents::default();
         let mut look = |pending: &[(&str, u64)]| {
             watched.changes(pending.iter().map(|(pk, at)| ((*pk).to_owned(), *at)).collect()).join(" ")
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use operator::events::redrive::{Chosen, Progress, RunResult, Verdict, redrive, run, summary};
+use operator::events::redrive::{Candidates, Progress, RunResult, Verdict, redrive, run, summary};
 use operator::words::counted;
 use operator::{OperatorError, Parts, Place};
 use shared::clock::{Clock, UnixMillis};
@@ -66,8 +66,8 @@ impl Redrive {
 
         let counting = spinner("counting");
         let chosen = match self.keys.is_empty() {
-            true => Chosen::by_filter(&place, &filter, now).await,
-            false => Chosen::by_keys(&place, &self.keys, now).await,
+            true => Candidates::by_filter(&place, &filter, now).await,
+            false => Candidates::by_keys(&place, &self.keys, now).await,
         };
         counting.finish_and_clear();
         let chosen = chosen?;
@@ -95,7 +95,7 @@ impl Redrive {
         let on_progress = |update: Progress<'_>| match update {
             Progress::Done(done, counts) => progress.update(done as u64, &summary(counts)),
             Progress::Stopping => {
-                progress.print_above("Finishing the events in hand. Ctrl-C once more leaves them to the function.");
+                progress.print_above("Finishing the current events. Ctrl-C again leaves them to the function.");
             }
         };
         let invoke = |keys| redrive(&function, keys);
@@ -119,7 +119,7 @@ impl Redrive {
     }
 
     /// Each key must be that of an event that can be read.
-    fn check_keys(&self, chosen: &Chosen, place: &Place) -> Result<(), OperatorError> {
+    fn check_keys(&self, chosen: &Candidates, place: &Place) -> Result<(), OperatorError> {
         if let (false, Some(error)) = (self.keys.is_empty(), chosen.unreadable.first()) {
             return Err(place.store_error(error));
         }
@@ -166,7 +166,7 @@ impl Redrive {
     }
 }
 
-fn show(chosen: &Chosen, now: UnixMillis) -> Result<(), OperatorError> {
+fn show(chosen: &Candidates, now: UnixMillis) -> Result<(), OperatorError> {
     print(|out| {
         writeln!(out, "{} would be redriven.", counted(chosen.keys.len(), "event"))?;
         if chosen.sample.is_empty() {

@@ -145,7 +145,7 @@ fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pau
     let lost = "lease of an attempt without an outcome ended, 1 min ago; redrive takes it over";
     check_last_line(&event, &Pauses::default(), lost);
     check_last_line(&event, &one, lost);
-    check_last_line(&event, &both, "lease, 1 min ago; paused, so nobody takes it over");
+    check_last_line(&event, &both, "lease, 1 min ago; paused, so no function takes it over");
 }
 
 #[test]

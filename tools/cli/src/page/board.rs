@@ -95,7 +95,7 @@ struct DeliveryLine<'e> {
 
 /// An event of the board's, to be spelled as a [`Line`].
 #[derive(Clone, Debug)]
-pub(crate) struct Listed {
+pub(crate) struct BoardEvent {
     pub(crate) event: Arc<EventSummary>,
     pub(crate) ack_ms: Option<f64>,
 }
@@ -165,7 +165,7 @@ impl Board {
     }
 
     /// All events, the newest received first, and the version that they make up.
-    pub(crate) fn all(&self) -> (Vec<Listed>, Version) {
+    pub(crate) fn all(&self) -> (Vec<BoardEvent>, Version) {
         let inner = self.lock();
         let mut all: Vec<_> = inner.rows.values().map(Row::listed).collect();
         let version = inner.version;
@@ -175,7 +175,7 @@ impl Board {
     }
 
     /// The events that have changed since `version`, each once, and the version that they lead to.
-    pub(crate) fn changed_since(&self, version: Version) -> (Vec<Listed>, Version) {
+    pub(crate) fn changed_since(&self, version: Version) -> (Vec<BoardEvent>, Version) {
         let inner = self.lock();
         let newer = version + 1..;
         let keys = inner.settled.range(newer.clone()).chain(inner.open.range(newer));
@@ -189,7 +189,7 @@ impl Board {
     }
 
     /// What is listed under this key.
-    pub(crate) fn listed(&self, pk: &str) -> Option<Listed> {
+    pub(crate) fn listed(&self, pk: &str) -> Option<BoardEvent> {
         self.lock().rows.get(pk).map(Row::listed)
     }
 
@@ -348,12 +348,12 @@ impl Inner {
 }
 
 impl Row {
-    fn listed(&self) -> Listed {
-        Listed { event: Arc::clone(&self.event), ack_ms: self.ack_ms }
+    fn listed(&self) -> BoardEvent {
+        BoardEvent { event: Arc::clone(&self.event), ack_ms: self.ack_ms }
     }
 }
 
-impl Listed {
+impl BoardEvent {
     /// An event that is not listed, as if it were.
     pub(crate) fn of(event: EventSummary) -> Self {
         Self { event: Arc::new(event), ack_ms: None }
@@ -417,7 +417,7 @@ mod tests {
         Board::new(true, NOW)
     }
 
-    fn keys(listed: &[Listed]) -> Vec<&str> {
+    fn keys(listed: &[BoardEvent]) -> Vec<&str> {
         listed.iter().map(|listed| listed.event.pk.as_str()).collect()
     }
 

@@ -1,10 +1,9 @@
 //! Who may ask the page for what. It is for the person at this machine: not for web sites that the person's browser visits, nor
-//! for whoever can make a name point here.
-
-use std::fmt::Write as _;
+//! for anyone who can make a name point here.
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use operator::OperatorError;
+use shared::receive::verification::hex;
 
 use crate::page::problem::Problem;
 
@@ -19,9 +18,9 @@ pub(crate) struct Guard {
 /// Who may look.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reading {
-    /// Anybody on this machine: there are samples only.
+    /// Anybody on this machine: it only has samples.
     Open,
-    /// Whoever has the token: other users of this machine have not.
+    /// Anyone with the token: other users of this machine do not have it.
     WithToken,
 }
 
@@ -59,11 +58,7 @@ impl Guard {
                 "look at this machine's /dev/urandom",
             )
         })?;
-        let mut token = String::new();
-        for byte in bytes {
-            let _ = write!(token, "{byte:02x}");
-        }
-        Ok(Self { port, token, reading })
+        Ok(Self { port, token: hex(&bytes), reading })
     }
 
     /// What the page must know to change anything.

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::page::Page;
-use crate::page::board::Listed;
+use crate::page::board::BoardEvent;
 
 /// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
 const CHANGES_EVERY: Duration = Duration::from_millis(200);
@@ -55,7 +55,7 @@ struct WorkflowLine<'p> {
 
 /// Tells everything from the beginning, then what changes, until the viewer goes.
 pub(super) async fn live(State(page): State<Arc<Page>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    // Whoever opens the page shall see today's switches.
+    // A page that is opened shows the current pauses.
     let _ = page.read_pauses().await;
     let (to, from) = mpsc::channel(UNREAD);
     let viewer = Viewer { page, to, said: HashMap::new() };
@@ -104,7 +104,7 @@ impl Viewer {
         self.tell_if_changed("playground", page.playground.as_ref().and_then(|playground| playground.now())).await
     }
 
-    async fn tell_rows(&self, rows: &[Listed]) -> Result<(), Gone> {
+    async fn tell_rows(&self, rows: &[BoardEvent]) -> Result<(), Gone> {
         let now: UnixMillis = Clock::system().now();
         for some in rows.chunks(ROWS_AT_ONCE) {
             let lines: Vec<_> = some.iter().map(|row| row.line(&self.page.routes, now)).collect();

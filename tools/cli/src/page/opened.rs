@@ -14,12 +14,12 @@ use shared::record::event::EventRecord;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
-use crate::page::board::{Line, Listed};
+use crate::page::board::{BoardEvent, Line};
 use crate::page::problem::Problem;
 use crate::page::{Page, indent};
 
 #[derive(Serialize)]
-pub(crate) struct Opened<'e> {
+pub(crate) struct EventDetail<'e> {
     row: Line<'e>,
     customer: Option<String>,
     occurred: u64,
@@ -78,8 +78,11 @@ impl Page {
         let now = Clock::system().now();
         let report = Report { event: &event, routes: &self.routes, customers: &customers, pauses: &pauses, now };
         let listed = self.board.listed(pk);
-        let row = Listed { ack_ms: listed.and_then(|listed| listed.ack_ms), ..Listed::of(EventSummary::from(&event)) };
-        let opened = Opened {
+        let row = BoardEvent {
+            ack_ms: listed.and_then(|listed| listed.ack_ms),
+            ..BoardEvent::of(EventSummary::from(&event))
+        };
+        let opened = EventDetail {
             row: row.line(&self.routes, now),
             customer: customer_of(&event, &customers),
             occurred: event.occurred_at.0,

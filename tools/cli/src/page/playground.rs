@@ -99,7 +99,7 @@ struct SampleLine<'s> {
 }
 
 #[derive(Serialize)]
-struct Sent {
+struct SendReply {
     /// Of what a genuine delivery has become.
     pk: Option<String>,
     answers: Vec<Answers>,
@@ -194,7 +194,7 @@ impl Playground {
     }
 
     /// Signs and sends, and says what was answered.
-    async fn send(&self, request: SendRequest) -> Result<Json<Sent>, Problem> {
+    async fn send(&self, request: SendRequest) -> Result<Json<SendReply>, Problem> {
         let stack = self.stack()?;
         let provider = providers::by_name(&request.provider).ok_or_else(|| {
             Problem::unusable("there is no such provider", format!("one of {}", RECEIVERS.join(", ")))
@@ -232,7 +232,7 @@ impl Playground {
         }
         took.sort_by(f64::total_cmp);
         let answers = answers.into_iter().map(|((status, answer), count)| Answers { count, status, answer });
-        Ok(Json(Sent {
+        Ok(Json(SendReply {
             pk: recorded_as(provider, &headers, &body),
             answers: answers.collect(),
             p50: took[(took.len() - 1) / 2],

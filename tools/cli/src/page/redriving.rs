@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use operator::events::redrive::{Chosen, Progress, Verdict, redrive, run, summary};
+use operator::events::redrive::{Candidates, Progress, Verdict, redrive, run, summary};
 use operator::redrive_function::RedriveFunction;
 use operator::{OperatorError, Place};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::page::problem::Problem;
 
 /// What is planned and what is under way; one at a time of either.
 #[derive(Debug, Default)]
-pub(crate) struct Redriving(Mutex<Inner>);
+pub(crate) struct RedriveJobs(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -58,16 +58,17 @@ enum JobState {
     Failed,
 }
 
-/// No faster than this, whoever asks.
+/// No faster than this.
 const FASTEST: u32 = 1000;
 
-impl Redriving {
+impl RedriveJobs {
     /// Looks up what would be tried of these events.
     ///
     /// # Errors
     /// The table does not answer.
     pub(crate) async fn plan(&self, place: &Place, keys: &[String], now: UnixMillis) -> Result<Plan, OperatorError> {
-        let Chosen { keys, in_hand, delivered, missing, unreadable, .. } = Chosen::by_keys(place, keys, now).await?;
+        let Candidates { keys, in_hand, delivered, missing, unreadable, .. } =
+            Candidates::by_keys(place, keys, now).await?;
         let id = format!("{:016x}", fastrand::u64(..));
         let nothing = delivered + missing.len() + unreadable.len();
         let plan = Plan { id: id.clone(), count: keys.len(), in_hand, nothing };
@@ -75,7 +76,7 @@ impl Redriving {
         Ok(plan)
     }
 
-    /// Begins what was planned; the run goes on without whoever began it.
+    /// Begins what was planned; the run goes on when the page that began it is closed.
     pub(crate) fn start(
         self: &Arc<Self>,
         plan: &str,

@@ -41,7 +41,7 @@ impl Delete {
         match snapshot.subscriptions.iter().find(|it| it.id == self.id) {
             Some(it) => {
                 let needs = match needed.types.contains(&it.event_type) {
-                    true => "; routes need this type, and without another subscription its events no longer come",
+                    true => "; routes need this type: without another subscription its events stop",
                     false => "",
                 };
                 println!("Subscription {id} for {}{needs}.", printable(&it.event_type));
@@ -60,9 +60,9 @@ impl Delete {
             None => format!("{id} was not at Rail"),
         };
         let key = match (deleted.key_removed, snapshot.stored.holds(&self.id)) {
-            (true, _) => "its key is forgotten",
-            (false, true) => "its key stays, since a function does not start without any",
-            (false, false) => "the secret held no key of it",
+            (true, _) => "its key is removed",
+            (false, true) => "its key is kept: a function does not start without a key",
+            (false, false) => "the secret had no key for it",
         };
         println!("{at_rail}; {key}.");
         Ok(())

@@ -65,7 +65,7 @@ pub(super) fn write(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
     writeln!(
         out,
         "{}",
-        if counts.is_empty() { "nothing needed, nothing there".to_owned() } else { counts.join(", ") }
+        if counts.is_empty() { "no subscription is needed and none exists".to_owned() } else { counts.join(", ") }
     )?;
     for (statuses, advice) in ADVICE {
         if rows.iter().any(|row| statuses.contains(&row.status)) {
@@ -79,13 +79,13 @@ pub(super) fn write(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
 const ADVICE: [(&[Status], &str); 3] = [
     (
         &[Status::Missing, Status::KeyMissing, Status::KeyDiffers],
-        "`bridge rail subscriptions sync` creates what is missing and mends keys",
+        "`bridge rail subscriptions sync` creates missing subscriptions and repairs keys",
     ),
     (
         &[Status::BeingRotated, Status::Duplicate],
-        "`bridge rail subscriptions rotate` ends a rotation that is under way, and leaves one subscription of each type",
+        "`bridge rail subscriptions rotate` finishes the current rotation and leaves one subscription for each type",
     ),
-    (&[Status::NotNeeded], "`bridge rail subscriptions sync --prune` deletes what no route needs"),
+    (&[Status::NotNeeded], "`bridge rail subscriptions sync --prune` deletes subscriptions that no route needs"),
 ];
 
 pub(super) fn write_json(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
@@ -118,7 +118,7 @@ pub(super) fn remark(event_type: &str) -> &'static str {
     match source(event_type) {
         Source::OpenApi => "",
         Source::GuideOnly => " (only Rail's guide names it)",
-        Source::Neither => " (none of Rail's pages names it)",
+        Source::Neither => " (not in Rail's documentation)",
     }
 }
 

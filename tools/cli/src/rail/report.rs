@@ -15,9 +15,7 @@ use crate::routes::file::RoutesFile;
 pub(super) fn needed(routes: &RoutesFile) -> Result<RequiredTypes, OperatorError> {
     let needed = RequiredTypes::of(&routes.read()?, RAIL.name);
     for pattern in &needed.unmatched {
-        eprintln!(
-            "note: no event type that Rail's pages name begins as {pattern}; name exact types to subscribe to them"
-        );
+        eprintln!("note: no documented event type of Rail matches `{pattern}`; name exact types to subscribe to them");
     }
     Ok(needed)
 }
@@ -36,13 +34,13 @@ fn sentence(told: &Progress) -> String {
             format!("took key  {}  {}, from Rail's list", printable(event_type), printable(id))
         }
         Progress::Deleted { event_type, id } => format!("deleted   {}  {}", printable(event_type), printable(id)),
-        Progress::KeysRemoved(count) => format!("forgot    {}", counted(*count, "key")),
+        Progress::KeysRemoved(count) => format!("removed   {}", counted(*count, "key")),
         Progress::Rejected(refused) => {
-            format!("REFUSED   {}: Rail does not take it ({})", printable(&refused.event_type), answer(refused))
+            format!("REJECTED  {}: Rail does not accept it ({})", printable(&refused.event_type), answer(refused))
         }
-        Progress::RotationStarted(types) => format!("begun     {}", counted(*types, "event type")),
+        Progress::RotationStarted(types) => format!("started   {}", counted(*types, "event type")),
         Progress::RotationResumed(types) => {
-            format!("going on with what an earlier run has begun: {}", types.join(", "))
+            format!("continuing what an earlier run has started: {}", types.join(", "))
         }
         Progress::WaitingToDelete { old, pause } => format!(
             "waiting {} until every function has read the new keys, then {} will be deleted",
@@ -50,7 +48,7 @@ fn sentence(told: &Progress) -> String {
             counted(*old, "old subscription")
         ),
         Progress::WaitingToRemoveKeys { keys, pause } => format!(
-            "waiting {} for what the old subscriptions have sent last, then {} will be forgotten",
+            "waiting {} for the last deliveries of the old subscriptions, then {} will be removed",
             span(*pause),
             counted(*keys, "old key")
         ),
@@ -65,19 +63,19 @@ pub(super) fn conclude(outcome: &Outcome) -> Result<(), OperatorError> {
     let each = outcome.rejected.iter().map(|refused| {
         let whose = match source(&refused.event_type) {
             Source::OpenApi => "named by Rail's OpenAPI description",
-            Source::GuideOnly => "named by Rail's guide alone",
-            Source::Neither => "named by none of Rail's pages",
+            Source::GuideOnly => "named only by Rail's guide",
+            Source::Neither => "not named in Rail's documentation",
         };
         format!("{} ({}; {whose})", printable(&refused.event_type), answer(refused))
     });
     Err(OperatorError::refused(
         format!(
-            "Rail refuses {}: {}",
+            "Rail rejects {}: {}",
             counted(outcome.rejected.len(), "event type"),
             each.collect::<Vec<_>>().join(", ")
         ),
-        "all else is done. Ask Rail how it spells these, or take them out of routes.toml. If Rail refuses a second \
-         subscription beside the first: `delete` that one, then `sync`",
+        "everything else is done. Ask Rail how it spells these types, or remove them from routes.toml. If Rail rejects a \
+         second subscription beside the first, `delete` the first, then `sync`",
     ))
 }
 

@@ -62,7 +62,7 @@ impl Rotate {
         let needed = needed(&self.routes)?;
         if let Some(event) = self.event.as_ref().filter(|event| !needed.types.contains(*event)) {
             return Err(OperatorError::usage(
-                format!("no route needs {event}"),
+                format!("No route needs `{event}`"),
                 "`bridge rail subscriptions list` shows what is needed; `delete ID` deletes what is not",
             ));
         }
@@ -89,17 +89,14 @@ impl Rotate {
         }
         let rest = needed.types.len() - begun.len() - fresh.len();
         if self.event.is_none() && rest > 0 {
-            println!(
-                "{} left as they are: not in step, or for a rotation after this one.",
-                counted(rest, "event type")
-            );
+            println!("{} not changed: not in step, or left for the next rotation.", counted(rest, "event type"));
         }
         if begun.is_empty() && fresh.is_empty() {
             println!("Nothing to rotate.");
             return Ok(());
         }
         println!(
-            "A new one is made every {}; then it waits {} until the old ones go, and as long until their keys go.",
+            "It creates a new subscription every {}, deletes the old ones after {}, and removes their keys after as long again.",
             span(LEAST_PATIENCE),
             span(self.after)
         );
@@ -112,7 +109,7 @@ impl Rotate {
         let outcome = bridge.subscriptions.rotate(&rotation, tell).await.map_err(failed)?;
         conclude(&outcome)?;
         println!(
-            "Rotated. The keys of before count once more as the secret's previous version, until it is next written."
+            "Rotated. The old keys stay valid as the secret's previous version until the secret is written again."
         );
         Ok(())
     }
@@ -122,7 +119,7 @@ fn patience(text: &str) -> Result<Duration, String> {
     let span = ago(text).ok_or("a span such as 30s, 5m, 1h")?;
     if span < LEAST_PATIENCE {
         return Err(format!(
-            "{} s at least: a function that has just read the secret may not read it sooner",
+            "at least {} s: a function that has just read the secret does not read it sooner",
             LEAST_PATIENCE.as_secs()
         ));
     }

@@ -61,12 +61,12 @@ impl Sync {
         if !self.yes && !confirm("Do this?", "`--dry-run` shows the plan, `--yes` goes ahead")? {
             return Ok(());
         }
-        // Whoever is asked may take their time.
+        // The answer may take a while.
         let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
         if plan(&snapshot, &needed.types, &url, self.prune, &BTreeSet::new()) != steps {
             return Err(OperatorError::refused(
-                "something has changed at Rail or in the secret meanwhile; nothing was done",
-                "run it again, and look at the new plan",
+                "Rail or the secret has changed since the plan was made. Nothing was changed.",
+                "run it again and check the new plan",
             ));
         }
         let outcome =
@@ -112,13 +112,15 @@ pub(super) fn write(
                 format!("delete    {}  {}: no route needs it", printable(event_type), printable(id))
             }
             Step::RemoveKeys { ids } => {
-                format!("forget    {} whose subscriptions are gone", counted(ids.len(), "key"))
+                format!("remove    {} whose subscriptions no longer exist", counted(ids.len(), "key"))
             }
         };
         writeln!(out, "  {line}")?;
     }
     match spared {
         0 => Ok(()),
-        spared => writeln!(out, "{} that no route needs stay: --prune deletes them.", counted(spared, "subscription")),
+        spared => {
+            writeln!(out, "Kept: {} that no route needs. `--prune` deletes them.", counted(spared, "subscription"))
+        }
     }
 }

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use operator::OperatorError;
-use operator::routes::preview;
+use operator::routes::preview::{self, RoutePreview};
 use operator::words::printable;
 use shared::receive::provider::Provider;
 
 use crate::delivery::{provider_parser, read_file};
 use crate::routes::file::RoutesFile;
-use crate::terminal::{self, print, write_members};
+use crate::terminal::{self, Table, print, write_members};
 
 /// Print the message that each route would make of a body, and why the others make none
 ///
@@ -69,14 +69,11 @@ fn write(out: &mut dyn Write, preview::Preview { event, routes }: &preview::Prev
     if silent.len() == routes.len() {
         writeln!(out, "\nNo route wants it: it would be recorded as ignored.")?;
     }
-    let width = silent.iter().map(|route| route.route.len()).max().unwrap_or_default();
-    if width > 0 {
+    if !silent.is_empty() {
         writeln!(out, "\nSilent:")?;
     }
-    for route in silent {
-        writeln!(out, "  {:<width$}  {}", route.route, route.why_not.as_deref().unwrap_or_default())?;
-    }
-    Ok(())
+    let row = |it: &&RoutePreview<'_>| [format!("  {}", it.route), it.why_not.clone().unwrap_or_default()];
+    Table::default().write(out, &silent.iter().map(row).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

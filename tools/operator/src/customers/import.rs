@@ -156,7 +156,7 @@ impl Ending {
             )),
             (Self::Unreadable(error), _) => Err(OperatorError::outside(
                 format!("The file cannot be read any further: {error}"),
-                "check that its disk is still there",
+                "check the disk that it is on",
             )),
             (Self::Failed(error), Some(place)) => Err(place.store_error(&error)),
             (Self::Failed(error), None) => Err(OperatorError::outside(error, "run it again")),

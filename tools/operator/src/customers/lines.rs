@@ -11,7 +11,7 @@ use shared::customer::reference::{Customer, CustomerRef, CustomerRefError};
 
 /// The lines of a file, read once from the first to the last. Holds one line and a buffer, however long the file is.
 pub struct Lines<R> {
-    reader: csv::Reader<Metered<R>>,
+    reader: csv::Reader<MeteredReader<R>>,
     columns: Vec<Column>,
     record: ByteRecord,
     meter: Rc<Meter>,
@@ -52,7 +52,7 @@ pub enum Reason {
     CustomerId,
     #[error("once: names a route that is not in the routes file, or has no once_per")]
     Once,
-    #[error("longer than {} KiB: is a quote left open? Nothing after it was read", MAX_LINE_BYTES / 1024)]
+    #[error("longer than {} KiB: a quote may be left open. Nothing after it was read", MAX_LINE_BYTES / 1024)]
     TooLong,
 }
 
@@ -63,7 +63,7 @@ pub enum HeaderError {
     Missing,
     #[error("there is no column `{0}`")]
     Unknown(String),
-    #[error("column `{0}` is there twice")]
+    #[error("column `{0}` occurs twice")]
     Twice(&'static str),
     #[error("column `{0}` is missing")]
     Required(&'static str),
@@ -117,7 +117,7 @@ impl<R: Read> Lines<R> {
     /// The header is not one, and names the column that is wrong.
     pub fn open(file: R) -> Result<Self, HeaderError> {
         let meter = Rc::new(Meter::default());
-        let file = Metered { inner: BufReader::new(file), meter: Rc::clone(&meter), within_line: false };
+        let file = MeteredReader { inner: BufReader::new(file), meter: Rc::clone(&meter), within_line: false };
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(file);
         meter.grant();
         let header = reader.byte_headers().map_err(|error| HeaderError::Read(io_error(error)))?.clone();
@@ -220,7 +220,7 @@ pub fn customer_id(text: &str) -> Result<&str, Reason> {
 
 /// A file that is given out line by line, so that it is known which of them a row is made of: the parser counts the blank lines
 /// before a row as the row's. Only so many bytes are given out until more are granted.
-struct Metered<R> {
+struct MeteredReader<R> {
     inner: BufReader<R>,
     meter: Rc<Meter>,
     /// The last piece that was given out did not end its line.
@@ -245,7 +245,7 @@ impl Meter {
     }
 }
 
-impl<R: Read> Read for Metered<R> {
+impl<R: Read> Read for MeteredReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let left = self.meter.left.get();
         if left == 0 {

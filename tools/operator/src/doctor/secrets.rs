@@ -16,6 +16,7 @@ use shared::receive::signing_keys::KeySet;
 use super::facts::{RouteNeeds, Scope, Secret};
 use super::line::{Line, Verdict, requires};
 use crate::cloudformation::capitalized;
+use crate::words::counted;
 
 /// What a field holds, as far as it can look wrong.
 #[derive(Clone, Copy)]
@@ -251,8 +252,4 @@ fn put(scope: &Scope, secret: &Secret) -> String {
         ),
         false => "Start `bridge dev` again: it creates its own secrets".to_owned(),
     }
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

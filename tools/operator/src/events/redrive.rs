@@ -19,7 +19,7 @@ use crate::{OperatorError, Place};
 
 /// Events to redrive.
 #[derive(Debug, Default)]
-pub struct Chosen {
+pub struct Candidates {
     pub keys: Vec<String>,
     /// The first of them.
     pub sample: Vec<EventSummary>,
@@ -46,7 +46,7 @@ pub struct RunResult {
 pub enum Verdict {
     /// The function has tried every event, with whatever result.
     Complete,
-    /// Whoever started the run has stopped it; so many events are left.
+    /// The person who started the run has stopped it; so many events are left.
     Stopped { left: usize },
     /// The function could not read or write so many of the events, or had no time for them.
     Incomplete { events: usize },
@@ -67,7 +67,7 @@ const MAX_KEYS_PER_CALL: u32 = 32;
 /// How many of many are shown.
 const SAMPLE: usize = 10;
 
-impl Chosen {
+impl Candidates {
     /// All that fit. Keys are small; only those are kept.
     ///
     /// # Errors

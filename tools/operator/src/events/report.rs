@@ -122,7 +122,7 @@ impl Report<'_> {
         let open = EventSummary::from(event).outcomes < event.attempts as usize;
         let (what, remark) = match event.state {
             EventState::Dead => ("dead", ""),
-            _ if open && self.is_all_paused() => ("lease", "; paused, so nobody takes it over"),
+            _ if open && self.is_all_paused() => ("lease", "; paused, so no function takes it over"),
             _ if self.is_in_hand() => ("lease of the attempt under way ends", ""),
             _ if open && event.is_due(self.now) => {
                 ("lease of an attempt without an outcome ended", "; redrive takes it over")
@@ -154,7 +154,7 @@ impl Report<'_> {
         let event = self.event;
         let document = Document::parse(event.body.as_bytes());
         let compose = |route: &str| {
-            let document = document.as_ref().map_err(|_| "the stored body does not read".to_owned())?;
+            let document = document.as_ref().map_err(|_| "the stored body cannot be parsed".to_owned())?;
             let route = self.routes.by_name(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
             let customer =
                 self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
@@ -188,7 +188,7 @@ impl Report<'_> {
             .map(|route| {
                 let fit = route.fit(&event.provider, event_type, document.root());
                 let why = why_not(&fit, event_type);
-                (route.name.as_str(), why.unwrap_or_else(|| "wants it today, and did not when it came".to_owned()))
+                (route.name.as_str(), why.unwrap_or_else(|| "matches it today, and did not when it arrived".to_owned()))
             })
             .collect()
     }

@@ -163,7 +163,7 @@ pub fn plan(
             steps.push(create(current));
             continue;
         }
-        // Without another one, this is the planned one, whoever created it.
+        // Without another one, this is the planned one; it does not matter who created it.
         let planned = snapshot.stored.generation(event_type).filter(|_| keyed.is_empty()).unwrap_or_default();
         let copies = shown.iter().filter_map(|it| {
             let subscription = NewSubscription { id: it.id.clone(), key: it.key.clone()? };

@@ -20,7 +20,7 @@ use shared::receive::verification::{TOLERANCE_S, hex, signature_bytes};
 mod spellings;
 
 use self::spellings::{Departure, Spelling};
-use super::{Capture, KeyOf, TriedKey, others};
+use super::{CandidateKey, Capture, KeyOrigin, others};
 
 /// One thing that was found out.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,7 +37,7 @@ const MAX_HASHED_BYTES: usize = 256 << 20;
 /// Who signs in another way mostly differs in one thing, rarely in three.
 const MAX_DEPARTURES: usize = 3;
 
-pub fn explain(capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
+pub fn explain(capture: &Capture<'_>, keys: &[CandidateKey]) -> Vec<Finding> {
     let provider = capture.provider;
     let mut findings = about_headers(capture);
     let first = |part: HeaderPart| part.values(capture.headers).first().copied().unwrap_or_default();
@@ -93,7 +93,8 @@ fn about_headers(capture: &Capture<'_>) -> Vec<Finding> {
             }
             [_] => {}
             [first, ref others @ ..] => {
-                let same = if others.iter().all(|other| *other == first) { "the same value" } else { "unlike values" };
+                let same =
+                    if others.iter().all(|other| *other == first) { "the same value" } else { "different values" };
                 let text = format!("{part} occurs {} times, with {same}", values.len());
                 findings.push(Finding::sure("header_twice", text));
             }
@@ -104,7 +105,7 @@ fn about_headers(capture: &Capture<'_>) -> Vec<Finding> {
         && let Some(other) = others(capture.provider).find(|other| !has_none(other))
     {
         let name = other.name;
-        let text = format!("its headers are those of {name}: a delivery of {name} that came to the wrong URL");
+        let text = format!("its headers are those of {name}: a delivery of {name} that was sent to the wrong URL");
         findings.push(Finding::guess("headers_of_other_provider", text));
     }
     findings
@@ -119,7 +120,7 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, part: HeaderPart) -> Vec<F
         return match (signed_at, date) {
             ("", _) => Vec::new(),
             (_, Some(_)) => {
-                vec![Finding::sure("timestamp_is_a_date", format!("{part} is a date; a count of seconds is wanted"))]
+                vec![Finding::sure("timestamp_is_a_date", format!("{part} is a date; a count of seconds is expected"))]
             }
             _ => vec![Finding::sure("timestamp_malformed", format!("{part} is not a count of seconds"))],
         };
@@ -128,7 +129,7 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, part: HeaderPart) -> Vec<F
         for (per_second, unit) in [(1_000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds")]
         {
             if is_near(UnixSeconds(number / per_second)) {
-                let text = format!("{part} reads as a count of {unit}; seconds are wanted");
+                let text = format!("{part} reads as a count of {unit}; seconds are expected");
                 return vec![Finding::guess("timestamp_unit", text)];
             }
         }
@@ -142,7 +143,7 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, part: HeaderPart) -> Vec<F
     let text = format!("signed {skew_s} s {side} {now}; {TOLERANCE_S} s are allowed");
     let mut findings = vec![Finding::sure("clock", text)];
     if side == "after" && !capture.as_of {
-        let text = "whoever signed has a clock that is fast, or this machine's is slow";
+        let text = "the signer's clock is fast, or this machine's is slow";
         findings.push(Finding::guess("clock_of_whom", text));
     }
     findings
@@ -178,7 +179,7 @@ fn about_signature(signature: &str, part: HeaderPart) -> Vec<Finding> {
 }
 
 /// Tries keys, spellings, timestamps and layouts, what differs least first, until the signature fits.
-fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[TriedKey]) -> Vec<Finding> {
+fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[CandidateKey]) -> Vec<Finding> {
     let Some((claimed, of_signature)) = claimed(signature) else {
         return Vec::new();
     };
@@ -261,7 +262,7 @@ fn fitting<'d>(
     findings
 }
 
-/// Where what was signed leaves the accepted form that it is nearest to: whoever prints it can look there.
+/// Where what was signed leaves the accepted form that it is nearest to: the person who prints it can look there.
 fn first_difference(signed: &[u8], form: &str, accepted: &[u8]) -> Finding {
     let at = common_prefix(signed, accepted);
     let from = |text: &[u8]| {
@@ -290,7 +291,7 @@ fn claimed(signature: &str) -> Option<([u8; 32], Vec<Departure>)> {
     let mut departures = Vec::new();
     let mut rest = signature;
     if let Some((prefix, after)) = without_prefix(signature) {
-        let words = format!("the signature is prefixed with `{prefix}`, which is not to be there");
+        let words = format!("the signature is prefixed with `{prefix}`, which does not belong there");
         departures.push(Departure { code: "signature_prefix", words });
         rest = after;
     }
@@ -299,7 +300,7 @@ fn claimed(signature: &str) -> Option<([u8; 32], Vec<Departure>)> {
     }
     let decoded = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD].iter().find_map(|way| way.decode(rest).ok());
     let bytes = <[u8; 32]>::try_from(decoded?).ok()?;
-    let words = "the signature is in base64; hexadecimal is wanted".to_owned();
+    let words = "the signature is in base64; hexadecimal is expected".to_owned();
     departures.push(Departure { code: "signature_base64", words });
     Some((bytes, departures))
 }
@@ -375,19 +376,19 @@ fn layouts(signed_at: &str, headers: &HeaderMap) -> Vec<Layout> {
             ("-", "`-`"),
         ];
         for (separator, named) in separators {
-            let words = format!("between timestamp and body {named} was signed; a full stop is wanted");
+            let words = format!("between timestamp and body {named} was signed; a full stop is expected");
             with(vec![text(stamp), text(separator), Part::Body], Some(departure("separator", &words)));
         }
         for (separator, named) in [(".", "a full stop")].into_iter().chain(separators) {
             let words = format!("the body was signed before the timestamp, with {named} between them");
             with(vec![Part::Body, text(separator), text(stamp)], Some(departure("body_first", &words)));
         }
-        let slack = departure("version_first", "`v0:{timestamp}:{body}` was signed; `{timestamp}.{body}` is wanted");
+        let slack = departure("version_first", "`v0:{timestamp}:{body}` was signed; `{timestamp}.{body}` is expected");
         with(vec![text("v0:"), text(stamp), text(":"), Part::Body], Some(slack));
         for name in ["webhook-id", "svix-id"] {
             if let Some(id) = headers.get(name).and_then(|id| id.to_str().ok()) {
                 let words =
-                    format!("`{{{name}}}.{{timestamp}}.{{body}}` was signed; `{{timestamp}}.{{body}}` is wanted");
+                    format!("`{{{name}}}.{{timestamp}}.{{body}}` was signed; `{{timestamp}}.{{body}}` is expected");
                 let parts = vec![text(id), text("."), text(stamp), text("."), Part::Body];
                 with(parts, Some(departure("id_first", &words)));
             }
@@ -406,15 +407,15 @@ struct KeyForm {
 }
 
 impl KeyForm {
-    fn all(key: &TriedKey) -> Vec<Self> {
-        let TriedKey { label, key, of } = key;
+    fn all(key: &CandidateKey) -> Vec<Self> {
+        let CandidateKey { label, key, of } = key;
         let of_key = match of {
-            KeyOf::Provider => None,
-            KeyOf::OtherProvider => {
+            KeyOrigin::Provider => None,
+            KeyOrigin::OtherProvider => {
                 Some(("key_of_other_provider", format!("{label}, a key of the other provider, fits")))
             }
-            KeyOf::Sample => {
-                Some(("key_is_the_sample", format!("{label} fits: whoever signed has no key of a real provider")))
+            KeyOrigin::Sample => {
+                Some(("key_is_the_sample", format!("{label} fits: the signer has no key of a real provider")))
             }
         };
         let bare = key.strip_prefix("whsec_");

@@ -115,7 +115,7 @@ async fn measured_in_a_process_of_its_own() {
     }
     println!("{}", compare("page", &few, &views));
 
-    let mut held = vec![Held::by(&browser).await];
+    let mut held = vec![Usage::by(&browser).await];
     for half in [FIRST..FIRST + LIVE / 2, FIRST + LIVE / 2..FIRST + LIVE] {
         let newest = half.end - 1;
         let began = Instant::now();
@@ -142,7 +142,7 @@ async fn measured_in_a_process_of_its_own() {
         browser.wait_for_text("#shown", "10,000 events").await;
         browser.wait_for_text("#pending", &count(newest, EventState::Pending)).await;
         browser.wait_for_text("#dead", &count(newest, EventState::Dead)).await;
-        held.push(Held::by(&browser).await);
+        held.push(Usage::by(&browser).await);
     }
     browser.close().await;
     here.end().await;
@@ -177,20 +177,20 @@ fn smallest(all: &[f64]) -> f64 {
     all.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-/// Tells whoever runs the tests, also of those that pass.
+/// Prints for the person who runs the tests, also of those that pass.
 pub(crate) fn tell(line: &str) {
     writeln!(std::io::stdout(), "{line}").unwrap();
 }
 
 /// Bytes, and nodes, that are held once the garbage is gone.
 #[derive(Debug)]
-struct Held {
+struct Usage {
     tab: f64,
     nodes: f64,
     server: f64,
 }
 
-impl Held {
+impl Usage {
     async fn by(browser: &Browser) -> Self {
         let tab = browser.heap_bytes().await as f64;
         let held = Self { tab, nodes: browser.metric("Nodes").await, server: resident_bytes() };

@@ -109,7 +109,7 @@ async fn a_paused_workflow_s_events_wait_until_it_is_resumed_and_a_pause_made_el
     here.stack.settled().await;
     browser.wait_for_text(account_status, ", 1 pending").await;
     browser.click(&row(&pk)).await;
-    browser.wait_for_text("#timeline [data-kind=next]", "paused, so nobody takes it over").await;
+    browser.wait_for_text("#timeline [data-kind=next]", "paused, so no function takes it over").await;
     assert_eq!(browser.count("#timeline [data-kind=attempt]").await, 0);
     let other = send(&browser, "rillis/flow_completed_with_customer.json").await;
     listed(&browser, &other, "delivered").await;

@@ -20,15 +20,15 @@ fn each_thing_done_is_one_line() {
             "took key  ACCOUNT_OPEN  sub_1\u{fffd}, from Rail's list",
         ),
         (Progress::Deleted { event_type: event_type(), id: id() }, "deleted   ACCOUNT_OPEN  sub_1\u{fffd}"),
-        (Progress::KeysRemoved(1), "forgot    1 key"),
+        (Progress::KeysRemoved(1), "removed   1 key"),
         (
             Progress::Rejected(refused("ACCOUNT_OPEN")),
-            "REFUSED   ACCOUNT_OPEN: Rail does not take it (400 INVALID_EVENT_TYPE)",
+            "REJECTED  ACCOUNT_OPEN: Rail does not accept it (400 INVALID_EVENT_TYPE)",
         ),
-        (Progress::RotationStarted(2), "begun     2 event types"),
+        (Progress::RotationStarted(2), "started   2 event types"),
         (
             Progress::RotationResumed(vec![event_type(), "B".to_owned()]),
-            "going on with what an earlier run has begun: ACCOUNT_OPEN, B",
+            "continuing what an earlier run has started: ACCOUNT_OPEN, B",
         ),
         (
             Progress::WaitingToDelete { old: 2, pause },
@@ -36,7 +36,7 @@ fn each_thing_done_is_one_line() {
         ),
         (
             Progress::WaitingToRemoveKeys { keys: 1, pause },
-            "waiting 5 min for what the old subscriptions have sent last, then 1 old key will be forgotten",
+            "waiting 5 min for the last deliveries of the old subscriptions, then 1 old key will be removed",
         ),
     ] {
         assert_eq!(sentence(&told), expected);
@@ -50,10 +50,10 @@ fn types_that_rail_refuses_are_a_refusal_that_says_who_names_them() {
     let outcome = Outcome { done: 1, rejected: types.map(refused).into() };
     let failure = conclude(&outcome).unwrap_err();
     let text = failure.to_string();
-    let expected = "error: Rail refuses 3 event types: \
+    let expected = "error: Rail rejects 3 event types: \
         APPLICATION_CHANGE_REQUESTED (400 INVALID_EVENT_TYPE; named by Rail's OpenAPI description), \
-        DEPOSIT_COMPLETED (400 INVALID_EVENT_TYPE; named by Rail's guide alone), \
-        REFUND_POSTED (400 INVALID_EVENT_TYPE; named by none of Rail's pages)";
+        DEPOSIT_COMPLETED (400 INVALID_EVENT_TYPE; named only by Rail's guide), \
+        REFUND_POSTED (400 INVALID_EVENT_TYPE; not named in Rail's documentation)";
     assert_eq!(text.lines().next(), Some(expected));
     assert_eq!(failure.kind(), operator::error::ErrorKind::Refused);
 }

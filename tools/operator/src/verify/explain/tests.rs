@@ -13,7 +13,7 @@ struct Case {
     provider: &'static Provider,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
-    keys: Vec<(KeyOf, String)>,
+    keys: Vec<(KeyOrigin, String)>,
     now: u64,
 }
 
@@ -31,7 +31,7 @@ fn case(signature: impl Into<String>) -> Case {
         provider: providers::by_name("rail").unwrap(),
         headers: vec![("x-rail-signature", signature.into()), ("x-rail-timestamp", NOW.to_string())],
         body: BODY.as_bytes().to_vec(),
-        keys: vec![(KeyOf::Provider, KEY.to_owned())],
+        keys: vec![(KeyOrigin::Provider, KEY.to_owned())],
         now: NOW,
     }
 }
@@ -52,13 +52,14 @@ impl Case {
     }
 
     fn key(self, key: &str) -> Self {
-        Self { keys: vec![(KeyOf::Provider, key.to_owned())], ..self }
+        Self { keys: vec![(KeyOrigin::Provider, key.to_owned())], ..self }
     }
 
     fn findings(&self) -> Vec<Finding> {
         let headers = header_map(self.headers.iter().map(|(name, value)| (*name, value.as_str())));
-        let key = |(of, key): &(KeyOf, String)| TriedKey { label: "rail.key".to_owned(), key: key.clone(), of: *of };
-        let keys: Vec<TriedKey> = self.keys.iter().map(key).collect();
+        let key =
+            |(of, key): &(KeyOrigin, String)| CandidateKey { label: "rail.key".to_owned(), key: key.clone(), of: *of };
+        let keys: Vec<CandidateKey> = self.keys.iter().map(key).collect();
         let now = UnixMillis(self.now * 1000);
         let capture = Capture { provider: self.provider, headers: &headers, body: &self.body, now, as_of: false };
         let findings = explain(&capture, &keys);
@@ -107,7 +108,7 @@ fn a_header_that_is_missing_renamed_empty_or_there_twice_is_told() {
     check(&twice, &["header_twice", "signature_right"]);
     says(&twice, "header `x-rail-timestamp` occurs 2 times, with the same value");
     twice.headers[2].1 = "1747253578".to_owned();
-    says(&twice, "header `x-rail-timestamp` occurs 2 times, with unlike values");
+    says(&twice, "header `x-rail-timestamp` occurs 2 times, with different values");
     let mut joined = good.clone();
     joined.headers[0].1 = format!("{0},{0}", good.headers[0].1);
     check(&joined, &["header_joined?", "signature_malformed"]);
@@ -136,7 +137,7 @@ fn a_timestamp_in_another_unit_or_as_a_date_is_told() {
     let mut millis = case(hex(&mac(KEY.as_bytes(), format!("{NOW}042.{BODY}").as_bytes())));
     millis.headers[1].1 = format!("{NOW}042");
     check(&millis, &["timestamp_unit?", "signature_right"]);
-    says(&millis, "a guess: header `x-rail-timestamp` reads as a count of milliseconds; seconds are wanted");
+    says(&millis, "a guess: header `x-rail-timestamp` reads as a count of milliseconds; seconds are expected");
     let mut in_seconds = signed(BODY);
     in_seconds.headers[1].1 = format!("{NOW}042");
     check(&in_seconds, &["timestamp_unit?", "signed_in_seconds"]);
@@ -237,12 +238,14 @@ fn a_body_of_rillis_whose_numbers_or_order_are_not_javascript_s_is_told() {
 
 #[test]
 fn another_form_of_a_key_or_a_key_of_somebody_else_is_told() {
-    let other =
-        |of| Case { keys: vec![(KeyOf::Provider, "sample_other".to_owned()), (of, KEY.to_owned())], ..signed(BODY) };
+    let other = |of| Case {
+        keys: vec![(KeyOrigin::Provider, "sample_other".to_owned()), (of, KEY.to_owned())],
+        ..signed(BODY)
+    };
     let bare = KEY.strip_prefix("whsec_").unwrap();
     let cases = [
-        (other(KeyOf::OtherProvider), &["key_of_other_provider"][..]),
-        (other(KeyOf::Sample), &["key_is_the_sample"]),
+        (other(KeyOrigin::OtherProvider), &["key_of_other_provider"][..]),
+        (other(KeyOrigin::Sample), &["key_is_the_sample"]),
         (signed_by(STANDARD.encode(KEY)), &["key_encoded"]),
         (signed_by(STANDARD.encode(format!("{KEY}\n"))), &["key_encoded"]),
         (signed_by(KEY).key(&STANDARD.encode(KEY)), &["key_decoded"]),
@@ -287,7 +290,7 @@ fn another_layout_of_what_is_signed_is_told() {
     let mut with_id = over(format!("msg_1.{NOW}.{BODY}"));
     with_id.headers.push(("webhook-id", "msg_1".to_owned()));
     check(&with_id, &["id_first"]);
-    says(&over(format!("{NOW}:{BODY}")), "between timestamp and body `:` was signed; a full stop is wanted");
+    says(&over(format!("{NOW}:{BODY}")), "between timestamp and body `:` was signed; a full stop is expected");
 }
 
 #[test]
@@ -310,7 +313,7 @@ fn a_signature_that_is_written_in_another_way_is_told() {
     for (signature, expected) in cases {
         check(&case(signature), expected);
     }
-    says(&case(format!("sha256={written}")), "the signature is prefixed with `sha256=`, which is not to be there");
+    says(&case(format!("sha256={written}")), "the signature is prefixed with `sha256=`, which does not belong there");
 }
 
 #[test]
@@ -346,6 +349,6 @@ fn what_is_no_json_or_too_deep_is_tried_as_it_came() {
 
 #[test]
 fn a_key_is_shown_by_its_label_alone() {
-    let key = TriedKey { label: "rail.key".to_owned(), key: KEY.to_owned(), of: KeyOf::Provider };
-    assert_eq!(format!("{key:?}"), "TriedKey(rail.key)");
+    let key = CandidateKey { label: "rail.key".to_owned(), key: KEY.to_owned(), of: KeyOrigin::Provider };
+    assert_eq!(format!("{key:?}"), "CandidateKey(rail.key)");
 }
