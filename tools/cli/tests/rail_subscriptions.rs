@@ -160,7 +160,7 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
         list.out
     );
     let dry = world.run_for_url(&["rotate", "--dry-run"]).await;
-    assert!(dry.out.contains("  go on     ACCOUNT_OPEN\n"), "{}", dry.out);
+    assert!(dry.out.contains("  continue  ACCOUNT_OPEN\n"), "{}", dry.out);
 
     world
         .run(&["delete", &ids[0]])
@@ -173,7 +173,7 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
 
     world.need(&["ACCOUNT_OPEN"]);
     let sync = world.run_for_url(&["sync", "--yes"]).await;
-    assert!(sync.out.ends_with("1 subscription that no route needs stay: --prune deletes them.\n"), "{}", sync.out);
+    assert!(sync.out.ends_with("Kept: 1 subscription that no route needs. `--prune` deletes them.\n"), "{}", sync.out);
     let sync = world.run_for_url(&["sync", "--prune", "--yes"]).await;
     assert!(sync.out.contains(&format!("delete    DEPOSIT_COMPLETED  {}: no route needs it", ids[1])), "{}", sync.out);
     sync.ended(0, "");
@@ -184,10 +184,10 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
 async fn what_goes_wrong_is_said_with_what_helps() {
     let mut world = World::needing(&["ACCOUNT_OPEN", "NO_SUCH_TYPE", "REFUND_*"]);
     let refused = world.run_for_url(&["sync", "--yes"]).await;
-    let note = "note: no event type that Rail's pages name begins as REFUND_*; name exact types to subscribe to them";
+    let note = "note: no documented event type of Rail matches `REFUND_*`; name exact types to subscribe to them";
     refused.ended(3, note);
     let error =
-        "error: Rail refuses 1 event type: NO_SUCH_TYPE (400 INVALID_EVENT_TYPE; not named in Rail's documentation)";
+        "error: Rail rejects 1 event type: NO_SUCH_TYPE (400 INVALID_EVENT_TYPE; not named in Rail's documentation)";
     assert!(refused.err.contains(error), "{}", refused.err);
     assert!(refused.out.contains("created   ACCOUNT_OPEN"), "{}", refused.out);
 
@@ -262,9 +262,12 @@ async fn what_goes_wrong_is_said_with_what_helps() {
         ),
         (
             vec!["rotate", "--after", "1s"],
-            "error: invalid value '1s' for '--after <SPAN>': 15 s at least: a function that has just read the secret may not read it sooner",
+            "error: invalid value '1s' for '--after <SPAN>': at least 15 s: a function that has just read the secret does not read it sooner",
         ),
-        (vec!["rotate", "--event", "CUSTOMER_ACTIVE", "--callback-url", URL], "error: no route needs CUSTOMER_ACTIVE"),
+        (
+            vec!["rotate", "--event", "CUSTOMER_ACTIVE", "--callback-url", URL],
+            "error: No route needs `CUSTOMER_ACTIVE`",
+        ),
     ] {
         let ran = world.run(&verb).await;
         assert_eq!((ran.code, ran.err.lines().next()), (2, Some(error)), "{verb:?}");

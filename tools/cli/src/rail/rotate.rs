@@ -82,7 +82,7 @@ impl Rotate {
         let joined = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(", ");
         println!("Subscriptions for {url}, keys in {}:", bridge.place.name());
         if !begun.is_empty() {
-            println!("  go on     {}", joined(&begun));
+            println!("  continue  {}", joined(&begun));
         }
         if !fresh.is_empty() {
             println!("  rotate    {}", joined(&fresh));

@@ -123,7 +123,7 @@ fn a_header_that_is_none_is_refused_with_the_name_of_its_column() {
     check_header("ref,customer_id,\n", "there is no column ``");
     check_header("Ref,customer_id\n", "there is no column `Ref`");
     check_header("ref;customer_id\n", "there is no column `ref;customer_id`");
-    check_header("ref,customer_id,ref\n", "column `ref` is there twice");
+    check_header("ref,customer_id,ref\n", "column `ref` occurs twice");
     check_header("ref,email\n", "column `customer_id` is missing");
     check_header("customer_id\n", "column `ref` is missing");
     check_header("\u{1b}[31mred,ref\n", "there is no column `\u{fffd}[31mred`");
