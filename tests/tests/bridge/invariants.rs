@@ -1,6 +1,7 @@
 //! What must agree between files. The structure of the sources is held by `rooms`.
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,12 +14,13 @@ use crate::bridge::examples::{expectations, folder};
 #[test]
 fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_workspace() {
     let routes = providers::routes().unwrap();
-    assert_eq!(routes.providers(), BTreeSet::from(RECEIVERS));
+    same("routes.toml", &routes.providers(), "providers::ALL", &BTreeSet::from(RECEIVERS));
     let workspace: toml::Table = toml::from_str(&fs::read_to_string(root().join("Cargo.toml")).unwrap()).unwrap();
     let members = workspace["workspace"]["members"].as_array().unwrap();
     for function in FUNCTIONS {
         let member = format!("functions/{function}");
-        assert!(members.iter().any(|listed| listed.as_str() == Some(&member)), "{member}");
+        let listed = members.iter().any(|listed| listed.as_str() == Some(&member));
+        assert!(listed, "{member} is not among the members in Cargo.toml");
     }
 }
 
@@ -61,14 +63,11 @@ fn the_crates_that_a_delivery_passes_through_are_what_rail_is_built_of() {
 
 #[test]
 fn every_provider_that_has_a_folder_is_in_the_list_and_has_its_contract_tests_and_examples() {
-    let functions =
-        folders(&root().join("functions")).into_iter().filter(|name| name != REDRIVE && name != "providers");
-    assert_eq!(
-        functions.collect::<BTreeSet<_>>(),
-        RECEIVERS.map(str::to_owned).into(),
-        "functions/ and providers::ALL"
-    );
-    assert_eq!(folders(&folder()), RECEIVERS.map(str::to_owned).into(), "events/ and providers::ALL");
+    let mut functions = folders(&root().join("functions"));
+    functions.retain(|name| name != REDRIVE && name != "providers");
+    let listed = RECEIVERS.map(str::to_owned).into();
+    same("functions/", &functions, "providers::ALL", &listed);
+    same("events/", &folders(&folder()), "providers::ALL", &listed);
     for provider in RECEIVERS {
         for file in [format!("docs/contracts/{provider}.md"), format!("functions/{provider}/src/tests.rs")] {
             assert!(root().join(&file).is_file(), "there is no {file}");
@@ -86,12 +85,12 @@ fn folders(path: &Path) -> BTreeSet<String> {
 fn every_example_is_expected_to_become_something_and_nothing_else_is() {
     let mut found = BTreeSet::new();
     for provider in RECEIVERS {
-        for entry in fs::read_dir(folder().join(provider)).unwrap() {
+        let files = fs::read_dir(folder().join(provider)).unwrap_or_else(|_| panic!("there is no events/{provider}"));
+        for entry in files {
             found.insert(format!("{provider}/{}", entry.unwrap().file_name().to_str().unwrap()));
         }
     }
-    let expected: BTreeSet<_> = expectations().into_keys().collect();
-    assert_eq!(found, expected);
+    same("events/", &found, "events/expected.toml", &expectations().into_keys().collect());
 }
 
 #[test]
@@ -104,7 +103,7 @@ fn every_route_is_shown_by_an_example() {
         .collect();
     let routes = providers::routes().unwrap();
     let named: BTreeSet<_> = routes.all().iter().map(|route| route.name.clone()).collect();
-    assert_eq!(shown, named);
+    same("what events/expected.toml delivers", &shown, "routes.toml", &named);
 }
 
 #[test]
@@ -126,6 +125,15 @@ fn the_tables_have_the_keys_that_the_functions_write() {
     assert_eq!(customers["KeySchema"], json!([{ "AttributeName": "ref", "KeyType": "HASH" }]));
     let time_to_live = time_to_live_definition("events");
     assert_eq!(time_to_live["TimeToLiveSpecification"]["AttributeName"], "expires_at");
+}
+
+/// Fails with what is in one of two places only.
+#[track_caller]
+pub(crate) fn same<T: Debug + Ord>(place: &str, there: &BTreeSet<T>, other_place: &str, elsewhere: &BTreeSet<T>) {
+    for (place, lacking) in [(place, elsewhere.difference(there)), (other_place, there.difference(elsewhere))] {
+        let lacking: Vec<_> = lacking.collect();
+        assert!(lacking.is_empty(), "{place} lacks {lacking:?}");
+    }
 }
 
 pub(crate) fn root() -> PathBuf {

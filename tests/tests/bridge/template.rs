@@ -17,7 +17,7 @@ use shared::receive::signing_keys::KeySet;
 use shared::record::retry_plan::LEASE_S;
 
 use crate::bridge::fixture::*;
-use crate::bridge::invariants::root;
+use crate::bridge::invariants::{root, same};
 use crate::bridge::template::cloudformation::{Template, holders};
 
 pub(crate) mod cloudformation;
@@ -74,7 +74,7 @@ fn every_function_is_built_from_its_package_and_no_other_program_is() {
             binary
         })
         .collect();
-    assert_eq!(built, BTreeSet::from(FUNCTIONS));
+    same("template.yaml", &built, "functions/", &BTreeSet::from(FUNCTIONS));
     assert_eq!(template.globals()["Runtime"], "provided.al2023");
     assert_eq!(template.by_default(&template.globals()["Tracing"]), "Active");
     assert_eq!(template.parameter("Architecture")["AllowedValues"], json!(["arm64", "x86_64"]));
@@ -107,9 +107,10 @@ fn every_variable_that_a_function_reads_is_set_and_no_other_is() {
                 None => of_lambda(name),
             }
         };
-        Config::from_lookup(lookup).unwrap();
+        let unreadable = |error| format!("the variables of {function} in template.yaml: {error}");
+        Config::from_lookup(lookup).map_err(unreadable).unwrap();
         if function != REDRIVE {
-            ReceiverConfig::from_lookup(lookup).unwrap();
+            ReceiverConfig::from_lookup(lookup).map_err(unreadable).unwrap();
         }
         let mut read = asked.into_inner();
         read.retain(|name| !name.starts_with("AWS_"));
@@ -118,7 +119,7 @@ fn every_variable_that_a_function_reads_is_set_and_no_other_is() {
             read.extend(provider.api.iter().map(|api| api.secret_variable.to_owned()));
         }
         let given: BTreeSet<_> = set.into_keys().collect();
-        assert_eq!(given, read, "{function}");
+        same(&format!("the variables of {function}"), &given, "what it reads", &read);
     }
 }
 
@@ -147,9 +148,9 @@ fn each_receiver_has_its_path_and_redrive_its_schedule() {
     let template = Template::read();
     for function in RECEIVERS {
         let webhook = &template.properties(&logical_id(function, "Function"))["Events"]["Webhook"]["Properties"];
-        assert_eq!(webhook["Path"], format!("/webhooks/{function}"));
-        assert_eq!(webhook["Method"], "POST");
-        assert_eq!(webhook["PayloadFormatVersion"], "2.0");
+        assert_eq!(webhook["Path"], format!("/webhooks/{function}"), "the path of {function}");
+        assert_eq!(webhook["Method"], "POST", "{function}");
+        assert_eq!(webhook["PayloadFormatVersion"], "2.0", "{function}");
     }
     let schedule = template.properties("RedriveSchedule");
     assert_eq!(schedule["ScheduleExpression"], "rate(1 minute)");
@@ -194,7 +195,8 @@ fn each_function_may_do_what_it_needs_and_nothing_else() {
         let role = logical_id(function, "Role");
         assert_eq!(
             template.properties(&logical_id(function, "Function"))["Role"],
-            json!({ "Fn::GetAtt": format!("{role}.Arn") })
+            json!({ "Fn::GetAtt": format!("{role}.Arn") }),
+            "the role of {function}"
         );
         let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for statement in statements.iter().filter(|statement| statement.roles.contains(&role)) {
@@ -203,7 +205,11 @@ fn each_function_may_do_what_it_needs_and_nothing_else() {
                 found.entry(resource.clone()).or_default().extend(actions);
             }
         }
-        assert_eq!(found, allowed(function), "{function}");
+        for (resource, needed) in allowed(function) {
+            let may = found.remove(&resource).unwrap_or_default();
+            same(&format!("{role} on {resource}"), &may, &format!("the need of {function}"), &needed);
+        }
+        assert!(found.is_empty(), "{role} allows what {function} does not need: {found:?}");
     }
 }
 
@@ -288,7 +294,10 @@ fn logs_are_kept_for_a_time_and_name_nobody() {
     }
     for function in FUNCTIONS {
         let logging = &template.properties(&logical_id(function, "Function"))["LoggingConfig"];
-        assert_eq!(logging["LogGroup"], json!({ "Ref": logical_id(function, "LogGroup") }));
+        let group = logical_id(function, "LogGroup");
+        let name = json!({ "Fn::Sub": format!("/aws/lambda/${{AWS::StackName}}-{function}") });
+        assert_eq!(template.properties(&group)["LogGroupName"], name);
+        assert_eq!(logging["LogGroup"], json!({ "Ref": group }), "where {function} logs");
         assert_eq!(logging["LogFormat"], "JSON");
         // Lambda takes a line without a level for `info`; metrics have none, and are never to be dropped.
         assert_eq!(logging["ApplicationLogLevel"], "TRACE");
@@ -337,7 +346,7 @@ fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_i
             title.to_owned()
         })
         .collect();
-    assert_eq!(paragraphs, named);
+    same("docs/runbook.md", &paragraphs, "template.yaml", &named);
 
     let dashboard = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
     for (id, alarm) in &alarms {
@@ -359,7 +368,7 @@ fn every_alarm_over_a_provider_s_function_is_over_every_provider_s() {
     let template = Template::read();
     let alarms = template.of_type("AWS::CloudWatch::Alarm");
     let metrics = |id: &str| -> BTreeSet<String> {
-        let alarm = alarms.get(id).unwrap_or_else(|| panic!("there is no {id}"));
+        let alarm = alarms.get(id).unwrap_or_else(|| panic!("template.yaml has no {id}"));
         holders(alarm, "Dimensions")
             .iter()
             .map(|metric| json!([metric["MetricName"], metric["Dimensions"]]).to_string())
@@ -455,7 +464,7 @@ fn the_outputs_say_what_to_register_and_what_the_command_line_takes() {
         names.extend(parts.map(|part| logical_id(provider.name, part)));
     }
     for name in names {
-        assert!(outputs.contains_key(&name), "no {name}");
+        assert!(outputs.contains_key(&name), "template.yaml has no output {name}");
     }
     for provider in RECEIVERS {
         let url = outputs[&logical_id(provider, "WebhookUrl")]["Value"].to_string();

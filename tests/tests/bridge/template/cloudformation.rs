@@ -34,7 +34,7 @@ impl Template {
     #[track_caller]
     pub(crate) fn properties(&self, id: &str) -> &Value {
         let properties = &self.0["Resources"][id]["Properties"];
-        assert!(properties.is_object(), "no resource {id}");
+        assert!(properties.is_object(), "template.yaml has no resource {id}");
         properties
     }
 
