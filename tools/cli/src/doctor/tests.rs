@@ -7,7 +7,7 @@ use local::binaries::{Profile, build_functions};
 use local::dynamodb::{EVENTS_TABLE, events_table_definition};
 use local::faults::When;
 use local::returning_ai::{At, Fault};
-use local::stack::{RETURNING_AI_SECRET, Stack, StackOptions, signing_secret};
+use local::stack::{RECEIVERS, RETURNING_AI_SECRET, Stack, StackOptions, signing_secret};
 use operator::Place;
 use operator::dev_file::DevFile;
 use operator::place::http;
@@ -80,6 +80,13 @@ impl World {
     }
 }
 
+/// The providers in the order in which the doctor looks at them.
+fn providers_by_name() -> [&'static str; RECEIVERS.len()] {
+    let mut providers = RECEIVERS;
+    providers.sort_unstable();
+    providers
+}
+
 fn not_ok(lines: &[Line]) -> Vec<String> {
     let wrong = lines.iter().filter(|line| line.verdict != Verdict::Ok);
     wrong.map(|line| format!("{} {}: {}", line.verdict.name(), line.check, line.says)).collect()
@@ -93,12 +100,12 @@ async fn a_healthy_bridge_is_all_ok_and_nothing_is_sent_to_it() {
     let checks: Vec<&str> = lines.iter().map(|line| line.check.as_str()).collect();
     let workflows = world.routes.workflows();
     let handshakes: Vec<String> = workflows.iter().map(|workflow| format!("handshake {workflow}")).collect();
-    let before =
-        ["webhook rail", "webhook rillis", "clock", "events table", "due-index", "time to live", "customers table"];
-    let secrets = ["signing keys of rail", "signing keys of rillis", "workflows"];
-    let expected: Vec<&str> = before
-        .into_iter()
-        .chain(secrets)
+    let webhooks = providers_by_name().map(|provider| format!("webhook {provider}"));
+    let keys = providers_by_name().map(|provider| format!("signing keys of {provider}"));
+    let expected: Vec<&str> = (webhooks.iter().map(String::as_str))
+        .chain(["clock", "events table", "due-index", "time to live", "customers table"])
+        .chain(keys.iter().map(String::as_str))
+        .chain(["workflows"])
         .chain(handshakes.iter().map(String::as_str))
         .chain(["redrive", "dead events"])
         .collect();
@@ -263,17 +270,22 @@ async fn a_clock_that_is_off_and_functions_that_do_not_answer_are_found() {
     let fast = Clock::from_fn(|| Clock::system().now().plus(Duration::from_secs(75)));
     let wrong = not_ok(&world.lines_of(&dev, fast).await);
     assert!(wrong.len() == 1 && wrong[0].starts_with("fail clock: this machine's clock is 7"), "{wrong:?}");
-    assert!(wrong[0].ends_with(" s ahead of that of webhook rail; 60 s are allowed"), "{wrong:?}");
+    let [first, ..] = providers_by_name();
+    let expected = format!(" s ahead of that of webhook {first}; 60 s are allowed");
+    assert!(wrong[0].ends_with(&expected), "{wrong:?}");
     let slow = Clock::from_fn(|| UnixMillis(Clock::system().now().0 - 75_000));
     let wrong = not_ok(&world.lines_of(&dev, slow).await);
-    assert!(wrong.len() == 1 && wrong[0].contains(" s behind that of webhook rail"), "{wrong:?}");
+    assert!(wrong.len() == 1 && wrong[0].contains(&format!(" s behind that of webhook {first}")), "{wrong:?}");
 
     let mut dev = dev;
     for url in dev.parts.webhooks.values_mut() {
         *url = url.replace(&dev.gateway_url, "http://127.0.0.1:9");
     }
     let wrong = not_ok(&world.lines_of(&dev, Clock::system()).await);
-    assert_eq!(wrong.len(), 2, "{wrong:?}");
-    assert!(wrong[0].starts_with("fail webhook rail: http://127.0.0.1:9/webhooks/rail does not answer: "), "{wrong:?}");
+    assert_eq!(wrong.len(), RECEIVERS.len(), "{wrong:?}");
+    for (line, provider) in wrong.iter().zip(providers_by_name()) {
+        let expected = format!("fail webhook {provider}: http://127.0.0.1:9/webhooks/{provider} does not answer: ");
+        assert!(line.starts_with(&expected), "{wrong:?}");
+    }
     world.stack.shutdown().await;
 }

@@ -30,7 +30,8 @@ fn sound() -> Facts {
     };
     let url = |provider: &str| format!("https://hooks.example.com/webhooks/{provider}");
     let webhook = |provider: &str| Webhook { provider: provider.to_owned(), url: url(provider), status: Ok(401) };
-    let by_provider = |value: &dyn Fn(&str) -> String| ["rail", "rillis"].map(|it| (it.to_owned(), value(it))).into();
+    let by_provider =
+        |value: &dyn Fn(&str) -> String| providers::ALL.iter().map(|it| (it.name.to_owned(), value(it.name))).collect();
     let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
     Facts {
         scope: Scope {
