@@ -14,22 +14,42 @@ fn every_test_that_the_threat_model_names_is_there() {
     let document = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
     let threats: Vec<_> = document.lines().filter(|line| line.starts_with("| T")).collect();
     assert!(threats.len() >= 15, "{} threats", threats.len());
-    let sources = ["functions", "shared", "tools", "tests"].map(|folder| rust_files(&root().join(folder)));
-    let sources: Vec<(PathBuf, String)> = sources.into_iter().flatten().collect();
+    let is_test = is_test();
     for threat in threats {
         let shown_by = threat.trim_end_matches('|').rsplit('|').next().unwrap();
         let named: Vec<_> = shown_by.split('`').skip(1).step_by(2).collect();
         assert!(!named.is_empty(), "nothing shows: {threat}");
         for name in named {
-            let declared = format!("fn {name}(");
-            let found = sources.iter().any(|(_, text)| {
-                text.match_indices(&declared).any(|(at, _)| {
-                    let before = text[..at].trim_end_matches("async ").trim_end();
-                    before.ends_with("#[test]") || before.ends_with("#[tokio::test]") || before.ends_with(")]")
-                })
-            });
-            assert!(found, "there is no test {name}");
+            assert!(is_test(name), "there is no test {name}");
         }
+    }
+}
+
+#[test]
+fn every_test_that_the_guide_to_adding_a_provider_names_is_there() {
+    let guide = fs::read_to_string(root().join("docs/adding-a-provider.md")).unwrap();
+    let (_, table) = guide.split_once("| forgotten |").unwrap();
+    let named = table.lines().skip(2).filter_map(|row| row.split(" | ").nth(1)?.strip_prefix('`')?.strip_suffix('`'));
+    let named: BTreeSet<_> = named.collect();
+    assert!(named.len() >= 15, "{named:?}");
+    let is_test = is_test();
+    for name in named {
+        assert!(is_test(name), "there is no test {name}");
+    }
+}
+
+/// Whether a test of the workspace has this name.
+fn is_test() -> impl Fn(&str) -> bool {
+    let sources = ["functions", "shared", "tools", "tests"].map(|folder| rust_files(&root().join(folder)));
+    let sources: Vec<(PathBuf, String)> = sources.into_iter().flatten().collect();
+    move |name| {
+        let declared = format!("fn {name}(");
+        sources.iter().any(|(_, text)| {
+            text.match_indices(&declared).any(|(at, _)| {
+                let before = text[..at].trim_end_matches("async ").trim_end();
+                before.ends_with("#[test]") || before.ends_with("#[tokio::test]") || before.ends_with(")]")
+            })
+        })
     }
 }
 
