@@ -13,6 +13,7 @@ use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::Exchange;
 use local::lambda_host::{LOCAL_ACCOUNT, LogSink};
 use local::returning_ai::Message;
+use local::samples::{self, Sample};
 use local::stack::{
     FUNCTIONS, REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions, api_secret, sample_key, signing_secret,
 };
@@ -35,7 +36,6 @@ use crate::page::guard::{Guard, Reading};
 use crate::page::playground::Playground;
 use crate::page::router::router;
 use crate::routes::file::RoutesFile;
-use crate::samples::{self, Sample};
 
 mod chaos;
 mod pushed;
@@ -105,7 +105,7 @@ impl Dev {
 
     async fn run_to_end(self) -> Result<(), OperatorError> {
         let root = workspace_root();
-        let samples = samples::load(&root.join("events"))?;
+        let samples = load_samples(&root)?;
         let routes = RoutesFile::default().read()?;
 
         eprintln!("Building the functions ...");
@@ -175,7 +175,7 @@ impl Dev {
 /// Serves the page beside the webhooks, and lets it see what happens, for as long as the value lives.
 pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, OperatorError> {
     let place = Place::local(&dev_file(stack), http()?);
-    let samples = samples::load(&workspace_root().join("events"))?;
+    let samples = load_samples(&workspace_root())?;
     let page = Arc::new(Page {
         guard: Guard::new(stack.port(), Reading::Open)?,
         store: place.events()?,
@@ -248,6 +248,11 @@ fn environment(stack: &Stack, function: &str) -> String {
     let account = LOCAL_ACCOUNT.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let variables = stack.function_spec(function).env.into_iter().chain(account);
     variables.map(|(name, value)| format!("{name}={value}\n")).collect()
+}
+
+fn load_samples(root: &Path) -> Result<Vec<Sample>, OperatorError> {
+    samples::load(&root.join("events"))
+        .map_err(|error| OperatorError::usage(error, "run it inside a checkout of the bridge"))
 }
 
 /// Plays every sample, one after the other, and prints what became of each.

@@ -9,7 +9,6 @@ mod events;
 mod page;
 mod rail;
 mod routes;
-mod samples;
 mod send;
 mod sign;
 mod target;

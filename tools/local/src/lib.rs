@@ -17,6 +17,7 @@ pub mod lambda_host;
 pub mod rail_api;
 pub mod records;
 pub mod returning_ai;
+pub mod samples;
 pub mod secrets_manager;
 pub mod stack;
 pub mod storm;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::delivery::key_of;
+use local::samples::Sample;
 use local::stack::{FUNCTIONS, Stack};
 use local::storm::{Cause, Event, Progress, Storm, Tally, WAVES, Wave};
 use operator::OperatorError;
@@ -14,7 +15,6 @@ use operator::error::with_causes;
 
 use crate::delivery::with_fresh_id;
 use crate::dev::watch;
-use crate::samples::Sample;
 
 /// Sends `count` events through the storm and prints what became of them.
 pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64) -> Result<(), OperatorError> {

@@ -13,6 +13,7 @@ use http::header;
 use local::delivery::{SignedHeaders, signed_headers};
 use local::faults::When;
 use local::returning_ai::Fault;
+use local::samples::Sample;
 use local::stack::{FUNCTIONS, RECEIVERS, Stack, sample_key};
 use operator::error::with_causes;
 use operator::verify::{Capture, header_map};
@@ -23,7 +24,6 @@ use shared::receive::provider::Provider;
 
 use crate::delivery::{not_json, with_fresh_id};
 use crate::page::problem::Problem;
-use crate::samples::Sample;
 
 /// The stack that runs here, for as long as it does.
 pub(crate) struct Playground {

@@ -4,38 +4,51 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use local::delivery::key_of;
-use local::returning_ai::Message;
-use operator::OperatorError;
 use serde::Deserialize;
 use shared::receive::provider::Provider;
 
+use crate::delivery::key_of;
+use crate::returning_ai::Message;
+
 /// One file of `events/` with its entry of `events/expected.toml`.
-pub(crate) struct Sample {
+#[derive(Debug)]
+pub struct Sample {
     /// As in `expected.toml`: `rail/account_open.json`.
-    pub(crate) name: String,
-    pub(crate) provider: &'static Provider,
-    pub(crate) body: Vec<u8>,
-    pub(crate) expected: Expected,
+    pub name: String,
+    pub provider: &'static Provider,
+    pub body: Vec<u8>,
+    pub expected: Expected,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Expected {
-    pub(crate) answer: String,
-    pub(crate) state: String,
+pub struct Expected {
+    pub answer: String,
+    pub state: String,
     /// Routes that want it and have had another event of its customer's.
     #[serde(default)]
-    pub(crate) skips: Vec<String>,
+    pub skips: Vec<String>,
     /// Route → members of its message, and the `workflow` it goes to.
     #[serde(default)]
-    pub(crate) delivers: BTreeMap<String, BTreeMap<String, String>>,
+    pub delivers: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// Why the samples cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct SampleError {
+    path: String,
+    problem: String,
 }
 
 /// Every sample of the folder, by name.
-pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, OperatorError> {
-    let unusable = |what: &Path, error: &dyn std::fmt::Display| {
-        OperatorError::usage(format!("{}: {error}", what.display()), "run it inside a checkout of the bridge")
+///
+/// # Errors
+/// A file cannot be read, or `expected.toml` and the files do not match.
+pub fn load(folder: &Path) -> Result<Vec<Sample>, SampleError> {
+    let unusable = |path: &Path, problem: &dyn std::fmt::Display| SampleError {
+        path: path.display().to_string(),
+        problem: problem.to_string(),
     };
     let index = folder.join("expected.toml");
     let text = fs::read_to_string(&index).map_err(|error| unusable(&index, &error))?;
@@ -64,12 +77,12 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Sample>, OperatorError> {
 
 impl Sample {
     /// The event's key in the table.
-    pub(crate) fn pk(&self) -> Option<String> {
+    pub fn pk(&self) -> Option<String> {
         key_of(self.provider, &self.body)
     }
 
     /// What differs between what Returning.AI got for this event and what it should have got.
-    pub(crate) fn differences(&self, messages: &[Message]) -> Vec<String> {
+    pub fn differences(&self, messages: &[Message]) -> Vec<String> {
         let mut found = Vec::new();
         for (route, members) in &self.expected.delivers {
             let sent: Vec<&Message> = messages.iter().filter(|message| route_of(message) == Some(route)).collect();
