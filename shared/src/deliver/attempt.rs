@@ -98,7 +98,7 @@ impl Deliverer {
         self.routes.by_name(route).map(|route| &route.destination)
     }
 
-    /// Reads the pauses again if they are older than [`PAUSES_MAX_AGE`]. While that fails, the last ones read still count.
+    /// Reads the pauses again if they are older than 30 s. While that fails, the last ones read still count.
     pub async fn refresh_pauses(&self) {
         let read_at = self.pauses.lock().read_at;
         let now = self.clock.now();
