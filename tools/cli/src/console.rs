@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::page::Page;
 use crate::page::board::{Board, MAX_ROWS};
-use crate::page::guard::{Guard, Reading};
+use crate::page::guard::{Guard, ReadAccess};
 use crate::page::router::router;
 use crate::routes::file::RoutesFile;
 use crate::target::Account;
@@ -26,12 +26,12 @@ mod indexed;
 
 /// See a deployed bridge in the browser: what waits and why, each event's timeline, redrive, pause and resume
 ///
-/// The page is served on 127.0.0.1 alone, to anyone who has the address that is printed: its token is valid for as long as this
-/// runs. What you do there is done with your own AWS credentials. The table is read only while the page is open.
+/// The page is served on 127.0.0.1 only, to anyone with the printed URL: its token is valid while this runs. It acts with your
+/// own AWS credentials. The table is read only while the page is open.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Console {
-    /// Where the page is, on 127.0.0.1; 0 takes any free port
+    /// The port of the page, on 127.0.0.1; 0 for any free port
     #[arg(long, default_value_t = 9010)]
     port: u16,
     #[command(flatten)]
@@ -40,20 +40,20 @@ pub(crate) struct Console {
     target: Target,
 }
 
-/// Without --stack and --table: the bridge that `bridge dev` runs here.
+/// Without `--stack` and `--table`: the bridge that `bridge dev` runs on this machine.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 struct Target {
-    /// This CloudFormation stack: its outputs name the tables and the function
+    /// The CloudFormation stack, whose outputs name the tables and the function
     #[arg(long, value_name = "NAME", group = "deployed")]
     stack: Option<String>,
-    /// This events table in AWS; without it and --stack, the bridge that `bridge dev` runs here
+    /// The events table in AWS. Without it and `--stack`: the bridge that `bridge dev` runs on this machine
     #[arg(long, value_name = "NAME", group = "deployed")]
     table: Option<String>,
-    /// With --table: the customers table, to say who customers are
+    /// With `--table`: the customers table, to show who customers are
     #[arg(long, value_name = "NAME", requires = "table", conflicts_with = "stack")]
     customers_table: Option<String>,
-    /// With --table: the function that redrives
+    /// With `--table`: the name of the redrive function
     #[arg(long, value_name = "NAME", requires = "table", conflicts_with = "stack")]
     function: Option<String>,
     #[command(flatten)]
@@ -61,11 +61,11 @@ struct Target {
 }
 
 const EXAMPLES: &str = "Examples:
-  bridge console                                         the bridge that runs here
+  bridge console                                         the bridge on this machine
   bridge console --stack bridge --profile prod           one in AWS, by its stack
   bridge console --table events --customers-table customers --function bridge-redrive";
 
-/// A page that is served for as long as this lives.
+/// Serves a page until it is dropped.
 struct PageServer {
     front: Front,
     page: Arc<Page>,
@@ -75,14 +75,14 @@ struct PageServer {
 /// The keys of ten thousand events are a tenth of it.
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
-/// A customer that is nobody's: the answer tells that the table can be read.
+/// A customer reference that cannot exist: the answer shows whether the table can be read.
 const NOBODY: &str = "bridge-console:nobody";
 
 impl Console {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let routes = self.routes.read()?;
         let place = self.target.open().await?;
-        let serving = serve(place, routes, self.port, indexed::LOOK_EVERY).await?;
+        let serving = serve(place, routes, self.port, indexed::READ_EVERY).await?;
         println!("The page over {}: {}", serving.page.place.name(), serving.url());
         println!("Anyone with this URL can act with your AWS permissions. Ctrl-C ends it.");
         interrupted().await;
@@ -103,7 +103,7 @@ impl Target {
     }
 }
 
-/// Reads a little of the tables, so that what is wrong is told at once, then serves the page.
+/// Reads a little of the tables, so that a problem is reported at once, then serves the page.
 async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) -> Result<PageServer, OperatorError> {
     let store = place.events()?;
     let resolver = place.resolver();
@@ -113,7 +113,7 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
     }
     let function = place.redrive_function().map(Arc::new);
 
-    // The page has to know its port, which is known once there is somebody to answer.
+    // The page must know its port, which is known once the server listens.
     let answering: Arc<OnceLock<Router>> = Arc::default();
     let serving = Arc::clone(&answering);
     let front = Front::start(port, MAX_BODY_BYTES, move |request| {
@@ -128,11 +128,11 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
     let front = front.map_err(|error| {
         OperatorError::outside(
             format!("Cannot listen on 127.0.0.1:{port}: {error}"),
-            "another `bridge console` may be open; `--port 0` takes any free port",
+            "check whether another `bridge console` is running; `--port 0` takes any free port",
         )
     })?;
     let page = Arc::new(Page {
-        guard: Guard::new(front.addr().port(), Reading::WithToken)?,
+        guard: Guard::new(front.addr().port(), ReadAccess::WithToken)?,
         limits: limits(resolver.customers.is_some()),
         place,
         store,
@@ -144,7 +144,7 @@ async fn serve(place: Place, routes: Routes, port: u16, look_every: Duration) ->
         redriving: Arc::default(),
         pauses: Mutex::default(),
     });
-    // Nobody else has set it.
+    // It is set here only.
     let _ = answering.set(router(&page));
 
     let mut working = JoinSet::new();
@@ -163,36 +163,34 @@ impl PageServer {
     }
 }
 
-/// What a reader of the page has to know of what it lacks; docs/console.md has the figures' reasons.
+/// What the page cannot show, for its reader; docs/console.md has the reasons of the figures.
 fn limits(with_customers: bool) -> Vec<String> {
-    let every = indexed::LOOK_EVERY.as_secs();
+    let every = indexed::READ_EVERY.as_secs();
     let customers = match with_customers {
-        true => "A customer is known when the body or the customers table says who it is; no provider is asked.",
-        false => {
-            "A customer is known when the body says who it is: no customers table was named, and no provider is asked."
-        }
+        true => "A customer is shown if the body or the customers table names it; no provider is asked.",
+        false => "A customer is shown if the body names it: no customers table was given, and no provider is asked.",
     };
     vec![
         format!(
-            "A deployed table tells nobody what is written. While this page is open its index is read every {every} s (with \
-             10,000 events in it every {}), and what has changed there is looked up.",
+            "A deployed table does not push its changes. While this page is open, its index is read every {every} s (every {} s \
+             with 10,000 events in it), and changed events are looked up.",
             2 * every
         ),
-        "The index has what is pending or dead. Delivered and ignored events are listed only if this page has seen them wait; \
-         most are delivered too soon for that. Searching an event's id finds it in any state."
+        "The index has pending and dead events. Delivered and ignored events are listed only if this page has seen them wait; \
+         most are delivered too fast for that. A search by event id finds an event in any state."
             .to_owned(),
         format!(
-            "At most {},{:03} events are listed: where more wait, those that died last and those tried next, and from then \
-             on what happens.",
+            "At most {},{:03} events are listed. If more wait, these are the latest dead and the next due events, and then \
+             those that change.",
             MAX_ROWS / 1000,
             MAX_ROWS % 1000,
         ),
-        "Rates count what this page has seen, when it saw it. How long acknowledgements took is not in the table: the \
-         functions' metrics have it."
+        "Rates count what this page has seen, at the time it was seen. The duration of acknowledgements is not in the table: \
+         see the metrics of the functions."
             .to_owned(),
         customers.to_owned(),
-        "A look at the index costs 4.5 read units with up to some 450 events in it, and about 100 with 10,000; each event that \
-         has changed costs one unit more, and one for each 4 KB of it."
+        "One reading of the index costs 4.5 read units with up to about 450 events in it, and about 100 with 10,000. Each \
+         changed event costs one unit more per 4 KB."
             .to_owned(),
     ]
 }

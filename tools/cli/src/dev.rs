@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use crate::delivery::signed_headers;
 use crate::page::Page;
 use crate::page::board::{Board, MAX_ROWS};
-use crate::page::guard::{Guard, Reading};
+use crate::page::guard::{Guard, ReadAccess};
 use crate::page::playground::Playground;
 use crate::page::router::router;
 use crate::routes::file::RoutesFile;
@@ -46,40 +46,40 @@ mod watch;
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Dev {
-    /// Stop after the sample events; exit 0 only if each ended as it should
+    /// Stop after the sample events; exit 0 only if all results are as expected
     #[arg(long)]
     once: bool,
-    /// Where the webhooks are; 0 takes any free port
+    /// The port of the webhooks; 0 for any free port
     #[arg(long, default_value_t = 9000)]
     port: u16,
-    /// Keep the table and the secrets in this folder from run to run; without it they are in memory
+    /// Keep the tables and the secrets in this folder between runs. Without it: in memory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Print the functions' log lines
     #[arg(long)]
     logs: bool,
-    /// Instead of playing the samples, let everything fail for a while and see that nothing is lost
+    /// Instead of playing the samples, let everything fail for a while and check that nothing is lost
     #[arg(long, conflicts_with_all = ["once", "data"])]
     chaos: bool,
-    /// With --chaos: how many events are sent
+    /// With `--chaos`: how many events are sent
     #[arg(long, value_name = "N", default_value_t = 200, requires = "chaos", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     events: u32,
-    /// With --chaos: what goes wrong when; the same again as far as processes that run side by side allow
+    /// With `--chaos`: the seed of all faults. The same seed repeats them, as far as concurrent processes allow
     #[arg(long, value_name = "S", requires = "chaos")]
     seed: Option<u64>,
 }
 
 const EXAMPLES: &str = "Examples:
-  bridge dev                        play the samples, then stay up for `bridge send` and curl
-  bridge dev --once                 for scripts: exit 0 if all is as it should be
+  bridge dev                        play the samples, then keep running for `bridge send` and curl
+  bridge dev --once                 for scripts: exit 0 if all results are as expected
   bridge dev --data .bridge --logs  keep the table, show every log line
   bridge dev --chaos --seed 7       exit 0 if no acknowledged event is lost, whatever fails";
 
-/// How many calls the stand-ins remember: far more than the samples make, and no more than a few megabytes.
+/// How many calls the stand-ins remember: far more than the samples make, in at most a few megabytes.
 const REMEMBERED: usize = 1_000;
 
-/// What became of one sample.
-struct SampleRun {
+/// The result of one sample.
+struct SampleResult {
     answer: String,
     ack: Duration,
     state: String,
@@ -96,7 +96,7 @@ impl Dev {
                 println!();
                 match stays {
                     true => Ok(()),
-                    false => Err(OperatorError::outside("Interrupted before the end", "run it again")),
+                    false => Err(OperatorError::outside("Interrupted before it was complete", "run it again")),
                 }
             }
             ended = self.run_to_end() => ended,
@@ -105,19 +105,20 @@ impl Dev {
 
     async fn run_to_end(self) -> Result<(), OperatorError> {
         let root = workspace_root();
-        let samples = load_samples(&root)?;
+        let samples = samples::load(&root.join("events"))
+            .map_err(|error| OperatorError::usage(error, "run it inside a checkout of the bridge"))?;
         let routes = RoutesFile::default().read()?;
 
         eprintln!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)
             .await
-            .map_err(|error| OperatorError::outside(with_causes(&error), "see the compiler's messages above"))?;
+            .map_err(|error| OperatorError::outside(with_causes(&error), "see the messages of the compiler above"))?;
         let telling = Arc::new(AtomicBool::new(false));
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let stack = Stack::start(self.options(functions, &routes, &telling, &board)).await.map_err(|error| {
             OperatorError::outside(
                 with_causes(&error),
-                "another `bridge dev` may be running; `--port 0` takes any free port",
+                "check whether another `bridge dev` is running; `--port 0` takes a free port",
             )
         })?;
         let stack = Arc::new(stack);
@@ -132,13 +133,13 @@ impl Dev {
         } else if self.once {
             play_all(&stack, &samples).await
         } else {
-            let _page = serve_page(&stack, routes, board)?;
-            println!("The page is at {}/: events show there as they cross.\n", stack.url());
-            // It says itself what did not end as it should; the bridge is there to look into it.
+            let _page = serve_page(&stack, samples.clone(), routes, board)?;
+            println!("The page is at {}/. It shows events as they arrive.\n", stack.url());
+            // It prints what is not as expected. The bridge keeps running, so that a person can examine it.
             let _ = play_all(&stack, &samples).await;
             telling.store(true, Ordering::Relaxed);
             let _up = announce(&stack, &root)?;
-            invite(&stack);
+            print_next_steps(&stack);
             watch::watch(&stack).await
         };
         stack.shutdown().await;
@@ -172,12 +173,16 @@ impl Dev {
     }
 }
 
-/// Serves the page beside the webhooks, and lets it see what happens, for as long as the value lives.
-pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) -> Result<JoinSet<()>, OperatorError> {
+/// Serves the page beside the webhooks, with live events, until the returned value is dropped.
+pub(crate) fn serve_page(
+    stack: &Arc<Stack>,
+    samples: Vec<Sample>,
+    routes: Routes,
+    board: Arc<Board>,
+) -> Result<JoinSet<()>, OperatorError> {
     let place = Place::local(&dev_file(stack), http()?);
-    let samples = load_samples(&workspace_root())?;
     let page = Arc::new(Page {
-        guard: Guard::new(stack.port(), Reading::Open)?,
+        guard: Guard::new(stack.port(), ReadAccess::Open)?,
         store: place.events()?,
         resolver: place.resolver(),
         function: place.redrive_function().map(Arc::new),
@@ -185,7 +190,7 @@ pub(crate) fn serve_page(stack: &Arc<Stack>, routes: Routes, board: Arc<Board>) 
         routes,
         board,
         limits: vec![format!(
-            "Events are pushed as they happen; the newest {MAX_ROWS} are listed, what waits or is dead before the rest."
+            "Events are pushed as they happen. The newest {MAX_ROWS} are listed; pending and dead events have priority."
         )],
         playground: Some(Arc::new(Playground::new(Arc::downgrade(stack), samples))),
         redriving: Arc::default(),
@@ -226,13 +231,13 @@ pub(crate) fn dev_file(stack: &Stack) -> DevFile {
     }
 }
 
-/// Where the verbs that work on a table find this bridge, for as long as the value lives.
+/// Lets the verbs that work on a table find this bridge, until the returned value is dropped.
 fn announce(stack: &Stack, root: &Path) -> Result<DevFileGuard, OperatorError> {
     let path = operator::dev_file::path(root);
     let unwritable = |path: &Path, error: &io::Error| {
         OperatorError::outside(
             format!("{} cannot be written: {error}", path.display()),
-            "check that you can write to this checkout",
+            "check that you may write to the checkout",
         )
     };
     let guard = dev_file(stack).write(root).map_err(|error| unwritable(&path, &error))?;
@@ -250,24 +255,19 @@ fn environment(stack: &Stack, function: &str) -> String {
     variables.map(|(name, value)| format!("{name}={value}\n")).collect()
 }
 
-fn load_samples(root: &Path) -> Result<Vec<Sample>, OperatorError> {
-    samples::load(&root.join("events"))
-        .map_err(|error| OperatorError::usage(error, "run it inside a checkout of the bridge"))
-}
-
-/// Plays every sample, one after the other, and prints what became of each.
+/// Plays every sample, one after the other, and prints the result of each.
 async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError> {
     let mut wrong = 0;
     let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
     println!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
     for sample in samples {
-        let played = play(stack, sample).await?;
-        print(sample, &played, width);
-        wrong += usize::from(!played.differences.is_empty());
+        let result = play(stack, sample).await?;
+        print(sample, &result, width);
+        wrong += usize::from(!result.differences.is_empty());
     }
     println!();
     println!(
-        "{} events: {} ended as they should, {wrong} did not. {} messages at Returning.AI, {} of its rules broken.",
+        "{} events: {} as expected, {wrong} not. {} messages at Returning.AI, {} violations of its rules.",
         samples.len(),
         samples.len() - wrong,
         stack.returning_ai.all_messages().len(),
@@ -275,21 +275,21 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError
     );
     if wrong > 0 {
         return Err(OperatorError::refused(
-            format!("{wrong} sample events did not end as events/expected.toml says"),
-            "see the lines marked ✗ above; `--logs` shows the functions' log",
+            format!("{wrong} sample events did not end as `events/expected.toml` expects"),
+            "see the lines above marked ✗; `--logs` shows the log lines of the functions",
         ));
     }
     Ok(())
 }
 
-/// Sends one sample as its provider would, and looks at what it left behind once all work is done.
-async fn play(stack: &Stack, sample: &Sample) -> Result<SampleRun, OperatorError> {
+/// Sends one sample as its provider would, and reads the result once all work is done.
+async fn play(stack: &Stack, sample: &Sample) -> Result<SampleResult, OperatorError> {
     let provider = sample.provider;
     let headers = signed_headers(provider, &sample.body, &sample_key(provider.name))?;
     let before = stack.returning_ai.attempts_ever();
     let began = Instant::now();
     let (status, answer) = stack.send(provider, &headers, sample.body.clone()).await.map_err(|error| {
-        OperatorError::outside(with_causes(&error), "report this as a bug: the local gateway must answer")
+        OperatorError::outside(with_causes(&error), "the local gateway must answer: report this as a bug")
     })?;
     let ack = began.elapsed();
     stack.settled().await;
@@ -304,7 +304,7 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<SampleRun, OperatorError
     let messages: Vec<Message> = stack.returning_ai.messages_since(before);
 
     let mut differences = Vec::new();
-    // With --data the table remembers the last run: then only the state is to be looked at.
+    // With `--data` the table remembers the last run: then only the state can be compared.
     if answer != "duplicate" {
         if answer != sample.expected.answer {
             differences.push(format!("answered {answer}, not {}", sample.expected.answer));
@@ -318,15 +318,15 @@ async fn play(stack: &Stack, sample: &Sample) -> Result<SampleRun, OperatorError
         differences.push(format!("skipped on {skipped:?}, not on {:?}", sample.expected.skips));
     }
     let mut got: Vec<String> = messages.iter().map(summary).collect();
-    got.extend(skipped.iter().map(|route| format!("{route} has had one")));
+    got.extend(skipped.iter().map(|route| format!("{route} has already delivered one")));
     if let Some(error) = item.as_ref().filter(|_| state == "pending").and_then(|item| item.get("last_error")?.as_str())
     {
         got.push(format!("waits: {error}"));
     }
-    Ok(SampleRun { answer, ack, state, got, differences })
+    Ok(SampleResult { answer, ack, state, got, differences })
 }
 
-/// The routes whose `once_per` another event has used.
+/// The routes whose `once_per` another event has used up.
 fn skipped_routes(item: &Value) -> Vec<String> {
     let deliveries = item.get("deliveries").and_then(Value::as_object).into_iter().flatten();
     let skipped = deliveries.filter(|(_, delivery)| delivery.get("state").and_then(Value::as_str) == Some("skipped"));
@@ -338,12 +338,12 @@ fn summary(message: &Message) -> String {
     format!("{} for {} → {}", text("eventType"), text("customerId"), message.workflow)
 }
 
-fn print(sample: &Sample, played: &SampleRun, width: usize) {
-    let mark = if played.differences.is_empty() { ' ' } else { '✗' };
-    let got = if played.got.is_empty() { "–".to_owned() } else { played.got.join("; ") };
-    let ack = format!("{:.1} ms", played.ack.as_secs_f64() * 1000.0);
-    println!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, played.answer, played.state);
-    for difference in &played.differences {
+fn print(sample: &Sample, result: &SampleResult, width: usize) {
+    let mark = if result.differences.is_empty() { ' ' } else { '✗' };
+    let got = if result.got.is_empty() { "–".to_owned() } else { result.got.join("; ") };
+    let ack = format!("{:.1} ms", result.ack.as_secs_f64() * 1000.0);
+    println!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, result.answer, result.state);
+    for difference in &result.differences {
         println!("    ✗ {difference}");
     }
 }
@@ -353,20 +353,20 @@ fn tell(exchange: &Exchange) {
     println!("{} {} {} in {ms:.1} ms", exchange.method, exchange.path, exchange.status);
 }
 
-/// Says what can be done now.
-fn invite(stack: &Stack) {
+/// Prints what a person can do now.
+fn print_next_steps(stack: &Stack) {
     println!();
-    println!("The bridge is up, and its page is at {}/. Send it something there, or here:", stack.url());
+    println!("The bridge is running, and its page is at {}/. Send events from there, or from a terminal:", stack.url());
     println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
     println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
     println!(
-        "One KYC event waits for its customer, who has not registered yet. Say who it is, and watch redrive deliver it:"
+        "One KYC event waits for its customer, who is not registered yet. Register the customer, and redrive delivers it:"
     );
     println!("  cargo run -- customers put rillis-user:69d2a91e5eee513d753f2c77 --customer-id C-1010");
-    println!("Redrive runs every {} s. Ctrl-C ends it.", watch::REDRIVE_EVERY.as_secs());
+    println!("Redrive runs every {} s. Ctrl-C ends the bridge.", watch::REDRIVE_EVERY.as_secs());
 }
 
-/// Returns at Ctrl-C, or when something else asks the program to end.
+/// Returns at SIGINT (Ctrl-C) or SIGTERM.
 async fn interrupted() {
     let terminated = async {
         match signal(SignalKind::terminate()) {

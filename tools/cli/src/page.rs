@@ -30,7 +30,7 @@ mod problem;
 mod redriving;
 pub(crate) mod router;
 
-use self::board::{Board, BoardEvent, MAX_ROWS};
+use self::board::{Board, ListedEvent, MAX_ROWS};
 use self::guard::Guard;
 use self::playground::Playground;
 use self::problem::Problem;
@@ -120,7 +120,7 @@ impl Page {
             keys = self.routes.providers().into_iter().map(|provider| format!("{provider}#{id}")).collect();
         }
         let found = self.store.summaries(&keys).await.map_err(|error| self.place.store_error(&error))?;
-        let found: Vec<BoardEvent> = found.into_iter().flatten().map(BoardEvent::of).collect();
+        let found: Vec<ListedEvent> = found.into_iter().flatten().map(ListedEvent::of).collect();
         let now = Clock::system().now();
         let rows: Vec<_> = found.iter().map(|listed| listed.line(&self.routes, now)).collect();
         Ok(Json(json!({ "rows": rows })))

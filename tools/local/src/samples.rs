@@ -11,7 +11,7 @@ use crate::delivery::key_of;
 use crate::returning_ai::Message;
 
 /// One file of `events/` with its entry of `events/expected.toml`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sample {
     /// As in `expected.toml`: `rail/account_open.json`.
     pub name: String,

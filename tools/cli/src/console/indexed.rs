@@ -1,5 +1,5 @@
-//! The live events of a deployed table, which pushes nothing: the sparse index is read again and again as long as somebody
-//! looks, and what has changed in it is looked up.
+//! The live events of a deployed table, which does not push its changes: the sparse index is polled while the page is open,
+//! and changed events are looked up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -21,46 +21,46 @@ use crate::page::board::{Board, MAX_ROWS};
 pub(super) struct Index {
     /// The keys that were looked up, and those that had no room, each with the `next_attempt_at` that the index had of it.
     known: HashMap<String, UnixSeconds>,
-    /// What is in the table and does not read, by key.
+    /// The errors of items that cannot be read, by key.
     unreadable: BTreeMap<String, String>,
-    /// Where looking through the rows that are out of sight goes on.
+    /// The key after which the lookup of rows that left the index continues.
     after: String,
-    /// The whole of it was read, as far as it is read.
+    /// It was read once as far as it is read at all.
     is_complete: bool,
 }
 
-/// A reading of the index.
-pub(super) struct IndexKeys {
-    /// Those that an operator needs most first: by turns of what died last, and of what is tried next.
+/// One reading of the index.
+pub(super) struct IndexReading {
+    /// Alternately the latest dead and the next due events: what an operator needs first.
     pub(super) keys: Vec<(String, UnixSeconds)>,
     /// The index has more.
     pub(super) more: bool,
 }
 
-/// The index is read so often while somebody looks, and less often when it is long.
-pub(super) const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often the index is read while the page is open; less often if it is long.
+pub(super) const READ_EVERY: Duration = Duration::from_secs(2);
 
-/// For more keys than these the pause grows with their number, so that reading them costs no more than some 25 units a second.
-const KEYS_A_LOOK: u32 = 5_000;
+/// With more keys the pause grows in proportion, so that reading costs at most about 25 units per second.
+const KEYS_PER_PAUSE: u32 = 5_000;
 
-/// After failures in a row the pause doubles, this often.
+/// How often consecutive failures double the pause.
 const DOUBLINGS: u32 = 3;
 
-/// Of what is dead so many are read, the latest; of what is pending in each part of the index so many, the soonest: keys
-/// are spread evenly over the parts, so that all together have enough for all rows.
+/// How many dead events are read, the latest, and how many pending ones of each shard, the next due. Keys are spread evenly
+/// over the shards, so that these are enough for all rows.
 const DEAD_KEYS: usize = MAX_ROWS;
 const SHARD_KEYS: usize = 2 * MAX_ROWS / SHARDS as usize;
 
-/// Before all of these a look reads so many of each part: together some screens full.
+/// The first reading takes this many keys of each shard: together a few screens.
 const FIRST_KEYS: usize = 32;
 
-/// Look-ups under way at once.
+/// Concurrent lookups.
 const CALLS_AT_ONCE: usize = 8;
 
-/// Rows that a longer index has no more room for are looked up by turns, so many a look.
-const OUT_OF_SIGHT_AT_ONCE: usize = MAX_BATCH;
+/// Rows that are no longer in the part of the index that is read are looked up in turn, this many per reading.
+const OUT_OF_SIGHT_PER_READING: usize = MAX_BATCH;
 
-/// Writes into `board` what is pending or dead in the table, and what becomes of it, as long as somebody looks. Does not end.
+/// Puts the pending and dead events of the table onto `board`, and their changes, while the page is open. Does not end.
 pub(super) async fn follow(place: &Place, store: &EventStore, board: &Board, every: Duration) {
     let mut index = Index::default();
     let mut failures = 0;
@@ -70,7 +70,7 @@ pub(super) async fn follow(place: &Place, store: &EventStore, board: &Board, eve
             Ok(keys) => {
                 failures = 0;
                 board.set_trouble(index.trouble());
-                every.max(every * keys / KEYS_A_LOOK)
+                every.max(every * keys / KEYS_PER_PAUSE)
             }
             Err(error) => {
                 let failure = place.store_error(&error);
@@ -84,31 +84,36 @@ pub(super) async fn follow(place: &Place, store: &EventStore, board: &Board, eve
 }
 
 impl Index {
-    /// Reads the index, and looks up what has changed; says how many keys were read.
+    /// Reads the index, and looks up what has changed. Returns how many keys were read.
     pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
         if !self.is_complete {
-            // A little of each part: the first rows are there while the rest of a long index is still read.
-            let beginning = IndexKeys::read(store, FIRST_KEYS, FIRST_KEYS).await?;
+            // A little of each shard: the first rows are shown while the rest of a long index is read.
+            let beginning = IndexReading::read(store, FIRST_KEYS, FIRST_KEYS).await?;
             self.take(store, board, &beginning).await?;
             self.is_complete = !beginning.more;
             if self.is_complete {
                 return Ok(beginning.count());
             }
         }
-        let seen = IndexKeys::read(store, DEAD_KEYS, SHARD_KEYS).await?;
+        let seen = IndexReading::read(store, DEAD_KEYS, SHARD_KEYS).await?;
         self.take(store, board, &seen).await?;
         self.is_complete = true;
         Ok(seen.count())
     }
 
-    pub(super) async fn take(&mut self, store: &EventStore, board: &Board, seen: &IndexKeys) -> Result<(), StoreError> {
+    pub(super) async fn take(
+        &mut self,
+        store: &EventStore,
+        board: &Board,
+        seen: &IndexReading,
+    ) -> Result<(), StoreError> {
         board.set_more(seen.more || seen.keys.len() > MAX_ROWS);
         let in_index: HashSet<&str> = seen.keys.iter().map(|(pk, _)| pk.as_str()).collect();
         let listed: HashSet<String> = board.open_keys().into_iter().collect();
         self.known.retain(|pk, _| in_index.contains(pk.as_str()) || listed.contains(pk));
         self.unreadable.retain(|pk, _| in_index.contains(pk.as_str()));
 
-        // What has left the index has ended, or has no place in what is read of it.
+        // What has left the index has ended, or is beyond the part that is read.
         let (left, mut out_of_sight): (Vec<_>, Vec<_>) = listed
             .iter()
             .filter(|pk| !in_index.contains(pk.as_str()))
@@ -117,7 +122,7 @@ impl Index {
         out_of_sight.sort_unstable();
         let at = out_of_sight.partition_point(|pk| *pk <= self.after);
         out_of_sight.rotate_left(at);
-        out_of_sight.truncate(OUT_OF_SIGHT_AT_ONCE);
+        out_of_sight.truncate(OUT_OF_SIGHT_PER_READING);
         if let Some(last) = out_of_sight.last() {
             self.after.clone_from(last);
         }
@@ -128,10 +133,10 @@ impl Index {
             let (is_listed, known) = (listed.contains(pk), self.known.get(pk));
             let is_shown = is_listed || self.unreadable.contains_key(pk);
             let wanted = match known {
-                // Nothing has happened to it; it may have had no room so far.
+                // It is unchanged; there may have been no room for it so far.
                 Some(known) if known == at => !is_shown && room > 0,
                 Some(_) => true,
-                // Of a long index what is first read beyond all room is left until something happens to it.
+                // Without room, an event of a long index is not listed until it changes.
                 None => room > 0 || self.is_complete,
             };
             if wanted {
@@ -141,19 +146,19 @@ impl Index {
                 self.known.insert(pk.clone(), *at);
             }
         }
-        // The rest in the next look.
+        // The rest follows in the next reading.
         asked.truncate(MAX_ROWS);
         self.look_up(store, board, &asked).await
     }
 
-    /// Puts these onto the board as they are now, each batch as soon as it is read.
+    /// Reads these events and puts them onto the board, each batch as soon as it is read.
     async fn look_up(
         &mut self,
         store: &EventStore,
         board: &Board,
         asked: &[(String, Option<UnixSeconds>)],
     ) -> Result<(), StoreError> {
-        // Nothing delays the first screen.
+        // The first screen must not wait for the rest.
         let (first, rest) = asked.split_at(asked.len().min(FIRST_KEYS));
         let batches: Vec<Vec<_>> = first.chunks(MAX_BATCH).chain(rest.chunks(MAX_BATCH)).map(<[_]>::to_vec).collect();
         let mut calls = batches.into_iter().map(|batch| async move {
@@ -187,18 +192,18 @@ impl Index {
         Ok(())
     }
 
-    /// What was read, and cannot be listed.
+    /// The items that cannot be listed, in words.
     fn trouble(&self) -> Option<String> {
         let (_, first) = self.unreadable.first_key_value()?;
         let others = match self.unreadable.len() - 1 {
             0 => String::new(),
-            others => format!(", and {others} more"),
+            others => format!(", and so do {others} more"),
         };
-        Some(format!("{first}{others}. Hint: another program wrote or changed it; inspect it in the DynamoDB console"))
+        Some(format!("{first}{others}. Hint: another program wrote or changed it; see it in the DynamoDB console"))
     }
 }
 
-impl IndexKeys {
+impl IndexReading {
     async fn read(store: &EventStore, dead_keys: usize, shard_keys: usize) -> Result<Self, StoreError> {
         let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
         let pending = try_join_all(shards.iter().map(|due| part(store, due, IndexRange::SoonestFirst, shard_keys)));
@@ -206,7 +211,7 @@ impl IndexKeys {
         let more = dead.more || pending.iter().any(|part| part.more);
         let mut pending: Vec<_> = pending.into_iter().flat_map(|part| part.keys).collect();
         pending.sort_by_key(|(_, at)| *at);
-        Ok(Self { keys: by_turns(dead.keys, pending), more })
+        Ok(Self { keys: alternate(dead.keys, pending), more })
     }
 
     fn count(&self) -> u32 {
@@ -214,8 +219,8 @@ impl IndexKeys {
     }
 }
 
-/// What is under one hash key of the index, from one end of it, in whole pages until these are `enough` keys.
-async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -> Result<IndexKeys, StoreError> {
+/// The keys under one hash key of the index, from one end, in whole pages until there are `enough`.
+async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -> Result<IndexReading, StoreError> {
     let at_most = u32::try_from(enough).unwrap_or(DUE_PAGE).min(DUE_PAGE);
     let mut keys = Vec::new();
     let mut from = None;
@@ -224,13 +229,13 @@ async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -
         keys.extend(page.keys);
         from = page.next;
         if from.is_none() || keys.len() >= enough {
-            return Ok(IndexKeys { keys, more: from.is_some() });
+            return Ok(IndexReading { keys, more: from.is_some() });
         }
     }
 }
 
-/// One of each as long as both have some, then the rest of the other.
-fn by_turns<T>(some: Vec<T>, others: Vec<T>) -> Vec<T> {
+/// Alternates between both as long as both have items, then takes the rest.
+fn alternate<T>(some: Vec<T>, others: Vec<T>) -> Vec<T> {
     let mut mixed = Vec::with_capacity(some.len() + others.len());
     let (mut some, mut others) = (some.into_iter(), others.into_iter());
     loop {

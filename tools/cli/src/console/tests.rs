@@ -13,9 +13,9 @@ use shared::record::event::{DUE_DEAD, EventState};
 use shared::record::store::EventStore;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::indexed::{Index, IndexKeys, follow};
+use super::indexed::{Index, IndexReading, follow};
 use super::*;
-use crate::page::board::{BoardEvent, Viewer};
+use crate::page::board::{ListedEvent, Viewer};
 
 mod load;
 mod page;
@@ -98,7 +98,7 @@ impl World {
 
     /// `id state` of all that is listed.
     fn listed(&self) -> Vec<String> {
-        let line = |it: &BoardEvent| format!("{} {}", it.event.pk.trim_start_matches("rail#"), it.event.state.name());
+        let line = |it: &ListedEvent| format!("{} {}", it.event.pk.trim_start_matches("rail#"), it.event.state.name());
         let mut lines: Vec<_> = self.board.all().0.iter().map(line).collect();
         lines.sort();
         lines
@@ -283,15 +283,15 @@ async fn of_more_than_fit_those_that_died_last_and_those_tried_next_are_listed()
 }
 
 #[tokio::test]
-async fn what_is_out_of_sight_in_a_long_index_is_looked_up_by_turns() {
+async fn what_is_out_of_sight_in_a_long_index_is_looked_up_in_turn() {
     let world = world().await;
     let ids: Vec<String> = (0..250).map(|n| format!("evt_{n:03}")).collect();
     let keys = ids.iter().map(|id| {
         world.pending(id, 0, NOW_S);
         (format!("rail#{id}"), shared::clock::UnixSeconds(NOW_S))
     });
-    let seen = IndexKeys { keys: keys.collect(), more: true };
-    let others = IndexKeys { keys: Vec::new(), more: true };
+    let seen = IndexReading { keys: keys.collect(), more: true };
+    let others = IndexReading { keys: Vec::new(), more: true };
     let mut index = Index::default();
     let store = &world.store;
     index.take(store, &world.board, &seen).await.unwrap();

@@ -16,7 +16,7 @@ use operator::error::with_causes;
 use crate::delivery::with_fresh_id;
 use crate::dev::watch;
 
-/// Sends `count` events through the storm and prints what became of them.
+/// Sends `count` events through the storm and prints its tally.
 pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64) -> Result<(), OperatorError> {
     let began = Instant::now();
     let events = events(samples, count, seed)?;
@@ -45,22 +45,23 @@ pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64
         },
     };
     let tally = storm.run().await.map_err(|error| {
-        OperatorError::outside(with_causes(&error), "report this as a bug: the embedded table must answer")
+        OperatorError::outside(with_causes(&error), "the embedded table must work: report this as a bug")
     })?;
     bar.finish_and_clear();
     print(&tally, began.elapsed());
-    let again = format!("`bridge dev --chaos --events {count} --seed {seed} --logs` shows the functions' log");
+    let again =
+        format!("`bridge dev --chaos --events {count} --seed {seed} --logs` shows the log lines of the functions");
     tally.verdict().map_err(|problem| OperatorError::refused(problem, again))
 }
 
-/// Samples that some route wants, in turn, each with an id of its own.
+/// The samples that a route delivers, in turn, each with an id of its own.
 fn events(samples: &[Sample], count: u32, seed: u64) -> Result<Vec<Event>, OperatorError> {
     let mut rng = Rng::with_seed(seed);
     let mut wanted: Vec<_> = samples.iter().filter(|sample| !sample.expected.delivers.is_empty()).collect();
     let nothing = || {
         OperatorError::usage(
-            "no route wants any of the sample events",
-            "events/expected.toml must say what is delivered",
+            "No route matches any of the sample events",
+            "`events/expected.toml` must name the messages that are delivered",
         )
     };
     // All providers from the start, not one after the other.
@@ -79,7 +80,7 @@ fn events(samples: &[Sample], count: u32, seed: u64) -> Result<Vec<Event>, Opera
         .collect()
 }
 
-/// On a terminal; elsewhere the lines alone tell how far it is.
+/// Shown on a terminal only; elsewhere the printed lines show the progress.
 fn progress_bar(events: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
@@ -106,7 +107,7 @@ fn print(tally: &Tally, took: Duration) {
     let cause = |cause: Cause| tally.duplicates.get(&cause).copied().unwrap_or_default();
     let explained: usize = tally.duplicates.values().sum();
     let explained_by = format!(
-        "{} answer spoiled, {} process killed, {} outcome not written, {} unexplained",
+        "{} answer lost, {} process killed, {} outcome not written, {} unexplained",
         cause(Cause::Answer),
         cause(Cause::Killed),
         cause(Cause::Settling),
@@ -116,17 +117,17 @@ fn print(tally: &Tally, took: Duration) {
     line("acknowledged", tally.acknowledged, &format!("of {}; {} not at once", tally.sent, tally.acknowledged_late));
     line("delivered", tally.delivered, "");
     line("dead", tally.dead, "rejected permanently");
-    line("skipped", tally.skipped, "deliveries whose customer has had one by this route");
+    line("skipped", tally.skipped, "by `once_per`: the route has already delivered to the customer");
     line("lost", tally.lost.len(), "");
     line("messages", tally.messages, &format!("accepted by Returning.AI, in {} calls", tally.calls));
     line("duplicates", explained + tally.unexplained.len(), &explained_by);
-    line("inconsistent", tally.inconsistent.len(), "idempotency key, occurredAt and all else the same on every call");
+    line("inconsistent", tally.inconsistent.len(), "the body differs between calls for the same event");
     line("killed", tally.killed.values().sum(), &killed_by_function);
     line("table faults", tally.table_faults, &format!("in {:.0} s", took.as_secs_f64()));
     for (pk, described) in &tally.lost {
         println!("✗ lost: {pk}: {described}");
     }
-    for (what, pks) in [("not acknowledged", &tally.refused), ("sent again unnecessarily", &tally.unexplained)] {
+    for (what, pks) in [("not acknowledged", &tally.refused), ("sent again without a reason", &tally.unexplained)] {
         for pk in pks {
             println!("✗ {what}: {pk}");
         }

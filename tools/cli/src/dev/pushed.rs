@@ -1,4 +1,4 @@
-//! The live events of the bridge that runs here: its table tells of each write, and the event is read as it is then.
+//! The live events of the bridge on this machine: its table announces each write, and the event is then read.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use tokio::time::sleep;
 
 use crate::page::board::{Board, MAX_ROWS};
 
-/// Before a table that does not answer is asked again.
-const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(500);
+/// The pause after a table did not answer.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
 
-/// Writes what is in the table into `board`, and from then on what is written. Does not end.
+/// Puts all events of the table onto `board`, and then each event that is written. Does not end.
 pub(super) async fn follow(store: &EventStore, board: &Board, mut writes: Receiver<Write>) {
     let mut changed = BTreeSet::new();
     let mut is_behind = true;
@@ -30,11 +30,11 @@ pub(super) async fn follow(store: &EventStore, board: &Board, mut writes: Receiv
             false => read_some(store, board, &changed).await,
         };
         if read.is_err() {
-            sleep(BEFORE_ASKING_AGAIN).await;
+            sleep(RETRY_AFTER).await;
             continue;
         }
         changed.clear();
-        // Everything that has been written meanwhile is read in one go.
+        // All that was written meanwhile is read at once.
         is_behind = match next(&mut writes, &mut changed).await {
             Ok(()) => false,
             Err(RecvError::Lagged(_)) => true,
@@ -43,7 +43,7 @@ pub(super) async fn follow(store: &EventStore, board: &Board, mut writes: Receiv
     }
 }
 
-/// Waits until an event is written, and takes what else was.
+/// Waits until an event is written, and takes all further writes.
 async fn next(writes: &mut Receiver<Write>, changed: &mut BTreeSet<String>) -> Result<(), RecvError> {
     while changed.is_empty() {
         note(writes.recv().await?, changed);
@@ -57,7 +57,7 @@ async fn next(writes: &mut Receiver<Write>, changed: &mut BTreeSet<String>) -> R
     }
 }
 
-/// Switches and claims share the table, and are no events.
+/// Pauses and claims share the table, and are not events.
 fn note(write: Write, changed: &mut BTreeSet<String>) {
     let provider = write.key.split_once('#').map(|(provider, _)| provider);
     if write.table == EVENTS_TABLE && provider.is_some_and(|provider| providers::by_name(provider).is_some()) {
@@ -73,7 +73,7 @@ async fn read_some(store: &EventStore, board: &Board, changed: &BTreeSet<String>
     Ok(())
 }
 
-/// What waits or is dead, and the newest of the other events: the table has them in no order.
+/// Reads pending and dead events, and the newest of the others: the table has no order.
 async fn read_all(store: &EventStore, board: &Board) -> Result<(), StoreError> {
     let is_open = |event: &EventSummary| matches!(event.state, EventState::Pending | EventState::Dead);
     let (mut kept, mut more) = (Vec::new(), false);
@@ -104,7 +104,7 @@ async fn read_all(store: &EventStore, board: &Board) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes note of how long an acknowledgement took.
+/// Notes how long an acknowledgement took.
 pub(crate) fn note_answer(board: &Board, exchange: &Exchange) {
     let provider = providers::ALL.iter().find(|provider| provider.path() == exchange.path);
     if exchange.status == 200

@@ -1,5 +1,5 @@
-//! What the page knows: the events that changed last, how fast they come and go, and how long answers took. It never grows
-//! beyond its bounds, however many events pass.
+//! The state of the page: the events that changed last, their rates, and the latency of answers. It is bounded, however many
+//! events pass.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,41 +12,41 @@ use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 use tokio::sync::Notify;
 
-/// How many events are listed; a browser scrolls through and filters so many without a pause. Some 10 MB here.
+/// How many events are listed: a browser scrolls and filters this many without a pause. They take about 10 MB here.
 pub(crate) const MAX_ROWS: usize = 10_000;
 
-/// How far back the rates go.
+/// The period of the rates.
 const MINUTES: usize = 60;
 
-/// How many answers the latency is shown of.
+/// How many answers the latency covers.
 const ACKS: usize = 200;
 
-/// How many answers may be known before their events are: an event is looked up after it was written, and its answer is
-/// measured meanwhile.
+/// How many answers may be known before their events: an event is read after it is written, and its answer is measured
+/// meanwhile.
 const EARLY_ACKS: usize = 256;
 
-/// A source of live events writes into it, every viewer reads from it.
+/// A source of live events writes to it, every viewer reads from it.
 #[derive(Debug)]
 pub(crate) struct Board {
     inner: Mutex<Inner>,
     viewers: AtomicUsize,
-    somebody_came: Notify,
+    viewer_came: Notify,
 }
 
 #[derive(Debug)]
 struct Inner {
     rows: HashMap<String, Row>,
-    /// The keys of `rows` by when they changed: those whose delivery is at an end, and the others.
+    /// The keys of `rows` in the order of their changes: settled events, and the others.
     settled: BTreeMap<Version, String>,
     open: BTreeMap<Version, String>,
     version: Version,
-    /// Events before this were not watched as they went by, so they count in no rate.
+    /// Earlier events were not seen when they changed, so no rate counts them.
     watched_since: UnixMillis,
     minutes: VecDeque<Minute>,
-    /// `None` where nobody measures them.
+    /// `None` if they are not measured.
     acks: Option<VecDeque<f64>>,
     early_acks: VecDeque<(String, f64)>,
-    /// The table has more that waits or is dead than is listed.
+    /// The table has more pending or dead events than are listed.
     more: bool,
     trouble: Option<String>,
 }
@@ -93,9 +93,9 @@ struct DeliveryLine<'e> {
     at: Option<u64>,
 }
 
-/// An event of the board's, to be spelled as a [`Line`].
+/// A row of the board, from which a [`Line`] is made.
 #[derive(Clone, Debug)]
-pub(crate) struct BoardEvent {
+pub(crate) struct ListedEvent {
     pub(crate) event: Arc<EventSummary>,
     pub(crate) ack_ms: Option<f64>,
 }
@@ -114,16 +114,16 @@ pub(crate) struct Stats {
     minutes: Vec<Minute>,
     /// The newest last.
     acks: Option<Vec<f64>>,
-    /// Why what is listed may be old, and what helps.
+    /// Why the list may be old, with a hint.
     trouble: Option<String>,
 }
 
-/// Somebody looks at the board for as long as this lives.
+/// Counts as a viewer of the board until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Viewer(Arc<Board>);
 
 impl Board {
-    /// An empty one; `acks` where answers are measured.
+    /// An empty board; `acks` if answers are measured.
     pub(crate) fn new(acks: bool, now: UnixMillis) -> Self {
         let inner = Inner {
             rows: HashMap::new(),
@@ -137,20 +137,20 @@ impl Board {
             more: false,
             trouble: None,
         };
-        Self { inner: Mutex::new(inner), viewers: AtomicUsize::new(0), somebody_came: Notify::new() }
+        Self { inner: Mutex::new(inner), viewers: AtomicUsize::new(0), viewer_came: Notify::new() }
     }
 
-    /// Takes note of an event as it is `now`; what was known of it before is replaced, unless it is the same.
+    /// Replaces what is known of an event by its state `now`, unless that is the same.
     pub(crate) fn put(&self, event: EventSummary, now: UnixMillis) {
         self.lock().put(event, now);
     }
 
-    /// Takes note of how long the acknowledgement of an event took.
+    /// Notes how long the acknowledgement of an event took.
     pub(crate) fn acknowledged(&self, pk: &str, ms: f64) {
         self.lock().acknowledged(pk, ms);
     }
 
-    /// Whether the table has more than is listed of what waits or is dead.
+    /// Whether the table has more pending or dead events than are listed.
     pub(crate) fn set_more(&self, more: bool) {
         self.lock().more = more;
     }
@@ -159,13 +159,13 @@ impl Board {
         self.lock().more
     }
 
-    /// Takes note of why the table cannot be read, or that it can.
+    /// Notes why the table cannot be read; `None` if it can.
     pub(crate) fn set_trouble(&self, trouble: Option<String>) {
         self.lock().trouble = trouble;
     }
 
-    /// All events, the newest received first, and the version that they make up.
-    pub(crate) fn all(&self) -> (Vec<BoardEvent>, Version) {
+    /// All events, the newest received first, and their version.
+    pub(crate) fn all(&self) -> (Vec<ListedEvent>, Version) {
         let inner = self.lock();
         let mut all: Vec<_> = inner.rows.values().map(Row::listed).collect();
         let version = inner.version;
@@ -174,8 +174,8 @@ impl Board {
         (all, version)
     }
 
-    /// The events that have changed since `version`, each once, and the version that they lead to.
-    pub(crate) fn changed_since(&self, version: Version) -> (Vec<BoardEvent>, Version) {
+    /// The events that have changed since `version`, each once, and the new version.
+    pub(crate) fn changed_since(&self, version: Version) -> (Vec<ListedEvent>, Version) {
         let inner = self.lock();
         let newer = version + 1..;
         let keys = inner.settled.range(newer.clone()).chain(inner.open.range(newer));
@@ -183,13 +183,13 @@ impl Board {
         (changed, inner.version)
     }
 
-    /// The keys of what is pending or dead, the longest unchanged first.
+    /// The keys of pending and dead events, the longest unchanged first.
     pub(crate) fn open_keys(&self) -> Vec<String> {
         self.lock().open.values().cloned().collect()
     }
 
-    /// What is listed under this key.
-    pub(crate) fn listed(&self, pk: &str) -> Option<BoardEvent> {
+    /// The listed event of this key.
+    pub(crate) fn listed(&self, pk: &str) -> Option<ListedEvent> {
         self.lock().rows.get(pk).map(Row::listed)
     }
 
@@ -218,7 +218,7 @@ impl Board {
         stats
     }
 
-    /// How many messages wait on each route.
+    /// How many messages are pending on each route.
     pub(crate) fn pending_by_route(&self) -> BTreeMap<String, usize> {
         let inner = self.lock();
         let mut pending = BTreeMap::new();
@@ -233,18 +233,18 @@ impl Board {
 
     pub(crate) fn viewer(self: &Arc<Self>) -> Viewer {
         self.viewers.fetch_add(1, Ordering::SeqCst);
-        self.somebody_came.notify_one();
+        self.viewer_came.notify_one();
         Viewer(Arc::clone(self))
     }
 
-    /// Returns as soon as somebody looks; one may wait for it at a time.
+    /// Returns as soon as there is a viewer. Only one task may wait at a time.
     pub(crate) async fn until_viewed(&self) {
         while !self.is_viewed() {
-            self.somebody_came.notified().await;
+            self.viewer_came.notified().await;
         }
     }
 
-    /// Whether anybody looks.
+    /// Whether there is a viewer.
     pub(crate) fn is_viewed(&self) -> bool {
         self.viewers.load(Ordering::SeqCst) > 0
     }
@@ -288,14 +288,14 @@ impl Inner {
             keep_newest(acks, ACKS, ms);
         }
         match self.rows.get(pk).cloned() {
-            // Of an event that is sent again the first answer is shown.
+            // For a redelivered event, the first answer is shown.
             Some(row) if row.ack_ms.is_some() => {}
             Some(row) => self.place(Row { ack_ms: Some(ms), ..row }),
             None => keep_newest(&mut self.early_acks, EARLY_ACKS, (pk.to_owned(), ms)),
         }
     }
 
-    /// Puts a row where the newest change is.
+    /// Stores a row as the newest change.
     fn place(&mut self, mut row: Row) {
         self.version += 1;
         row.version = self.version;
@@ -308,7 +308,7 @@ impl Inner {
         if is_open { &mut self.open } else { &mut self.settled }.insert(self.version, pk);
     }
 
-    /// What is done goes first, the longest unchanged before the others.
+    /// Drops a settled event first, the longest unchanged one.
     fn forget_one(&mut self) {
         let forgotten = self.settled.pop_first().or_else(|| {
             self.more = true;
@@ -348,13 +348,13 @@ impl Inner {
 }
 
 impl Row {
-    fn listed(&self) -> BoardEvent {
-        BoardEvent { event: Arc::clone(&self.event), ack_ms: self.ack_ms }
+    fn listed(&self) -> ListedEvent {
+        ListedEvent { event: Arc::clone(&self.event), ack_ms: self.ack_ms }
     }
 }
 
-impl BoardEvent {
-    /// An event that is not listed, as if it were.
+impl ListedEvent {
+    /// The entry of an event that is not on the board.
     pub(crate) fn of(event: EventSummary) -> Self {
         Self { event: Arc::new(event), ack_ms: None }
     }
@@ -417,7 +417,7 @@ mod tests {
         Board::new(true, NOW)
     }
 
-    fn keys(listed: &[BoardEvent]) -> Vec<&str> {
+    fn keys(listed: &[ListedEvent]) -> Vec<&str> {
         listed.iter().map(|listed| listed.event.pk.as_str()).collect()
     }
 

@@ -1,4 +1,4 @@
-//! What the browser loads: the HTML and what it needs, in the program itself.
+//! The files that the browser loads, compiled into the program.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ pub(crate) struct File {
 
 const HTML: &str = include_str!("assets/index.html");
 
-/// Where the token goes in the HTML, and where the modules that the browser is to load early.
+/// The places in the HTML of the token, and of the modules that the browser must load early.
 const TOKEN_PLACE: &str = "{{token}}";
 const MODULES_PLACE: &str = "  {{modules}}\n";
 
@@ -45,7 +45,7 @@ pub(crate) const FILES: [File; 18] = [
     file!("workflows.js", JS),
 ];
 
-/// The page, which sends `token` with all that it asks for.
+/// The HTML of a page that sends `token` with all requests.
 pub(crate) fn html(token: &str) -> String {
     let mut modules = String::new();
     for file in FILES.iter().filter(|file| file.content_type == JS && file.name != "page.js") {

@@ -1,5 +1,7 @@
-//! Who may ask the page for what. It is for the person at this machine: not for web sites that the person's browser visits, nor
-//! for anyone who can make a name point here.
+//! Who may ask the page for what. It serves the person at this machine, and no web site that the person's browser visits, nor a
+//! host name that an attacker has pointed at this machine.
+
+use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use operator::OperatorError;
@@ -7,30 +9,30 @@ use shared::receive::verification::hex;
 
 use crate::page::problem::Problem;
 
-/// Lets requests in, or does not.
+/// Admits requests, or refuses them.
 #[derive(Debug)]
 pub(crate) struct Guard {
     port: u16,
     token: String,
-    reading: Reading,
+    read_access: ReadAccess,
 }
 
-/// Who may look.
+/// Who may read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Reading {
-    /// Anybody on this machine: it only has samples.
+pub(crate) enum ReadAccess {
+    /// Every user of this machine: the events are samples.
     Open,
-    /// Anyone with the token: other users of this machine do not have it.
+    /// Requests with the token: other users of this machine do not have it.
     WithToken,
 }
 
 /// The header in which the page sends its token.
 pub(crate) const TOKEN_HEADER: &str = "x-bridge-token";
 
-/// Nobody guesses 128 bits.
+/// 128 bits cannot be guessed.
 const TOKEN_BYTES: usize = 16;
 
-/// Scripts and styles are the page's own files, text is never markup, and nothing is loaded from or sent to anywhere else.
+/// Scripts and styles are the page's own files, text is never markup, and nothing is loaded from or sent to another host.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
      trusted-types 'none'";
@@ -41,7 +43,7 @@ const HEADERS: [(&str, &str); 6] = [
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
-    // The token and the events are in it, and another start has other ones.
+    // Answers hold the token and events, and both change with the next start.
     ("cache-control", "no-store"),
 ];
 
@@ -49,58 +51,62 @@ impl Guard {
     /// A guard with a token of its own, of a page that listens on `port` of loopback.
     ///
     /// # Errors
-    /// The system gives no randomness.
-    pub(crate) fn new(port: u16, reading: Reading) -> Result<Self, OperatorError> {
+    /// The system has no random numbers.
+    pub(crate) fn new(port: u16, read_access: ReadAccess) -> Result<Self, OperatorError> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| {
             OperatorError::outside(
-                format!("no randomness for the page's token: {error}"),
-                "look at this machine's /dev/urandom",
+                format!("No random numbers for the page's token: {error}"),
+                "check `/dev/urandom` of this machine",
             )
         })?;
-        Ok(Self { port, token: hex(&bytes), reading })
+        let mut token = String::new();
+        for byte in bytes {
+            let _ = write!(token, "{byte:02x}");
+        }
+        Ok(Self { port, token, read_access })
     }
 
-    /// What the page must know to change anything.
+    /// Required for every request that changes something.
     pub(crate) fn token(&self) -> &str {
         &self.token
     }
 
-    /// The address to open, of a page at this one.
+    /// The URL to open, for a page at `url`.
     pub(crate) fn open_url(&self, url: &str) -> String {
-        match self.reading {
-            Reading::Open => format!("{url}/"),
-            Reading::WithToken => format!("{url}/?token={}", self.token),
+        match self.read_access {
+            ReadAccess::Open => format!("{url}/"),
+            ReadAccess::WithToken => format!("{url}/?token={}", self.token),
         }
     }
 
-    /// Looks at a request before anybody acts on it.
+    /// Admits a request, or says why it is refused.
     pub(crate) fn admit(&self, request: &Request<impl Sized>) -> Result<(), Problem> {
         let headers = request.headers();
         if !self.is_addressed_to_us(headers) {
             return Err(Problem::forbidden(
-                "this page is served to http://127.0.0.1 and http://localhost alone",
-                "open the address that `bridge` has printed",
+                "this page is served at `http://127.0.0.1` and `http://localhost` only",
+                "open the URL that `bridge` has printed",
             ));
         }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let is_needed = !reads || self.reading == Reading::WithToken && needs_token(request.uri().path());
+        let is_needed = !reads || self.read_access == ReadAccess::WithToken && needs_token(request.uri().path());
         if is_needed && !self.has_token(request, reads) {
             return Err(Problem::forbidden(
-                "the token is missing, or of an earlier start",
-                "open the address that `bridge` has printed; each start has a token of its own",
+                "the token is missing, or belongs to an earlier start",
+                "open the URL that `bridge` has printed; each start has a new token",
             ));
         }
         if !reads && !self.is_from_our_page(headers) {
             return Err(Problem::forbidden(
-                "another site's page sent this",
-                "only the page itself may change anything",
+                "a page of another site sent this request",
+                "only the page itself may change something",
             ));
         }
         Ok(())
     }
 
-    /// A name that somebody has pointed at loopback is not ours (DNS rebinding).
+    /// Another host name can be pointed at loopback by an attacker (DNS rebinding).
     fn is_addressed_to_us(&self, headers: &HeaderMap) -> bool {
         let mut hosts = headers.get_all(header::HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -108,7 +114,7 @@ impl Guard {
         ours.iter().any(|ours| host.as_bytes().eq_ignore_ascii_case(ours.as_bytes()))
     }
 
-    /// In the header, or where a browser cannot set one, in the query.
+    /// In the header, or in the query where a browser cannot set a header.
     fn has_token(&self, request: &Request<impl Sized>, reads: bool) -> bool {
         let mut sent = request.headers().get_all(TOKEN_HEADER).iter();
         if let (Some(sent), None) = (sent.next(), sent.next()) {
@@ -129,12 +135,12 @@ impl Guard {
     }
 }
 
-/// The page's own files hold nothing of the table's.
+/// The page's own files hold no data of the table.
 fn needs_token(path: &str) -> bool {
     path == "/" || path.starts_with("/api/")
 }
 
-/// Puts on every answer what keeps browsers from doing anything else with it.
+/// Sets the headers that limit what a browser may do with an answer.
 pub(crate) fn protect(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -154,8 +160,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(reading: Reading, method: Method, path: &str, headers: &[(&str, &str)], admitted: bool) {
-        let guard = Guard { port: 9000, token: "the-token".to_owned(), reading };
+    fn check(read_access: ReadAccess, method: Method, path: &str, headers: &[(&str, &str)], admitted: bool) {
+        let guard = Guard { port: 9000, token: "the-token".to_owned(), read_access };
         assert_eq!(guard.admit(&request(method, path, headers)).is_ok(), admitted, "{path} {headers:?}");
     }
 
@@ -174,23 +180,23 @@ mod tests {
             ("127.0.0.1.evil.example:9000", false),
             ("", false),
         ] {
-            check(Reading::Open, Method::GET, "/", &[("host", host)], admitted);
-            check(Reading::Open, Method::POST, "/api/send", &[("host", host), TOKEN], admitted);
+            check(ReadAccess::Open, Method::GET, "/", &[("host", host)], admitted);
+            check(ReadAccess::Open, Method::POST, "/api/send", &[("host", host), TOKEN], admitted);
         }
-        check(Reading::Open, Method::GET, "/", &[], false);
-        check(Reading::Open, Method::GET, "/", &[HOST, ("host", "evil.example")], false);
+        check(ReadAccess::Open, Method::GET, "/", &[], false);
+        check(ReadAccess::Open, Method::GET, "/", &[HOST, ("host", "evil.example")], false);
     }
 
     #[test]
     fn nothing_is_changed_without_the_token_in_the_header() {
         let path = "/api/workflows";
-        check(Reading::Open, Method::POST, path, &[HOST, TOKEN], true);
-        check(Reading::Open, Method::POST, path, &[HOST], false);
-        check(Reading::Open, Method::POST, path, &[HOST, ("x-bridge-token", "another")], false);
-        check(Reading::Open, Method::POST, path, &[HOST, ("x-bridge-token", "")], false);
-        check(Reading::Open, Method::POST, path, &[HOST, TOKEN, TOKEN], false);
-        check(Reading::Open, Method::POST, "/api/workflows?token=the-token", &[HOST], false);
-        check(Reading::Open, Method::DELETE, path, &[HOST], false);
+        check(ReadAccess::Open, Method::POST, path, &[HOST, TOKEN], true);
+        check(ReadAccess::Open, Method::POST, path, &[HOST], false);
+        check(ReadAccess::Open, Method::POST, path, &[HOST, ("x-bridge-token", "another")], false);
+        check(ReadAccess::Open, Method::POST, path, &[HOST, ("x-bridge-token", "")], false);
+        check(ReadAccess::Open, Method::POST, path, &[HOST, TOKEN, TOKEN], false);
+        check(ReadAccess::Open, Method::POST, "/api/workflows?token=the-token", &[HOST], false);
+        check(ReadAccess::Open, Method::DELETE, path, &[HOST], false);
     }
 
     #[test]
@@ -205,12 +211,12 @@ mod tests {
             ("sec-fetch-site", "same-site", false),
             ("sec-fetch-site", "cross-site", false),
         ] {
-            check(Reading::Open, Method::POST, "/api/workflows", &[HOST, TOKEN, (name, value)], admitted);
+            check(ReadAccess::Open, Method::POST, "/api/workflows", &[HOST, TOKEN, (name, value)], admitted);
         }
     }
 
     #[test]
-    fn a_deployed_table_is_shown_to_whoever_has_the_token() {
+    fn a_deployed_table_is_shown_only_with_the_token() {
         for (path, headers, admitted) in [
             ("/", &[HOST][..], false),
             ("/?token=the-token", &[HOST], true),
@@ -220,14 +226,14 @@ mod tests {
             ("/api/event?pk=rail%23evt_1", &[HOST, TOKEN], true),
             ("/page.js", &[HOST], true),
         ] {
-            check(Reading::WithToken, Method::GET, path, headers, admitted);
+            check(ReadAccess::WithToken, Method::GET, path, headers, admitted);
         }
-        check(Reading::Open, Method::GET, "/api/live", &[HOST], true);
+        check(ReadAccess::Open, Method::GET, "/api/live", &[HOST], true);
     }
 
     #[test]
     fn each_start_has_a_token_of_its_own() {
-        let [one, other] = [0; 2].map(|_| Guard::new(9000, Reading::WithToken).unwrap());
+        let [one, other] = [0; 2].map(|_| Guard::new(9000, ReadAccess::WithToken).unwrap());
         assert_ne!(one.token(), other.token());
         assert_eq!(one.token().len(), 32);
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::page::Page;
-use crate::page::board::BoardEvent;
+use crate::page::board::ListedEvent;
 
 /// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
 const CHANGES_EVERY: Duration = Duration::from_millis(200);
@@ -101,10 +101,10 @@ impl Viewer {
         self.say("stats", &stats).await?;
         let page = Arc::clone(&self.page);
         self.tell_if_changed("workflows", Some(workflows(&page))).await?;
-        self.tell_if_changed("playground", page.playground.as_ref().and_then(|playground| playground.now())).await
+        self.tell_if_changed("playground", page.playground.as_ref().and_then(|playground| playground.status())).await
     }
 
-    async fn tell_rows(&self, rows: &[BoardEvent]) -> Result<(), Gone> {
+    async fn tell_rows(&self, rows: &[ListedEvent]) -> Result<(), Gone> {
         let now: UnixMillis = Clock::system().now();
         for some in rows.chunks(ROWS_AT_ONCE) {
             let lines: Vec<_> = some.iter().map(|row| row.line(&self.page.routes, now)).collect();

@@ -14,7 +14,7 @@ use shared::record::event::EventRecord;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
-use crate::page::board::{BoardEvent, Line};
+use crate::page::board::{Line, ListedEvent};
 use crate::page::problem::Problem;
 use crate::page::{Page, indent};
 
@@ -78,11 +78,11 @@ impl Page {
         let now = Clock::system().now();
         let report = Report { event: &event, routes: &self.routes, customers: &customers, pauses: &pauses, now };
         let listed = self.board.listed(pk);
-        let row = BoardEvent {
+        let row = ListedEvent {
             ack_ms: listed.and_then(|listed| listed.ack_ms),
-            ..BoardEvent::of(EventSummary::from(&event))
+            ..ListedEvent::of(EventSummary::from(&event))
         };
-        let opened = EventDetail {
+        let opened = Opened {
             row: row.line(&self.routes, now),
             customer: customer_of(&event, &customers),
             occurred: event.occurred_at.0,

@@ -1,4 +1,4 @@
-//! What the page of `bridge dev` has to play with: deliveries good and bad, Returning.AI's moods, and the functions' processes.
+//! What the page of `bridge dev` can do: send deliveries, good and bad, choose how Returning.AI behaves, and stop functions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::future::join_all;
 use http::header;
-use local::delivery::{SignedHeaders, signed_headers};
+use local::delivery::{SignedHeaders, signed_headers, with_fresh_id};
 use local::faults::When;
 use local::returning_ai::Fault;
 use local::samples::Sample;
@@ -22,10 +22,9 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::provider::Provider;
 
-use crate::delivery::{not_json, with_fresh_id};
 use crate::page::problem::Problem;
 
-/// The stack that runs here, for as long as it does.
+/// The stack on this machine, as long as it runs.
 pub(crate) struct Playground {
     stack: Weak<Stack>,
     samples: Vec<Sample>,
@@ -38,12 +37,12 @@ enum Behaviour {
     #[default]
     #[serde(rename = "fine")]
     Fine,
-    /// It takes each message, and its time.
+    /// It accepts each message, slowly.
     #[serde(rename = "slow")]
     Slow,
     #[serde(rename = "500")]
     ServerError,
-    /// Too many requests; it asks for some seconds.
+    /// Too many requests; it asks the bridge to wait some seconds.
     #[serde(rename = "429")]
     TooMany,
     #[serde(rename = "401")]
@@ -55,7 +54,7 @@ enum Behaviour {
 }
 
 #[derive(Debug, Deserialize)]
-struct Behave {
+struct BehaviourChoice {
     behaviour: Behaviour,
 }
 
@@ -69,17 +68,17 @@ struct SwitchFunction {
 #[derive(Debug, Deserialize)]
 struct SendRequest {
     provider: String,
-    /// The sample whose own bytes are sent where there is no `body`.
+    /// The sample whose bytes are sent if there is no `body`.
     sample: Option<String>,
     body: Option<String>,
-    how: How,
-    /// With an event id of its own.
+    how: SendMode,
+    /// With a new event id.
     fresh: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "snake_case")]
-enum How {
+enum SendMode {
     AsIs,
     Twice,
     SixtyFour,
@@ -99,8 +98,8 @@ struct SampleLine<'s> {
 }
 
 #[derive(Serialize)]
-struct SendReply {
-    /// Of what a genuine delivery has become.
+struct SendResult {
+    /// The key of the event, if the delivery is genuine.
     pk: Option<String>,
     answers: Vec<Answers>,
     /// Milliseconds.
@@ -120,9 +119,9 @@ struct Name {
     name: String,
 }
 
-/// Where the play stands.
+/// What is chosen and what runs now.
 #[derive(Serialize)]
-pub(super) struct Now {
+pub(super) struct PlaygroundStatus {
     behaviour: Behaviour,
     functions: Vec<FunctionLine>,
 }
@@ -141,15 +140,15 @@ const STALE_BY_S: u64 = 600;
 
 const OTHER_KEY: &str = "whsec_sample_other_key_do_not_use";
 
-/// How long Returning.AI takes when it is slow: well within what the bridge waits.
+/// The delay of Returning.AI when it is slow: well within the time-out of the bridge.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// What it asks for when there are too many requests, in seconds.
+/// The `retry-after` of Returning.AI when there are too many requests, in seconds.
 const TOO_MANY_WAIT_S: &str = "10";
 
 type ThePlayground = State<Arc<Playground>>;
 
-/// What can be asked of it.
+/// The paths of the playground.
 pub(super) fn router(playground: &Arc<Playground>) -> Router {
     Router::new()
         .route("/api/samples", get(samples))
@@ -157,7 +156,7 @@ pub(super) fn router(playground: &Arc<Playground>) -> Router {
         .route("/api/send", post(async |State(it): ThePlayground, Json(request)| it.send(request).await))
         .route(
             "/api/returning-ai",
-            post(async |State(it): ThePlayground, Json(Behave { behaviour })| it.behave(behaviour)),
+            post(async |State(it): ThePlayground, Json(BehaviourChoice { behaviour })| it.behave(behaviour)),
         )
         .route(
             "/api/functions",
@@ -182,38 +181,40 @@ impl Playground {
         Self { stack, samples, behaviour: Mutex::default() }
     }
 
-    /// `None` once the stack has gone.
-    pub(super) fn now(&self) -> Option<Now> {
+    /// `None` once the stack has ended.
+    pub(super) fn status(&self) -> Option<PlaygroundStatus> {
         let stack = self.stack.upgrade()?;
         let functions = FUNCTIONS.into_iter().filter_map(|name| {
             let host = stack.function(name)?;
             let (processes, at_work) = (host.pids().len(), host.at_work().len());
             Some(FunctionLine { name, running: host.is_on(), processes, at_work })
         });
-        Some(Now { behaviour: *self.behaviour(), functions: functions.collect() })
+        Some(PlaygroundStatus { behaviour: *self.behaviour(), functions: functions.collect() })
     }
 
-    /// Signs and sends, and says what was answered.
-    async fn send(&self, request: SendRequest) -> Result<Json<SendReply>, Problem> {
+    /// Signs and sends a delivery, and returns the answers.
+    async fn send(&self, request: SendRequest) -> Result<Json<SendResult>, Problem> {
         let stack = self.stack()?;
-        let provider = providers::by_name(&request.provider).ok_or_else(|| {
-            Problem::unusable("there is no such provider", format!("one of {}", RECEIVERS.join(", ")))
-        })?;
+        let provider = providers::by_name(&request.provider)
+            .ok_or_else(|| Problem::unusable("no such provider", format!("one of {}", RECEIVERS.join(", "))))?;
         let mut body = match (&request.body, &request.sample) {
             (Some(text), _) => text.as_bytes().to_vec(),
             (None, Some(name)) => self.named(name)?.body.clone(),
             (None, None) => {
-                return Err(Problem::unusable("there is nothing to send", "choose a sample or write a body"));
+                return Err(Problem::unusable("missing body", "choose a sample or write a body"));
             }
         };
         if request.fresh {
-            body = with_fresh_id(provider, &body, &mut fastrand::Rng::new())?;
+            body = with_fresh_id(provider, &body, &mut fastrand::Rng::new()).ok_or_else(|| {
+                let id = provider.envelope.event_id;
+                Problem::unusable(format!("the body has no `{id}` to replace"), "send it with its own id")
+            })?;
         }
         let (headers, body) = signed(provider, body, request.how)?;
         let count = match request.how {
-            How::Twice => 2,
-            How::SixtyFour => 64,
-            How::AsIs | How::Stale | How::Tampered | How::OtherKey => 1,
+            SendMode::Twice => 2,
+            SendMode::SixtyFour => 64,
+            SendMode::AsIs | SendMode::Stale | SendMode::Tampered | SendMode::OtherKey => 1,
         };
 
         let post = async || {
@@ -225,14 +226,17 @@ impl Playground {
         let mut took = Vec::new();
         for (answer, ms) in join_all((0..count).map(|_| post())).await {
             let (status, text) = answer.map_err(|error| {
-                Problem::conflict(format!("no answer: {}", with_causes(&error)), "is `bridge dev` shutting down?")
+                Problem::conflict(
+                    format!("no answer: {}", with_causes(&error)),
+                    "check that `bridge dev` is still running",
+                )
             })?;
             *answers.entry((status, word(&text))).or_default() += 1;
             took.push(ms);
         }
         took.sort_by(f64::total_cmp);
         let answers = answers.into_iter().map(|((status, answer), count)| Answers { count, status, answer });
-        Ok(Json(SendReply {
+        Ok(Json(SendResult {
             pk: recorded_as(provider, &headers, &body),
             answers: answers.collect(),
             p50: took[(took.len() - 1) / 2],
@@ -253,9 +257,9 @@ impl Playground {
 
     fn switch(&self, name: &str, running: bool) -> Result<Json<Value>, Problem> {
         let stack = self.stack()?;
-        let host = stack.function(name).ok_or_else(|| {
-            Problem::unusable("there is no such function", format!("one of {}", FUNCTIONS.join(", ")))
-        })?;
+        let host = stack
+            .function(name)
+            .ok_or_else(|| Problem::unusable("no such function", format!("one of {}", FUNCTIONS.join(", "))))?;
         match running {
             true => host.switch_on(),
             false => host.switch_off(),
@@ -279,7 +283,7 @@ impl Playground {
         let mut samples = self.samples.iter();
         samples
             .find(|sample| sample.name == name)
-            .ok_or_else(|| Problem::not_found("there is no such sample", "events/ holds those that there are"))
+            .ok_or_else(|| Problem::not_found("no such sample", "the samples are the files of `events/`"))
     }
 
     fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
@@ -294,7 +298,7 @@ impl<'s> SampleLine<'s> {
 }
 
 impl Behaviour {
-    /// What each call of the bridge's meets; `None` when all is well.
+    /// The fault of each call of the bridge; `None` without one.
     fn fault(self) -> Option<Fault> {
         match self {
             Self::Fine => None,
@@ -308,19 +312,20 @@ impl Behaviour {
     }
 }
 
-/// The delivery as it goes out.
-fn signed(provider: &Provider, mut body: Vec<u8>, how: How) -> Result<(SignedHeaders, Vec<u8>), Problem> {
-    let key = if how == How::OtherKey { OTHER_KEY.to_owned() } else { sample_key(provider.name) };
+/// The delivery as it is sent.
+fn signed(provider: &Provider, mut body: Vec<u8>, how: SendMode) -> Result<(SignedHeaders, Vec<u8>), Problem> {
+    let key = if how == SendMode::OtherKey { OTHER_KEY.to_owned() } else { sample_key(provider.name) };
     let now = Clock::system().now().seconds();
-    let signed_at = if how == How::Stale { UnixSeconds(now.0.saturating_sub(STALE_BY_S)) } else { now };
-    let headers = signed_headers(provider, signed_at, &body, &key).map_err(|error| not_json(&error))?;
-    if how == How::Tampered {
+    let signed_at = if how == SendMode::Stale { UnixSeconds(now.0.saturating_sub(STALE_BY_S)) } else { now };
+    let headers = signed_headers(provider, signed_at, &body, &key)
+        .map_err(|error| Problem::unusable(format!("the body is {error}"), "this provider signs JSON"))?;
+    if how == SendMode::Tampered {
         tamper(&mut body);
     }
     Ok((headers, body))
 }
 
-/// Changes a character that means something: white space may be spelled anew without harm.
+/// Changes a letter or a digit: a change of white space may not matter to the signature.
 fn tamper(body: &mut Vec<u8>) {
     match body.iter_mut().rev().find(|byte| byte.is_ascii_alphanumeric()) {
         Some(byte) => *byte = if *byte == b'0' { b'1' } else { b'0' },
@@ -328,7 +333,7 @@ fn tamper(body: &mut Vec<u8>) {
     }
 }
 
-/// The key of the event that the bridge makes of a delivery which it does not refuse.
+/// The key of the event that the bridge records for a delivery, unless it refuses it.
 fn recorded_as(provider: &'static Provider, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
     let headers = header_map(headers.iter().map(|(name, value)| (*name, value.as_str())));
     let capture = Capture { provider, headers: &headers, body, now: Clock::system().now(), as_of: false };
@@ -336,12 +341,12 @@ fn recorded_as(provider: &'static Provider, headers: &SignedHeaders, body: &[u8]
     Some(format!("{}#{}", provider.name, accepted.event_id))
 }
 
-/// What the bridge answered, in its own word.
+/// The word in the bridge's answer: its status or error.
 fn word(answer: &str) -> String {
     let said = serde_json::from_str::<serde_json::Value>(answer).ok();
-    // The last is what the gateway itself says.
+    // The last is the gateway's own.
     let named =
         |said: &serde_json::Value| ["status", "error", "message"].iter().find_map(|name| said.get(name)).cloned();
     let word = said.and_then(|said| Some(named(&said)?.as_str()?.to_owned()));
-    word.unwrap_or_else(|| "an answer of another's".to_owned())
+    word.unwrap_or_else(|| "an unknown answer".to_owned())
 }

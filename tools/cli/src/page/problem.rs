@@ -1,4 +1,4 @@
-//! What the page answers when it cannot do what was asked for.
+//! The answer to a request that the page cannot fulfil.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};

@@ -1,4 +1,4 @@
-//! What the page can be asked for, and who answers it.
+//! The paths of the page, and who answers them.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ struct Switch {
 
 type ThePage = State<Arc<Page>>;
 
-/// Everything that is served of a page.
+/// Serves a page.
 pub(crate) fn router(page: &Arc<Page>) -> Router {
     let mut router = Router::new()
         .route("/", get(|State(page): ThePage| async move { axum::response::Html(html(page.guard.token())) }))
@@ -70,12 +70,12 @@ pub(crate) fn router(page: &Arc<Page>) -> Router {
     }
     router
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path takes another method", "load the page anew")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path requires another method", "reload the page")
         })
         // The server has its own limit.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(page), guarded))
-        // As API Gateway says it: somebody has mistaken the path of a webhook.
+        // As API Gateway answers: it may be a wrong path of a webhook.
         .fallback(async || (StatusCode::NOT_FOUND, Json(json!({ "message": "Not Found" }))))
 }
 
@@ -89,7 +89,7 @@ async fn guarded(State(page): ThePage, request: Request, next: Next) -> Response
 }
 
 async fn nothing() -> Problem {
-    Problem::not_found("there is nothing at this path", "the page is at /")
+    Problem::not_found("nothing is at this path", "the page is at `/`")
 }
 
 async fn customers(
@@ -98,7 +98,7 @@ async fn customers(
 ) -> Result<Json<Value>, Problem> {
     let keys: Vec<String> = parameters.into_iter().filter(|(name, _)| name == "pk").map(|(_, pk)| pk).collect();
     if keys.len() > MAX_BATCH {
-        return Err(Problem::unusable(format!("more than {MAX_BATCH} keys"), "ask for the rows in view"));
+        return Err(Problem::unusable(format!("more than {MAX_BATCH} keys"), "request the visible rows only"));
     }
     page.customers(&keys).await.map(Json)
 }
@@ -107,7 +107,7 @@ async fn plan(State(page): ThePage, Json(Keys { keys }): Json<Keys>) -> Result<J
     if keys.is_empty() || keys.len() > MAX_ROWS {
         return Err(Problem::unusable(
             format!("not between 1 and {MAX_ROWS} keys"),
-            "choose some of the events listed",
+            "choose some of the listed events",
         ));
     }
     page.plan(&keys).await.map(Json)

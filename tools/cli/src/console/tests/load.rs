@@ -34,7 +34,7 @@ async fn views(browser: &Browser, dynamodb: &DynamoDb) -> Vec<f64> {
     let mut views = Vec::new();
     for _ in 0..TRIES {
         let place = Place::local(&dev_file_of(dynamodb), http().unwrap());
-        let serving = serve(place, RoutesFile::default().read().unwrap(), 0, indexed::LOOK_EVERY).await.unwrap();
+        let serving = serve(place, RoutesFile::default().read().unwrap(), 0, indexed::READ_EVERY).await.unwrap();
         views.push(first_view(browser, &serving.url()).await);
         browser.open("about:blank").await;
     }
@@ -48,7 +48,7 @@ struct Update {
     rows: usize,
 }
 
-impl Update {
+impl Told {
     async fn of(serving: &PageServer) -> Self {
         let host = format!("127.0.0.1:{}", serving.front.addr().port());
         let live = format!("/api/live?token={}", serving.page.guard.token());

@@ -19,7 +19,7 @@ export async function ask(path, { post, text } = {}) {
     const body = post && JSON.stringify(post);
     answer = await fetch(path, { method: post ? "POST" : "GET", headers, body, cache: "no-store" });
   } catch {
-    throw new Problem("the bridge does not answer", "is it still running?");
+    throw new Problem("the bridge does not answer", "check that it is still running");
   }
   if (answer.ok) return text ? answer.text() : answer.json();
   const said = await answer.json().catch(() => ({}));

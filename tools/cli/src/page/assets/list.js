@@ -180,12 +180,12 @@ function drawEmpty() {
 function emptyWords() {
   if (!state.loaded) return ["", ["Reading the table ..."]];
   if (state.rows.size > 0) {
-    return ["None of the listed events fits the filters.",
-      ["Clear them, or look an id up in the table: type it above and press Enter."]];
+    return ["None of the listed events matches the filters.",
+      ["Clear them, or look up an id in the table: type it above and press Enter."]];
   }
   if (state.hello.mode === "console") {
     return ["Nothing is pending or dead.",
-      ["Events that wait or fail appear here by themselves; any other is found by its id: type it above and press Enter."]];
+      ["Events that wait or fail appear here. To find any other event, type its id above and press Enter."]];
   }
   return ["No events yet.",
     ["Send one: choose a sample and press Send, or in a shell ",

@@ -121,7 +121,7 @@ function drawOpened() {
   setText(byId("opened-ack"), row.ack === null ? "not in the table" : `${milliseconds(row.ack)} ms`);
   setText(byId("opened-attempts"), row.error ? `${row.attempts}, the last: ${row.error}` : `${row.attempts}`);
   setText(byId("opened-kept"), event.kept);
-  const done = row.state === "delivered" ? "It is delivered: there is nothing to redrive" : "";
+  const done = row.state === "delivered" ? "Already delivered: nothing to redrive" : "";
   const refusal = state.hello?.redrive ?? done;
   byId("redrive-one").disabled = refusal !== "";
   byId("redrive-one").title = refusal;
@@ -154,7 +154,7 @@ function fillMoment(node, moment) {
 function fillMessage(node, message) {
   node.dataset.route = message.route;
   setText(node.querySelector(".route"), message.route);
-  setText(node.querySelector(".to"), message.to ? `→ ${message.to}` : "→ a route that is no more");
+  setText(node.querySelector(".to"), message.to ? `→ ${message.to}` : "→ a removed route");
   setState(node.querySelector(".state"), message.state, message.state);
   const sent = message.state === "delivered";
   const outcome = [sent ? "As it was sent" : message.message === null ? "" : "As it would be sent now",
@@ -190,6 +190,6 @@ async function copyText(node) {
     say("Copied.");
   } catch {
     getSelection().selectAllChildren(node);
-    say("The browser does not let the page copy: it is selected, copy it by key.", "problem");
+    say("The browser does not let the page copy. The text is selected: copy it with the keyboard.", "problem");
   }
 }

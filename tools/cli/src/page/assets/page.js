@@ -144,7 +144,7 @@ function drawConnection() {
   document.body.classList.toggle("stale", isLost && state.hello !== null);
   const since = isLost ? span(Date.now() - state.lostSince) : "";
   setText(byId("connection-text"), !isLost ? (state.hello ? "live" : "connecting")
-    : state.hello ? `lost for ${since}: what is shown may be old` : `no connection for ${since}`);
+    : state.hello ? `lost for ${since}: the list may be old` : `no connection for ${since}`);
   byId("reload").hidden = !isLost || Date.now() - state.lostSince < 5_000;
 }
 
@@ -154,7 +154,7 @@ function drawHello() {
   document.body.dataset.mode = mode;
   byId("playground").hidden = mode !== "dev";
   if (mode === "dev" && !state.sample) loadSamples();
-  byId("redrive-shown").title = redrive ?? "Those that are listed now and are not delivered: the number is asked first";
+  byId("redrive-shown").title = redrive ?? "Redrives the listed events that are not delivered, after a confirmation";
   drawLimits();
   soon(drawRows);
 }

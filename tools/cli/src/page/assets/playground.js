@@ -8,12 +8,12 @@ import { counted, milliseconds } from "./words.js";
 
 const BEHAVIOURS = new Map([
   ["fine", "answers 200 at once"],
-  ["slow", "takes each message, and two seconds over its answer"],
-  ["500", "fails each time: planned again"],
-  ["429", "asks for patience: planned again, no sooner than it says"],
-  ["401", "refuses the session: one new handshake, then planned again"],
-  ["reset", "drops the connection: planned again"],
-  ["garbage", "answers what cannot be read: planned again"],
+  ["slow", "accepts each message, and answers after two seconds"],
+  ["500", "fails each time: retried later"],
+  ["429", "limits the rate: retried no sooner than it asks for"],
+  ["401", "refuses the session: one new handshake, then retried later"],
+  ["reset", "drops the connection: retried later"],
+  ["garbage", "answers with bytes that cannot be read: retried later"],
 ]);
 
 export function listenToPlayground() {
@@ -23,7 +23,7 @@ export function listenToPlayground() {
   byId("send").onclick = send;
   byId("make-due").onclick = () => act(byId("make-due"), async () => {
     const { due } = await ask("api/due", { post: {} });
-    say(due === 0 ? "Nothing waits." : `${counted(due, "event is", "events are")} due now.`);
+    say(due === 0 ? "No event is pending." : `${counted(due, "event is", "events are")} due now.`);
   });
   const behaviour = byId("behaviour");
   behaviour.append(...Array.from(BEHAVIOURS.keys(), (name) => option(name)));

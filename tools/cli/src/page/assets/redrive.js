@@ -40,8 +40,8 @@ function drawConfirm() {
   const { count, inHand, nothing } = state.plan;
   const sentences = [count === 0 ? "Nothing here can be redriven now."
     : count === 1 ? "Redrive 1 event?" : `Redrive ${number(count)} events at ${chosenRate()} a second?`];
-  if (inHand) sentences.push(counted(inHand, "is being delivered and is", "are being delivered and are") + " left alone.");
-  if (nothing) sentences.push(counted(nothing, "needs none", "need none") + ": delivered already, or gone.");
+  if (inHand) sentences.push(counted(inHand, "is being delivered and is", "are being delivered and are") + " skipped.");
+  if (nothing) sentences.push(counted(nothing, "needs none", "need none") + ": already delivered, or removed.");
   const takes = Math.ceil(count / chosenRate());
   if (takes >= 10) sentences.push(`It takes about ${span(takes * 1_000)}; it can be stopped.`);
   setText(byId("confirm-text"), sentences.join(" "));

@@ -98,7 +98,7 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
         browser.wait_until(&ticked).await;
     }
 
-    behave(&browser, "slow", "takes").await;
+    behave(&browser, "slow", "accepts").await;
     let slow = send_again(&browser).await;
     listed(&browser, &slow, "delivered").await;
 
@@ -108,7 +108,7 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
         ("401", "session", "handshake_refused, HTTP 401"),
         ("reset", "drops", "connection_lost"),
         ("garbage", "cannot be read", "connection_lost"),
-        ("429", "patience", "throttled, HTTP 429"),
+        ("429", "limits the rate", "throttled, HTTP 429"),
     ] {
         behave(&browser, behaviour, means).await;
         let pk = send_again(&browser).await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use local::binaries::{Profile, build_functions};
 use local::delivery::SignedHeaders;
+use local::samples;
 use local::stack::{Stack, StackOptions, sample_key};
 use operator::Place;
 use operator::customers::import::import_file;
@@ -46,7 +47,8 @@ impl Here {
         let customers = Place::local(&dev_file(&stack), http().unwrap());
         let file = local::binaries::workspace_root().join("events/customers.csv");
         import_file(&file, &routes, &customers).await.unwrap();
-        let working = serve_page(&stack, routes, Arc::clone(&board)).unwrap();
+        let samples = samples::load(&local::binaries::workspace_root().join("events")).unwrap();
+        let working = serve_page(&stack, samples, routes, Arc::clone(&board)).unwrap();
         Self { stack, board, _working: working }
     }
 
@@ -83,6 +85,7 @@ impl Here {
 
 /// With the sample key.
 pub(crate) fn signed_headers(provider: &str, body: &str) -> SignedHeaders {
+    let now = Clock::system().now().seconds();
     let key = sample_key(provider);
-    crate::delivery::signed_headers(providers::by_name(provider).unwrap(), body.as_bytes(), &key).unwrap()
+    local::delivery::signed_headers(providers::by_name(provider).unwrap(), now, body.as_bytes(), &key).unwrap()
 }

@@ -189,7 +189,7 @@ async fn events_are_found_by_their_id_and_by_filters_that_survive_a_reload() {
     browser.press("Enter").await;
     browser.wait_for_text("#opened-id", "rail#evt_gamma").await;
     browser.wait_for_text("#opened-state", "ignored").await;
-    browser.wait_for_text("#no-messages", "No route wants this event").await;
+    browser.wait_for_text("#no-messages", "No route matches this event").await;
     browser.type_into("#search", "evt_alpha").await;
     browser.press("Enter").await;
     browser.wait_for_text("#notice", "2 providers have an event of this id").await;
@@ -197,7 +197,7 @@ async fn events_are_found_by_their_id_and_by_filters_that_survive_a_reload() {
     browser.press("Enter").await;
     browser.wait_for_text("#opened-id", "rillis#evt_alpha").await;
     browser.type_into("#search", "evt_nowhere").await;
-    browser.wait_for_text("#empty", "None of the listed events fits the filters.").await;
+    browser.wait_for_text("#empty", "None of the listed events matches the filters.").await;
     browser.press("Enter").await;
     browser.wait_for_text("#notice", "No event has the id evt_nowhere.").await;
     browser.close().await;

@@ -11,7 +11,7 @@ use super::browser::{BOUND, Browser};
 use super::here::{Here, signed_headers};
 use super::{found, listed, row};
 use crate::page::files::FILES;
-use crate::page::guard::{Guard, Reading};
+use crate::page::guard::{Guard, ReadAccess};
 
 /// Markup, script, ends of what it may be put into, and characters that turn, break or end text.
 const HOSTILE: &str = "<img src=x onerror=\"window.__pwned=1\"></script><script>window.__pwned=2</script>\
@@ -141,7 +141,7 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
     };
     let before = everything();
 
-    let another_start = Guard::new(port, Reading::Open).unwrap();
+    let another_start = Guard::new(port, ReadAccess::Open).unwrap();
     let (other_port, evil, rebound) =
         (format!("127.0.0.1:{}", port ^ 1), "evil.example", format!("evil.example:{port}"));
     let strange_hosts: [&[(&str, &str)]; 6] = [
