@@ -3,43 +3,33 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use local::binaries::{Profile, build_functions_unless_dropped, workspace_root};
-use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::gateway::Exchange;
 use local::lambda_host::{LOCAL_ACCOUNT, LogSink};
 use local::returning_ai::Message;
 use local::samples::{self, Sample};
-use local::stack::{
-    FUNCTIONS, REDRIVE, RETURNING_AI_SECRET, Stack, StackOptions, api_secret, sample_key, signing_secret,
-};
+use local::stack::{FUNCTIONS, Stack, StackOptions, sample_key};
 use operator::customers::import::import_file;
-use operator::dev_file::{DevFile, DevFileGuard};
+use operator::dev_file::DevFileGuard;
 use operator::error::with_causes;
 use operator::place::http;
-use operator::{OperatorError, Parts, Place};
+use operator::{OperatorError, Place};
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::receive::provider::Provider;
 use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
 
 use crate::delivery::signed_headers;
-use crate::page::Page;
-use crate::page::board::{Board, MAX_ROWS};
-use crate::page::guard::{Guard, ReadAccess};
-use crate::page::playground::Playground;
-use crate::page::router::router;
+use crate::page::board::Board;
+use crate::page::dev::{dev_file, note_answer, serve};
 use crate::routes::file::RoutesFile;
 
 mod chaos;
-mod pushed;
-pub(crate) use self::pushed::note_answer;
 mod watch;
 
 /// Run the whole bridge on this machine and play the sample events
@@ -133,7 +123,7 @@ impl Dev {
         } else if self.once {
             play_all(&stack, &samples).await
         } else {
-            let _page = serve_page(&stack, samples.clone(), routes, board)?;
+            let _page = serve(&stack, samples.clone(), routes, board)?;
             println!("The page is at {}/. It shows events as they arrive.\n", stack.url());
             // It prints what is not as expected. The bridge keeps running, so that a person can examine it.
             let _ = play_all(&stack, &samples).await;
@@ -170,64 +160,6 @@ impl Dev {
             remembered: (!self.chaos).then_some(REMEMBERED),
             ..StackOptions::new(functions)
         }
-    }
-}
-
-/// Serves the page beside the webhooks, with live events, until the returned value is dropped.
-pub(crate) fn serve_page(
-    stack: &Arc<Stack>,
-    samples: Vec<Sample>,
-    routes: Routes,
-    board: Arc<Board>,
-) -> Result<JoinSet<()>, OperatorError> {
-    let place = Place::local(&dev_file(stack), http()?);
-    let page = Arc::new(Page {
-        guard: Guard::new(stack.port(), ReadAccess::Open)?,
-        store: place.events()?,
-        resolver: place.resolver(),
-        function: place.redrive_function().map(Arc::new),
-        place,
-        routes,
-        board,
-        limits: vec![format!(
-            "Events are pushed as they happen. The newest {MAX_ROWS} are listed; pending and dead events have priority."
-        )],
-        playground: Some(Arc::new(Playground::new(Arc::downgrade(stack), samples))),
-        redriving: Arc::default(),
-        pauses: Mutex::default(),
-    });
-    stack.serve_beside(Some(router(&page)));
-
-    let mut working = JoinSet::new();
-    let writes = stack.dynamodb.subscribe_to_writes();
-    let following = Arc::clone(&page);
-    working.spawn(async move { pushed::follow(&following.store, &following.board, writes).await });
-    working.spawn(async move { page.keep_up().await });
-    Ok(working)
-}
-
-/// What the verbs that work on a table need to know of this bridge.
-pub(crate) fn dev_file(stack: &Stack) -> DevFile {
-    let by_provider = |of: &dyn Fn(&Provider) -> String| {
-        providers::ALL.iter().map(|provider| (provider.name.to_owned(), of(provider))).collect()
-    };
-    DevFile {
-        gateway_url: stack.url(),
-        dynamodb_url: stack.dynamodb.url(),
-        secrets_manager_url: stack.secrets_manager.url(),
-        returning_ai_url: stack.returning_ai.url(),
-        rail_api_url: stack.rail_api.url(),
-        parts: Parts {
-            events_table: Some(EVENTS_TABLE.to_owned()),
-            customers_table: Some(CUSTOMERS_TABLE.to_owned()),
-            redrive_function: Some(REDRIVE.to_owned()),
-            redrive_schedule: None,
-            webhooks: by_provider(&|provider| stack.webhook_url(provider)),
-            signing_secrets: by_provider(&|provider| signing_secret(provider.name)),
-            returning_ai_secret: Some(RETURNING_AI_SECRET.to_owned()),
-            api_secrets: by_provider(&|provider| api_secret(provider.name)),
-        },
-        pid: std::process::id(),
     }
 }
 

@@ -20,6 +20,8 @@ use shared::record::store::EventStore;
 use shared::route::routes::Routes;
 
 pub(crate) mod board;
+pub(crate) mod console;
+pub(crate) mod dev;
 mod files;
 pub(crate) mod guard;
 mod indent;

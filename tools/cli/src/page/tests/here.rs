@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use local::binaries::{Profile, build_functions};
+use local::binaries::{Profile, build_functions, workspace_root};
 use local::delivery::SignedHeaders;
 use local::samples;
 use local::stack::{Stack, StackOptions, sample_key};
@@ -11,12 +11,11 @@ use operator::customers::import::import_file;
 use operator::place::http;
 use serde_json::{Value, json};
 use shared::clock::Clock;
+use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
-use crate::dev::dev_file;
-use crate::dev::{note_answer, serve_page};
 use crate::page::board::Board;
-use crate::routes::file::RoutesFile;
+use crate::page::dev::{dev_file, note_answer, serve};
 
 /// A bridge that is up, with its page. No schedule: a test says when redrive runs.
 pub(crate) struct Here {
@@ -33,7 +32,7 @@ impl Here {
 
     /// With other options of the stack's.
     pub(crate) async fn with(change: impl FnOnce(StackOptions) -> StackOptions) -> Self {
-        let routes = RoutesFile::default().read().unwrap();
+        let routes = routes();
         let functions = tokio::task::spawn_blocking(|| build_functions(Profile::Debug)).await.unwrap().unwrap();
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let noting = Arc::clone(&board);
@@ -45,10 +44,10 @@ impl Here {
         };
         let stack = Arc::new(Stack::start(change(options)).await.unwrap());
         let customers = Place::local(&dev_file(&stack), http().unwrap());
-        let file = local::binaries::workspace_root().join("events/customers.csv");
+        let file = workspace_root().join("events/customers.csv");
         import_file(&file, &routes, &customers).await.unwrap();
-        let samples = samples::load(&local::binaries::workspace_root().join("events")).unwrap();
-        let working = serve_page(&stack, samples, routes, Arc::clone(&board)).unwrap();
+        let samples = samples::load(&workspace_root().join("events")).unwrap();
+        let working = serve(&stack, samples, routes, Arc::clone(&board)).unwrap();
         Self { stack, board, _working: working }
     }
 
@@ -81,6 +80,12 @@ impl Here {
     pub(crate) async fn end(self) {
         self.stack.shutdown().await;
     }
+}
+
+/// The routes of this checkout.
+pub(crate) fn routes() -> Routes {
+    let text = std::fs::read_to_string(workspace_root().join("routes.toml")).unwrap();
+    providers::parse_routes("routes.toml", &text).unwrap()
 }
 
 /// With the sample key.

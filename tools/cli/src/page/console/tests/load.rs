@@ -34,7 +34,7 @@ async fn views(browser: &Browser, dynamodb: &DynamoDb) -> Vec<f64> {
     let mut views = Vec::new();
     for _ in 0..TRIES {
         let place = Place::local(&dev_file_of(dynamodb), http().unwrap());
-        let serving = serve(place, RoutesFile::default().read().unwrap(), 0, indexed::READ_EVERY).await.unwrap();
+        let serving = serve(place, routes(), 0).await.unwrap();
         views.push(first_view(browser, &serving.url()).await);
         browser.open("about:blank").await;
     }

@@ -124,7 +124,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::console::tests::dev_file_of;
+    use crate::page::console::tests::dev_file_of;
     use crate::page::tests::load::{from_ms, item, key_of};
 
     const BOUND: Duration = Duration::from_secs(60);
