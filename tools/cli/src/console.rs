@@ -3,7 +3,7 @@
 use clap::Args;
 use operator::{OperatorError, Parts, Place};
 
-use crate::page::console::serve;
+use page::console::serve;
 use crate::routes::file::RoutesFile;
 use crate::target::Account;
 use crate::terminal::interrupted;

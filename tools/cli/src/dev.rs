@@ -25,8 +25,8 @@ use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::signed_headers;
-use crate::page::board::Board;
-use crate::page::dev::{dev_file, note_answer, serve};
+use page::board::Board;
+use page::dev::{dev_file, note_answer, serve};
 use crate::routes::file::RoutesFile;
 
 mod chaos;

@@ -6,7 +6,6 @@ mod delivery;
 mod dev;
 mod doctor;
 mod events;
-mod page;
 mod rail;
 mod routes;
 mod send;

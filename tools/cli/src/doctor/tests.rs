@@ -16,7 +16,7 @@ use shared::clock::UnixMillis;
 use shared::route::routes::Routes;
 
 use super::*;
-use crate::page::dev::dev_file;
+use page::dev::dev_file;
 use crate::routes::file::RoutesFile;
 
 /// A bridge that is up, and this checkout's routes.

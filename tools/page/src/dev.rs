@@ -12,18 +12,18 @@ use shared::receive::provider::Provider;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
-use crate::page::Page;
-use crate::page::board::{Board, MAX_ROWS};
-use crate::page::guard::{Guard, ReadAccess};
-use crate::page::playground::Playground;
-use crate::page::router::router;
+use crate::Page;
+use crate::board::{Board, MAX_ROWS};
+use crate::guard::{Guard, ReadAccess};
+use crate::playground::Playground;
+use crate::router::router;
 
 mod writes;
 
-pub(crate) use self::writes::note_answer;
+pub use self::writes::note_answer;
 
 /// Serves the page beside the webhooks, with live events, until the returned value is dropped.
-pub(crate) fn serve(
+pub fn serve(
     stack: &Arc<Stack>,
     samples: Vec<Sample>,
     routes: Routes,
@@ -56,7 +56,7 @@ pub(crate) fn serve(
 }
 
 /// The addresses and names with which the verbs that work on a table find this bridge.
-pub(crate) fn dev_file(stack: &Stack) -> DevFile {
+pub fn dev_file(stack: &Stack) -> DevFile {
     let by_provider = |of: &dyn Fn(&Provider) -> String| {
         providers::ALL.iter().map(|provider| (provider.name.to_owned(), of(provider))).collect()
     };

@@ -14,8 +14,8 @@ use shared::clock::Clock;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
-use crate::page::board::Board;
-use crate::page::dev::{dev_file, note_answer, serve};
+use crate::board::Board;
+use crate::dev::{dev_file, note_answer, serve};
 
 /// A bridge that is up, with its page. No schedule: a test says when redrive runs.
 pub(crate) struct Here {

@@ -13,7 +13,7 @@ use shared::record::destination::Destination;
 use super::browser::Browser;
 use super::here::Here;
 use super::{listed, row, send};
-use crate::page::dev::dev_file;
+use crate::dev::dev_file;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_count_is_confirmed() {

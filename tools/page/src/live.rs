@@ -15,8 +15,8 @@ use shared::record::pauses::Pauses;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::page::Page;
-use crate::page::board::ListedEvent;
+use crate::Page;
+use crate::board::ListedEvent;
 
 /// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
 const CHANGES_EVERY: Duration = Duration::from_millis(200);

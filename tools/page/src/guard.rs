@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, header};
 use operator::OperatorError;
 use shared::receive::verification::hex;
 
-use crate::page::problem::Problem;
+use crate::problem::Problem;
 
 /// Admits requests, or refuses them.
 #[derive(Debug)]

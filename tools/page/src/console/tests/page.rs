@@ -7,8 +7,8 @@ use local::faults::When;
 use local::returning_ai::{At, Fault};
 
 use super::*;
-use crate::page::tests::browser::Browser;
-use crate::page::tests::here::Here;
+use crate::tests::browser::Browser;
+use crate::tests::here::Here;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_what_waits_finds_the_rest_by_id_and_redrives_what_is_dead() {
@@ -29,7 +29,7 @@ async fn an_operator_sees_what_waits_finds_the_rest_by_id_and_redrives_what_is_d
     fails("account-status", Fault::RetryAfter { status: 429, after: "600".to_owned() });
     deliver("rail/account_closed.json").await;
 
-    let serving = served(crate::page::dev::dev_file(&here.stack)).await.unwrap();
+    let serving = served(crate::dev::dev_file(&here.stack)).await.unwrap();
     browser.network_fails();
     browser.open(&serving.front.url()).await;
     browser.wait_for_text("body", "the token is missing, or belongs to an earlier start").await;

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::sleep;
 
-use crate::page::board::{Board, MAX_ROWS};
+use crate::board::{Board, MAX_ROWS};
 
 /// The pause after a table did not answer.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -105,7 +105,7 @@ async fn read_all(store: &EventStore, board: &Board) -> Result<(), StoreError> {
 }
 
 /// Notes how long an acknowledgement took.
-pub(crate) fn note_answer(board: &Board, exchange: &Exchange) {
+pub fn note_answer(board: &Board, exchange: &Exchange) {
     let provider = providers::ALL.iter().find(|provider| provider.path() == exchange.path);
     if exchange.status == 200
         && let Some(pk) = provider.and_then(|provider| key_of(provider, &exchange.body))
@@ -124,8 +124,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::page::console::tests::dev_file_of;
-    use crate::page::tests::load::{from_ms, item, key_of};
+    use crate::console::tests::dev_file_of;
+    use crate::tests::load::{from_ms, item, key_of};
 
     const BOUND: Duration = Duration::from_secs(60);
 

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 use super::browser::{BOUND, Browser};
 use super::here::{Here, signed_headers};
 use super::{found, listed, row};
-use crate::page::files::FILES;
-use crate::page::guard::{Guard, ReadAccess};
+use crate::files::FILES;
+use crate::guard::{Guard, ReadAccess};
 
 /// Markup, script, ends of what it may be put into, and characters that turn, break or end text.
 const HOSTILE: &str = "<img src=x onerror=\"window.__pwned=1\"></script><script>window.__pwned=2</script>\

@@ -19,18 +19,18 @@ use shared::record::pauses::Pauses;
 use shared::record::store::EventStore;
 use shared::route::routes::Routes;
 
-pub(crate) mod board;
-pub(crate) mod console;
-pub(crate) mod dev;
+pub mod board;
+pub mod console;
+pub mod dev;
 mod files;
-pub(crate) mod guard;
+mod guard;
 mod indent;
 mod live;
 mod opened;
-pub(crate) mod playground;
+mod playground;
 mod problem;
 mod redriving;
-pub(crate) mod router;
+mod router;
 
 use self::board::{Board, ListedEvent, MAX_ROWS};
 use self::guard::Guard;
@@ -162,4 +162,4 @@ impl Page {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

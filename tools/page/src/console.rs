@@ -13,15 +13,15 @@ use shared::record::store::index::IndexRange;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
-use crate::page::Page;
-use crate::page::board::{Board, MAX_ROWS};
-use crate::page::guard::{Guard, ReadAccess};
-use crate::page::router::router;
+use crate::Page;
+use crate::board::{Board, MAX_ROWS};
+use crate::guard::{Guard, ReadAccess};
+use crate::router::router;
 
 mod index;
 
 /// Serves a page until it is dropped.
-pub(crate) struct PageServer {
+pub struct PageServer {
     front: Front,
     page: Arc<Page>,
     _working: JoinSet<()>,
@@ -34,7 +34,7 @@ const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 const NOBODY: &str = "bridge-console:nobody";
 
 /// Reads a little of the tables, so that a problem is reported at once, then serves the page.
-pub(crate) async fn serve(place: Place, routes: Routes, port: u16) -> Result<PageServer, OperatorError> {
+pub async fn serve(place: Place, routes: Routes, port: u16) -> Result<PageServer, OperatorError> {
     serve_polling(place, routes, port, index::READ_EVERY).await
 }
 
@@ -96,7 +96,7 @@ async fn serve_polling(
 
 impl PageServer {
     /// The URL to open.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         self.page.guard.open_url(&self.front.url())
     }
 }

@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::index::{Index, IndexReading, follow};
 use super::*;
-use crate::page::board::{ListedEvent, Viewer};
-use crate::page::tests::here::routes;
+use crate::board::{ListedEvent, Viewer};
+use crate::tests::here::routes;
 
 mod load;
 mod page;

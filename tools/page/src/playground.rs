@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::provider::Provider;
 
-use crate::page::problem::Problem;
+use crate::problem::Problem;
 
 /// The stack on this machine, as long as it runs.
 pub(crate) struct Playground {

@@ -10,7 +10,7 @@ use shared::clock::UnixMillis;
 use shared::redrive::contract::Counts;
 use tokio::sync::Notify;
 
-use crate::page::problem::Problem;
+use crate::problem::Problem;
 
 /// What is planned and what is under way; one at a time of either.
 #[derive(Debug, Default)]

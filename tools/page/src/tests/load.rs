@@ -14,7 +14,7 @@ use shared::record::event::{DUE_DEAD, EventState, shard_name};
 
 use super::browser::{BOUND, Browser};
 use super::here::Here;
-use crate::page::board::{Board, MAX_ROWS};
+use crate::board::{Board, MAX_ROWS};
 
 /// What is in the table before anybody looks, and what is written while somebody does.
 const FIRST: usize = MAX_ROWS;

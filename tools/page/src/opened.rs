@@ -14,9 +14,9 @@ use shared::record::event::EventRecord;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
-use crate::page::board::{Line, ListedEvent};
-use crate::page::problem::Problem;
-use crate::page::{Page, indent};
+use crate::board::{Line, ListedEvent};
+use crate::problem::Problem;
+use crate::{Page, indent};
 
 #[derive(Serialize)]
 pub(crate) struct EventDetail<'e> {

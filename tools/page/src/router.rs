@@ -12,11 +12,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::record::store::MAX_BATCH;
 
-use crate::page::board::MAX_ROWS;
-use crate::page::files::{FILES, html};
-use crate::page::problem::Problem;
-use crate::page::redriving::Plan;
-use crate::page::{Page, guard, live, playground};
+use crate::board::MAX_ROWS;
+use crate::files::{FILES, html};
+use crate::problem::Problem;
+use crate::redriving::Plan;
+use crate::{Page, guard, live, playground};
 
 #[derive(Deserialize)]
 struct Key {

@@ -10,8 +10,8 @@ use shared::clock::UnixMillis;
 use shared::record::store::listing::EventSummary;
 
 use super::*;
-use crate::page::tests::browser::Browser;
-use crate::page::tests::load::{FEW, TRIES, WATCH, compare, first_view, from_ms, item, put, tell};
+use crate::tests::browser::Browser;
+use crate::tests::load::{FEW, TRIES, WATCH, compare, first_view, from_ms, item, put, tell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_of_ten_thousand_events_are_seen_at_once() {

@@ -27,7 +27,7 @@ const EARLY_ACKS: usize = 256;
 
 /// A source of live events writes to it, every viewer reads from it.
 #[derive(Debug)]
-pub(crate) struct Board {
+pub struct Board {
     inner: Mutex<Inner>,
     viewers: AtomicUsize,
     viewer_came: Notify,
@@ -124,7 +124,7 @@ pub(crate) struct Viewer(Arc<Board>);
 
 impl Board {
     /// An empty board; `acks` if answers are measured.
-    pub(crate) fn new(acks: bool, now: UnixMillis) -> Self {
+    pub fn new(acks: bool, now: UnixMillis) -> Self {
         let inner = Inner {
             rows: HashMap::new(),
             settled: BTreeMap::new(),

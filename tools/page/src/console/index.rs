@@ -14,7 +14,7 @@ use shared::record::store::index::{DUE_PAGE, IndexRange};
 use shared::record::store::{EventStore, MAX_BATCH};
 use tokio::time::sleep;
 
-use crate::page::board::{Board, MAX_ROWS};
+use crate::board::{Board, MAX_ROWS};
 
 /// What was read of the index, and what of it is on the board.
 #[derive(Debug, Default)]
