@@ -2,8 +2,8 @@
 
 use clap::Args;
 use operator::{OperatorError, Parts, Place};
-
 use page::console::serve;
+
 use crate::routes::file::RoutesFile;
 use crate::target::Account;
 use crate::terminal::interrupted;

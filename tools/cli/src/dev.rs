@@ -19,14 +19,14 @@ use operator::dev_file::DevFileGuard;
 use operator::error::with_causes;
 use operator::place::http;
 use operator::{OperatorError, Place};
+use page::board::Board;
+use page::dev::{dev_file, note_answer, serve};
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::signed_headers;
-use page::board::Board;
-use page::dev::{dev_file, note_answer, serve};
 use crate::routes::file::RoutesFile;
 
 mod chaos;

@@ -11,12 +11,12 @@ use local::stack::{RECEIVERS, RETURNING_AI_SECRET, Stack, StackOptions, signing_
 use operator::Place;
 use operator::dev_file::DevFile;
 use operator::place::http;
+use page::dev::dev_file;
 use serde_json::{Value, json};
 use shared::clock::UnixMillis;
 use shared::route::routes::Routes;
 
 use super::*;
-use page::dev::dev_file;
 use crate::routes::file::RoutesFile;
 
 /// A bridge that is up, and this checkout's routes.
