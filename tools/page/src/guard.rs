@@ -1,8 +1,6 @@
 //! Who may ask the page for what. It serves the person at this machine, and no web site that the person's browser visits, nor a
 //! host name that an attacker has pointed at this machine.
 
-use std::fmt::Write as _;
-
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use operator::OperatorError;
 use shared::receive::verification::hex;
@@ -60,11 +58,7 @@ impl Guard {
                 "check `/dev/urandom` of this machine",
             )
         })?;
-        let mut token = String::new();
-        for byte in bytes {
-            let _ = write!(token, "{byte:02x}");
-        }
-        Ok(Self { port, token, read_access })
+        Ok(Self { port, token: hex(&bytes), read_access })
     }
 
     /// Required for every request that changes something.

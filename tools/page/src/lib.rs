@@ -1,6 +1,5 @@
-//! The page over the events: what crosses the bridge, what waits and why, and an operator's hands on it. `bridge dev` serves it
-//! beside the webhooks, `bridge console` over a deployed table; what differs is where live events come from, and what is here
-//! to play with.
+//! The page over the events: what arrives, what waits and why, and what an operator can do about it. [`dev`] serves it beside the
+//! webhooks, [`console`] over a deployed table. They differ in the source of live events, and only `dev` has a playground.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,22 +20,22 @@ use shared::route::routes::Routes;
 
 pub mod board;
 pub mod console;
+mod details;
 pub mod dev;
 mod files;
 mod guard;
 mod indent;
 mod live;
-mod opened;
 mod playground;
 mod problem;
-mod redriving;
+mod redrive;
 mod router;
 
 use self::board::{Board, ListedEvent, MAX_ROWS};
 use self::guard::Guard;
 use self::playground::Playground;
 use self::problem::Problem;
-use self::redriving::{Plan, RedriveJobs};
+use self::redrive::{Plan, Redrives};
 
 /// A page over one bridge.
 pub(crate) struct Page {
@@ -48,14 +47,14 @@ pub(crate) struct Page {
     /// The function that redrives, or why there is none.
     pub(crate) function: Result<Arc<RedriveFunction>, OperatorError>,
     pub(crate) routes: Routes,
-    /// Somebody else writes into it what is live.
+    /// A source of live events writes to it.
     pub(crate) board: Arc<Board>,
-    /// What a reader of the list has to know of what it lacks, in sentences.
+    /// What the list cannot show, in sentences.
     pub(crate) limits: Vec<String>,
-    /// What only a bridge on this machine has.
+    /// `None` for a deployed bridge.
     pub(crate) playground: Option<Arc<Playground>>,
-    pub(crate) redriving: Arc<RedriveJobs>,
-    /// As they were read last.
+    pub(crate) redrives: Arc<Redrives>,
+    /// As of the last reading.
     pub(crate) pauses: Mutex<Pauses>,
 }
 
@@ -79,15 +78,15 @@ struct RouteLine<'p> {
     to: String,
 }
 
-/// Switches that somebody else turned are noticed so soon.
+/// How often pauses are read, which others may have changed.
 const PAUSES_EVERY: Duration = Duration::from_secs(5);
 
 impl Page {
-    /// Keeps up with what the table says besides events, as long as somebody looks. Does not end.
+    /// Reads the pauses again and again, as long as there is a viewer. Does not end.
     pub(crate) async fn keep_up(&self) {
         loop {
             if self.board.is_viewed() {
-                // What was read before is shown on; the next look may do better.
+                // After an error, the last reading is still shown.
                 let _ = self.read_pauses().await;
             }
             tokio::time::sleep(PAUSES_EVERY).await;
@@ -129,24 +128,24 @@ impl Page {
     }
 
     async fn plan(&self, keys: &[String]) -> Result<Plan, Problem> {
-        Ok(self.redriving.plan(&self.place, keys, Clock::system().now()).await?)
+        Ok(self.redrives.plan(&self.place, keys, Clock::system().now()).await?)
     }
 
     fn start(&self, plan: &str, rate: u32) -> Result<String, Problem> {
         let function = self.function.as_ref().map_err(|error| Problem::conflict(error.problem(), error.hint()))?;
-        self.redriving.start(plan, rate, Arc::clone(function))
+        self.redrives.start(plan, rate, Arc::clone(function))
     }
 
-    async fn switch(&self, name: &str, paused: bool) -> Result<String, Problem> {
+    async fn set_paused(&self, name: &str, paused: bool) -> Result<String, Problem> {
         let destination = known_destination(&self.routes, name)?;
         let now = Clock::system().now();
-        let switched = match paused {
+        let changed = match paused {
             true => pause(&self.store, &destination, now).await,
             false => resume(&self.store, &destination, now).await,
         };
-        let said = switched.map_err(|error| self.place.store_error(&error))?;
+        let message = changed.map_err(|error| self.place.store_error(&error))?;
         self.read_pauses().await?;
-        Ok(said)
+        Ok(message)
     }
 
     fn pauses(&self) -> Pauses {

@@ -1,4 +1,4 @@
-//! The page's live part: server-sent events, made anew for each viewer out of the board, so that nobody's slowness costs memory.
+//! The live part of the page: server-sent events, made for each viewer from the board, so that a slow viewer costs no memory.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,31 +18,31 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::Page;
 use crate::board::ListedEvent;
 
-/// How often changes are told: often enough to be seen as they happen, seldom enough for a browser to draw.
+/// How often changes are sent: often enough to look immediate, and not more than a browser can draw.
 const CHANGES_EVERY: Duration = Duration::from_millis(200);
 
-/// The figures are told each second.
+/// The figures are sent every second.
 const TICKS_PER_STATS: u32 = 5;
 
-/// Rows in one message: the first of them can be drawn before the last have come.
+/// Rows in one message: the browser can draw the first ones before the last arrive.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Messages that may be on their way to a viewer who does not read.
+/// Messages that are buffered for a viewer that does not read.
 const UNREAD: usize = 8;
 
-/// A browser that has lost the stream asks for it again after this.
+/// A browser that has lost the stream reconnects after this.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// One viewer's stream.
 struct Viewer {
     page: Arc<Page>,
     to: mpsc::Sender<Event>,
-    /// By its name, what was said last, of what is said when it changes.
-    said: HashMap<&'static str, String>,
+    /// The last JSON of each message that is sent on change only, by name.
+    last_sent: HashMap<&'static str, String>,
 }
 
-/// The viewer has gone.
-struct Gone;
+/// The viewer has disconnected.
+struct Disconnect;
 
 #[derive(Serialize)]
 struct WorkflowLine<'p> {
@@ -53,29 +53,29 @@ struct WorkflowLine<'p> {
     routes: Vec<&'p str>,
 }
 
-/// Tells everything from the beginning, then what changes, until the viewer goes.
+/// Sends everything, then what changes, until the viewer disconnects.
 pub(super) async fn live(State(page): State<Arc<Page>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    // A page that is opened shows the current pauses.
+    // A new viewer must see the current pauses.
     let _ = page.read_pauses().await;
     let (to, from) = mpsc::channel(UNREAD);
-    let viewer = Viewer { page, to, said: HashMap::new() };
+    let viewer = Viewer { page, to, last_sent: HashMap::new() };
     tokio::spawn(async move {
-        // Ends only when there is nobody to tell.
-        let Err(Gone) = viewer.tell().await;
+        // It ends only when the viewer disconnects.
+        let Err(Disconnect) = viewer.run().await;
     });
     Sse::new(stream::unfold(from, |mut from| async { Some((Ok(from.recv().await?), from)) }))
 }
 
 impl Viewer {
-    async fn tell(mut self) -> Result<Infallible, Gone> {
+    async fn run(mut self) -> Result<Infallible, Disconnect> {
         let _viewer = self.page.board.viewer();
-        self.to.send(Event::default().retry(RETRY)).await.map_err(|_| Gone)?;
-        self.say("hello", &self.page.hello()).await?;
-        self.tell_figures().await?;
+        self.to.send(Event::default().retry(RETRY)).await.map_err(|_| Disconnect)?;
+        self.send("hello", &self.page.hello()).await?;
+        self.send_figures().await?;
         let (all, mut version) = self.page.board.all();
-        self.tell_rows(&all).await?;
+        self.send_rows(&all).await?;
         drop(all);
-        self.say("loaded", &serde_json::json!({ "more": self.page.board.has_more() })).await?;
+        self.send("loaded", &serde_json::json!({ "more": self.page.board.has_more() })).await?;
 
         let mut ticks = interval(CHANGES_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,52 +83,52 @@ impl Viewer {
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
-                () = self.to.closed() => return Err(Gone),
+                () = self.to.closed() => return Err(Disconnect),
             }
             let (changed, now_at) = self.page.board.changed_since(version);
             version = now_at;
-            self.tell_rows(&changed).await?;
-            self.tell_if_changed("job", self.page.redriving.job()).await?;
+            self.send_rows(&changed).await?;
+            self.send_if_changed("job", self.page.redrives.job()).await?;
             tick = tick.wrapping_add(1);
             if tick.is_multiple_of(TICKS_PER_STATS) {
-                self.tell_figures().await?;
+                self.send_figures().await?;
             }
         }
     }
 
-    async fn tell_figures(&mut self) -> Result<(), Gone> {
+    async fn send_figures(&mut self) -> Result<(), Disconnect> {
         let stats = self.page.board.stats(Clock::system().now());
-        self.say("stats", &stats).await?;
+        self.send("stats", &stats).await?;
         let page = Arc::clone(&self.page);
-        self.tell_if_changed("workflows", Some(workflows(&page))).await?;
-        self.tell_if_changed("playground", page.playground.as_ref().and_then(|playground| playground.status())).await
+        self.send_if_changed("workflows", Some(workflows(&page))).await?;
+        self.send_if_changed("playground", page.playground.as_ref().and_then(|playground| playground.status())).await
     }
 
-    async fn tell_rows(&self, rows: &[ListedEvent]) -> Result<(), Gone> {
+    async fn send_rows(&self, rows: &[ListedEvent]) -> Result<(), Disconnect> {
         let now: UnixMillis = Clock::system().now();
         for some in rows.chunks(ROWS_AT_ONCE) {
             let lines: Vec<_> = some.iter().map(|row| row.line(&self.page.routes, now)).collect();
-            self.say("rows", &lines).await?;
+            self.send("rows", &lines).await?;
         }
         Ok(())
     }
 
-    async fn tell_if_changed(&mut self, name: &'static str, what: Option<impl Serialize>) -> Result<(), Gone> {
+    async fn send_if_changed(&mut self, name: &'static str, what: Option<impl Serialize>) -> Result<(), Disconnect> {
         let Some(what) = what else { return Ok(()) };
         let json = serde_json::to_string(&what).unwrap_or_default();
-        if self.said.get(name) != Some(&json) {
-            self.send(name, &json).await?;
-            self.said.insert(name, json);
+        if self.last_sent.get(name) != Some(&json) {
+            self.send_json(name, &json).await?;
+            self.last_sent.insert(name, json);
         }
         Ok(())
     }
 
-    async fn say(&self, name: &str, what: &impl Serialize) -> Result<(), Gone> {
-        self.send(name, &serde_json::to_string(what).unwrap_or_default()).await
+    async fn send(&self, name: &str, what: &impl Serialize) -> Result<(), Disconnect> {
+        self.send_json(name, &serde_json::to_string(what).unwrap_or_default()).await
     }
 
-    async fn send(&self, name: &str, json: &str) -> Result<(), Gone> {
-        self.to.send(Event::default().event(name).data(json)).await.map_err(|_| Gone)
+    async fn send_json(&self, name: &str, json: &str) -> Result<(), Disconnect> {
+        self.to.send(Event::default().event(name).data(json)).await.map_err(|_| Disconnect)
     }
 }
 

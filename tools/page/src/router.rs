@@ -15,7 +15,7 @@ use shared::record::store::MAX_BATCH;
 use crate::board::MAX_ROWS;
 use crate::files::{FILES, html};
 use crate::problem::Problem;
-use crate::redriving::Plan;
+use crate::redrive::Plan;
 use crate::{Page, guard, live, playground};
 
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ struct Start {
 }
 
 #[derive(Deserialize)]
-struct Switch {
+struct PauseChange {
     name: String,
     paused: bool,
 }
@@ -52,13 +52,13 @@ pub(crate) fn router(page: &Arc<Page>) -> Router {
     let mut router = Router::new()
         .route("/", get(|State(page): ThePage| async move { axum::response::Html(html(page.guard.token())) }))
         .route("/api/live", get(live::live))
-        .route("/api/event", get(async |State(page): ThePage, Query(Key { pk })| page.opened(&pk).await))
+        .route("/api/event", get(async |State(page): ThePage, Query(Key { pk })| page.details(&pk).await))
         .route("/api/find", get(async |State(page): ThePage, Query(Id { id })| page.found(&id).await))
         .route("/api/customers", get(customers))
         .route("/api/redrive/plan", post(plan))
         .route("/api/redrive/start", post(start))
         .route("/api/redrive/stop", post(stop))
-        .route("/api/workflows", post(switch))
+        .route("/api/workflows", post(set_paused))
         .route("/api/{*nothing}", any(nothing))
         .with_state(Arc::clone(page));
     if let Some(playground) = &page.playground {
@@ -118,10 +118,13 @@ async fn start(State(page): ThePage, Json(Start { plan, rate }): Json<Start>) ->
 }
 
 async fn stop(State(page): ThePage) -> Json<Value> {
-    page.redriving.stop();
+    page.redrives.stop();
     Json(json!({}))
 }
 
-async fn switch(State(page): ThePage, Json(Switch { name, paused }): Json<Switch>) -> Result<Json<Value>, Problem> {
-    page.switch(&name, paused).await.map(|said| Json(json!({ "said": said })))
+async fn set_paused(
+    State(page): ThePage,
+    Json(PauseChange { name, paused }): Json<PauseChange>,
+) -> Result<Json<Value>, Problem> {
+    page.set_paused(&name, paused).await.map(|message| Json(json!({ "said": message })))
 }

@@ -199,7 +199,7 @@ impl Index {
             0 => String::new(),
             others => format!(", and so do {others} more"),
         };
-        Some(format!("{first}{others}. Hint: another program wrote or changed it; see it in the DynamoDB console"))
+        Some(format!("{first}{others}. Hint: another program wrote or changed it; inspect it in the DynamoDB console"))
     }
 }
 

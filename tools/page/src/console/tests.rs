@@ -238,7 +238,7 @@ async fn an_item_that_does_not_read_is_told_as_long_as_it_is_there() {
     let odd = json!({ "pk": { "S": "rail#odd" }, "due": { "S": "dead" }, "next_attempt_at": { "N": "1" } });
     world.dynamodb.put_raw(EVENTS_TABLE, &odd).unwrap();
     let _viewer = world.opened();
-    let hint = "Hint: another program wrote or changed it; see it in the DynamoDB console";
+    let hint = "Hint: another program wrote or changed it; inspect it in the DynamoDB console";
     world.tells(Some(&format!("item `rail#odd`: attribute `received_at` is missing or malformed. {hint}"))).await;
     assert_eq!(world.listed(), ["sound dead"]);
     world.dead("odd", NOW_S);

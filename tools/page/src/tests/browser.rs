@@ -279,7 +279,7 @@ impl Browser {
 
     /// Does something to the first element of `css` when it is there and enabled, and again when it was replaced, covered
     /// or hidden meanwhile.
-    async fn act(&self, css: &str, what: &str, act: impl AsyncFn(Element) -> Result<(), Failed>) {
+    async fn act(&self, css: &str, what: &str, act: impl AsyncFn(Element) -> Result<(), Failure>) {
         let until = Instant::now() + BOUND;
         loop {
             self.await_true(&format!("{}.disabled !== true", first(css)), &format!("{what} {css}"), css).await;
@@ -324,14 +324,14 @@ impl Browser {
     }
 
     /// The value of an expression, by Chromium's protocol: the page's content security policy has no say in it.
-    async fn run(&self, js: &str) -> Result<Value, Failed> {
+    async fn run(&self, js: &str) -> Result<Value, Failure> {
         let asked = json!({ "expression": js, "awaitPromise": true, "returnByValue": true, "userGesture": true });
         let mut answer = bounded(self.command("Runtime.evaluate", asked)).await?;
         match &answer["exceptionDetails"] {
             Value::Null => Ok(answer["result"]["value"].take()),
             threw => {
                 let text = threw["exception"]["description"].as_str().or(threw["text"].as_str());
-                Err(Failed::Threw(text.unwrap_or_default().to_owned()))
+                Err(Failure::Threw(text.unwrap_or_default().to_owned()))
             }
         }
     }
@@ -341,12 +341,12 @@ impl Browser {
         self.done(answer, || command.to_owned()).await
     }
 
-    async fn command(&self, command: &str, params: Value) -> Result<Value, Failed> {
+    async fn command(&self, command: &str, params: Value) -> Result<Value, Failure> {
         let execute = Post("goog/cdp/execute", json!({ "cmd": command, "params": params }));
         Ok(self.client.issue_cmd(execute).await?)
     }
 
-    async fn done<T>(&self, result: Result<T, Failed>, what: impl FnOnce() -> String) -> T {
+    async fn done<T>(&self, result: Result<T, Failure>, what: impl FnOnce() -> String) -> T {
         match result {
             Ok(done) => done,
             Err(error) => self.fail(&format!("{}: {error}", what()), "body").await,
@@ -372,7 +372,7 @@ impl Browser {
     }
 
     /// What the console has said since it was last asked.
-    async fn logged(&self) -> Result<Vec<Value>, Failed> {
+    async fn logged(&self) -> Result<Vec<Value>, Failure> {
         let logged = self.client.issue_cmd(Post("se/log", json!({ "type": "browser" }))).await?;
         Ok(logged.as_array().cloned().unwrap_or_default())
     }
@@ -525,7 +525,7 @@ impl WebDriverCompatibleCommand for Post {
 
 /// Why a step was not done.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum Failure {
     #[error("{0}")]
     Command(#[from] CmdError),
     #[error("{0}")]
@@ -534,7 +534,7 @@ enum Failed {
     Late,
 }
 
-impl Failed {
+impl Failure {
     /// Whether another document in the page's place would make no difference: no browser any more, or no JavaScript.
     fn is_final(&self) -> bool {
         match self {
@@ -557,8 +557,8 @@ impl Failed {
 }
 
 /// Longer than what the page itself waits, so that its word is heard.
-async fn bounded<T>(step: impl Future<Output = Result<T, Failed>>) -> Result<T, Failed> {
-    tokio::time::timeout(BOUND + ANSWER_BOUND, step).await.unwrap_or(Err(Failed::Late))
+async fn bounded<T>(step: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(BOUND + ANSWER_BOUND, step).await.unwrap_or(Err(Failure::Late))
 }
 
 /// The expression of the first element that `css` finds.

@@ -115,7 +115,7 @@ async fn measured_in_a_process_of_its_own() {
     }
     println!("{}", compare("page", &few, &views));
 
-    let mut held = vec![Usage::by(&browser).await];
+    let mut held = vec![Memory::by(&browser).await];
     for half in [FIRST..FIRST + LIVE / 2, FIRST + LIVE / 2..FIRST + LIVE] {
         let newest = half.end - 1;
         let began = Instant::now();
@@ -142,7 +142,7 @@ async fn measured_in_a_process_of_its_own() {
         browser.wait_for_text("#shown", "10,000 events").await;
         browser.wait_for_text("#pending", &count(newest, EventState::Pending)).await;
         browser.wait_for_text("#dead", &count(newest, EventState::Dead)).await;
-        held.push(Usage::by(&browser).await);
+        held.push(Memory::by(&browser).await);
     }
     browser.close().await;
     here.end().await;
@@ -182,15 +182,15 @@ pub(crate) fn tell(line: &str) {
     writeln!(std::io::stdout(), "{line}").unwrap();
 }
 
-/// Bytes, and nodes, that are held once the garbage is gone.
+/// Bytes and nodes after a garbage collection.
 #[derive(Debug)]
-struct Usage {
+struct Memory {
     tab: f64,
     nodes: f64,
     server: f64,
 }
 
-impl Usage {
+impl Memory {
     async fn by(browser: &Browser) -> Self {
         let tab = browser.heap_bytes().await as f64;
         let held = Self { tab, nodes: browser.metric("Nodes").await, server: resident_bytes() };

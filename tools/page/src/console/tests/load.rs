@@ -41,14 +41,14 @@ async fn views(browser: &Browser, dynamodb: &DynamoDb) -> Vec<f64> {
     views
 }
 
-/// What a viewer has been told.
-struct Update {
+/// What a viewer is sent.
+struct ViewerStream {
     pieces: BodyDataStream,
     /// How many rows.
     rows: usize,
 }
 
-impl Told {
+impl ViewerStream {
     async fn of(serving: &PageServer) -> Self {
         let host = format!("127.0.0.1:{}", serving.front.addr().port());
         let live = format!("/api/live?token={}", serving.page.guard.token());
@@ -95,7 +95,7 @@ async fn a_viewer_who_does_not_read_hinders_nobody_and_is_told_of_what_is_so_in_
         }
     };
     change(1);
-    let (mut slow, mut other) = (Update::of(&serving).await, Update::of(&serving).await);
+    let (mut slow, mut other) = (ViewerStream::of(&serving).await, ViewerStream::of(&serving).await);
     for attempts in 1..=CHANGES {
         change(attempts);
         other.until_attempts(attempts).await;

@@ -1,4 +1,4 @@
-//! Redrive from the page: what would be tried is counted and shown first, then tried at a rate, and can be stopped.
+//! Redrive from the page: the events are counted and shown first, then redriven at a rate, and the run can be stopped.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,29 +12,29 @@ use tokio::sync::Notify;
 
 use crate::problem::Problem;
 
-/// What is planned and what is under way; one at a time of either.
+/// The plan and the run; at most one of each.
 #[derive(Debug, Default)]
-pub(crate) struct RedriveJobs(Mutex<Inner>);
+pub(crate) struct Redrives(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The newest plan alone can be begun: it is what was last shown.
+    /// Only the newest plan can be started: it is the one that was shown last.
     plan: Option<(String, Vec<String>)>,
     job: Option<Job>,
-    /// Ends that job.
+    /// Ends the job.
     stop: Arc<Notify>,
 }
 
-/// What somebody is asked about.
+/// What a person is asked to confirm.
 #[derive(Debug, Serialize)]
 pub(crate) struct Plan {
     #[serde(rename = "plan")]
     id: String,
     count: usize,
-    /// Left alone, since somebody is delivering it.
+    /// Skipped, because it is being delivered.
     #[serde(rename = "inHand")]
     in_hand: usize,
-    /// Delivered already, or not there.
+    /// Already delivered, or missing.
     nothing: usize,
 }
 
@@ -58,11 +58,11 @@ enum JobState {
     Failed,
 }
 
-/// No faster than this.
+/// The highest rate, whatever is requested.
 const FASTEST: u32 = 1000;
 
-impl RedriveJobs {
-    /// Looks up what would be tried of these events.
+impl Redrives {
+    /// Finds which of these events can be redriven.
     ///
     /// # Errors
     /// The table does not answer.
@@ -76,7 +76,7 @@ impl RedriveJobs {
         Ok(plan)
     }
 
-    /// Begins what was planned; the run goes on when the page that began it is closed.
+    /// Starts the plan. The run continues when its viewer leaves.
     pub(crate) fn start(
         self: &Arc<Self>,
         plan: &str,
@@ -86,11 +86,11 @@ impl RedriveJobs {
         let (keys, stop) = {
             let mut inner = self.lock();
             if inner.job.as_ref().is_some_and(|job| job.state == JobState::Running) {
-                return Err(Problem::conflict("a redrive is under way", "stop it, or wait for its end"));
+                return Err(Problem::conflict("a redrive is running", "stop it, or wait for its end"));
             }
             let planned = inner.plan.take_if(|(id, _)| id == plan);
-            let (id, keys) = planned
-                .ok_or_else(|| Problem::conflict("this is not what was counted last", "ask for the count again"))?;
+            let (id, keys) =
+                planned.ok_or_else(|| Problem::conflict("this is not the latest plan", "count the events again"))?;
             inner.job = Some(Job {
                 id,
                 total: keys.len(),
@@ -102,17 +102,17 @@ impl RedriveJobs {
             inner.stop = Arc::default();
             (keys, Arc::clone(&inner.stop))
         };
-        let redriving = Arc::clone(self);
-        tokio::spawn(async move { redriving.run(function, keys, rate.clamp(1, FASTEST), stop).await });
+        let redrives = Arc::clone(self);
+        tokio::spawn(async move { redrives.run(function, keys, rate.clamp(1, FASTEST), stop).await });
         Ok(plan.to_owned())
     }
 
-    /// Finishes the events in hand and begins no more.
+    /// Finishes the current events and starts no more.
     pub(crate) fn stop(&self) {
         self.lock().stop.notify_one();
     }
 
-    /// The newest run, at an end or not.
+    /// The newest run, finished or not.
     pub(crate) fn job(&self) -> Option<Job> {
         self.lock().job.clone()
     }

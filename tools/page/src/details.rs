@@ -1,4 +1,4 @@
-//! One event as the page opens it.
+//! One event, with all details.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -19,7 +19,7 @@ use crate::problem::Problem;
 use crate::{Page, indent};
 
 #[derive(Serialize)]
-pub(crate) struct EventDetail<'e> {
+pub(crate) struct EventDetails<'e> {
     row: Line<'e>,
     customer: Option<String>,
     occurred: u64,
@@ -32,7 +32,7 @@ pub(crate) struct EventDetail<'e> {
     body_sha256: &'e str,
     timeline: Vec<MomentLine>,
     messages: Vec<MessageLine<'e>>,
-    silent: Vec<Silent<'e>>,
+    silent: Vec<SilentRoute<'e>>,
     body: String,
 }
 
@@ -58,20 +58,17 @@ struct MessageLine<'e> {
 }
 
 #[derive(Serialize)]
-struct Silent<'e> {
+struct SilentRoute<'e> {
     route: &'e str,
     why: String,
 }
 
 impl Page {
-    /// All there is to say of one event.
-    pub(super) async fn opened(&self, pk: &str) -> Result<Response, Problem> {
+    /// The details of one event.
+    pub(super) async fn details(&self, pk: &str) -> Result<Response, Problem> {
         let read = self.store.read(pk).await.map_err(|error| self.place.store_error(&error))?;
         let event = read.ok_or_else(|| {
-            Problem::not_found(
-                "there is no such event",
-                "a key is provider#id; a delivered event is forgotten after 90 days",
-            )
+            Problem::not_found("no such event", "a key is `provider#id`; a delivered event is removed after 90 days")
         })?;
         let pauses = self.pauses();
         let customers = customers(&self.resolver, &self.routes, &event).await;
@@ -82,7 +79,7 @@ impl Page {
             ack_ms: listed.and_then(|listed| listed.ack_ms),
             ..ListedEvent::of(EventSummary::from(&event))
         };
-        let opened = Opened {
+        let details = EventDetails {
             row: row.line(&self.routes, now),
             customer: customer_of(&event, &customers),
             occurred: event.occurred_at.0,
@@ -94,13 +91,13 @@ impl Page {
             body_sha256: &event.body_sha256,
             timeline: report.timeline().into_iter().map(MomentLine::from).collect(),
             messages: report.messages(Which::All).into_iter().map(|it| message(it, &event, &self.routes)).collect(),
-            silent: report.silent().into_iter().map(|(route, why)| Silent { route, why }).collect(),
+            silent: report.silent().into_iter().map(|(route, why)| SilentRoute { route, why }).collect(),
             body: indent::indented(&event.body),
         };
-        Ok(Json(opened).into_response())
+        Ok(Json(details).into_response())
     }
 
-    /// Who each of these events is about, as far as that can be said without asking a provider.
+    /// The customers of these events, as far as they are known without asking a provider.
     pub(super) async fn customers(&self, keys: &[String]) -> Result<Value, Problem> {
         let events = self.store.records(keys).await.map_err(|error| self.place.store_error(&error))?;
         let mut found = serde_json::Map::new();
@@ -112,7 +109,7 @@ impl Page {
     }
 }
 
-/// By the first of its routes that can tell.
+/// The customer by the first of its routes that finds one.
 async fn first_customer(resolver: &Resolver, routes: &Routes, event: &EventRecord) -> Option<String> {
     let document = Document::parse(event.body.as_bytes()).ok()?;
     let mut asked = Vec::new();
