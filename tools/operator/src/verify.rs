@@ -147,29 +147,4 @@ pub fn refused(refusal: Refusal) -> OperatorError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn headers_are_read_as_curl_and_proxies_print_them() {
-        let headers =
-            parse_headers(b"> POST /webhooks/rail HTTP/1.1\r\n> X-Rail-Timestamp: 1747253577\r\nx-a:b:c\r\n\r\n");
-        assert_eq!(headers["x-rail-timestamp"], "1747253577");
-        assert_eq!(headers["x-a"], "b:c");
-    }
-
-    #[test]
-    fn a_key_file_is_a_key_or_a_secret_with_several() {
-        let check = |text: &str, expected: &[(&str, &str)]| {
-            let keys = parse_keys("rail.key", text.as_bytes(), KeyOrigin::Provider).unwrap();
-            assert_eq!(keys.iter().map(|key| (key.label.as_str(), key.key.as_str())).collect::<Vec<_>>(), expected);
-        };
-        check("sample_1\n", &[("rail.key", "sample_1")]);
-        let two = [("sub_1 in rail.key", "sample_1"), ("sub_2 in rail.key", "sample_2\n")];
-        check(r#"{"keys": {"sub_1": "sample_1", "sub_2": "sample_2\n"}}"#, &two);
-        for nothing in ["\n", r#"{"keys": {}}"#, r#"{"keys": {"sub_1": 7}}"#] {
-            let failure = parse_keys("rail.key", nothing.as_bytes(), KeyOrigin::Provider).unwrap_err().to_string();
-            assert!(failure.contains("rail.key holds no key\nhint: put the signing key into it"), "{failure}");
-        }
-    }
-}
+mod tests;
