@@ -33,7 +33,7 @@ pub(crate) fn signed_headers(provider: &Provider, body: &[u8], key: &str) -> Res
     local::delivery::signed_headers(provider, now, body, key).map_err(|error| not_json(&error))
 }
 
-pub(crate) fn not_json(error: &SyntaxError) -> OperatorError {
+fn not_json(error: &SyntaxError) -> OperatorError {
     OperatorError::usage(format!("the body is {error}"), "the provider signs JSON; check the file")
 }
 

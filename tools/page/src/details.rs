@@ -68,7 +68,7 @@ impl Page {
     pub(super) async fn details(&self, pk: &str) -> Result<Response, Problem> {
         let read = self.store.read(pk).await.map_err(|error| self.place.store_error(&error))?;
         let event = read.ok_or_else(|| {
-            Problem::not_found("no such event", "a key is `provider#id`; a delivered event is removed after 90 days")
+            Problem::not_found("No such event", "a key is `provider#id`; a delivered event is removed after 90 days")
         })?;
         let pauses = self.pauses();
         let customers = customers(&self.resolver, &self.routes, &event).await;

@@ -79,7 +79,7 @@ impl Guard {
         let headers = request.headers();
         if !self.is_addressed_to_us(headers) {
             return Err(Problem::forbidden(
-                "this page is served at `http://127.0.0.1` and `http://localhost` only",
+                "This page is served at `http://127.0.0.1` and `http://localhost` only",
                 "open the URL that `bridge` has printed",
             ));
         }
@@ -87,13 +87,13 @@ impl Guard {
         let is_needed = !reads || self.read_access == ReadAccess::WithToken && needs_token(request.uri().path());
         if is_needed && !self.has_token(request, reads) {
             return Err(Problem::forbidden(
-                "the token is missing, or belongs to an earlier start",
+                "The token is missing, or belongs to an earlier start",
                 "open the URL that `bridge` has printed; each start has a new token",
             ));
         }
         if !reads && !self.is_from_our_page(headers) {
             return Err(Problem::forbidden(
-                "a page of another site sent this request",
+                "A page of another site sent this request",
                 "only the page itself may change something",
             ));
         }

@@ -196,18 +196,18 @@ impl Playground {
     async fn send(&self, request: SendRequest) -> Result<Json<SendResult>, Problem> {
         let stack = self.stack()?;
         let provider = providers::by_name(&request.provider)
-            .ok_or_else(|| Problem::unusable("no such provider", format!("one of {}", RECEIVERS.join(", "))))?;
+            .ok_or_else(|| Problem::unusable("No such provider", format!("one of {}", RECEIVERS.join(", "))))?;
         let mut body = match (&request.body, &request.sample) {
             (Some(text), _) => text.as_bytes().to_vec(),
             (None, Some(name)) => self.named(name)?.body.clone(),
             (None, None) => {
-                return Err(Problem::unusable("missing body", "choose a sample or write a body"));
+                return Err(Problem::unusable("Missing body", "choose a sample or write a body"));
             }
         };
         if request.fresh {
             body = with_fresh_id(provider, &body, &mut fastrand::Rng::new()).ok_or_else(|| {
                 let id = provider.envelope.event_id;
-                Problem::unusable(format!("the body has no `{id}` to replace"), "send it with its own id")
+                Problem::unusable(format!("The body has no `{id}` to replace"), "send it with its own id")
             })?;
         }
         let (headers, body) = signed(provider, body, request.how)?;
@@ -227,7 +227,7 @@ impl Playground {
         for (answer, ms) in join_all((0..count).map(|_| post())).await {
             let (status, text) = answer.map_err(|error| {
                 Problem::conflict(
-                    format!("no answer: {}", with_causes(&error)),
+                    format!("No answer: {}", with_causes(&error)),
                     "check that `bridge dev` is still running",
                 )
             })?;
@@ -259,7 +259,7 @@ impl Playground {
         let stack = self.stack()?;
         let host = stack
             .function(name)
-            .ok_or_else(|| Problem::unusable("no such function", format!("one of {}", FUNCTIONS.join(", "))))?;
+            .ok_or_else(|| Problem::unusable("No such function", format!("one of {}", FUNCTIONS.join(", "))))?;
         match running {
             true => host.switch_on(),
             false => host.switch_off(),
@@ -270,20 +270,20 @@ impl Playground {
     async fn make_due(&self) -> Result<Json<Value>, Problem> {
         let due =
             self.stack()?.make_due().await.map_err(|error| {
-                Problem::conflict(format!("the embedded table: {}", with_causes(&error)), "try again")
+                Problem::conflict(format!("The embedded table failed: {}", with_causes(&error)), "try again")
             })?;
         Ok(Json(json!({ "due": due })))
     }
 
     fn stack(&self) -> Result<Arc<Stack>, Problem> {
-        self.stack.upgrade().ok_or_else(|| Problem::conflict("the bridge is shutting down", "start `bridge dev` again"))
+        self.stack.upgrade().ok_or_else(|| Problem::conflict("The bridge is shutting down", "start `bridge dev` again"))
     }
 
     fn named(&self, name: &str) -> Result<&Sample, Problem> {
         let mut samples = self.samples.iter();
         samples
             .find(|sample| sample.name == name)
-            .ok_or_else(|| Problem::not_found("no such sample", "the samples are the files of `events/`"))
+            .ok_or_else(|| Problem::not_found("No such sample", "the samples are the files of `events/`"))
     }
 
     fn behaviour(&self) -> MutexGuard<'_, Behaviour> {
@@ -318,7 +318,7 @@ fn signed(provider: &Provider, mut body: Vec<u8>, how: SendMode) -> Result<(Sign
     let now = Clock::system().now().seconds();
     let signed_at = if how == SendMode::Stale { UnixSeconds(now.0.saturating_sub(STALE_BY_S)) } else { now };
     let headers = signed_headers(provider, signed_at, &body, &key)
-        .map_err(|error| Problem::unusable(format!("the body is {error}"), "this provider signs JSON"))?;
+        .map_err(|error| Problem::unusable(format!("The body is {error}"), "this provider signs JSON"))?;
     if how == SendMode::Tampered {
         tamper(&mut body);
     }

@@ -86,11 +86,11 @@ impl Redrives {
         let (keys, stop) = {
             let mut inner = self.lock();
             if inner.job.as_ref().is_some_and(|job| job.state == JobState::Running) {
-                return Err(Problem::conflict("a redrive is running", "stop it, or wait for its end"));
+                return Err(Problem::conflict("Another redrive is running", "stop it, or wait until it is complete"));
             }
             let planned = inner.plan.take_if(|(id, _)| id == plan);
             let (id, keys) =
-                planned.ok_or_else(|| Problem::conflict("this is not the latest plan", "count the events again"))?;
+                planned.ok_or_else(|| Problem::conflict("This plan is outdated", "count the events again"))?;
             inner.job = Some(Job {
                 id,
                 total: keys.len(),

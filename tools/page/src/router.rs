@@ -70,7 +70,7 @@ pub(crate) fn router(page: &Arc<Page>) -> Router {
     }
     router
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path requires another method", "reload the page")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Wrong method for this path", "reload the page")
         })
         // The server has its own limit.
         .layer(DefaultBodyLimit::disable())
@@ -89,7 +89,7 @@ async fn guarded(State(page): ThePage, request: Request, next: Next) -> Response
 }
 
 async fn nothing() -> Problem {
-    Problem::not_found("nothing is at this path", "the page is at `/`")
+    Problem::not_found("No such path", "the page is at `/`")
 }
 
 async fn customers(
@@ -98,7 +98,7 @@ async fn customers(
 ) -> Result<Json<Value>, Problem> {
     let keys: Vec<String> = parameters.into_iter().filter(|(name, _)| name == "pk").map(|(_, pk)| pk).collect();
     if keys.len() > MAX_BATCH {
-        return Err(Problem::unusable(format!("more than {MAX_BATCH} keys"), "request the visible rows only"));
+        return Err(Problem::unusable(format!("More than {MAX_BATCH} keys"), "request the visible rows only"));
     }
     page.customers(&keys).await.map(Json)
 }
@@ -106,7 +106,7 @@ async fn customers(
 async fn plan(State(page): ThePage, Json(Keys { keys }): Json<Keys>) -> Result<Json<Plan>, Problem> {
     if keys.is_empty() || keys.len() > MAX_ROWS {
         return Err(Problem::unusable(
-            format!("not between 1 and {MAX_ROWS} keys"),
+            format!("Requires between 1 and {MAX_ROWS} keys"),
             "choose some of the listed events",
         ));
     }

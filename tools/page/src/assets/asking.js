@@ -1,4 +1,4 @@
-// Asking the server, and saying what came of it.
+// Requests to the server, and the notice that shows their results.
 
 import { byId, setText } from "./elements.js";
 
@@ -19,14 +19,14 @@ export async function ask(path, { post, text } = {}) {
     const body = post && JSON.stringify(post);
     answer = await fetch(path, { method: post ? "POST" : "GET", headers, body, cache: "no-store" });
   } catch {
-    throw new Problem("the bridge does not answer", "check that it is still running");
+    throw new Problem("The bridge does not answer", "check that it is still running");
   }
   if (answer.ok) return text ? answer.text() : answer.json();
   const said = await answer.json().catch(() => ({}));
-  throw new Problem(said.problem ?? `the bridge answered ${answer.status}`, said.hint);
+  throw new Problem(said.problem ?? `The bridge answered ${answer.status}`, said.hint);
 }
 
-// Runs what a button asks for, once at a time, and says what went wrong.
+// Runs the action of a button, once at a time, and shows what failed.
 export async function act(button, work) {
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
@@ -53,10 +53,10 @@ let saying = null;
 export function say(words, kind = "done") {
   clearTimeout(saying);
   const notice = byId("notice");
-  // Empty, not hidden: a screen reader hears only of what changes in something that is there.
+  // Empty, not hidden: a screen reader announces changes of visible elements only.
   notice.toggleAttribute("data-empty", words === "");
   notice.dataset.kind = kind;
   setText(byId("notice-text"), words);
-  // What went wrong stays until it is closed.
+  // An error stays until the reader closes it.
   if (words && kind === "done") saying = setTimeout(() => say(""), 15_000);
 }

@@ -1,18 +1,18 @@
-// Customers are not in a row: they are looked up for the rows in view, and kept for a while.
+// Rows do not contain customers: they are looked up for the visible rows, and cached.
 
 import { ask } from "./asking.js";
 import { setText } from "./elements.js";
 import { state } from "./state.js";
 
 const CUSTOMERS_KEPT = 2_000;
-const CUSTOMERS_ASKED = 100;        // at once; the server takes no more
-const CUSTOMERS_URL = 6_000;        // characters, since ids may be long
-const UNKNOWN_CUSTOMER_MS = 30_000; // a link may come any minute
+const CUSTOMERS_ASKED = 100;        // per request; the limit of the server
+const CUSTOMERS_URL = 6_000;        // characters: ids can be long
+const UNKNOWN_CUSTOMER_MS = 30_000; // a link can be added at any time
 
 let customersAsked = null;
 
 export function askCustomersSoon(slots) {
-  // Not put off again by each new frame: a list that never rests would never be asked about.
+  // New frames must not postpone it: otherwise a list that changes all the time is never looked up.
   customersAsked ??= setTimeout(() => askCustomers(slots), 150);
 }
 
@@ -32,7 +32,7 @@ async function askCustomers(slots) {
       for (const pk of asked) keepCustomer(pk, found[pk] ?? null);
     }
   } catch {
-    // They are an aside: the list is not disturbed by it, and they are asked again.
+    // The list works without customers; they are requested again.
     for (const pk of asked) keepCustomer(pk, undefined);
   }
   customersAsked = null;

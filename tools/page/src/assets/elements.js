@@ -1,4 +1,4 @@
-// Elements: found, made, filled with text (never with markup), and drawn once a frame.
+// Finds elements, creates them, fills them with text (never with markup), and draws once per frame.
 
 import { timeWords } from "./words.js";
 
@@ -7,7 +7,7 @@ export const byId = (id) => document.getElementById(id);
 let drawing = 0;
 const undrawn = new Set();
 
-// Everything is drawn in the next frame, and once, however often it is asked for.
+// Draws once, in the next frame, however often it is requested.
 export function soon(draw) {
   undrawn.add(draw);
   drawing ||= requestAnimationFrame(() => {
@@ -48,14 +48,14 @@ export function copy(template) {
   return byId(template).content.firstElementChild.cloneNode(true);
 }
 
-// One copy of the template for each item; nodes that are there already are used again, in place.
+// One copy of the template for each item; existing nodes are reused in place.
 export function repeat(container, template, items, fill) {
   while (container.children.length > items.length) container.lastElementChild.remove();
   while (container.children.length < items.length) container.append(copy(template));
   items.forEach((item, index) => fill(container.children[index], item));
 }
 
-// Writes only what differs, into the text node that is there.
+// Writes into the existing text node, and only if the text differs.
 export function setText(node, text) {
   const only = node.firstChild;
   if (only?.nodeType === Node.TEXT_NODE && !only.nextSibling) {
@@ -65,7 +65,7 @@ export function setText(node, text) {
   }
 }
 
-// For what may be cut by the layout: the whole is in the title.
+// For text that the layout may cut: the title has all of it.
 export function setCut(node, text) {
   setText(node, text);
   if (node.title !== text) node.title = text;

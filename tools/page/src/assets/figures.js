@@ -1,4 +1,4 @@
-// The tiles on top: counts, rates and times to the acknowledgement, with their charts.
+// The tiles at the top: counts, rates and acknowledgement times, with their charts.
 
 import { byId, setText, svg } from "./elements.js";
 import { serverNow, state } from "./state.js";
@@ -82,7 +82,7 @@ function drawAcks(acks) {
   setText(byId("ack"), `${milliseconds(p50)} ms`);
   setText(byId("ack-sub"), `p50 of ${acks.length}; p95 ${milliseconds(p95)}, p99 ${milliseconds(p99)}`);
 
-  // A logarithm, since one slow answer must not flatten the rest.
+  // Logarithmic: one slow answer must not flatten the others.
   const low = Math.log(Math.max(0.1, sorted[0]) * 0.8);
   const high = Math.log(Math.max(0.2, sorted[sorted.length - 1]) * 1.2);
   const y = (ack) => (48 - ((Math.log(Math.max(0.1, ack)) - low) / (high - low)) * 48).toFixed(1);
@@ -91,7 +91,7 @@ function drawAcks(acks) {
   }
   const [line50, line95, line99, dots] = chart.children;
   for (const [line, value] of [[line50, p50], [line95, p95], [line99, p99]]) line.setAttribute("d", `M0 ${y(value)}H200`);
-  // Dots of zero length with round ends: they stay round however the chart is stretched.
+  // Lines of zero length with round ends: these dots stay round when the chart is stretched.
   dots.setAttribute("d", acks.map((ack, index) => `M${200 - acks.length + index + 0.5} ${y(ack)}h0`).join(""));
   setText(byId("ack-from"), `${acks.length} ago`);
   setText(byId("ack-scale"), `${milliseconds(sorted[0])} to ${milliseconds(sorted[sorted.length - 1])} ms, log`);

@@ -1,4 +1,4 @@
-// The filters above the list, what they offer, and the look-up of an id in the table.
+// The filters above the list, their options, and the lookup of an id in the table.
 
 import { ask, complain, say } from "./asking.js";
 import { byId, ensureOption, option } from "./elements.js";
@@ -62,7 +62,7 @@ export function fillChoices() {
   showFilters();
 }
 
-// The choices are what is listed, besides what the routes name.
+// The options are the values of the listed events and of the routes.
 export function drawOptions() {
   view.optionsOld = false;
   const providers = new Set(state.hello?.providers);
@@ -79,7 +79,7 @@ export function drawOptions() {
 }
 
 function fillOptions(select, any, values) {
-  // Not under the reader's hand.
+  // The options of an open select must not change.
   if (select.options.length && select === document.activeElement) return;
   const kept = values.slice(0, OPTIONS_SHOWN);
   if (select.value && !kept.includes(select.value)) kept.push(select.value);
@@ -94,10 +94,10 @@ async function find(id) {
   if (id === "") return;
   try {
     const { rows } = await ask("api/find?" + new URLSearchParams({ id }));
-    if (rows.length === 0) return say(`No event has the id ${id}.`, "problem");
+    if (rows.length === 0) return say(`No event with the id ${id}.`, "problem");
     keepRows(rows);
     openEvent(rows[0].pk, { focus: true });
-    say(rows.length > 1 ? `${rows.length} providers have an event of this id: the first is opened.` : "");
+    say(rows.length > 1 ? `${rows.length} providers have an event with this id: the first is opened.` : "");
   } catch (problem) {
     complain(problem);
   }

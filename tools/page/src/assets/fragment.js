@@ -1,4 +1,4 @@
-// The filters and the opened event are in the address's fragment: a reload keeps them, the server never sees them.
+// The filters and the opened event are in the fragment of the URL: a reload keeps them, and the server never gets them.
 
 import { NO_FILTERS, state } from "./state.js";
 
@@ -16,7 +16,7 @@ export function readFragment(open) {
   if (pk && state.opened?.pk !== pk) queueMicrotask(() => open(pk, { focus: false }));
 }
 
-// Not at each key: browsers take their time over it, and count.
+// Not on each key press: it is slow, and browsers limit its rate.
 export function writeFragmentSoon() {
   writing ??= setTimeout(writeFragment, 200);
 }

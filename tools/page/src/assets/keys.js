@@ -1,4 +1,4 @@
-// Keys and presses: the reader's hand on the list.
+// Keyboard and pointer input on the list.
 
 import { byId, soon } from "./elements.js";
 import { drawList, hold, release, showRow, view } from "./list.js";
@@ -26,7 +26,7 @@ export function listenToKeys() {
 }
 
 function listenToPresses(events) {
-  // Rows may move between press and release: what was pressed counts.
+  // Rows can move between press and release: the pressed row counts.
   let pressed = null;
   events.addEventListener("pointerdown", (press) => {
     pressed = press.target.closest("[data-pk]")?.dataset.pk ?? null;
@@ -34,7 +34,7 @@ function listenToPresses(events) {
   events.addEventListener("click", (click) => {
     const pk = pressed ?? click.target.closest("[data-pk]")?.dataset.pk;
     pressed = null;
-    if (!pk || !getSelection().isCollapsed) return; // who marks text does not open
+    if (!pk || !getSelection().isCollapsed) return; // a text selection opens nothing
     moveCursor(state.rows.get(pk), { scroll: false });
     openEvent(pk, { focus: isNarrow() });
   });

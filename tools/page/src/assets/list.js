@@ -1,4 +1,4 @@
-// The list: of its rows only those in view are in the document, and what is under the eye stays there.
+// The list: only visible rows are in the document, and they keep their place when others change.
 
 import { askCustomersSoon, fillCustomer } from "./customers.js";
 import { byId, copy, element, setCut, setText, soon } from "./elements.js";
@@ -7,7 +7,7 @@ import { filterRows, listenToRows, placeOf } from "./rows.js";
 import { serverNow, state } from "./state.js";
 import { age, counted, milliseconds, number, untilNext } from "./words.js";
 
-const OVERSCAN = 6; // rows kept ready above and below those in view
+const OVERSCAN = 6; // rows in the document above and below the visible ones
 
 export const view = { rowHeight: 30, height: 0, pool: [], optionsOld: false };
 
@@ -28,7 +28,7 @@ function measure() {
   view.height = events.clientHeight - parseFloat(style.getPropertyValue("--head"));
   soon(() => {
     drawRows(anchor);
-    // Another width may be another height of rows: what is opened stays in view.
+    // The height of rows depends on the width: the opened row stays visible.
     if (!anchor && state.cursor) showRow(placeOf(state.cursor));
   });
 }
@@ -38,7 +38,7 @@ export function drawRows(anchor = anchorRow()) {
   byId("canvas").style.height = `${state.shown.length * view.rowHeight}px`;
   byId("events").setAttribute("aria-rowcount", state.shown.length + 1);
   if (anchor) {
-    // What is under the eye stays there, whatever has come or gone above it.
+    // The visible rows keep their place when rows above them appear or go.
     const top = placeOf(anchor.row) * view.rowHeight - anchor.offset;
     if (Math.abs(top - byId("events").scrollTop) >= 1) byId("events").scrollTop = top;
   }
@@ -192,7 +192,7 @@ function emptyWords() {
       element("code", {}, "cargo run -- send rail events/rail/account_open.json --fresh")]];
 }
 
-// While the reader is away from the top, newer rows wait.
+// Newer rows are held back while the list is scrolled away from the top.
 export function hold() {
   if (state.heldFrom === null && state.shown.length) state.heldFrom = state.shown[0];
 }
@@ -224,7 +224,7 @@ function anchorRow() {
   return index < 0 ? null : { row: state.shown[index], offset: index * view.rowHeight - scrolled };
 }
 
-// The row of the keyboard, or of the click, where it is in view: another layout of rows leaves it where it is.
+// The row of the cursor, if visible: it keeps its place when the layout changes.
 function cursorAnchor() {
   if (!state.cursor) return null;
   const offset = placeOf(state.cursor) * view.rowHeight - byId("events").scrollTop;

@@ -53,7 +53,7 @@ export function closeOpened() {
   (from?.isConnected && from !== document.body ? from : byId("events")).focus({ preventScroll: true });
 }
 
-// Where the opened event fills the screen, what is behind it is out of reach of Tab.
+// When the opened event fills the screen, Tab must not reach what is behind it.
 function keepBehindOut() {
   const covered = state.opened !== null && isNarrow();
   for (const part of document.querySelectorAll(".top, .tiles, .list, .side")) part.inert = covered;
@@ -65,7 +65,7 @@ export function isNarrow() {
 
 let refreshing = null;
 
-// Many changes of one event in a moment are one look at it.
+// Several changes in a short time cause one request.
 function refreshOpenedSoon() {
   refreshing ??= setTimeout(refreshOpened, 250);
 }
@@ -75,7 +75,7 @@ export async function refreshOpened() {
   refreshing = null;
   const { opened } = state;
   if (!opened) return;
-  // One look at a time: an event that changes all the while would otherwise never be seen.
+  // One request at a time: otherwise an event that changes all the time is never shown.
   if (opened.asking) {
     opened.changed = true;
     return;
@@ -101,7 +101,7 @@ function drawOpenedHead() {
   setState(byId("opened-state"), row?.state ?? "", row ? row.state : "…");
 }
 
-// Nodes are kept and only what differs is put in: place, focus and selection survive each change.
+// Existing nodes are reused and only differences are written: scroll position, focus and selection survive.
 function drawOpened() {
   if (!state.opened) return;
   const { event, problem } = state.opened;

@@ -1,6 +1,6 @@
-// The page of `bridge dev` and `bridge console`: events as they cross the bridge, and the means to mend what is stuck.
+// The page of `bridge dev` and `bridge console`: live events, and the actions on those that are stuck.
 //
-// This module starts it and takes in what the server tells. Whatever an event says is put in as text, never as markup.
+// This module starts it and reads the stream of the server. Data of events becomes text, never markup.
 
 import { say, token } from "./asking.js";
 import { listenToPlayground, loadSamples, takePlayground } from "./playground.js";
@@ -17,7 +17,7 @@ import { serverNow, state } from "./state.js";
 import { span } from "./words.js";
 import { drawPausedTimes, drawWorkflows } from "./workflows.js";
 
-const SILENCE_MS = 8_000; // `stats` come each second: after this long the line is dead, whatever the socket says
+const SILENCE_MS = 8_000; // `stats` arrive every second: after this time the connection is lost
 
 function start() {
   readFragment(openEvent);
@@ -61,7 +61,7 @@ function hear(kind, take) {
 function takeHello(hello) {
   const again = state.hello !== null;
   state.hello = hello;
-  // After a reconnect the old rows stay in view until the new ones are complete: no flicker, no lost place.
+  // After a reconnect the old rows stay until the new ones are complete: no flicker, and the list keeps its place.
   if (again) state.loading = [];
   found();
   fillChoices();
@@ -83,7 +83,7 @@ function takeLoaded({ more }) {
     keepRows(rows);
     if (state.cursor) state.cursor = state.rows.get(state.cursor.pk) ?? state.cursor;
   }
-  // They came newest first, but what may go first is to come first.
+  // They arrive newest first; the map is in the order of removal, oldest first.
   state.rows = new Map(state.newestFirst.toReversed().map((row) => [row.pk, row]));
   state.loaded = true;
   soon(drawRows);
@@ -99,7 +99,7 @@ function takeStats(stats) {
   soon(drawTrouble);
 }
 
-/// Why the table could not be read the last time; what was known stays in view.
+// Why the last reading of the table failed; the known rows stay.
 function drawTrouble() {
   const trouble = byId("trouble");
   trouble.hidden = !state.stats.trouble;
@@ -116,12 +116,12 @@ function found() {
   drawConnection();
 }
 
-// Each second: what counts time, and whether the line still lives.
+// Every second: updates the ages, and checks the connection.
 function tick() {
   const silent = Date.now() - state.lastHeard;
   if (silent > SILENCE_MS) {
     lost();
-    // The browser reconnects by itself, but not where an answer was refused or the line has died unnoticed.
+    // The browser reconnects by itself, but not after an error status or when the connection is lost silently.
     if (live.readyState !== EventSource.CONNECTING) listen();
   }
   if (state.lostSince) drawConnection();

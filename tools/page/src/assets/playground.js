@@ -1,4 +1,4 @@
-// What only `bridge dev` has: sending samples, how Returning.AI behaves, and switching functions off.
+// The controls of `bridge dev` alone: send samples, choose how Returning.AI behaves, stop functions.
 
 import { act, ask, complain, say } from "./asking.js";
 import { byId, element, ensureOption, option, repeat, setState, setText, soon } from "./elements.js";
@@ -47,7 +47,7 @@ function sampleOption({ name, provider, ends }) {
   return element("option", { value: name, "data-provider": provider }, `${file} (${ends})`);
 }
 
-// What was chosen last may still be on its way when it is to be sent.
+// The sample that was chosen last may still be loading when Send is pressed.
 let sampleComing = null;
 
 async function loadSample() {
@@ -67,7 +67,7 @@ async function loadSample() {
 }
 
 function isEdited() {
-  // The browser makes CR LF a LF in a textarea: that is not the reader's edit.
+  // A textarea changes CR LF to LF: that is no edit of the reader.
   return byId("send-body").value !== state.sample.text.replace(/\r\n?/g, "\n");
 }
 

@@ -1,4 +1,4 @@
-// Redrive: of one event or of those shown, asked about first, followed and stopped.
+// Redrives one event or the shown ones: confirmation, progress, stop.
 
 import { act, ask, say } from "./asking.js";
 import { byId, setText, soon } from "./elements.js";
@@ -31,14 +31,14 @@ export async function planRedrive(button, keys) {
     state.plan = await ask("api/redrive/plan", { post: { keys } });
     drawConfirm();
     byId("confirm").showModal();
-    // Not on what begins it: a second Enter must not be the answer to a question that was not read yet.
+    // The focus is not on the confirming button: a second Enter must not confirm an unread question.
     (state.plan.count > 1 ? document.querySelector("[name=rate]:checked") : byId("confirm-no")).focus();
   });
 }
 
 function drawConfirm() {
   const { count, inHand, nothing } = state.plan;
-  const sentences = [count === 0 ? "Nothing here can be redriven now."
+  const sentences = [count === 0 ? "None of these events can be redriven now."
     : count === 1 ? "Redrive 1 event?" : `Redrive ${number(count)} events at ${chosenRate()} a second?`];
   if (inHand) sentences.push(counted(inHand, "is being delivered and is", "are being delivered and are") + " skipped.");
   if (nothing) sentences.push(counted(nothing, "needs none", "need none") + ": already delivered, or removed.");

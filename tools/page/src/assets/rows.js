@@ -1,10 +1,10 @@
-// The rows that the page keeps: no more than the cap, newest first, and which of them pass the filters.
+// The rows of the page: at most the cap, newest first, and the ones that match the filters.
 
 import { state } from "./state.js";
 
 const listeners = [];
 
-// The listener is called with the rows that were told.
+// The listener is called with the received rows.
 export function listenToRows(listener) {
   listeners.push(listener);
 }
@@ -20,7 +20,7 @@ export function keepRows(rows) {
       row = undefined;
     }
     if (row) {
-      state.rows.delete(told.pk); // and in again, as the one that changed last
+      state.rows.delete(told.pk); // inserted again as the last changed
       update(row, told);
     } else {
       row = keep(told);
@@ -37,7 +37,7 @@ export function keepRows(rows) {
   for (const listener of listeners) listener(rows);
 }
 
-// A row as the page keeps it: always the same members, so that 10,000 of them are quick to go through.
+// All rows have the same members in the same order: iterating over 10,000 of them is then fast.
 function keep(told) {
   const cut = told.pk.indexOf("#");
   const row = {
@@ -74,7 +74,7 @@ function forget(row) {
   state.rows.delete(row.pk);
 }
 
-// Above the cap, what is done goes first, by its last change; then whatever changed longest ago.
+// Above the cap, settled events are removed first, the longest unchanged one first; then the others.
 function dropRows() {
   let over = state.rows.size - (state.hello?.cap ?? 10_000);
   if (over <= 0) return false;
@@ -94,7 +94,7 @@ function newestFirst(one, other) {
   return other.received - one.received || (one.pk < other.pk ? -1 : one.pk > other.pk ? 1 : 0);
 }
 
-// Where a row stands, or would stand, among those shown.
+// The index of a row among the shown ones, or where it would be inserted.
 export function placeOf(row) {
   let low = 0;
   let high = state.shown.length;

@@ -1,4 +1,4 @@
-// How numbers, spans and times are said.
+// Numbers, durations and times as text.
 
 const grouped = new Intl.NumberFormat("en");
 export const number = (value) => grouped.format(value);
@@ -11,7 +11,7 @@ export function milliseconds(value) {
   return value < 10 ? value.toFixed(1) : number(Math.round(value));
 }
 
-// In the two largest units, as the command line says it: `3 h 5 min`.
+// In the two largest units, as on the command line: `3 h 5 min`.
 export function span(ms) {
   const seconds = Math.max(0, Math.ceil(ms / 1_000));
   const pair = (large, name, small, smallName) => {
@@ -24,7 +24,7 @@ export function span(ms) {
   return pair(86_400, "d", 3_600, "h");
 }
 
-// Between two moments of one event: milliseconds matter at first, not later.
+// Between two moments of one event: short durations have milliseconds.
 export function shortSpan(ms) {
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   return ms < 10_000 ? `${(ms / 1_000).toFixed(2)} s` : span(ms);
@@ -40,7 +40,7 @@ export function age(ms) {
 
 export function timeWords(ms) {
   const date = new Date(ms);
-  // An event may say that it occurred at a time that no calendar has.
+  // The `occurred_at` of an event may be out of the range of a Date.
   return Number.isNaN(date.getTime()) ? `${ms} ms since 1970` : date.toISOString().replace("T", " ").replace("Z", " UTC");
 }
 

@@ -1,4 +1,4 @@
-// The workflows, and the switch that pauses each.
+// The workflows, each with its button to pause or resume.
 
 import { act, ask, say } from "./asking.js";
 import { byId, repeat, setState, setText } from "./elements.js";

@@ -113,7 +113,7 @@ async fn a_browser_that_is_killed_while_rows_come_and_a_page_that_is_taken_away_
     browser.network_fails();
     here.stack.serve_beside(None);
     browser.click("#redrive-shown").await;
-    browser.wait_for_text("#notice", "the bridge answered 404").await;
+    browser.wait_for_text("#notice", "The bridge answered 404").await;
     here.stack.shutdown().await;
     browser.wait_until("document.querySelector('#connection').dataset.state === 'lost'").await;
     browser.wait_for_text("#shown", "4,000 events").await;

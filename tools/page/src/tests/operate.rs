@@ -192,14 +192,14 @@ async fn events_are_found_by_their_id_and_by_filters_that_survive_a_reload() {
     browser.wait_for_text("#no-messages", "No route matches this event").await;
     browser.type_into("#search", "evt_alpha").await;
     browser.press("Enter").await;
-    browser.wait_for_text("#notice", "2 providers have an event of this id").await;
+    browser.wait_for_text("#notice", "2 providers have an event with this id").await;
     browser.type_into("#search", "rillis#evt_alpha").await;
     browser.press("Enter").await;
     browser.wait_for_text("#opened-id", "rillis#evt_alpha").await;
     browser.type_into("#search", "evt_nowhere").await;
     browser.wait_for_text("#empty", "None of the listed events matches the filters.").await;
     browser.press("Enter").await;
-    browser.wait_for_text("#notice", "No event has the id evt_nowhere.").await;
+    browser.wait_for_text("#notice", "No event with the id evt_nowhere.").await;
     browser.close().await;
     here.end().await;
 }

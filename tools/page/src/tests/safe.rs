@@ -91,7 +91,7 @@ async fn whatever_an_event_says_is_shown_as_text() {
     let typed = "<img src=x onerror=window.__pwned=5>";
     browser.type_into("#search", typed).await;
     browser.press("Enter").await;
-    browser.wait_for_text("#notice", &format!("No event has the id {typed}.")).await;
+    browser.wait_for_text("#notice", &format!("No event with the id {typed}.")).await;
     browser.click("#filters-clear").await;
     browser.choose("#send-sample", "rail/account_open.json").await;
     browser.wait_until("document.querySelector('#send-body').value.includes('ACCOUNT_OPEN')").await;

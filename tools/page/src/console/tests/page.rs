@@ -32,7 +32,7 @@ async fn an_operator_sees_what_waits_finds_the_rest_by_id_and_redrives_what_is_d
     let serving = served(crate::dev::dev_file(&here.stack)).await.unwrap();
     browser.network_fails();
     browser.open(&serving.front.url()).await;
-    browser.wait_for_text("body", "the token is missing, or belongs to an earlier start").await;
+    browser.wait_for_text("body", "The token is missing, or belongs to an earlier start").await;
     browser.open(&serving.url()).await;
     browser.wait_for_text("#shown", "2 events").await;
     browser.wait_for_text("#canvas [data-state=dead] [data-col=type]", "FLOW_COMPLETED").await;
