@@ -268,10 +268,9 @@ impl Playground {
     }
 
     async fn make_due(&self) -> Result<Json<Value>, Problem> {
-        let due =
-            self.stack()?.make_due().await.map_err(|error| {
-                Problem::conflict(format!("The embedded table failed: {}", with_causes(&error)), "try again")
-            })?;
+        let due = self.stack()?.make_due().await.map_err(|error| {
+            Problem::conflict(format!("The embedded table failed: {}", with_causes(&error)), "try again")
+        })?;
         Ok(Json(json!({ "due": due })))
     }
 
