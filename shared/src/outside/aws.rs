@@ -1,16 +1,20 @@
 //! The two AWS clients, on the bridge's own HTTP client and within the time of a delivery.
 
+use std::future::Future;
 use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::sdk_config::StalledStreamProtectionConfig;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::AwsConfig;
 use crate::outside::http::Http;
@@ -26,15 +30,73 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The SDK's default of one second would be a quarter of the time that the provider allows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(40);
 
+/// The first wait before a repeated call is at most this, and twice as much from one to the next.
+const FIRST_WAIT: Duration = Duration::from_millis(25);
+
+/// A table that recovers is noticed within this.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+
 /// The [`sdk_reason`] of a call that took too long.
 pub const NO_ANSWER: &str = "no answer in time";
 
 pub fn dynamodb(config: &AwsConfig, http: &Http) -> aws_sdk_dynamodb::Client {
-    aws_sdk_dynamodb::Client::new(&sdk_config(config, http, config.dynamodb_url.as_deref()))
+    let config = sdk_config(config, http, config.dynamodb_url.as_deref());
+    let config = aws_sdk_dynamodb::config::Builder::from(&config).retry_partition(retry_partition("DynamoDB"));
+    aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 pub fn secrets_manager(config: &AwsConfig, http: &Http) -> aws_sdk_secretsmanager::Client {
-    aws_sdk_secretsmanager::Client::new(&sdk_config(config, http, config.secrets_manager_url.as_deref()))
+    let config = sdk_config(config, http, config.secrets_manager_url.as_deref());
+    let config = aws_sdk_secretsmanager::config::Builder::from(&config);
+    aws_sdk_secretsmanager::Client::from_conf(config.retry_partition(retry_partition("Secrets Manager")).build())
+}
+
+/// Repeats a call, with short waits, until it succeeds, is refused, or `until` has come: then its last failure.
+///
+/// # Errors
+/// The call was refused, or did not succeed by `until`; it may have taken effect all the same.
+pub async fn repeat<T, E, F>(until: Instant, call: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    E: ProvideErrorMetadata,
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let mut longest_wait = FIRST_WAIT;
+    loop {
+        let result = match timeout_at(until, call()).await {
+            Ok(result) => result,
+            Err(late) => Err(SdkError::timeout_error(late)),
+        };
+        // Full jitter: those who failed together do not come again together.
+        let wait = longest_wait.mul_f64(fastrand::f64());
+        match result {
+            Err(error) if may_pass(&error) && Instant::now() + wait < until => sleep(wait).await,
+            result => return result,
+        }
+        longest_wait = (longest_wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Whether the same call may succeed a moment later: throttled, an error of the service's own, or no answer.
+fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    match error {
+        SdkError::ServiceError(service) => {
+            let throttled = service.err().code().is_some_and(|code| THROTTLED.contains(&code));
+            throttled || service.raw().status().is_server_error()
+        }
+        SdkError::DispatchFailure(failure) => !failure.is_user(),
+        SdkError::TimeoutError(_) | SdkError::ResponseError(_) => true,
+        _ => false,
+    }
+}
+
+/// How DynamoDB says that it has had too many calls.
+pub(crate) const THROTTLED: [&str; 3] =
+    ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
+
+/// A budget of retries that never runs out. The SDK's own is spent by an outage of seconds, and gives up on the first
+/// failure after it: [`MAX_ATTEMPTS`] and [`OPERATION_TIMEOUT`] are the bounds here.
+fn retry_partition(name: &'static str) -> RetryPartition {
+    RetryPartition::custom(name).token_bucket(TokenBucket::unlimited()).build()
 }
 
 fn sdk_config(config: &AwsConfig, http: &Http, url: Option<&str>) -> SdkConfig {
@@ -66,3 +128,6 @@ pub fn sdk_reason<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> String 
         _ => "the call could not be made".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

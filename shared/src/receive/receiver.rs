@@ -42,14 +42,16 @@ pub struct Invocation {
 /// The strictest provider wants its answer within 5 s, and we promise it within 4: the rest is for the network.
 pub const ACK_BUDGET: Duration = Duration::from_millis(3_600);
 
+/// Writing ends this long before the answer is due, so that the log line can say what was wrong with the table.
+const BEFORE_THE_ANSWER: Duration = Duration::from_millis(50);
+
 impl Receiver {
     /// Decides on the answer, in time; an acknowledged event has been recorded.
     pub async fn receive(&self, request: &Request, invocation: &Invocation) -> Receipt {
         let began = Instant::now();
         let late = || Receipt::unavailable("answer_due", "the answer was due".to_owned());
-        let mut receipt = timeout_at(invocation.answer_by, self.decide(request, &invocation.request_id))
-            .await
-            .unwrap_or_else(|_| late());
+        let mut receipt =
+            timeout_at(invocation.answer_by, self.decide(request, invocation)).await.unwrap_or_else(|_| late());
         receipt.ack = began.elapsed();
         receipt
     }
@@ -75,7 +77,7 @@ impl Receiver {
         join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
     }
 
-    async fn decide(&self, request: &Request, request_id: &str) -> Receipt {
+    async fn decide(&self, request: &Request, invocation: &Invocation) -> Receipt {
         let body: &[u8] = request.body();
         if body.len() > self.max_body_bytes {
             return Receipt::of(Answer::TooLarge);
@@ -84,7 +86,7 @@ impl Receiver {
         let delivery = Delivery { headers: request.headers(), body };
         let now = self.clock.now();
         match self.verify(delivery, now).await {
-            Ok(verified) => self.record(&verified, now, request_id).await,
+            Ok(verified) => self.record(&verified, now, invocation).await,
             Err(Unverified::Refused(refusal)) => Receipt::refused(refusal),
             Err(Unverified::NoKeys(error)) => Receipt::unavailable(error.code(), error.to_string()),
         }
@@ -110,7 +112,7 @@ impl Receiver {
     }
 
     /// Makes the event durable with everything that delivering it needs.
-    async fn record(&self, verified: &VerifiedEvent<'_>, now: UnixMillis, request_id: &str) -> Receipt {
+    async fn record(&self, verified: &VerifiedEvent<'_>, now: UnixMillis, invocation: &Invocation) -> Receipt {
         let document = verified.document();
         let routes = &self.deliverer.routes;
         let wanted = verified.event_type().into_iter().flat_map(|event_type| {
@@ -126,12 +128,13 @@ impl Receiver {
         );
         let event = EventRecord {
             body_sha256: hex(verified.body_sha256()),
-            recorded_by: format!("{request_id}/{:016x}", fastrand::u64(..)),
+            recorded_by: format!("{}/{:016x}", invocation.request_id, fastrand::u64(..)),
             ..received
         }
         .begin(wanted, now);
 
-        let recorded = self.deliverer.store.record(&event).await;
+        let until = invocation.answer_by.checked_sub(BEFORE_THE_ANSWER).unwrap_or(invocation.answer_by);
+        let recorded = self.deliverer.store.record(&event, until).await;
         kill_point("recorded");
         let receipt = match recorded {
             Ok(RecordOutcome::New) if event.state == EventState::Ignored => Receipt::of(Answer::Ignored),

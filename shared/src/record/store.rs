@@ -15,8 +15,9 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
+use crate::outside::aws::repeat;
 use crate::record::destination::Destination;
 use crate::record::event::{EventRecord, EventState};
 use crate::record::pauses::{Pause, Pauses};
@@ -72,23 +73,22 @@ impl EventStore {
         Self { client, table }
     }
 
-    /// Writes a new event, unless its key is taken: one call either way.
+    /// Writes a new event, unless its key is taken: one call either way, repeated `until` then while the table is throttled,
+    /// fails, or does not answer.
     ///
     /// A repeated write whose first answer was lost recognises itself by `recorded_by`.
     ///
     /// # Errors
     /// When DynamoDB rejects it, or no item can hold it: nothing is durable then, so it must not be acknowledged.
-    pub async fn record(&self, event: &EventRecord) -> Result<RecordOutcome, StoreError> {
-        let item = item_of(event)?;
-        let result = self
+    pub async fn record(&self, event: &EventRecord, until: Instant) -> Result<RecordOutcome, StoreError> {
+        let put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(item_of(event)?))
             .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let result = repeat(until, || put.clone().send()).await;
         let Err(error) = result else {
             return Ok(RecordOutcome::New);
         };

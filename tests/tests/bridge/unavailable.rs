@@ -1,7 +1,8 @@
 //! The table or the signing secret fails: 503 in time, never a 401, and the provider's next try succeeds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use local::aws::AwsFault;
 use local::faults::When;
@@ -12,7 +13,6 @@ use crate::bridge::fixture::*;
 
 /// What goes wrong, and whether a write takes effect all the same.
 const FAULTS: [(AwsFault, bool); 8] = [
-    // First those that take seconds by nature.
     (AwsFault::Hang, false),
     (AwsFault::Slow(Duration::from_secs(30)), true),
     (AwsFault::Refuse, false),
@@ -85,6 +85,46 @@ async fn a_table_that_fails_once_is_not_noticed() {
         },
     ))
     .await;
+}
+
+/// Finding the table busy for this long, a delivery is recorded all the same.
+const BUSY_FOR: Duration = Duration::from_millis(1_500);
+
+#[tokio::test]
+async fn a_table_throttled_for_a_second_and_a_half_is_not_noticed_right_after_an_outage_either() {
+    let bridge = Bridge::with(one_process).await;
+    let table = &bridge.stack.dynamodb;
+    for outage in [false, true] {
+        if outage {
+            table.inject(Some("PutItem"), AwsFault::InternalError, When::UntilCleared);
+            for event_id in 0..8 {
+                check(&bridge.post(RAIL, withdrawal(&format!("lost-{event_id}"))).await, "a total outage");
+            }
+            table.clear_faults();
+        }
+        table.reset_calls();
+        table.inject(Some("PutItem"), AwsFault::Throttle, When::UntilCleared);
+        let recovers = async {
+            let began = Instant::now();
+            while began.elapsed() < BUSY_FOR {
+                let before = table.count("PutItem");
+                let once_more = |calls: &[String]| calls.iter().filter(|call| *call == "PutItem").count() > before;
+                table.wait_for_calls(once_more, BOUND).await.unwrap();
+            }
+            table.clear_faults();
+        };
+        let event_id = format!("after-outage-{outage}");
+        let (answer, ()) = join(bridge.post(RAIL, withdrawal(&event_id)), recovers).await;
+        bridge.settled().await;
+        println!(
+            "200 after {} ms, {} writes, outage before: {outage}",
+            answer.took.as_millis(),
+            table.count("PutItem")
+        );
+        assert_eq!(answer.told(), ACCEPTED, "{event_id}");
+        assert!(answer.took >= BUSY_FOR && answer.took < ANSWER_BOUND, "{event_id}: {:?}", answer.took);
+        assert_eq!(bridge.item(&format!("rail#{event_id}"))["state"], "delivered");
+    }
 }
 
 #[tokio::test]

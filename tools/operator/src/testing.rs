@@ -1,11 +1,14 @@
 //! A table for tests.
 
+use std::time::Duration;
+
 use aws_credential_types::Credentials;
 use local::dynamodb::{DynamoDb, EVENTS_TABLE};
 use shared::config::AwsConfig;
 use shared::outside::http::Http;
 use shared::record::event::EventRecord;
 use shared::record::store::{EventStore, RecordOutcome};
+use tokio::time::Instant;
 
 use crate::events::fixtures::received;
 
@@ -35,5 +38,6 @@ pub(crate) async fn put_pending(store: &EventStore, id: &str, routes: &[&str]) {
 }
 
 pub(crate) async fn put(store: &EventStore, event: &EventRecord) {
-    assert_eq!(store.record(event).await, Ok(RecordOutcome::New));
+    let until = Instant::now() + Duration::from_secs(60);
+    assert_eq!(store.record(event, until).await, Ok(RecordOutcome::New));
 }

@@ -1,6 +1,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
 
 use super::*;
@@ -10,7 +11,7 @@ use crate::deliver::returning_ai::ReturningAi;
 use crate::deliver::webhooks::Webhooks;
 use crate::outside::aws;
 use crate::outside::http::Http;
-use crate::outside::secrets::{COOL_DOWN, CachedSecret};
+use crate::outside::secrets::{COOL_DOWN, CachedSecret, MAX_AGE};
 use crate::receive::provider::{EnvelopeMembers, Form, HeaderPart, TimeFormat};
 use crate::receive::signing_keys::KeyVersion;
 use crate::record::store::EventStore;
@@ -54,19 +55,28 @@ const ROUTES: &str = r#"
 "#;
 
 /// AWS and Returning.AI at one address.
-#[derive(Clone)]
 struct Outside {
     /// The signing secret; nothing while Secrets Manager refuses.
     key: Option<&'static str>,
     put_item: Reply,
+    /// What the next writes are answered with, last first, before it is `put_item` again.
+    next_writes: Vec<Reply>,
+    secret_hangs: bool,
+    throttled_until: Option<Instant>,
     webhook_url: String,
 }
 
 impl Outside {
-    fn answer(&self, asked: &Asked) -> Reply {
+    fn answer(&mut self, asked: &Asked) -> Reply {
         match (asked.path.as_str(), asked.header("x-amz-target")) {
+            ("/", Some("secretsmanager.GetSecretValue")) if self.secret_hangs => Reply::Silence,
             ("/", Some("secretsmanager.GetSecretValue")) => self.secret(&asked.json()),
-            ("/", Some("DynamoDB_20120810.PutItem")) => self.put_item.clone(),
+            ("/", Some("DynamoDB_20120810.PutItem")) => match self.throttled_until {
+                Some(until) if Instant::now() < until => {
+                    Reply::json(400, r#"{"__type":"ProvisionedThroughputExceededException"}"#)
+                }
+                _ => self.next_writes.pop().unwrap_or_else(|| self.put_item.clone()),
+            },
             ("/", Some("DynamoDB_20120810.UpdateItem" | "DynamoDB_20120810.BatchGetItem")) | ("/webhook", None) => {
                 Reply::json(200, "{}")
             }
@@ -97,10 +107,13 @@ fn world(clock: Clock) -> World {
     let outside = Arc::new(Mutex::new(Outside {
         key: Some("sample-key"),
         put_item: Reply::json(200, "{}"),
+        next_writes: Vec::new(),
+        secret_hangs: false,
+        throttled_until: None,
         webhook_url: String::new(),
     }));
     let answers = Arc::clone(&outside);
-    let server = Loopback::start(move |_, asked| answers.lock().unwrap().clone().answer(asked));
+    let server = Loopback::start(move |_, asked| answers.lock().unwrap().answer(asked));
     outside.lock().unwrap().webhook_url = format!("{}/webhook", server.url);
 
     let http = Http::new().unwrap();
@@ -139,6 +152,12 @@ impl World {
 
     async fn receive(&self, request: Request) -> Receipt {
         self.receiver.receive(&request, &self.invocation(Duration::from_secs(30))).await
+    }
+
+    /// The sample delivery, answered within this.
+    async fn receive_within(&self, budget: Duration) -> Receipt {
+        let invocation = Invocation { answer_by: Instant::now() + budget, ..self.invocation(Duration::from_secs(30)) };
+        self.receiver.receive(&request(BODY, SIGNATURE), &invocation).await
     }
 
     fn set(&self, change: impl FnOnce(&mut Outside)) {
@@ -255,13 +274,58 @@ async fn without_a_record_or_without_keys_there_is_no_acknowledgement_and_no_ref
 
 #[tokio::test]
 async fn an_answer_that_is_due_is_given_whatever_hangs() {
-    let (clock, _) = settable_clock!();
+    let (clock, now) = settable_clock!();
     let world = world(clock);
     assert_eq!(world.receive(request(BODY, SIGNATURE)).await.answer, Answer::Accepted);
     world.set(|outside| outside.put_item = Reply::Silence);
-    let invocation = Invocation { answer_by: Instant::now(), ..world.invocation(Duration::from_secs(30)) };
-    let receipt = world.receiver.receive(&request(BODY, SIGNATURE), &invocation).await;
+    let receipt = world.receive_within(Duration::ZERO).await;
+    let error = Some("table `events` cannot be used: no answer in time");
+    assert_eq!(told(&receipt), (Answer::Unavailable, error));
+
+    world.set(|outside| outside.secret_hangs = true);
+    now.fetch_add(u64::try_from(MAX_AGE.as_millis()).unwrap(), Ordering::Relaxed);
+    let receipt = world.receive_within(Duration::ZERO).await;
     assert_eq!(told(&receipt), (Answer::Unavailable, Some("the answer was due")));
+}
+
+#[tokio::test]
+async fn a_table_that_is_throttled_for_a_second_and_a_half_has_the_event_by_the_time_of_the_answer() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    world.set(|outside| outside.throttled_until = Some(Instant::now() + Duration::from_millis(1_500)));
+    assert_eq!(told(&world.receive_within(ACK_BUDGET).await), (Answer::Accepted, None));
+}
+
+#[tokio::test]
+async fn a_long_outage_leaves_the_write_as_patient_as_it_was() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let failure = Reply::json(500, r#"{"__type":"InternalServerError"}"#);
+    world.set(|outside| outside.put_item = failure.clone());
+    let during = join_all((0..80).map(|_| world.receive_within(Duration::from_millis(400)))).await;
+    assert!(during.iter().all(|receipt| receipt.answer == Answer::Unavailable), "{during:?}");
+    assert!(world.writes("PutItem").len() > 160, "{}", world.writes("PutItem").len());
+
+    world.set(|outside| {
+        outside.put_item = Reply::json(200, "{}");
+        outside.next_writes = vec![failure];
+    });
+    assert_eq!(told(&world.receive_within(ACK_BUDGET).await), (Answer::Accepted, None));
+    world.set(|outside| outside.throttled_until = Some(Instant::now() + Duration::from_millis(1_500)));
+    assert_eq!(told(&world.receive_within(ACK_BUDGET).await), (Answer::Accepted, None));
+}
+
+#[tokio::test]
+async fn a_write_that_is_refused_is_not_repeated() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    for name in ["AccessDeniedException", "ResourceNotFoundException", "ValidationException"] {
+        let before = world.writes("PutItem").len();
+        world.set(|outside| outside.put_item = Reply::json(400, json!({ "__type": name }).to_string()));
+        let error = format!("table `events` cannot be used: {name}");
+        assert_eq!(told(&world.receive_within(ACK_BUDGET).await), (Answer::Unavailable, Some(&*error)));
+        assert_eq!(world.writes("PutItem").len(), before + 1, "{name}");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-use crate::outside::aws::{NO_ANSWER, sdk_reason};
+use crate::outside::aws::{NO_ANSWER, THROTTLED, sdk_reason};
 
 /// Why a read or write of a table failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -41,9 +41,8 @@ impl StoreError {
         let Self::Unavailable { reason, .. } = self else {
             return false;
         };
-        let turned_away = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
         let troubled = ["InternalServerError", "ServiceUnavailable", NO_ANSWER];
-        turned_away.iter().chain(&troubled).any(|busy| busy == reason)
+        THROTTLED.iter().chain(&troubled).any(|busy| busy == reason)
     }
 }
 
