@@ -54,11 +54,9 @@ pub enum ConfigError {
     Unusable { name: &'static str, expected: &'static str },
 }
 
-/// 1 MiB: far above any documented event, and three times what one DynamoDB item can hold uncompressed.
-pub const DEFAULT_MAX_BODY_BYTES: usize = 1 << 20;
-
-/// Lambda takes no larger invocation than 6 MB, so a higher limit would never apply.
-const HIGHEST_MAX_BODY_BYTES: usize = 6 << 20;
+/// 256 KiB: the largest documented event has 3 KB. It is also the highest limit that can be set: an item of the table holds
+/// every body below it, and what a stranger's body may cost is bounded up to it.
+pub const DEFAULT_MAX_BODY_BYTES: usize = 256 * 1024;
 
 impl Config {
     /// Reads the process's environment.
@@ -179,8 +177,8 @@ fn max_body_bytes(value: Option<String>) -> Result<usize, ConfigError> {
     value
         .parse()
         .ok()
-        .filter(|bytes| (1..=HIGHEST_MAX_BODY_BYTES).contains(bytes))
-        .ok_or(ConfigError::Unusable { name: "MAX_BODY_BYTES", expected: "a number from 1 to 6291456" })
+        .filter(|bytes| (1..=DEFAULT_MAX_BODY_BYTES).contains(bytes))
+        .ok_or(ConfigError::Unusable { name: "MAX_BODY_BYTES", expected: "a number from 1 to 262144" })
 }
 
 fn log_level(value: Option<String>) -> Result<LevelFilter, ConfigError> {

@@ -30,7 +30,7 @@ fn each_required_variable_is_named_when_it_is_absent_or_empty() {
 #[test]
 fn what_is_not_set_has_its_documented_default() {
     let (config, receiver) = read(&[]).unwrap();
-    assert_eq!(receiver.max_body_bytes, 1_048_576);
+    assert_eq!(receiver.max_body_bytes, 262_144);
     assert_eq!(config.log_level, LevelFilter::INFO);
     assert_eq!(config.aws.dynamodb_url, None);
     // This very program's: tests are run as `shared-{hash}`.
@@ -51,7 +51,7 @@ fn a_service_s_own_endpoint_wins_over_the_general_one() {
 #[test]
 fn an_unusable_value_is_named_without_being_shown() {
     for (name, value) in
-        [("MAX_BODY_BYTES", "0"), ("MAX_BODY_BYTES", "6291457"), ("MAX_BODY_BYTES", "1 MiB"), ("LOG_LEVEL", "loud")]
+        [("MAX_BODY_BYTES", "0"), ("MAX_BODY_BYTES", "262145"), ("MAX_BODY_BYTES", "1 MiB"), ("LOG_LEVEL", "loud")]
     {
         let error = read(&[(name, value)]).expect_err(value);
         assert!(error.to_string().contains(name), "{error}");

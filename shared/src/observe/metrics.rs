@@ -71,6 +71,10 @@ const BY_FORM: Option<Dimension> = Some(Dimension::Form);
 table! {
     RECEIVED: "Received", Count, Receivers, None, "requests that reached the function";
     REFUSED: "Refused", Count, Receivers, BY_CODE, "of these, answered 400, 401, 404, 405 or 413";
+    TOO_LARGE: "TooLarge", Count, Receivers, None,
+        "of these, bodies above the limit whose headers are well-formed and fresh: their signature was not looked at";
+    SIGNED_AND_REFUSED: "SignedAndRefused", Count, Receivers, None,
+        "of these, those whose signature fits: a body that is no JSON object, or an event that no item can hold";
     UNAVAILABLE: "Unavailable", Count, Receivers, BY_CODE, "of these, answered 503: the provider has to send again";
     DUPLICATE: "Duplicate", Count, Receivers, None, "of these, events that were recorded before";
     CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None,

@@ -3,7 +3,7 @@
 use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
     ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, IGNORED, Measurements, RECEIVED,
-    REFUSED, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
+    REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
 };
 use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
@@ -18,8 +18,9 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
     let event = receipt.event.as_ref();
     let after = match attempted {
         Some(AttemptOutcome::Made(report)) => Some(&report.after),
+        // What a duplicate or a refused delivery would have become says nothing of what the table holds.
         Some(AttemptOutcome::NoTime | AttemptOutcome::Paused) | None => {
-            event.filter(|_| receipt.answer != Answer::Duplicate)
+            event.filter(|_| matches!(receipt.answer, Answer::Accepted | Answer::Ignored))
         }
     };
     let settled = match attempted {
@@ -78,6 +79,12 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
             measured.count_by(UNAVAILABLE, receipt.error.as_ref().map_or("unknown", |error| error.code));
         }
         refused => measured.count_by(REFUSED, receipt.refusal.map_or(refused.name(), Refusal::code)),
+    }
+    let is_signed = receipt.event.is_some() || receipt.refusal == Some(Refusal::BodyNotAnObject);
+    match receipt.answer {
+        Answer::BadRequest | Answer::TooLarge if is_signed => measured.count(SIGNED_AND_REFUSED, 1),
+        Answer::TooLarge if receipt.refusal.is_none() => measured.count(TOO_LARGE, 1),
+        _ => {}
     }
     if receipt.conflicting {
         measured.count(CONFLICTING_DUPLICATE, 1);

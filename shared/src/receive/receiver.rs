@@ -79,12 +79,13 @@ impl Receiver {
 
     async fn decide(&self, request: &Request, invocation: &Invocation) -> Receipt {
         let body: &[u8] = request.body();
-        if body.len() > self.max_body_bytes {
-            return Receipt::of(Answer::TooLarge);
-        }
-
         let delivery = Delivery { headers: request.headers(), body };
         let now = self.clock.now();
+        if body.len() > self.max_body_bytes {
+            // Its signature is not looked at: hashing is what the limit saves. Its headers tell a provider from most strangers.
+            let refusal = refuse_by_headers(self.provider, delivery.headers, now).err();
+            return Receipt { refusal, ..Receipt::of(Answer::TooLarge) };
+        }
         match self.verify(delivery, now).await {
             Ok(verified) => self.record(&verified, now, invocation).await,
             Err(Unverified::Refused(refusal)) => Receipt::refused(refusal),

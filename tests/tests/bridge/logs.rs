@@ -26,7 +26,7 @@ async fn each_delivery_has_one_line_that_is_readable_alone() {
         bridge.send(&wrong).await,
         bridge.send(&wrong.clone().without(header("x-rail-signature"))).await,
         bridge.post(RAIL, "[]").await,
-        bridge.post(RAIL, vec![b' '; (1 << 20) + 1]).await,
+        bridge.post(RAIL, vec![b' '; 256 * 1024 + 1]).await,
     ];
     bridge.settled().await;
     let lines = bridge.delivery_lines().await;
@@ -53,6 +53,16 @@ async fn each_delivery_has_one_line_that_is_readable_alone() {
     assert_eq!(first["event.id"], "e1");
     assert_eq!(first["event.type"], "WITHDRAWAL_COMPLETED");
     assert_eq!((&first["signed_form"], &first["state"]), (&json!("raw"), &json!("delivered")));
+}
+
+#[tokio::test]
+async fn the_line_of_a_delivery_that_was_not_recorded_has_no_state() {
+    let bridge = Bridge::start().await;
+    let denied = AwsFault::Exception { status: 400, name: "AccessDeniedException" };
+    bridge.stack.dynamodb.inject(Some("PutItem"), denied, When::UntilCleared);
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), UNAVAILABLE);
+    let line = bridge.last_line().await;
+    assert_eq!((&line["event.id"], &line["level"], line.get("state")), (&json!("e1"), &json!("ERROR"), None), "{line}");
 }
 
 #[tokio::test]
@@ -135,7 +145,7 @@ async fn drive_every_path(level: &str) {
         }
         assert_eq!(bridge.send(&signed(provider, &format!("[\"{MARK}\"]"))).await.told(), BAD_REQUEST);
         assert_eq!(bridge.send(&signed(provider, &format!("{MARK} {{"))).await.told(), BAD_REQUEST);
-        let padding = " ".repeat(1 << 20);
+        let padding = " ".repeat(256 * 1024);
         assert_eq!(bridge.send(&signed(provider, &format!("{MARK}{padding}"))).await.told(), TOO_LARGE);
         assert_eq!(bridge.send(&signed(provider, &format!("{{\"{MARK}\":\"{MARK}\"}}"))).await.told(), ACCEPTED);
         let request = HttpRequest::post(&format!("/{MARK}"), good.headers.clone(), good.body.clone());

@@ -99,6 +99,8 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         (Delivery::signed(RAIL, deposit("e2").replace("DEPOSIT", "OTHER")), IGNORED),
         (Delivery::signed(RAIL, r#"{"event_id":"e3","event_type":"NEVER_HEARD_OF"}"#), IGNORED),
         (Delivery::signed(RAIL, r#"{"event_id":"e4"}"#), ACCEPTED),
+        (Delivery::signed(RAIL, "[]"), BAD_REQUEST),
+        (Delivery::signed(RAIL, " ".repeat(256 * 1024 + 1)), TOO_LARGE),
         (wrong.clone(), UNAUTHORIZED),
         (wrong.without(header("x-rail-signature")), UNAUTHORIZED),
     ] {
@@ -123,7 +125,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.stack.dynamodb.clear_faults();
     bridge.redrive(json!({})).await;
 
-    let lines = bridge.metric_lines(13).await;
+    let lines = bridge.metric_lines(15).await;
     let mut seen = BTreeSet::new();
     for line in &lines {
         let function = line[FUNCTION_NAME].as_str().unwrap();
@@ -138,8 +140,10 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(&all - &seen, BTreeSet::new());
 
     for (metric, expected) in [
-        ("Received{FunctionName=rail}", 11.0),
-        ("Refused{FunctionName=rail}", 2.0),
+        ("Received{FunctionName=rail}", 13.0),
+        ("Refused{FunctionName=rail}", 4.0),
+        ("TooLarge{FunctionName=rail}", 1.0),
+        ("SignedAndRefused{FunctionName=rail}", 1.0),
         ("Refused{FunctionName=rail,Code=signature_mismatch}", 1.0),
         ("Refused{FunctionName=rail,Code=header_missing}", 1.0),
         ("Unavailable{FunctionName=rail,Code=table_unavailable}", 1.0),
@@ -159,7 +163,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("RedriveIncomplete{FunctionName=redrive}", 1.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
-        assert_eq!(bridge.sum(metric, 13).await, expected, "{metric}");
+        assert_eq!(bridge.sum(metric, 15).await, expected, "{metric}");
     }
     let bounds = lines.iter().filter_map(|line| line["AckLatency"].as_f64());
     assert!(bounds.into_iter().all(|ms| (0.0..4000.0).contains(&ms)));

@@ -69,16 +69,26 @@ fn what_was_refused_is_counted_by_its_code() {
         (refused(Refusal::OutsideTolerance { skew_s: 301 }), "Refused outside_tolerance"),
         (refused(Refusal::SignatureMismatch), "Refused signature_mismatch"),
         (
-            Receipt { refusal: Some(Refusal::BodyNotAnObject), ..receipt(Answer::BadRequest) },
-            "Refused body_not_an_object",
+            Receipt { refusal: Some(Refusal::HeaderMissing(HeaderPart::Whole("x"))), ..receipt(Answer::TooLarge) },
+            "Refused header_missing",
         ),
         (receipt(Answer::BadRequest), "Refused bad_request"),
-        (receipt(Answer::TooLarge), "Refused too_large"),
         (receipt(Answer::NotFound), "Refused not_found"),
         (receipt(Answer::MethodNotAllowed), "Refused method_not_allowed"),
     ] {
         check(&receipt, None, false, &[(expected, &[1.0])]);
     }
+}
+
+#[test]
+fn what_is_signed_and_refused_counts_apart_from_what_is_too_large_to_be_looked_at() {
+    let refused: (&str, &[f64]) = ("Refused too_large", &[1.0]);
+    check(&receipt(Answer::TooLarge), None, false, &[refused, ("TooLarge", &[1.0])]);
+    let no_item_holds_it = recorded(Answer::TooLarge, Some("PAID"), &["first"]);
+    let expected: [(&str, &[f64]); 3] = [("Verified raw", &[1.0]), refused, ("SignedAndRefused", &[1.0])];
+    check(&no_item_holds_it, None, true, &expected);
+    let no_object = Receipt { refusal: Some(Refusal::BodyNotAnObject), ..receipt(Answer::BadRequest) };
+    check(&no_object, None, false, &[("Refused body_not_an_object", &[1.0]), ("SignedAndRefused", &[1.0])]);
 }
 
 #[test]
@@ -165,9 +175,9 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
     let attempted = attempted(&receipt, outcomes);
     let mut measured = vec![measure_delivery(&receipt, Some(&attempted), false)];
     let refused = Receipt { refusal: Some(Refusal::SignatureMismatch), ..self::receipt(Answer::Unauthorized) };
-    for receipt in
-        [self::receipt(Answer::Duplicate), self::receipt(Answer::Ignored), self::receipt(Answer::Unavailable), refused]
-    {
+    let no_object = Receipt { refusal: Some(Refusal::BodyNotAnObject), ..self::receipt(Answer::BadRequest) };
+    let others = [Answer::Duplicate, Answer::Ignored, Answer::Unavailable, Answer::TooLarge].map(self::receipt);
+    for receipt in others.into_iter().chain([refused, no_object]) {
         measured.push(measure_delivery(&receipt, None, true));
     }
     let counted: BTreeSet<_> = measured.iter().flat_map(|measured| by_metric(measured).into_keys()).collect();
