@@ -29,6 +29,9 @@ use crate::clock::UnixMillis;
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// What answers in place of the network.
+    #[cfg(feature = "simulation")]
+    in_process: Option<in_process::InProcess>,
 }
 
 /// The client could not be set up: TLS settings that this build does not support.
@@ -55,12 +58,15 @@ pub struct HttpAnswer {
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
     #[error("no connection")]
-    ConnectionFailed(#[source] reqwest::Error),
+    ConnectionFailed(#[source] Cause),
     #[error("the connection was lost")]
-    ConnectionLost(#[source] reqwest::Error),
+    ConnectionLost(#[source] Cause),
     #[error("no answer in time")]
     Timeout,
 }
+
+/// What is known of a failed connection; never its URL, which may hold a customer's path.
+type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Most answers have a few hundred bytes, a provider's list a hundred times that; of a longer one this much is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
@@ -91,7 +97,18 @@ impl Http {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build()
             .map_err(HttpSetupError::Client)?;
-        Ok(Self { client })
+        Ok(Self {
+            client,
+            #[cfg(feature = "simulation")]
+            in_process: None,
+        })
+    }
+
+    /// The same client, answered by `in_process` instead of a network.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn ending_in(self, in_process: in_process::InProcess) -> Self {
+        Self { in_process: Some(in_process), ..self }
     }
 
     /// The client that requests are built with.
@@ -102,14 +119,21 @@ impl Http {
     /// Sends `request`, once more when its connection died before a byte of the answer.
     ///
     /// # Errors
-    /// As reqwest's `execute`; the URL is taken out, since it may hold a customer's path.
-    pub async fn send(&self, request: Request) -> Result<Response, reqwest::Error> {
+    /// Why there is no answer.
+    pub async fn send(&self, request: Request) -> Result<Response, ExchangeError> {
         let again = request.try_clone();
-        match (self.client.execute(request).await, again) {
-            (Err(error), Some(again)) if died_before_an_answer(&error) => self.client.execute(again).await,
+        match (self.send_once(request).await, again) {
+            (Err(error), Some(again)) if died_before_an_answer(&error) => self.send_once(again).await,
             (result, _) => result,
         }
-        .map_err(reqwest::Error::without_url)
+    }
+
+    async fn send_once(&self, request: Request) -> Result<Response, ExchangeError> {
+        #[cfg(feature = "simulation")]
+        if let Some(in_process) = &self.in_process {
+            return Ok(in_process.answer(request).await?);
+        }
+        Ok(self.client.execute(request).await?)
     }
 
     /// Sends `request` and reads the answer, whatever its status, within `limit`.
@@ -122,13 +146,10 @@ impl Http {
         limit: Duration,
         now: UnixMillis,
     ) -> Result<HttpAnswer, ExchangeError> {
-        match timeout(limit, self.read_answer(request, now)).await {
-            Ok(result) => result.map_err(ExchangeError::from),
-            Err(_) => Err(ExchangeError::Timeout),
-        }
+        timeout(limit, self.read_answer(request, now)).await.unwrap_or(Err(ExchangeError::Timeout))
     }
 
-    async fn read_answer(&self, request: Request, now: UnixMillis) -> Result<HttpAnswer, reqwest::Error> {
+    async fn read_answer(&self, request: Request, now: UnixMillis) -> Result<HttpAnswer, ExchangeError> {
         let mut response = self.send(request).await?;
         let status = response.status();
         let retry_after = retry_after(response.headers(), now);
@@ -148,8 +169,21 @@ impl From<reqwest::Error> for ExchangeError {
     fn from(error: reqwest::Error) -> Self {
         match () {
             () if error.is_timeout() => Self::Timeout,
-            () if error.is_connect() => Self::ConnectionFailed(error.without_url()),
-            () => Self::ConnectionLost(error.without_url()),
+            () if error.is_connect() => Self::ConnectionFailed(error.without_url().into()),
+            () => Self::ConnectionLost(error.without_url().into()),
+        }
+    }
+}
+
+#[cfg(feature = "simulation")]
+impl From<in_process::NoAnswer> for ExchangeError {
+    fn from(no_answer: in_process::NoAnswer) -> Self {
+        use in_process::NoAnswer::{Broken, Died, Refused};
+        let cause = |kind: io::ErrorKind| io::Error::from(kind).into();
+        match no_answer {
+            Refused => Self::ConnectionFailed(cause(io::ErrorKind::ConnectionRefused)),
+            Died => Self::ConnectionLost(cause(io::ErrorKind::ConnectionReset)),
+            Broken => Self::ConnectionLost(cause(io::ErrorKind::UnexpectedEof)),
         }
     }
 }
@@ -166,11 +200,9 @@ fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
 }
 
 /// True for a connection that was closed or reset during the request; false for a refused one, a timeout, or a bad answer.
-fn died_before_an_answer(error: &reqwest::Error) -> bool {
-    if error.is_timeout() || error.is_connect() {
-        return false;
-    }
-    let mut cause = error.source();
+fn died_before_an_answer(error: &ExchangeError) -> bool {
+    let ExchangeError::ConnectionLost(cause) = error else { return false };
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(cause.as_ref());
     while let Some(error) = cause {
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
@@ -227,7 +259,7 @@ impl Http {
 
         let response = self.send(request).await.map_err(sdk_error)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(|error| sdk_error(error.without_url()))?;
+        let body = response.bytes().await.map_err(|error| sdk_error(error.into()))?;
 
         let mut response = http::Response::new(SdkBody::from(body));
         *response.status_mut() = status;
@@ -237,9 +269,15 @@ impl Http {
 }
 
 /// Tells the SDK's retry strategy what it may repeat.
-fn sdk_error(error: reqwest::Error) -> ConnectorError {
-    if error.is_timeout() { ConnectorError::timeout(error.into()) } else { ConnectorError::io(error.into()) }
+fn sdk_error(error: ExchangeError) -> ConnectorError {
+    match error {
+        ExchangeError::Timeout => ConnectorError::timeout(error.into()),
+        ExchangeError::ConnectionFailed(_) | ExchangeError::ConnectionLost(_) => ConnectorError::io(error.into()),
+    }
 }
+
+#[cfg(feature = "simulation")]
+pub mod in_process;
 
 #[cfg(test)]
 mod tests;
