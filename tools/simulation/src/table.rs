@@ -1,0 +1,397 @@
+//! DynamoDB in memory, as far as the bridge uses it: its conditions, its sparse index that lags, its reads that may be old,
+//! its TTL. It speaks the SDK's JSON and knows nothing of the bridge. A test holds it against the embedded DynamoDB.
+
+pub mod expression;
+pub mod value;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::table::expression::{Action, Condition, Invalid, Placeholders, project};
+use crate::table::value::{Item, compare, number, stored_bytes};
+
+/// All tables, by name.
+#[derive(Debug, Default)]
+pub struct Tables(BTreeMap<String, Table>);
+
+/// One table with at most one index.
+#[derive(Debug)]
+pub struct Table {
+    key: String,
+    index: Option<Index>,
+    rows: BTreeMap<String, Row>,
+}
+
+/// What an index has.
+#[derive(Clone, Debug)]
+pub struct IndexDefinition {
+    pub name: String,
+    pub hash: String,
+    pub range: String,
+    /// The attributes besides the keys.
+    pub projects: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Index {
+    definition: IndexDefinition,
+    entries: BTreeMap<String, Item>,
+    /// Changes that have not reached it yet, in the order they were made: when they do, the item's key, its entry.
+    coming: Vec<(u64, String, Option<Item>)>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    item: Option<Item>,
+    /// What a read that is not consistent may still find, until then.
+    old: Option<(u64, Option<Item>)>,
+}
+
+/// When a call is made, and how far what is read lags behind what is written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moment {
+    pub now_ms: u64,
+    pub index_lag_ms: u64,
+    pub read_lag_ms: u64,
+    /// Whether a read that may be old is.
+    pub reads_old: bool,
+    /// How many keys a `BatchGetItem` answers at most.
+    pub batch_answers: Option<usize>,
+}
+
+/// A write that took effect.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub table: String,
+    pub key: String,
+    pub before: Option<Item>,
+    pub after: Option<Item>,
+}
+
+/// Why a call did nothing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    ConditionFailed(Option<Item>),
+    Invalid(String),
+    NoTable,
+}
+
+/// A page of a query or scan ends with the item that reaches it.
+const PAGE_BYTES: usize = 1024 * 1024;
+const MAX_ITEM_BYTES: usize = 400 * 1024;
+const MAX_BATCH: usize = 100;
+
+impl Tables {
+    pub fn create(&mut self, name: &str, key: &str, index: Option<IndexDefinition>) {
+        let index = index.map(|definition| Index { definition, entries: BTreeMap::new(), coming: Vec::new() });
+        self.0.insert(name.to_owned(), Table { key: key.to_owned(), index, rows: BTreeMap::new() });
+    }
+
+    /// The item as it is, whatever a read would find.
+    pub fn item(&self, table: &str, key: &str) -> Option<&Item> {
+        self.0.get(table)?.rows.get(key)?.item.as_ref()
+    }
+
+    /// All items as they are, by key.
+    pub fn items(&self, table: &str) -> impl Iterator<Item = (&str, &Item)> {
+        let rows = self.0.get(table).into_iter().flat_map(|table| &table.rows);
+        rows.filter_map(|(key, row)| Some((key.as_str(), row.item.as_ref()?)))
+    }
+
+    /// Deletes an item, as the TTL does.
+    pub fn expire(&mut self, table: &str, key: &str, moment: Moment) -> Option<Write> {
+        let before = self.item(table, key)?.clone();
+        self.0.get_mut(table)?.put(key, None, moment);
+        Some(Write { table: table.to_owned(), key: key.to_owned(), before: Some(before), after: None })
+    }
+
+    /// Carries a call out; the write, if one took effect.
+    ///
+    /// # Errors
+    /// Nothing was done.
+    pub fn call(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        moment: Moment,
+    ) -> Result<(Value, Option<Write>), Refusal> {
+        if operation == "BatchGetItem" {
+            return self.batch_get(request, moment).map(|answer| (answer, None));
+        }
+        let name = request["TableName"].as_str().unwrap_or_default();
+        let table = self.0.get_mut(name).ok_or(Refusal::NoTable)?;
+        match operation {
+            "GetItem" => Ok((table.get(request, moment)?, None)),
+            "Query" => Ok((table.query(request, moment)?, None)),
+            "Scan" => Ok((table.scan(request)?, None)),
+            "PutItem" | "UpdateItem" | "DeleteItem" => {
+                let (key, before, after) = table.write(operation, request, moment)?;
+                let answer = match request["ReturnValues"].as_str() {
+                    Some("ALL_NEW") => json!({ "Attributes": after }),
+                    Some("ALL_OLD") if before.is_some() => json!({ "Attributes": before }),
+                    _ => json!({}),
+                };
+                Ok((answer, Some(Write { table: name.to_owned(), key, before, after })))
+            }
+            other => Err(Refusal::Invalid(format!("{other} is not simulated"))),
+        }
+    }
+
+    fn batch_get(&mut self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+        let asked = request["RequestItems"].as_object().ok_or_else(|| invalid("no RequestItems"))?;
+        let (mut responses, mut left) = (Map::new(), Map::new());
+        for (name, asked) in asked {
+            let table = self.0.get_mut(name).ok_or(Refusal::NoTable)?;
+            let mut placeholders = Placeholders::of(asked);
+            let projection = projection(asked, &mut placeholders)?;
+            placeholders.all_used()?;
+            let mut keys = asked["Keys"].as_array().cloned().unwrap_or_default();
+            // The order of the keys must not matter, and the SDK's is a hash map's.
+            keys.sort_by_key(|key| key[&table.key]["S"].as_str().map(str::to_owned));
+            let twice = keys.windows(2).any(|pair| pair[0] == pair[1]);
+            if keys.is_empty() || keys.len() > MAX_BATCH || twice {
+                return Err(invalid("a batch has 1 to 100 keys, each once"));
+            }
+            let consistent = asked["ConsistentRead"].as_bool() == Some(true);
+            let mut found = Vec::new();
+            let mut unprocessed = Vec::new();
+            for (at, key) in keys.into_iter().enumerate() {
+                if moment.batch_answers.is_some_and(|most| at >= most) {
+                    unprocessed.push(key);
+                    continue;
+                }
+                let key = key_of(&key, &table.key)?;
+                found.extend(table.read(&key, consistent, moment).map(|item| projected(item, projection.as_deref())));
+            }
+            responses.insert(name.clone(), found.into());
+            if !unprocessed.is_empty() {
+                let mut rest = asked.clone();
+                rest["Keys"] = unprocessed.into();
+                left.insert(name.clone(), rest);
+            }
+        }
+        Ok(json!({ "Responses": responses, "UnprocessedKeys": left }))
+    }
+}
+
+impl Table {
+    fn read(&self, key: &str, consistent: bool, moment: Moment) -> Option<&Item> {
+        let row = self.rows.get(key)?;
+        match &row.old {
+            Some((until, old)) if !consistent && moment.reads_old && moment.now_ms < *until => old.as_ref(),
+            _ => row.item.as_ref(),
+        }
+    }
+
+    fn get(&self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+        let mut placeholders = Placeholders::of(request);
+        let projection = projection(request, &mut placeholders)?;
+        placeholders.all_used()?;
+        let key = key_of(&request["Key"], &self.key)?;
+        let consistent = request["ConsistentRead"].as_bool() == Some(true);
+        Ok(match self.read(&key, consistent, moment) {
+            Some(item) => json!({ "Item": projected(item, projection.as_deref()) }),
+            None => json!({}),
+        })
+    }
+
+    fn write(
+        &mut self,
+        operation: &str,
+        request: &Value,
+        moment: Moment,
+    ) -> Result<(String, Option<Item>, Option<Item>), Refusal> {
+        let mut placeholders = Placeholders::of(request);
+        let condition = condition(request, "ConditionExpression", &mut placeholders)?;
+        let update = match request["UpdateExpression"].as_str() {
+            Some(text) => Action::read_all(text, &mut placeholders)?,
+            None => Vec::new(),
+        };
+        placeholders.all_used()?;
+        let key = key_of(if operation == "PutItem" { &request["Item"] } else { &request["Key"] }, &self.key)?;
+        let before = self.rows.get(&key).and_then(|row| row.item.clone());
+        if update.iter().any(|action| action.path().name() == self.key) {
+            return Err(invalid("an update cannot change the key"));
+        }
+
+        let nothing = Item::new();
+        if condition.is_some_and(|condition| !condition.holds(before.as_ref().unwrap_or(&nothing))) {
+            let tells = request["ReturnValuesOnConditionCheckFailure"].as_str() == Some("ALL_OLD");
+            return Err(Refusal::ConditionFailed(before.filter(|_| tells)));
+        }
+        let after = match operation {
+            "PutItem" => Some(item_of(&request["Item"])),
+            "UpdateItem" => {
+                let mut after = Action::apply_all(&update, before.as_ref().unwrap_or(&nothing))?;
+                after.insert(self.key.clone(), json!({ "S": key }));
+                Some(after)
+            }
+            _ => None,
+        };
+        if after.as_ref().is_some_and(|after| stored_bytes(after) > MAX_ITEM_BYTES) {
+            return Err(invalid("the item is too large"));
+        }
+        if let (Some(index), Some(after)) = (&self.index, &after) {
+            let is_key = |name: &str, kind: &str| after.get(name).is_none_or(|value| value.get(kind).is_some());
+            if !is_key(&index.definition.hash, "S") || !is_key(&index.definition.range, "N") {
+                return Err(invalid("a key of the index has the wrong type"));
+            }
+        }
+        self.put(&key, after.clone(), moment);
+        Ok((key, before, after))
+    }
+
+    fn put(&mut self, key: &str, after: Option<Item>, moment: Moment) {
+        if let Some(index) = &mut self.index {
+            // Changes arrive in the order they were made.
+            let earliest = index.coming.last().map_or(0, |(at, ..)| *at);
+            let entry = after.as_ref().and_then(|after| index.definition.entry(&self.key, after));
+            index.coming.push(((moment.now_ms + moment.index_lag_ms).max(earliest), key.to_owned(), entry));
+        }
+        let row = self.rows.entry(key.to_owned()).or_default();
+        row.old = Some((moment.now_ms + moment.read_lag_ms, row.item.take()));
+        row.item = after;
+    }
+
+    fn query(&mut self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+        let Some(index) = self.index.as_mut().filter(|index| request["IndexName"] == index.definition.name.as_str())
+        else {
+            return Err(invalid("only the index is queried"));
+        };
+        let arrived = index.coming.iter().take_while(|(at, ..)| *at <= moment.now_ms).count();
+        for (_, key, entry) in index.coming.drain(..arrived) {
+            match entry {
+                Some(entry) => index.entries.insert(key, entry),
+                None => index.entries.remove(&key),
+            };
+        }
+
+        let mut placeholders = Placeholders::of(request);
+        let wanted = condition(request, "KeyConditionExpression", &mut placeholders)?
+            .ok_or_else(|| invalid("no key condition"))?;
+        let filter = condition(request, "FilterExpression", &mut placeholders)?;
+        let projection = projection(request, &mut placeholders)?;
+        placeholders.all_used()?;
+        let backwards = request["ScanIndexForward"].as_bool() == Some(false);
+        let range = &index.definition.range;
+        let order = |(one_key, one): &(&String, &Item), (other_key, other): &(&String, &Item)| {
+            let by_range = compare(&one[range], &other[range]).unwrap_or(Ordering::Equal);
+            let order = by_range.then_with(|| one_key.cmp(other_key));
+            if backwards { order.reverse() } else { order }
+        };
+        let mut entries: Vec<_> = index.entries.iter().filter(|(_, entry)| wanted.holds(entry)).collect();
+        entries.sort_by(order);
+        if let Some(start) = request.get("ExclusiveStartKey").filter(|start| !start.is_null()) {
+            let (key, start) = (key_of(start, &self.key)?, item_of(start));
+            entries.retain(|entry| order(entry, &(&key, &start)) == Ordering::Greater);
+        }
+        let keys = [self.key.as_str(), &index.definition.hash, range];
+        Ok(page(entries.into_iter().map(|(_, entry)| entry), &keys, filter.as_ref(), projection.as_deref(), request))
+    }
+
+    fn scan(&self, request: &Value) -> Result<Value, Refusal> {
+        let mut placeholders = Placeholders::of(request);
+        let filter = condition(request, "FilterExpression", &mut placeholders)?;
+        let projection = projection(request, &mut placeholders)?;
+        placeholders.all_used()?;
+        let start = request.get("ExclusiveStartKey").filter(|start| !start.is_null());
+        let start = start.map(|start| key_of(start, &self.key)).transpose()?;
+        let items = self.rows.iter().filter(|(key, _)| start.as_ref().is_none_or(|start| *key > start));
+        let items = items.filter_map(|(_, row)| row.item.as_ref());
+        Ok(page(items, &[&self.key], filter.as_ref(), projection.as_deref(), request))
+    }
+}
+
+impl IndexDefinition {
+    /// What the index has of an item; nothing unless the item has both keys.
+    fn entry(&self, key: &str, item: &Item) -> Option<Item> {
+        let keys = [key, &self.hash, &self.range];
+        let has_both = keys.iter().all(|name| item.contains_key(*name));
+        let names = keys.into_iter().chain(self.projects.iter().map(String::as_str));
+        has_both.then(|| names.filter_map(|name| Some((name.to_owned(), item.get(name)?.clone()))).collect())
+    }
+}
+
+impl From<Invalid> for Refusal {
+    fn from(Invalid(text): Invalid) -> Self {
+        Self::Invalid(text)
+    }
+}
+
+fn invalid(text: &str) -> Refusal {
+    Refusal::Invalid(text.to_owned())
+}
+
+fn condition(request: &Value, member: &str, placeholders: &mut Placeholders<'_>) -> Result<Option<Condition>, Invalid> {
+    request[member].as_str().map(|text| Condition::read(text, placeholders)).transpose()
+}
+
+fn projection(request: &Value, placeholders: &mut Placeholders<'_>) -> Result<Option<Vec<String>>, Invalid> {
+    request["ProjectionExpression"].as_str().map(|text| project(text, placeholders)).transpose()
+}
+
+fn key_of(key: &Value, name: &str) -> Result<String, Refusal> {
+    let text = key[name]["S"].as_str().filter(|text| !text.is_empty());
+    text.map(str::to_owned).ok_or_else(|| invalid("the key is missing or of the wrong type"))
+}
+
+pub fn item_of(attributes: &Value) -> Item {
+    let attributes = attributes.as_object().into_iter().flatten();
+    attributes.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn projected(item: &Item, projection: Option<&[String]>) -> Value {
+    let wanted = |name: &String| projection.is_none_or(|names| names.contains(name));
+    item.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// As many as the limit and a megabyte allow, before they are filtered.
+fn page<'i>(
+    items: impl Iterator<Item = &'i Item>,
+    keys: &[&str],
+    filter: Option<&Condition>,
+    projection: Option<&[String]>,
+    request: &Value,
+) -> Value {
+    let limit = request["Limit"].as_u64().map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let counts_only = request["Select"] == "COUNT";
+    let (mut found, mut count, mut read, mut bytes) = (Vec::new(), 0, 0, 0);
+    let mut last = None;
+    let mut items = items.peekable();
+    while let Some(item) = items.next() {
+        read += 1;
+        bytes += stored_bytes(item);
+        if filter.is_none_or(|filter| filter.holds(item)) {
+            count += 1;
+            if !counts_only {
+                found.push(projected(item, projection));
+            }
+        }
+        // DynamoDB does not look whether more follow when the limit is reached.
+        if read >= limit || (bytes >= PAGE_BYTES && items.peek().is_some()) {
+            last = Some(item);
+            break;
+        }
+    }
+    let mut answer = json!({ "Count": count, "ScannedCount": read });
+    if !counts_only {
+        answer["Items"] = found.into();
+    }
+    if let Some(last) = last {
+        let key = keys.iter().filter_map(|name| Some(((*name).to_owned(), last.get(*name)?.clone())));
+        answer["LastEvaluatedKey"] = Value::Object(key.collect());
+    }
+    answer
+}
+
+/// A number of an item.
+pub fn integer(item: &Item, name: &str) -> Option<u64> {
+    u64::try_from(number(item.get(name)?)?).ok()
+}
+
+/// A text of an item.
+pub fn text<'i>(item: &'i Item, name: &str) -> Option<&'i str> {
+    item.get(name)?.get("S")?.as_str()
+}
