@@ -8,7 +8,7 @@ use clap::Args;
 use futures_util::future::join_all;
 use operator::OperatorError;
 use operator::error::with_causes;
-use shared::outside::http::Http;
+use shared::outside::http::{ExchangeError, Http};
 use shared::receive::provider::Provider;
 
 use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
@@ -100,15 +100,15 @@ impl Send {
         let request = request.body(body).build().map_err(unusable)?;
 
         let began = Instant::now();
-        let no_answer = |error: reqwest::Error| {
+        let no_answer = |error: ExchangeError| {
             OperatorError::outside(
-                format!("No answer from {url}: {}", with_causes(&error.without_url())),
+                format!("No answer from {url}: {}", with_causes(&error)),
                 "start it here with `bridge dev`, or name another with `--url`",
             )
         };
         let response = http.send(request).await.map_err(no_answer)?;
         let status = response.status().as_u16();
-        let body = response.text().await.map_err(no_answer)?;
+        let body = response.text().await.map_err(|error| no_answer(error.into()))?;
         Ok(Reply { status, body, took: began.elapsed() })
     }
 }

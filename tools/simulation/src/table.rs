@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::table::expression::{Action, Condition, Invalid, Placeholders, project};
-use crate::table::value::{Item, compare, number, stored_bytes};
+use crate::table::expression::{Action, Condition, Placeholders, project};
+use crate::table::value::{Invalid, Item, compare, number, stored_bytes};
 
 /// All tables, by name.
 #[derive(Debug, Default)]

@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::table::value::{Item, add, compare, equal, size_of};
-
-/// What is wrong with a request: DynamoDB answers `ValidationException`.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Invalid(pub String);
+use crate::table::value::{Invalid, Item, add, compare, equal, size_of};
 
 /// `#name` and `:value`, and which of them an expression has used.
 pub struct Placeholders<'r> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::table::expression::Invalid;
+/// What is wrong with a request: DynamoDB answers `ValidationException`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Invalid(pub String);
 
 /// An item by its attributes.
 pub type Item = BTreeMap<String, Value>;
