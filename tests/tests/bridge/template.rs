@@ -358,6 +358,66 @@ fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_i
     }
 }
 
+/// How many of the newest periods an alarm looks at, and in how many of them it has to be beyond its threshold.
+fn window(alarm: &Value) -> (u64, u64) {
+    let periods = alarm["Properties"]["EvaluationPeriods"].as_u64().unwrap();
+    (periods, alarm["Properties"]["DatapointsToAlarm"].as_u64().unwrap_or(periods))
+}
+
+#[test]
+fn a_wrong_key_on_a_subscription_of_one_event_a_day_is_told_and_a_single_forgery_is_not() {
+    let template = Template::read();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    for provider in RECEIVERS {
+        let id = logical_id(provider, "WrongKeyAlarm");
+        let alarm = alarms.get(&*id).unwrap_or_else(|| panic!("template.yaml has no {id}"));
+        let properties = &alarm["Properties"];
+        let dimensions = json!([
+            { "Name": "FunctionName", "Value": { "Ref": logical_id(provider, "Function") } },
+            { "Name": "Code", "Value": "signature_mismatch" },
+        ]);
+        assert_eq!((&properties["MetricName"], &properties["Dimensions"]), (&json!("Refused"), &dimensions), "{id}");
+        assert_eq!((&properties["Statistic"], &properties["Threshold"]), (&json!("Sum"), &json!(0)), "{id}");
+        let (periods, needed) = window(alarm);
+        let seconds = periods * properties["Period"].as_u64().unwrap();
+        // Two events a day apart may lie in the first and in the last of these hours.
+        assert!(needed == 2 && seconds > 25 * 3600, "{id}: {needed} of {seconds} s");
+        // CloudWatch takes no longer window than a week.
+        assert!(seconds <= 7 * 86_400, "{id}");
+    }
+}
+
+#[test]
+fn a_stream_of_bodies_that_are_too_large_is_told_and_a_single_one_is_not() {
+    let template = Template::read();
+    let alarm = &template.of_type("AWS::CloudWatch::Alarm")["TooLargeAlarm"];
+    assert_eq!(alarm["Properties"]["Threshold"], 0);
+    let (periods, needed) = window(alarm);
+    assert!(needed >= 2 && needed < periods, "{needed} of {periods}");
+}
+
+#[test]
+fn what_the_api_refuses_before_a_function_is_started_is_counted_and_told() {
+    let template = Template::read();
+    let filter = template.properties("ApiThrottledMetric");
+    assert_eq!(filter["LogGroupName"], json!({ "Ref": "AccessLogGroup" }));
+    // The access log's format has the status as text.
+    assert_eq!(filter["FilterPattern"], r#"{ $.status = "429" }"#);
+    let access = template.properties("Api")["AccessLogSettings"]["Format"].as_str().unwrap();
+    assert!(access.contains(r#""status":"$context.status""#), "{access}");
+    let counted = &filter["MetricTransformations"][0];
+
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    let throttles = &alarms["ApiThrottlesAlarm"]["Properties"];
+    assert_eq!(throttles["Namespace"], counted["MetricNamespace"]);
+    assert_eq!(throttles["MetricName"], counted["MetricName"]);
+    assert_eq!(throttles["Threshold"], 0);
+    let refusals = &alarms["ApiRefusalsAlarm"]["Properties"];
+    assert_eq!((&refusals["Namespace"], &refusals["MetricName"]), (&json!("AWS/ApiGateway"), &json!("4xx")));
+    let throttled_functions = holders(alarms["FunctionThrottlesAlarm"], "MetricStat");
+    assert_eq!(throttled_functions.len(), FUNCTIONS.len(), "the throttles of every function are told");
+}
+
 /// What is written of one provider's function, as it is to be written of another's.
 fn of_other(text: &str, provider: &str, other: &str) -> String {
     text.replace(&logical_id(provider, ""), &logical_id(other, "")).replace(provider, other)
