@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod message;
+pub mod pauses;
 pub mod resolver;
 pub mod returning_ai;
 pub mod webhooks;

@@ -21,6 +21,7 @@ mod bridge {
     pub(crate) mod kills;
     pub(crate) mod logs;
     pub(crate) mod metrics;
+    pub(crate) mod pauses;
     pub(crate) mod redrive;
     pub(crate) mod soak;
     pub(crate) mod subscriptions;

@@ -1,6 +1,5 @@
 //! One attempt: the message of every pending route is sent, then the event is settled.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +10,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::message;
+use crate::deliver::pauses::PauseCache;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::observe::metrics::{AGE_AT_DELIVERY, DEAD, DELIVERED, DELIVERY_LATENCY, FAILED, Measurements, SKIPPED};
 use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord};
 use crate::record::failure::{DispatchFailure, FailureCode};
-use crate::record::pauses::Pauses;
+use crate::record::pauses::{PauseStatus, Pauses};
 use crate::record::retry_plan::{Draw, quick_wait};
 use crate::record::store::error::StoreError;
 use crate::record::store::once::ClaimOutcome;
@@ -34,20 +34,10 @@ pub struct Deliverer {
     pub pauses: PauseCache,
 }
 
-/// Which destinations are paused, as last read from the table.
-#[derive(Default)]
-pub struct PauseCache(Mutex<CachedPauses>);
-
-#[derive(Default)]
-struct CachedPauses {
-    pauses: Arc<Pauses>,
-    read_at: Option<UnixMillis>,
-}
-
 /// Attempts at one event or many, all under the pauses that held when the run began.
 pub struct Run<'d> {
     deliverer: &'d Deliverer,
-    pauses: Arc<Pauses>,
+    pub pauses: Pauses,
 }
 
 /// How an attempt ended.
@@ -57,6 +47,8 @@ pub enum AttemptOutcome {
     NoTime,
     /// Every destination that still needs a message is paused: the event waits unchanged.
     Paused,
+    /// The same, but of at least one it is unknown whether it is paused.
+    PausesUnreadable,
     Made(Box<AttemptReport>),
 }
 
@@ -67,12 +59,11 @@ pub struct AttemptReport {
     pub outcomes: Vec<(String, DispatchOutcome)>,
     /// The event as it was to be settled.
     pub after: EventRecord,
+    /// How many routes were left because it is unknown whether their destinations are paused.
+    pub pauses_unreadable: usize,
     /// The outcome of the settling write.
     pub settled: Result<SettleOutcome, StoreError>,
 }
-
-/// A pause takes effect in every function within this time.
-const PAUSES_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// Reserved of an invocation's time for the settling write and the log line.
 const SETTLE_MARGIN: Duration = Duration::from_secs(4);
@@ -81,8 +72,7 @@ impl Deliverer {
     /// A run under the pauses as they are now.
     pub async fn run(&self) -> Run<'_> {
         self.refresh_pauses().await;
-        let pauses = Arc::clone(&self.pauses.lock().pauses);
-        Run { deliverer: self, pauses }
+        Run { deliverer: self, pauses: self.pauses.as_of(self.clock.now()) }
     }
 
     /// The attempt of the invocation that recorded `event`: up to three quick tries per route while time is left.
@@ -98,39 +88,42 @@ impl Deliverer {
         self.routes.by_name(route).map(|route| &route.destination)
     }
 
-    /// Reads the pauses again if they are older than 30 s. While that fails, the last ones read still count.
+    /// Reads the pauses that are not known as of the last 30 s.
     pub async fn refresh_pauses(&self) {
-        let read_at = self.pauses.lock().read_at;
-        let now = self.clock.now();
-        if read_at.is_some_and(|at| now.since(at) < PAUSES_MAX_AGE) {
-            return;
-        }
-        match self.store.pauses(self.routes.destinations()).await {
-            Ok(pauses) => *self.pauses.lock() = CachedPauses { pauses: Arc::new(pauses), read_at: Some(now) },
-            Err(error) => tracing::error!(error = %error, "the pauses cannot be read"),
-        }
-    }
-}
-
-impl PauseCache {
-    fn lock(&self) -> MutexGuard<'_, CachedPauses> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pauses.refresh(&self.store, &self.routes.destinations(), self.clock).await;
     }
 }
 
 impl Run<'_> {
-    /// The pending routes whose destination is not paused.
+    /// The pending routes whose destination is not paused, as far as that is known.
     pub fn open_routes<'e>(&self, event: &'e EventRecord) -> Vec<&'e str> {
-        let is_paused = |route: &str| {
-            self.deliverer.destination(route).is_some_and(|destination| self.pauses.is_paused(destination))
-        };
-        event.pending_routes().filter(|route| !is_paused(route)).collect()
+        event.pending_routes().filter(|route| self.status(route) == PauseStatus::Delivering).collect()
+    }
+
+    /// How many pending routes wait because it is unknown whether their destinations are paused.
+    pub fn unreadable_routes(&self, event: &EventRecord) -> usize {
+        event.pending_routes().filter(|route| self.status(route) == PauseStatus::Unreadable).count()
+    }
+
+    /// How many destinations get nothing because it is unknown whether they are paused.
+    pub fn unreadable_destinations(&self) -> usize {
+        let destinations = self.deliverer.routes.destinations();
+        destinations.into_iter().filter(|to| self.pauses.status(to) == PauseStatus::Unreadable).count()
+    }
+
+    /// A route that no longer exists has no destination that could be paused.
+    fn status(&self, route: &str) -> PauseStatus {
+        let destination = self.deliverer.destination(route);
+        destination.map_or(PauseStatus::Delivering, |destination| self.pauses.status(destination))
     }
 
     /// One attempt at these routes of an event whose lease is ours, within the time `left`.
     pub async fn attempt(&self, event: &EventRecord, routes: &[&str], by: AttemptBy, left: Duration) -> AttemptOutcome {
         if routes.is_empty() {
-            return AttemptOutcome::Paused;
+            return match self.unreadable_routes(event) {
+                0 => AttemptOutcome::Paused,
+                _ => AttemptOutcome::PausesUnreadable,
+            };
         }
         if left.is_zero() {
             return AttemptOutcome::NoTime;
@@ -155,7 +148,8 @@ impl Run<'_> {
         let after = event.settle(by, &outcomes, began_at, now, self.age(event, now), Draw::random());
         let settled = self.deliverer.store.settle(&after).await;
         kill_point("settled");
-        AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled }))
+        let pauses_unreadable = self.unreadable_routes(event);
+        AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, pauses_unreadable, settled }))
     }
 
     /// How long an event has waited, by the destination that was paused longest, so that no route dies because of another.
@@ -243,7 +237,7 @@ fn may_succeed_soon(outcome: &DispatchOutcome) -> bool {
 
 /// Counts one attempt at the event `before`. A dispatch that could not be settled is repeated, and counts then.
 pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report: &AttemptReport) {
-    let AttemptReport { outcomes, after, settled } = report;
+    let AttemptReport { outcomes, after, settled, .. } = report;
     if let Some(attempt) = after.history.last() {
         measured.duration(DELIVERY_LATENCY, attempt.ms as f64);
     }

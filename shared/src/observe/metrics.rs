@@ -93,6 +93,8 @@ table! {
     DEAD: "Dead", Count, All, None,
         "messages that were given up permanently, and events dead on arrival because their envelope is unreadable";
     FAILED: "Failed", Count, All, BY_CODE, "attempts at a route that failed, whether another one follows or not";
+    PAUSES_UNREADABLE: "PausesUnreadable", Count, All, None,
+        "routes that a first attempt left, and destinations that a redrive run held, because their pauses cannot be read";
     DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, "one attempt at an event, over all its routes";
     AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, "from receipt to delivered, for each route";
     PENDING_EVENTS: "PendingEvents", Count, Redrive, None,

@@ -2,8 +2,8 @@
 
 use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
-    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, IGNORED, Measurements, RECEIVED,
-    REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
+    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, IGNORED, Measurements,
+    PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
 };
 use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
@@ -19,13 +19,14 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
     let after = match attempted {
         Some(AttemptOutcome::Made(report)) => Some(&report.after),
         // What a duplicate or a refused delivery would have become says nothing of what the table holds.
-        Some(AttemptOutcome::NoTime | AttemptOutcome::Paused) | None => {
+        Some(AttemptOutcome::NoTime | AttemptOutcome::Paused | AttemptOutcome::PausesUnreadable) | None => {
             event.filter(|_| matches!(receipt.answer, Answer::Accepted | Answer::Ignored))
         }
     };
     let settled = match attempted {
         Some(AttemptOutcome::NoTime) => Some("no_time"),
         Some(AttemptOutcome::Paused) => Some("paused"),
+        Some(AttemptOutcome::PausesUnreadable) => Some("pauses_unreadable"),
         Some(AttemptOutcome::Made(report)) => match report.settled {
             Ok(SettleOutcome::Written) => None,
             Ok(SettleOutcome::Superseded) => Some("superseded"),
@@ -107,8 +108,16 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
     if event.state == EventState::Dead {
         measured.count(DEAD, 1);
     }
-    if let Some(AttemptOutcome::Made(report)) = attempted {
-        measure_attempt(&mut measured, event, report);
+    let pauses_unreadable = match attempted {
+        Some(AttemptOutcome::Made(report)) => {
+            measure_attempt(&mut measured, event, report);
+            report.pauses_unreadable
+        }
+        Some(AttemptOutcome::PausesUnreadable) => event.pending_routes().count(),
+        Some(AttemptOutcome::NoTime | AttemptOutcome::Paused) | None => 0,
+    };
+    if pauses_unreadable > 0 {
+        measured.count(PAUSES_UNREADABLE, pauses_unreadable as u64);
     }
     measured
 }

@@ -6,7 +6,7 @@ pub mod item;
 pub mod listing;
 pub mod once;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -20,9 +20,11 @@ use tokio::time::{Instant, sleep};
 use crate::outside::aws::repeat;
 use crate::record::destination::Destination;
 use crate::record::event::{EventRecord, EventState};
-use crate::record::pauses::{Pause, Pauses};
+use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::error::StoreError;
-use crate::record::store::item::{Item, deliveries_of, history_of, item_of, map, number, pauses_of, record_of, string};
+use crate::record::store::item::{
+    Item, deliveries_of, history_of, item_of, map, number, pauses_of, pk_of, record_of, string,
+};
 
 /// The events table.
 #[derive(Clone, Debug)]
@@ -230,22 +232,39 @@ impl EventStore {
         }
     }
 
-    /// When each of these destinations was paused.
+    /// What the table says of each of these destinations' pauses; those that it does not answer for are left out.
     ///
     /// # Errors
-    /// When DynamoDB does not answer.
+    /// When DynamoDB answers for none.
     pub async fn pauses(&self, destinations: impl IntoIterator<Item = &Destination>) -> Result<Pauses, StoreError> {
-        let mut pauses = Pauses::default();
         let by_pk: HashMap<String, &Destination> =
             destinations.into_iter().map(|destination| (pause_pk(destination), destination)).collect();
-        for item in self.items(&by_pk.keys().collect::<Vec<_>>(), |keys| keys).await? {
-            let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
-            let Some(destination) = by_pk.get(pk) else { continue };
-            let read =
-                pauses_of(&item).ok_or_else(|| StoreError::Unreadable { pk: pk.to_owned(), attribute: "pauses" })?;
-            pauses.0.insert((*destination).clone(), read);
+        let (mut pauses, mut failure) = (Pauses::default(), None);
+        for some in by_pk.keys().collect::<Vec<_>>().chunks(MAX_BATCH) {
+            let (items, unread) = match self.batch(some, |keys| keys).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            };
+            if !unread.is_empty() {
+                failure = Some(self.in_part());
+            }
+            let items: HashMap<String, Item> = items.into_iter().map(|item| (pk_of(&item), item)).collect();
+            for pk in some.iter().filter(|pk| !unread.contains(**pk)) {
+                let reading = match items.get(*pk).map(pauses_of) {
+                    None => PauseReading::Known(Vec::new()),
+                    Some(Some(read)) => PauseReading::Known(read),
+                    Some(None) => PauseReading::Malformed,
+                };
+                pauses.0.insert(by_pk[*pk].clone(), reading);
+            }
         }
-        Ok(pauses)
+        match failure {
+            Some(error) if pauses.0.is_empty() => Err(error),
+            _ => Ok(pauses),
+        }
     }
 
     /// Writes the pauses of a destination in place of what was there.
@@ -268,8 +287,6 @@ impl EventStore {
     }
 
     /// The items of these keys, in no order; `asked` sets the attributes and the consistency.
-    ///
-    /// A throttled table answers in part, and one answer holds at most 16 MB: missing items are asked for again.
     async fn items(
         &self,
         distinct_pks: &[&String],
@@ -277,28 +294,50 @@ impl EventStore {
     ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::with_capacity(distinct_pks.len());
         for some in distinct_pks.chunks(MAX_BATCH) {
-            let keys = some.iter().map(|pk| HashMap::from([("pk".to_owned(), string(*pk))])).collect();
-            let keys = asked(KeysAndAttributes::builder().set_keys(Some(keys))).build();
-            let mut left = Some(keys.map_err(|_| StoreError::Unreadable { pk: String::new(), attribute: "pk" })?);
-            let mut tries = 0;
-            while let Some(keys) = left.take() {
-                let call = self.client.batch_get_item().request_items(&self.table, keys).send().await;
-                let output = call.map_err(|error| self.unavailable(&error))?;
-                let found = output.responses.unwrap_or_default().into_values().flatten();
-                let before = items.len();
-                items.extend(found);
-                left = output.unprocessed_keys.and_then(|mut left| left.remove(&self.table));
-                if left.is_some() {
-                    tries = if items.len() > before { 0 } else { tries + 1 };
-                    if tries == PARTIAL_TRIES {
-                        let reason = "answers in part".to_owned();
-                        return Err(StoreError::Unavailable { table: self.table.clone(), reason });
-                    }
-                    sleep(BEFORE_ASKING_AGAIN).await;
-                }
+            let (found, unread) = self.batch(some, asked).await?;
+            if !unread.is_empty() {
+                return Err(self.in_part());
             }
+            items.extend(found);
         }
         Ok(items)
+    }
+
+    /// The items of up to [`MAX_BATCH`] keys, and the keys that DynamoDB did not answer for.
+    ///
+    /// A throttled table answers in part, and one answer holds at most 16 MB: missing items are asked for again.
+    async fn batch(
+        &self,
+        distinct_pks: &[&String],
+        asked: fn(KeysAndAttributesBuilder) -> KeysAndAttributesBuilder,
+    ) -> Result<(Vec<Item>, HashSet<String>), StoreError> {
+        let keys = distinct_pks.iter().map(|pk| HashMap::from([("pk".to_owned(), string(*pk))])).collect();
+        let keys = asked(KeysAndAttributes::builder().set_keys(Some(keys))).build();
+        let mut left = keys.map_err(|_| StoreError::Unreadable { pk: String::new(), attribute: "pk" })?;
+        let (mut items, mut tries) = (Vec::with_capacity(distinct_pks.len()), 0);
+        loop {
+            let before = items.len();
+            match self.client.batch_get_item().request_items(&self.table, left.clone()).send().await {
+                Ok(output) => {
+                    items.extend(output.responses.unwrap_or_default().into_values().flatten());
+                    match output.unprocessed_keys.and_then(|mut left| left.remove(&self.table)) {
+                        Some(unprocessed) => left = unprocessed,
+                        None => return Ok((items, HashSet::new())),
+                    }
+                }
+                Err(error) if items.is_empty() => return Err(self.unavailable(&error)),
+                Err(_) => return Ok((items, left.keys().iter().map(pk_of).collect())),
+            }
+            tries = if items.len() > before { 0 } else { tries + 1 };
+            if tries == PARTIAL_TRIES {
+                return Ok((items, left.keys().iter().map(pk_of).collect()));
+            }
+            sleep(BEFORE_ASKING_AGAIN).await;
+        }
+    }
+
+    fn in_part(&self) -> StoreError {
+        StoreError::Unavailable { table: self.table.clone(), reason: "answers in part".to_owned() }
     }
 
     fn unavailable<E, R>(&self, error: &SdkError<E, R>) -> StoreError

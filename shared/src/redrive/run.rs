@@ -11,7 +11,9 @@ use tokio::time::Instant;
 
 use crate::config::kill_point;
 use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt};
-use crate::observe::metrics::{DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PENDING_EVENTS, REDRIVE_INCOMPLETE};
+use crate::observe::metrics::{
+    DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE,
+};
 use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, DispatchOutcome, EventRecord, EventState, SHARDS, shard_name};
 use crate::record::failure::Blame;
@@ -84,6 +86,10 @@ impl<'d> Redrive<'d> {
         let counts = Counts { complete: self.in_time.into_inner(), ..counts };
         let mut measured = self.measured.into_inner().unwrap_or_else(PoisonError::into_inner);
         measure_run(&mut measured, backlog.as_ref(), &counts);
+        let unreadable = self.run.unreadable_destinations();
+        if unreadable > 0 {
+            measured.count(PAUSES_UNREADABLE, unreadable as u64);
+        }
         (counts, measured)
     }
 
@@ -170,7 +176,9 @@ impl<'d> Redrive<'d> {
         kill_point("taken_over");
 
         match self.run.attempt(&ours, &routes, by, ATTEMPT_TIME).await {
-            AttemptOutcome::NoTime | AttemptOutcome::Paused => Ok(EventOutcome::HeldBack),
+            AttemptOutcome::NoTime | AttemptOutcome::Paused | AttemptOutcome::PausesUnreadable => {
+                Ok(EventOutcome::HeldBack)
+            }
             AttemptOutcome::Made(report) => {
                 self.note(&report.outcomes);
                 log_attempt(&report.after, by);

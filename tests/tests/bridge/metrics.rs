@@ -119,13 +119,19 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.function(RAIL).kill(bridge.function(RAIL).pids()[0]);
     assert_eq!(bridge.post(RAIL, deposit("e7")).await.told(), ACCEPTED);
     bridge.settled().await;
+    // A process that cannot read whether a workflow is paused.
+    bridge.stack.dynamodb.inject(Some("BatchGetItem"), AwsFault::Refuse, When::UntilCleared);
+    bridge.function(RAIL).kill(bridge.function(RAIL).pids()[0]);
+    assert_eq!(bridge.post(RAIL, withdrawal("e8")).await.told(), ACCEPTED);
+    bridge.settled().await;
+    bridge.stack.dynamodb.clear_faults();
     // A run that cannot read what is due.
     bridge.stack.dynamodb.inject(Some("Query"), AwsFault::Refuse, When::UntilCleared);
     bridge.redrive(json!({})).await;
     bridge.stack.dynamodb.clear_faults();
     bridge.redrive(json!({})).await;
 
-    let lines = bridge.metric_lines(15).await;
+    let lines = bridge.metric_lines(16).await;
     let mut seen = BTreeSet::new();
     for line in &lines {
         let function = line[FUNCTION_NAME].as_str().unwrap();
@@ -140,7 +146,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(&all - &seen, BTreeSet::new());
 
     for (metric, expected) in [
-        ("Received{FunctionName=rail}", 13.0),
+        ("Received{FunctionName=rail}", 14.0),
         ("Refused{FunctionName=rail}", 4.0),
         ("TooLarge{FunctionName=rail}", 1.0),
         ("SignedAndRefused{FunctionName=rail}", 1.0),
@@ -151,19 +157,20 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("ConflictingDuplicate{FunctionName=rail}", 1.0),
         ("Ignored{FunctionName=rail}", 2.0),
         ("UnknownEventType{FunctionName=rail}", 2.0),
-        ("AcceptedByPreviousKey{FunctionName=rail}", 1.0),
-        ("Verified{FunctionName=rail,Form=raw}", 9.0),
+        ("AcceptedByPreviousKey{FunctionName=rail}", 2.0),
+        ("Verified{FunctionName=rail,Form=raw}", 10.0),
         // The first deposit goes two ways, the later ones of the same customer go one.
         ("Delivered{FunctionName=rail}", 3.0),
         ("Skipped{FunctionName=rail}", 2.0),
         ("Dead{FunctionName=rail}", 2.0),
         ("Failed{FunctionName=rail,Code=refused}", 1.0),
-        ("ColdStart{FunctionName=rail}", 2.0),
+        ("ColdStart{FunctionName=rail}", 3.0),
+        ("PausesUnreadable{FunctionName=rail}", 1.0),
         ("ColdStart{FunctionName=redrive}", 1.0),
         ("RedriveIncomplete{FunctionName=redrive}", 1.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
-        assert_eq!(bridge.sum(metric, 15).await, expected, "{metric}");
+        assert_eq!(bridge.sum(metric, 16).await, expected, "{metric}");
     }
     let bounds = lines.iter().filter_map(|line| line["AckLatency"].as_f64());
     assert!(bounds.into_iter().all(|ms| (0.0..4000.0).contains(&ms)));

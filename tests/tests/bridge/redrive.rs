@@ -30,7 +30,7 @@ fn withdrawals() -> Option<At> {
     Some(At::Webhook("withdrawal".to_owned()))
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     now_s() * 1000
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl
 }
 
 /// An operator has switched `workflow` off, and on again if there is a second time; the functions read it when they start.
-fn pause(bridge: &Bridge, workflow: &str, from_ms: u64, to_ms: Option<u64>) {
+pub(crate) fn pause(bridge: &Bridge, workflow: &str, from_ms: u64, to_ms: Option<u64>) {
     let mut pause = json!({ "from": { "N": from_ms.to_string() } });
     if let Some(to_ms) = to_ms {
         pause["to"] = json!({ "N": to_ms.to_string() });
@@ -97,7 +97,7 @@ async fn redrive_by(function: &LambdaHost) -> Value {
 
 /// Only the counts that are not zero.
 #[track_caller]
-fn check_counts(counts: &Value, expected: &[(&str, u64)]) {
+pub(crate) fn check_counts(counts: &Value, expected: &[(&str, u64)]) {
     let counted = counts.as_object().unwrap().iter().filter_map(|(name, count)| Some((name.as_str(), count.as_u64()?)));
     let mut counted: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
     let mut expected = expected.to_vec();
@@ -107,7 +107,7 @@ fn check_counts(counts: &Value, expected: &[(&str, u64)]) {
 }
 
 #[track_caller]
-fn check_state(bridge: &Bridge, pk: &str, state: &str, attempts: u64) -> Value {
+pub(crate) fn check_state(bridge: &Bridge, pk: &str, state: &str, attempts: u64) -> Value {
     let item = bridge.item(pk);
     assert_eq!((&item["state"], &item["attempts"]), (&json!(state), &json!(attempts)), "{item}");
     item

@@ -9,6 +9,7 @@ use operator::times::age;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
+use shared::record::pauses::PauseStatus;
 
 use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
@@ -90,7 +91,8 @@ const RESUME_EXAMPLES: &str = "Examples:
 struct Line<'w> {
     /// Or `incoming-webhook:NAME`.
     workflow: String,
-    paused: bool,
+    /// `null` when its pauses cannot be read.
+    paused: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused_since: Option<String>,
     routes: &'w [&'w str],
@@ -142,19 +144,27 @@ impl List {
 }
 
 fn line<'w>(status: &'w WorkflowStatus<'_>) -> Line<'w> {
+    let (paused, paused_since) = match status.status {
+        PauseStatus::Delivering => (Some(false), None),
+        PauseStatus::Paused { since } => (Some(true), Some(since.to_string())),
+        PauseStatus::Unreadable => (None, None),
+    };
     Line {
         workflow: status.destination.to_string(),
-        paused: status.paused_since.is_some(),
-        paused_since: status.paused_since.map(|at| at.to_string()),
+        paused,
+        paused_since,
         routes: &status.routes,
         pending: status.pending,
     }
 }
 
 fn write(out: &mut dyn Write, statuses: &[WorkflowStatus<'_>], now: UnixMillis) -> io::Result<()> {
-    let state = |it: &WorkflowStatus<'_>| match it.paused_since {
-        Some(at) => format!("paused since {at}, for {}", age(at, now)),
-        None => "delivering".to_owned(),
+    let state = |it: &WorkflowStatus<'_>| match it.status {
+        PauseStatus::Delivering => "delivering".to_owned(),
+        PauseStatus::Paused { since } => format!("paused since {since}, for {}", age(since, now)),
+        PauseStatus::Unreadable => {
+            format!("unreadable: nothing is sent. hint: `bridge workflows resume {0}` or `pause {0}`", it.destination)
+        }
     };
     if statuses.iter().all(|it| it.pending.is_none()) {
         let row = |it: &WorkflowStatus<'_>| [it.destination.to_string(), state(it)];

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shared::clock::UnixMillis;
 use shared::record::destination::Destination;
 use shared::record::event::DispatchState;
-use shared::record::pauses::{self, Pauses};
+use shared::record::pauses::{self, Pause, PauseStatus, Pauses, unknown_until};
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::route::routes::Routes;
@@ -18,7 +18,7 @@ use crate::times::age;
 #[derive(Debug)]
 pub struct WorkflowStatus<'r> {
     pub destination: &'r Destination,
-    pub paused_since: Option<UnixMillis>,
+    pub status: PauseStatus,
     /// The names of the routes that deliver to it.
     pub routes: Vec<&'r str>,
     /// Messages that wait for it, where they were counted.
@@ -36,7 +36,7 @@ pub fn statuses<'r>(
 ) -> Vec<WorkflowStatus<'r>> {
     let status = |destination| WorkflowStatus {
         destination,
-        paused_since: paused_since(pauses, destination),
+        status: pauses.status(destination),
         routes: routes
             .all()
             .iter()
@@ -48,40 +48,41 @@ pub fn statuses<'r>(
     routes.destinations().into_iter().map(status).collect()
 }
 
-pub fn paused_since(pauses: &Pauses, destination: &Destination) -> Option<UnixMillis> {
-    pauses.0.get(destination)?.last().filter(|pause| pause.to.is_none()).map(|pause| pause.from)
-}
-
-/// Pauses a destination; what that means, in a sentence.
+/// Pauses a destination; what that means, in a sentence. Pauses that are malformed are overwritten.
 ///
 /// # Errors
 /// The table cannot be read or written.
 pub async fn pause(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
     let before = store.pauses([destination]).await?;
-    let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
-    let Some(after) = pauses::pause(spans, now) else {
-        let since = paused_since(&before, destination).unwrap_or(now);
+    if let PauseStatus::Paused { since } = before.status(destination) {
         return Ok(format!("{destination} is already paused, since {since}."));
-    };
+    }
+    let after = pauses::pause(&known_or_overwritten(&before, destination, now), now);
     store.write_pauses(destination, &after).await?;
     Ok(format!(
         "{destination} is paused: {NOTICED_WITHIN}. Its events wait; `bridge workflows resume {destination}` ends it."
     ))
 }
 
-/// Resumes a destination; what that means, in a sentence.
+/// Resumes a destination; what that means, in a sentence. Pauses that are malformed are overwritten.
 ///
 /// # Errors
 /// The table cannot be read or written.
 pub async fn resume(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
     let before = store.pauses([destination]).await?;
-    let spans = before.0.get(destination).map_or(&[][..], Vec::as_slice);
-    let Some(after) = pauses::resume(spans, now) else {
-        return Ok(format!("{destination} is not paused."));
+    let resumed = match before.status(destination) {
+        PauseStatus::Delivering => return Ok(format!("{destination} is not paused.")),
+        PauseStatus::Paused { since } => format!("is resumed after {}", age(since, now)),
+        PauseStatus::Unreadable => "is resumed (its pauses could not be read, and are overwritten)".to_owned(),
     };
-    let paused = paused_since(&before, destination).map(|at| age(at, now)).unwrap_or_default();
+    let after = pauses::resume(&known_or_overwritten(&before, destination, now), now);
     store.write_pauses(destination, &after).await?;
-    Ok(format!("{destination} is resumed after {paused}: {NOTICED_WITHIN}, and redrive sends what has waited."))
+    Ok(format!("{destination} {resumed}: {NOTICED_WITHIN}, and redrive sends what has waited."))
+}
+
+/// The pauses of a destination, or what stands in place of malformed ones.
+fn known_or_overwritten(pauses: &Pauses, destination: &Destination, now: UnixMillis) -> Vec<Pause> {
+    pauses.known(destination).map_or_else(|| vec![unknown_until(now)], <[Pause]>::to_vec)
 }
 
 /// How many messages wait for each destination; reads every pending event.

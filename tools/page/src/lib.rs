@@ -154,8 +154,9 @@ impl Page {
 
     async fn read_pauses(&self) -> Result<(), Problem> {
         let read = self.store.pauses(self.routes.destinations()).await;
-        let pauses = read.map_err(|error| self.place.store_error(&error))?;
-        *self.pauses.lock().unwrap_or_else(PoisonError::into_inner) = pauses;
+        // What cannot be read must not be shown as delivering.
+        *self.pauses.lock().unwrap_or_else(PoisonError::into_inner) = read.clone().unwrap_or_default();
+        read.map_err(|error| self.place.store_error(&error))?;
         Ok(())
     }
 }

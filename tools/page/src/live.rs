@@ -8,10 +8,9 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::sse::{Event, Sse};
 use futures_util::stream::{self, Stream};
-use operator::pauses::paused_since;
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
-use shared::record::pauses::Pauses;
+use shared::record::pauses::{PauseStatus, Pauses};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -47,7 +46,8 @@ struct Disconnect;
 #[derive(Serialize)]
 struct WorkflowLine<'p> {
     name: String,
-    paused: bool,
+    /// `null` when its pauses cannot be read.
+    paused: Option<bool>,
     since: Option<u64>,
     pending: usize,
     routes: Vec<&'p str>,
@@ -138,10 +138,15 @@ fn workflows(page: &Page) -> Vec<WorkflowLine<'_>> {
     let lines = page.routes.destinations().into_iter().map(|destination| {
         let routes = page.routes.all().iter().filter(|route| route.destination == *destination);
         let routes: Vec<&str> = routes.map(|route| route.name.as_str()).collect();
+        let (paused, since) = match pauses.status(destination) {
+            PauseStatus::Delivering => (Some(false), None),
+            PauseStatus::Paused { since } => (Some(true), Some(since.0)),
+            PauseStatus::Unreadable => (None, None),
+        };
         WorkflowLine {
             name: destination.to_string(),
-            paused: pauses.is_paused(destination),
-            since: paused_since(&pauses, destination).map(|at| at.0),
+            paused,
+            since,
             pending: routes.iter().filter_map(|route| pending.get(*route)).sum(),
             routes,
         }

@@ -40,7 +40,12 @@ fn attempted(receipt: &Receipt, outcomes: Vec<(&str, DispatchOutcome)>) -> Attem
     let event = receipt.event.as_ref().unwrap();
     let after =
         event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), Duration::ZERO, Draw(0.5));
-    AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, settled: Ok(SettleOutcome::Written) }))
+    AttemptOutcome::Made(Box::new(AttemptReport {
+        outcomes,
+        after,
+        pauses_unreadable: 0,
+        settled: Ok(SettleOutcome::Written),
+    }))
 }
 
 fn delivered() -> DispatchOutcome {
@@ -180,6 +185,8 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
     for receipt in others.into_iter().chain([refused, no_object]) {
         measured.push(measure_delivery(&receipt, None, true));
     }
+    let event = recorded(Answer::Accepted, Some("PAID"), &["a"]);
+    measured.push(measure_delivery(&event, Some(&AttemptOutcome::PausesUnreadable), true));
     let counted: BTreeSet<_> = measured.iter().flat_map(|measured| by_metric(measured).into_keys()).collect();
     let counted: BTreeSet<_> = counted.iter().filter_map(|metric| metric.split(' ').next()).collect();
     let of_receivers = ALL.iter().filter(|metric| metric.by != By::Redrive && metric.name != "ColdStart");

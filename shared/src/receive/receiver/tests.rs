@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use sha2::Sha256;
 
 use super::*;
-use crate::deliver::attempt::PauseCache;
+use crate::deliver::pauses::PauseCache;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::deliver::webhooks::Webhooks;

@@ -160,15 +160,24 @@ pub(crate) fn deliveries_from(item: &Item) -> Option<BTreeMap<String, Dispatch>>
         .collect()
 }
 
+/// `None` when the item is malformed, also in an end of a pause that cannot be read.
 pub(crate) fn pauses_of(item: &Item) -> Option<Vec<Pause>> {
     let pauses = item.get("pauses")?.as_l().ok()?;
     pauses
         .iter()
         .map(|pause| {
             let pause = pause.as_m().ok()?;
-            Some(Pause { from: UnixMillis(integer(pause, "from")?), to: integer(pause, "to").map(UnixMillis) })
+            let to = match pause.get("to") {
+                Some(_) => Some(UnixMillis(integer(pause, "to")?)),
+                None => None,
+            };
+            Some(Pause { from: UnixMillis(integer(pause, "from")?), to })
         })
         .collect()
+}
+
+pub(crate) fn pk_of(item: &Item) -> String {
+    item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
 }
 
 pub(crate) fn map<const N: usize>(entries: [(&str, Option<AttributeValue>); N]) -> AttributeValue {

@@ -7,7 +7,7 @@ use crate::record::event::{Dispatch, EventRecord, EventState, MAX_HISTORY};
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::Cursor;
-use crate::record::store::item::{Item, deliveries_from, history_from, integer, record_of, string};
+use crate::record::store::item::{Item, deliveries_from, history_from, integer, pk_of, record_of, string};
 
 /// An event without its body and the details of its attempts: what a list shows.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -121,10 +121,6 @@ impl EventStore {
         let events = output.items().iter().map(summary_of).collect();
         Ok(ScanPage { events, next: output.last_evaluated_key.map(Cursor) })
     }
-}
-
-fn pk_of(item: &Item) -> String {
-    item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default()
 }
 
 fn summary_of(item: &Item) -> Result<EventSummary, StoreError> {

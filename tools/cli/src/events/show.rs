@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::event::EventState;
+use shared::record::pauses::PauseStatus;
 
 use crate::events::list::{Delivery, deliveries};
 use crate::routes::file::RoutesFile;
@@ -184,8 +185,10 @@ fn write_deliveries(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
             line = format!("{line}  {code}");
         }
         let destination = report.routes.by_name(route).map(|route| &route.destination);
-        if is_open(delivery.state) && destination.is_some_and(|destination| report.pauses.is_paused(destination)) {
-            line = format!("{line}  (paused)");
+        match destination.filter(|_| is_open(delivery.state)).map(|destination| report.pauses.status(destination)) {
+            Some(PauseStatus::Paused { .. }) => line = format!("{line}  (paused)"),
+            Some(PauseStatus::Unreadable) => line = format!("{line}  (its pauses cannot be read)"),
+            Some(PauseStatus::Delivering) | None => {}
         }
         writeln!(out, "{}", line.trim_end())?;
     }

@@ -7,8 +7,9 @@ use operator::events::fixtures::{NOW, attempted, delivered, down, received, reco
 use operator::events::report::{Customers, Report, customers as customers_of};
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::deliver::resolver::Resolver;
+use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, EventRecord, EventState};
-use shared::record::pauses::{Pause, Pauses};
+use shared::record::pauses::{Pause, PauseReading, Pauses};
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
@@ -21,6 +22,12 @@ fn customers(event: &EventRecord, routes: &Routes) -> Customers {
     let resolver = Resolver { clock: Clock::system(), customers: None, apis: Vec::new() };
     // Without a table nothing is waited for.
     customers_of(&resolver, routes, event).now_or_never().unwrap()
+}
+
+/// Of destinations that were never paused.
+fn no_pauses() -> Pauses {
+    let known = |destination: &Destination| (destination.clone(), PauseReading::Known(Vec::new()));
+    Pauses(routes().destinations().into_iter().map(known).collect())
 }
 
 fn shown(event: &EventRecord, pauses: &Pauses, body: bool) -> String {
@@ -39,7 +46,7 @@ fn the_timeline_of_a_pending_event_tells_what_happened_and_what_is_to_come() {
     let mut event = attempted(&taken, AttemptBy::Redrive, Duration::from_secs(70), [down(), delivered()]);
     event.next_attempt_at = Some(NOW.seconds().plus(42));
 
-    assert_eq!(shown(&event, &Pauses::default(), false), GOLDEN_PENDING.trim_start_matches('\n'));
+    assert_eq!(shown(&event, &no_pauses(), false), GOLDEN_PENDING.trim_start_matches('\n'));
 }
 
 const GOLDEN_PENDING: &str = "
@@ -78,7 +85,7 @@ Would be sent now by deposit to deposits, which failed: server_error 503
 fn the_timeline_of_a_dead_event_ends_with_its_death_and_a_message_that_cannot_be_made_says_why() {
     let mut event = attempted(&recorded("evt_2"), AttemptBy::Manual, Duration::from_secs(1), [refused(), delivered()]);
     event.body = r#"{"customer":"C-1001"}"#.to_owned();
-    let text = shown(&event, &Pauses::default(), true);
+    let text = shown(&event, &no_pauses(), true);
 
     assert!(text.contains("  state       dead: needs a person\n"), "{text}");
     assert!(text.contains("  kept        until it is redriven\n"), "{text}");
@@ -95,11 +102,11 @@ fn the_timeline_of_a_dead_event_ends_with_its_death_and_a_message_that_cannot_be
 fn the_body_is_shown_only_when_it_is_asked_for() {
     let mut event = recorded("evt_3");
     event.body = r#"{"customer":"C-1001","amount":1,"street":"a secret"}"#.to_owned();
-    assert!(!shown(&event, &Pauses::default(), false).contains("a secret"));
-    assert!(shown(&event, &Pauses::default(), true).contains("a secret"));
+    assert!(!shown(&event, &no_pauses(), false).contains("a secret"));
+    assert!(shown(&event, &no_pauses(), true).contains("a secret"));
 
     let json = |body| {
-        let (routes, pauses) = (routes(), Pauses::default());
+        let (routes, pauses) = (routes(), no_pauses());
         let mut out = Vec::new();
         let customers = customers(&event, &routes);
         let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now: NOW };
@@ -112,7 +119,7 @@ fn the_body_is_shown_only_when_it_is_asked_for() {
 
 #[test]
 fn a_message_in_json_keeps_its_digits() {
-    let (event, routes, pauses) = (recorded("evt_1"), routes(), Pauses::default());
+    let (event, routes, pauses) = (recorded("evt_1"), routes(), no_pauses());
     let mut out = Vec::new();
     let customers = customers(&event, &routes);
     let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now: NOW };
@@ -134,32 +141,43 @@ fn check_last_line(event: &EventRecord, pauses: &Pauses, expected: &str) {
 
 #[test]
 fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pause() {
-    let paused = |name: &str| (workflow(name), vec![Pause { from: UnixMillis(NOW.0 - 1), to: None }]);
-    let both = Pauses([paused("deposits"), paused("welcome")].into());
-    let one = Pauses([paused("welcome")].into());
+    let but = |readings: Vec<(Destination, PauseReading)>| {
+        let mut pauses = no_pauses();
+        pauses.0.extend(readings);
+        pauses
+    };
+    let pause = Pause { from: UnixMillis(NOW.0 - 1), to: None };
+    let paused = |name: &str| (workflow(name), PauseReading::Known(vec![pause]));
+    let both = but(vec![paused("deposits"), paused("welcome")]);
+    let one = but(vec![paused("welcome")]);
+    let unreadable = but(vec![(workflow("deposits"), PauseReading::Malformed), paused("welcome")]);
     let mut event = recorded("evt_1");
 
     event.next_attempt_at = Some(NOW.seconds().plus(59));
-    check_last_line(&event, &Pauses::default(), "lease of the attempt under way ends, in 59 s");
+    check_last_line(&event, &no_pauses(), "lease of the attempt under way ends, in 59 s");
     event.next_attempt_at = Some(UnixSeconds(NOW.seconds().0 - 60));
     let lost = "lease of an attempt without an outcome ended, 1 min ago; redrive takes it over";
-    check_last_line(&event, &Pauses::default(), lost);
+    check_last_line(&event, &no_pauses(), lost);
     check_last_line(&event, &one, lost);
     check_last_line(&event, &both, "lease, 1 min ago; paused, so no function takes it over");
+    let expected = "lease, 1 min ago; its pauses cannot be read, so no function takes it over";
+    check_last_line(&event, &unreadable, expected);
+    assert!(shown(&event, &unreadable, false).contains("pending: the pauses of what it waits for cannot be read"));
+    assert!(shown(&event, &unreadable, false).contains("(its pauses cannot be read)"));
 }
 
 #[test]
 fn an_ignored_event_is_shown_with_the_routes_that_want_it_today() {
-    let text = shown(&received("evt_4", "OPENED"), &Pauses::default(), false);
+    let text = shown(&received("evt_4", "OPENED"), &no_pauses(), false);
     assert!(text.contains("  state       ignored: no route wanted it\n"), "{text}");
     assert!(text.contains("Deliveries\n  none\n"), "{text}");
     assert!(text.contains("Would be sent now by opened to welcome\n"), "{text}");
-    assert!(!shown(&received("evt_5", "CLOSED"), &Pauses::default(), false).contains("Would be sent"));
+    assert!(!shown(&received("evt_5", "CLOSED"), &no_pauses(), false).contains("Would be sent"));
 }
 
 #[test]
 fn what_a_terminal_would_act_on_is_not_printed() {
-    let text = shown(&received("evt\u{1b}[2J", "OPENED\u{7}"), &Pauses::default(), false);
+    let text = shown(&received("evt\u{1b}[2J", "OPENED\u{7}"), &no_pauses(), false);
     assert!(text.starts_with("rail#evt\u{fffd}[2J\n"), "{text}");
     assert!(!text.contains('\u{1b}') && !text.contains('\u{7}'));
 }

@@ -5,29 +5,34 @@ use super::*;
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 
 #[test]
-fn a_paused_workflow_says_since_when_and_messages_are_told_where_they_were_counted() {
-    let [deposits, kyc] = ["deposits", "kyc"].map(|name| Destination::Workflow(name.to_owned()));
-    let since = Some(UnixMillis(NOW.0 - 7_500_000));
+fn a_paused_workflow_says_since_when_an_unreadable_one_that_it_is_and_messages_are_told_where_they_were_counted() {
+    let [deposits, kyc, vip] = ["deposits", "kyc", "vip"].map(|name| Destination::Workflow(name.to_owned()));
+    let since = UnixMillis(NOW.0 - 7_500_000);
     let written = |pending: Option<usize>| {
-        let statuses = [(&deposits, None), (&kyc, since)].map(|(destination, paused_since)| WorkflowStatus {
-            destination,
-            paused_since,
-            routes: vec!["opened"],
-            pending,
-        });
+        let statuses = [
+            (&deposits, PauseStatus::Delivering),
+            (&kyc, PauseStatus::Paused { since }),
+            (&vip, PauseStatus::Unreadable),
+        ]
+        .map(|(destination, status)| WorkflowStatus { destination, status, routes: vec!["opened"], pending });
         let (mut table, mut json) = (Vec::new(), Vec::new());
         write(&mut table, &statuses, NOW).unwrap();
         terminal::write_json(&mut json, statuses.iter().map(line)).unwrap();
         [table, json].map(|text| String::from_utf8(text).unwrap())
     };
     let [table, json] = written(None);
-    let expected =
-        "WORKFLOW  STATE\ndeposits  delivering\nkyc       paused since 2025-02-05T17:32:51.042Z, for 2 h 5 min\n";
+    let expected = "WORKFLOW  STATE
+deposits  delivering
+kyc       paused since 2025-02-05T17:32:51.042Z, for 2 h 5 min
+vip       unreadable: nothing is sent. hint: `bridge workflows resume vip` or `pause vip`
+";
     assert_eq!(table, expected);
     let expected = concat!(
         r#"{"workflow":"deposits","paused":false,"routes":["opened"]}"#,
         "\n",
         r#"{"workflow":"kyc","paused":true,"paused_since":"2025-02-05T17:32:51.042Z","routes":["opened"]}"#,
+        "\n",
+        r#"{"workflow":"vip","paused":null,"routes":["opened"]}"#,
         "\n"
     );
     assert_eq!(json, expected);

@@ -10,7 +10,7 @@ use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
 use shared::record::event::{AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
 use shared::record::failure::DispatchFailure;
-use shared::record::pauses::Pauses;
+use shared::record::pauses::{PauseStatus, Pauses};
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::{Fit, Route, Routes};
 
@@ -28,6 +28,15 @@ pub struct Report<'e> {
 
 /// By the name of the route, the customer of the message that it would make.
 pub type Customers = BTreeMap<String, Result<MessageCustomer, DispatchFailure>>;
+
+/// Why nothing is sent to any destination that an event waits for.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Hold {
+    None,
+    Paused,
+    /// At least one destination's pauses cannot be read, and the others are paused.
+    Unreadable,
+}
 
 /// Something that happened, or is to come.
 pub struct Moment {
@@ -83,9 +92,12 @@ pub async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord
 
 impl Report<'_> {
     pub fn state(&self) -> String {
-        let event = self.event;
+        let (event, held) = (self.event, self.hold());
         match (event.state, event.next_attempt_at) {
-            (EventState::Pending, _) if self.is_all_paused() => "pending: what it waits for is paused".to_owned(),
+            (EventState::Pending, _) if held == Hold::Paused => "pending: what it waits for is paused".to_owned(),
+            (EventState::Pending, _) if held == Hold::Unreadable => {
+                "pending: the pauses of what it waits for cannot be read".to_owned()
+            }
             (EventState::Pending, Some(_)) if self.is_in_hand() => "pending, being delivered".to_owned(),
             (EventState::Pending, Some(at)) if event.is_due(self.now) => {
                 format!("pending, due {}", relative(at, self.now))
@@ -119,15 +131,20 @@ impl Report<'_> {
             moments.push(moment(at, MomentKind::Delivered, "delivered".to_owned()));
         }
         let Some(at) = event.next_attempt_at else { return moments };
+        let held = self.hold();
         let open = EventSummary::from(event).outcomes < event.attempts as usize;
         let (what, remark) = match event.state {
             EventState::Dead => ("dead", ""),
-            _ if open && self.is_all_paused() => ("lease", "; paused, so no function takes it over"),
+            _ if open && held == Hold::Paused => ("lease", "; paused, so no function takes it over"),
+            _ if open && held == Hold::Unreadable => {
+                ("lease", "; its pauses cannot be read, so no function takes it over")
+            }
             _ if self.is_in_hand() => ("lease of the attempt under way ends", ""),
             _ if open && event.is_due(self.now) => {
                 ("lease of an attempt without an outcome ended", "; redrive takes it over")
             }
-            _ if self.is_all_paused() => ("next attempt", ", once its workflow is resumed"),
+            _ if held == Hold::Paused => ("next attempt", ", once its workflow is resumed"),
+            _ if held == Hold::Unreadable => ("next attempt", ", once the pauses of its workflow can be read"),
             _ => ("next attempt", ""),
         };
         let kind = if event.state == EventState::Dead { MomentKind::Dead } else { MomentKind::Next };
@@ -143,10 +160,15 @@ impl Report<'_> {
         EventSummary::from(self.event).is_in_hand(self.now)
     }
 
-    /// Whether every destination that is still to hear of it is paused.
-    fn is_all_paused(&self) -> bool {
-        let mut routes = self.event.pending_routes().filter_map(|route| self.routes.by_name(route)).peekable();
-        routes.peek().is_some() && routes.all(|route| self.pauses.is_paused(&route.destination))
+    /// Whether anything is sent to the destinations that are still to hear of it.
+    fn hold(&self) -> Hold {
+        let routes = self.event.pending_routes().filter_map(|route| self.routes.by_name(route));
+        let statuses: Vec<_> = routes.map(|route| self.pauses.status(&route.destination)).collect();
+        match () {
+            () if statuses.is_empty() || statuses.contains(&PauseStatus::Delivering) => Hold::None,
+            () if statuses.contains(&PauseStatus::Unreadable) => Hold::Unreadable,
+            () => Hold::Paused,
+        }
     }
 
     /// A message for each route that the event was recorded with, or, if it was ignored, for each that wants it today.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use local::dynamodb::EVENTS_TABLE;
+use shared::record::pauses::PauseStatus::{Delivering, Paused, Unreadable};
 use shared::route::routes::LookupKinds;
 
 use super::*;
@@ -41,15 +43,18 @@ async fn a_workflow_is_paused_and_resumed_and_its_status_says_so() {
         let routes = routes();
         let pauses = store.pauses(routes.destinations()).await.unwrap();
         let statuses = statuses(&routes, &pauses, None);
-        statuses.iter().map(|it| (it.destination.to_string(), it.routes.concat(), it.paused_since)).collect::<Vec<_>>()
+        statuses.iter().map(|it| (it.destination.to_string(), it.routes.concat(), it.status)).collect::<Vec<_>>()
     };
-    let status = |name: &str, route: &str, since| (name.to_owned(), route.to_owned(), since);
-    let none = [status("deposits", "deposit", None), status("kyc", "opened", None)];
+    let status = |name: &str, route: &str, status| (name.to_owned(), route.to_owned(), status);
+    let none = [("deposits", "deposit"), ("kyc", "opened")].map(|(name, route)| status(name, route, Delivering));
     assert_eq!(paused().await, none);
 
     let sentence = pause(&store, &kyc(), NOW).await.unwrap();
     assert!(sentence.starts_with("kyc is paused: functions notice within 30 s."), "{sentence}");
-    assert_eq!(paused().await, [status("deposits", "deposit", None), status("kyc", "opened", Some(NOW))]);
+    assert_eq!(
+        paused().await,
+        [status("deposits", "deposit", Delivering), status("kyc", "opened", Paused { since: NOW })]
+    );
     let sentence = pause(&store, &kyc(), later).await.unwrap();
     assert_eq!(sentence, "kyc is already paused, since 2025-02-05T19:37:51.042Z.");
 
@@ -67,6 +72,31 @@ async fn what_a_pause_was_is_remembered_for_the_age_of_its_events() {
     resume(&store, &kyc(), later).await.unwrap();
     let pauses = store.pauses([&kyc()]).await.unwrap();
     assert_eq!(pauses.age(&kyc(), NOW, later.plus(Duration::from_secs(1))), Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn pauses_that_are_malformed_are_overwritten_by_pause_and_by_resume() {
+    let (dynamodb, store) = store().await;
+    let (routes, later) = (routes(), NOW.plus(Duration::from_secs(7_500)));
+    let read = async || store.pauses(routes.destinations()).await.unwrap();
+    let malformed = || {
+        let pauses = serde_json::json!({ "L": [{ "M": { "from": { "S": "yesterday" } } }] });
+        let item = serde_json::json!({ "pk": { "S": "workflow#kyc" }, "pauses": pauses });
+        dynamodb.put_raw(EVENTS_TABLE, &item).unwrap();
+    };
+    malformed();
+    let deposits = Destination::Workflow("deposits".to_owned());
+    assert_eq!((read().await.status(&kyc()), read().await.status(&deposits)), (Unreadable, Delivering));
+    let sentence = pause(&store, &kyc(), NOW).await.unwrap();
+    assert!(sentence.starts_with("kyc is paused: functions notice within 30 s."), "{sentence}");
+    assert_eq!(read().await.status(&kyc()), Paused { since: NOW });
+
+    malformed();
+    let sentence = resume(&store, &kyc(), later).await.unwrap();
+    assert!(sentence.starts_with("kyc is resumed (its pauses could not be read, and are overwritten): "), "{sentence}");
+    assert_eq!(read().await.status(&kyc()), Delivering);
+    // For how long nothing was sent is unknown: none of it is age.
+    assert_eq!(read().await.age(&kyc(), NOW, later), Duration::ZERO);
 }
 
 #[tokio::test]

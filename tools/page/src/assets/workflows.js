@@ -10,7 +10,7 @@ export function drawWorkflows() {
     const { name, paused, routes } = workflow;
     node.dataset.workflow = name;
     node.title = `${name}: ${routes.length === 1 ? "route" : "routes"} ${routes.join(", ")}`;
-    setState(node.querySelector(".state"), paused ? "paused" : "running", name);
+    setState(node.querySelector(".state"), paused === null ? "unreadable" : paused ? "paused" : "running", name);
     const button = node.querySelector("button");
     button.dataset.action = paused ? "resume" : "pause";
     setText(button, paused ? "Resume" : "Pause");
@@ -26,7 +26,7 @@ export function drawWorkflows() {
 export function drawPausedTimes(now) {
   state.workflows.forEach(({ paused, since, pending }, index) => {
     const sub = byId("workflows").children[index]?.querySelector(".sub");
-    const stands = !paused ? "running" : since === null ? "paused" : `paused for ${age(now - since)}`;
+    const stands = paused === null ? "unreadable, nothing is sent" : !paused ? "running" : since === null ? "paused" : `paused for ${age(now - since)}`;
     if (sub) setText(sub, `${stands}, ${number(pending)} pending`);
   });
 }
