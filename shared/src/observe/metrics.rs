@@ -79,6 +79,8 @@ table! {
     DUPLICATE: "Duplicate", Count, Receivers, None, "of these, events that were recorded before";
     CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None,
         "of the duplicates, those with another body than the first";
+    ID_CONFLICT: "IdConflict", Count, Receivers, None,
+        "new events whose id another fact has: of another type, or at another time and with another body";
     IGNORED: "Ignored", Count, Receivers, None, "of these, new events that no route wants";
     UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None,
         "new events whose type no route's `events` names, or whose envelope is unreadable";

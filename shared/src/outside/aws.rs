@@ -61,17 +61,19 @@ where
     F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 {
     let mut longest_wait = FIRST_WAIT;
+    let mut failure = None;
     loop {
-        let result = match timeout_at(until, call()).await {
-            Ok(result) => result,
-            Err(late) => Err(SdkError::timeout_error(late)),
+        let Ok(result) = timeout_at(until, call()).await else {
+            // What went wrong before says more than that time is over.
+            return Err(failure.unwrap_or_else(|| SdkError::timeout_error(NO_ANSWER)));
         };
         // Full jitter: those who failed together do not come again together.
         let wait = longest_wait.mul_f64(fastrand::f64());
         match result {
-            Err(error) if may_pass(&error) && Instant::now() + wait < until => sleep(wait).await,
+            Err(error) if may_pass(&error) && Instant::now() + wait < until => failure = Some(error),
             result => return result,
         }
+        sleep(wait).await;
         longest_wait = (longest_wait * 2).min(LONGEST_WAIT);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
-    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, IGNORED, Measurements,
+    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, ID_CONFLICT, IGNORED, Measurements,
     PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
 };
 use crate::receive::receipt::{Answer, Receipt};
@@ -46,6 +46,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
                 signed_form = receipt.signed_form,
                 previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
                 conflicting = receipt.conflicting.then_some(true),
+                conflicts_with = receipt.conflicts_with,
                 state = after.map(|event| event.state.name()),
                 error = after.and_then(|event| event.last_error.as_deref()).or(internal),
                 settled,
@@ -60,6 +61,9 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
         Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
         Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was not a delivery"),
+        Answer::Accepted | Answer::Ignored if receipt.conflicts_with.is_some() => {
+            line!(error, "two facts came under one event id");
+        }
         Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
         _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
             line!(warn, "a delivery was received and is not delivered yet");
@@ -105,7 +109,9 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
     if !type_is_known {
         measured.count(UNKNOWN_EVENT_TYPE, 1);
     }
-    if event.state == EventState::Dead {
+    if receipt.conflicts_with.is_some() {
+        measured.count(ID_CONFLICT, 1);
+    } else if event.state == EventState::Dead {
         measured.count(DEAD, 1);
     }
     let pauses_unreadable = match attempted {

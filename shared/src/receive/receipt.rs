@@ -33,8 +33,10 @@ pub struct Receipt {
     pub event: Option<EventRecord>,
     pub signed_form: Option<&'static str>,
     pub key_version: Option<KeyVersion>,
-    /// The same id came with another body.
+    /// A duplicate whose body is not the recorded one.
     pub conflicting: bool,
+    /// The provider's id of the event, where another fact has it: `event` has one of its own.
+    pub conflicts_with: Option<String>,
     /// Why the answer is `Unavailable` or `TooLarge`.
     pub error: Option<InternalError>,
     pub ack: Duration,
@@ -105,6 +107,7 @@ impl Receipt {
             signed_form: None,
             key_version: None,
             conflicting: false,
+            conflicts_with: None,
             error: None,
             ack: Duration::ZERO,
         }

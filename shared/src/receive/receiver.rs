@@ -1,5 +1,6 @@
 //! From a request to its answer: refuse, record, acknowledge; and the work after the answer.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::config::kill_point;
 use crate::deliver::attempt::Deliverer;
 use crate::observe::metrics::Measurements;
 use crate::outside::secrets::SecretError;
+use crate::receive::id_conflict::IdConflict;
 use crate::receive::log::{log_delivery, measure_delivery};
 use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, InternalError, Receipt};
@@ -127,7 +129,7 @@ impl Receiver {
             now,
             document.without(routes.redacted(self.provider.name)).into_owned(),
         );
-        let event = EventRecord {
+        let mut event = EventRecord {
             body_sha256: hex(verified.body_sha256()),
             recorded_by: format!("{}/{:016x}", invocation.request_id, fastrand::u64(..)),
             ..received
@@ -135,13 +137,26 @@ impl Receiver {
         .begin(wanted, now);
 
         let until = invocation.answer_by.checked_sub(BEFORE_THE_ANSWER).unwrap_or(invocation.answer_by);
-        let recorded = self.deliverer.store.record(&event, until).await;
+        let mut recorded = self.deliverer.store.record(&event, until).await;
+        let conflict = match &recorded {
+            Ok(RecordOutcome::Duplicate(earlier)) => IdConflict::between(self.provider, earlier, &event),
+            _ => None,
+        };
+        let mut conflicts_with = None;
+        if let Some(conflict) = conflict {
+            // Under an id that its text alone gives, so that the same delivery is a duplicate when it comes again.
+            conflicts_with = Some(mem::replace(&mut event.event_id, verified.digest_id()));
+            if conflict == IdConflict::AnotherTime {
+                event = event.keep_as_conflict(now);
+            }
+            recorded = self.deliverer.store.record(&event, until).await;
+        }
         kill_point("recorded");
         let receipt = match recorded {
             Ok(RecordOutcome::New) if event.state == EventState::Ignored => Receipt::of(Answer::Ignored),
             Ok(RecordOutcome::New) => Receipt::of(Answer::Accepted),
-            Ok(RecordOutcome::Duplicate { same_body }) => {
-                Receipt { conflicting: !same_body, ..Receipt::of(Answer::Duplicate) }
+            Ok(RecordOutcome::Duplicate(earlier)) => {
+                Receipt { conflicting: earlier.other_body.is_some(), ..Receipt::of(Answer::Duplicate) }
             }
             Err(error @ StoreError::TooLarge { .. }) => {
                 let error = InternalError { code: error.code(), text: error.to_string() };
@@ -151,6 +166,7 @@ impl Receiver {
         };
         Receipt {
             event: Some(event),
+            conflicts_with,
             signed_form: Some(verified.form()),
             key_version: Some(verified.key_version()),
             ..receipt

@@ -215,8 +215,13 @@ impl VerifiedEvent<'_> {
     pub fn event_id(&self) -> Cow<'_, str> {
         match &self.envelope.event_id {
             Some(id) if !id.is_empty() && id.len() <= MAX_EVENT_ID_BYTES => Cow::Borrowed(id),
-            _ => Cow::Owned(format!("sha256:{}", hex(&Sha256::digest(self.signed_text().as_bytes())))),
+            _ => Cow::Owned(self.digest_id()),
         }
+    }
+
+    /// The id of an event that has none of its own: `sha256:` and the digest of the signed text.
+    pub fn digest_id(&self) -> String {
+        format!("sha256:{}", hex(&Sha256::digest(self.signed_text().as_bytes())))
     }
 
     /// `None` for an envelope we do not understand: no type, or one of no sensible length.

@@ -228,6 +228,20 @@ impl EventRecord {
         self
     }
 
+    /// The same, `dead` before anything was sent: another fact has its id, and a person has to compare the two. A redrive sends
+    /// what its routes want.
+    pub fn keep_as_conflict(mut self, now: UnixMillis) -> Self {
+        let code = FailureCode::IdConflict.code();
+        for dispatch in self.deliveries.values_mut() {
+            *dispatch = Dispatch { state: DispatchState::Dead, code: Some(code.to_owned()), at: Some(now) };
+        }
+        self.state = EventState::Dead;
+        self.attempts = 0;
+        self.next_attempt_at = Some(now.seconds());
+        self.last_error = Some(code.to_owned());
+        self
+    }
+
     /// The routes whose message is still to be delivered.
     pub fn pending_routes(&self) -> impl Iterator<Item = &str> {
         self.deliveries

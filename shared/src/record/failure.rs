@@ -58,6 +58,7 @@ codes! {
     EnvelopeUnreadable = "envelope_unreadable",
     HandshakeRefused = "handshake_refused",
     HandshakeUnreadable = "handshake_unreadable",
+    IdConflict = "id_conflict",
     IncomingWebhookUnknown = "incoming_webhook_unknown",
     MappingFailed = "mapping_failed",
     NotFound = "not_found",
@@ -88,6 +89,7 @@ impl FailureCode {
         match self {
             Self::BodyUnreadable
             | Self::EnvelopeUnreadable
+            | Self::IdConflict
             | Self::MappingFailed
             | Self::Refused
             | Self::RouteUnknown => Blame::Event,
@@ -125,7 +127,7 @@ impl FailureCode {
 
     /// No further attempt can help; every other failure is transient.
     pub fn is_permanent(self) -> bool {
-        matches!(self, Self::EnvelopeUnreadable | Self::MappingFailed | Self::Refused)
+        matches!(self, Self::EnvelopeUnreadable | Self::IdConflict | Self::MappingFailed | Self::Refused)
     }
 
     /// No system failed: a person has to say who the customer is, or more about the customer.

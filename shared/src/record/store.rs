@@ -23,7 +23,7 @@ use crate::record::event::{EventRecord, EventState};
 use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{
-    Item, deliveries_of, history_of, item_of, map, number, pauses_of, pk_of, record_of, string,
+    Item, body_of, deliveries_of, history_of, item_of, map, number, pauses_of, pk_of, record_of, string,
 };
 
 /// The events table.
@@ -34,12 +34,20 @@ pub struct EventStore {
 }
 
 /// The outcome of recording an event.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RecordOutcome {
     /// This invocation has written it.
     New,
-    /// It was recorded before; `same_body` is false when the same id came with another body.
-    Duplicate { same_body: bool },
+    /// Its key is taken by this.
+    Duplicate(RecordedEvent),
+}
+
+/// What the table holds under the key of an event that was to be recorded.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RecordedEvent {
+    pub event_type: Option<String>,
+    /// Its body, if it came in other bytes; empty when it cannot be read.
+    pub other_body: Option<String>,
 }
 
 /// The outcome of settling an attempt.
@@ -103,7 +111,14 @@ impl EventStore {
         if holds("recorded_by", &event.recorded_by) {
             return Ok(RecordOutcome::New);
         }
-        Ok(RecordOutcome::Duplicate { same_body: holds("body_sha256", &event.body_sha256) })
+        let same_body = holds("body_sha256", &event.body_sha256);
+        let other_body = (!same_body).then(|| taken.item().and_then(body_of).unwrap_or_default());
+        let event_type = match taken.item() {
+            Some(item) => item.get("event_type").and_then(|event_type| event_type.as_s().ok()).cloned(),
+            // Never so, since the item is asked for; nothing is known to differ then.
+            None => event.event_type.clone(),
+        };
+        Ok(RecordOutcome::Duplicate(RecordedEvent { event_type, other_body }))
     }
 
     /// Writes the result of an attempt, unless a newer attempt was made.

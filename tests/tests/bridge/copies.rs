@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use local::gateway::events::{HttpRequest, http_api_event, http_response};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::bridge::fixture::*;
 
@@ -70,6 +71,73 @@ async fn the_same_id_with_another_body_is_a_duplicate_that_changes_nothing_and_i
     let of = |n: usize| (&lines[n]["level"], &lines[n]["outcome"], &lines[n]["conflicting"]);
     assert_eq!(of(1), (&json!("WARN"), &json!("duplicate"), &json!(true)));
     assert_eq!(of(2), (&json!("INFO"), &json!("duplicate"), &json!(null)));
+}
+
+/// The key of an event whose id another fact has.
+fn key_by_text(text: &str) -> String {
+    let digest: String = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("rail#sha256:{digest}")
+}
+
+#[tokio::test]
+async fn two_types_under_one_id_are_two_events_and_each_is_delivered_once() {
+    let bridge = Bridge::start().await;
+    let (first, second) = (withdrawal("e1"), deposit("e1"));
+    assert_eq!(bridge.post(RAIL, first.clone()).await.told(), ACCEPTED);
+    bridge.settled().await;
+    let before = bridge.item("rail#e1");
+    for told in [ACCEPTED, DUPLICATE] {
+        assert_eq!(bridge.post(RAIL, second.clone()).await.told(), told);
+        bridge.settled().await;
+    }
+    assert_eq!(bridge.post(RAIL, first).await.told(), DUPLICATE);
+    bridge.settled().await;
+
+    assert_eq!(bridge.item("rail#e1"), before);
+    let key = key_by_text(&second);
+    let item = bridge.item(&key);
+    assert_eq!((&item["state"], &item["event_type"]), (&json!("delivered"), &json!("TRANSACTION_POSTED")));
+    let mut keys: Vec<_> = bridge.messages().iter().map(|message| message["idempotencyKey"].clone()).collect();
+    keys.sort_by_key(ToString::to_string);
+    let of_second = |route: &str| json!(format!("{}/{route}", key.replacen('#', ":", 1)));
+    let routes: Vec<_> = item["deliveries"].as_object().unwrap().keys().collect();
+    assert_eq!(routes.len(), 2, "{routes:?}");
+    assert!(routes.iter().all(|route| keys.contains(&of_second(route))), "{keys:?}");
+    assert_eq!(keys.len(), 3, "{keys:?}");
+
+    let lines = bridge.delivery_lines().await;
+    let of = |n: usize| (&lines[n]["level"], &lines[n]["outcome"], &lines[n]["conflicts_with"]);
+    assert_eq!(of(1), (&json!("ERROR"), &json!("accepted"), &json!("e1")));
+    assert_eq!(of(2), (&json!("INFO"), &json!("duplicate"), &json!("e1")));
+    assert_eq!(of(3), (&json!("INFO"), &json!("duplicate"), &json!(null)));
+}
+
+#[tokio::test]
+async fn another_fact_of_the_same_type_under_one_id_is_kept_and_sent_only_if_a_person_says_so() {
+    let bridge = Bridge::start().await;
+    let first = withdrawal("e1");
+    let second = first.replace("14:32:18", "14:32:19").replace("1000.00", "9999.00");
+    assert_eq!(bridge.post(RAIL, first.clone()).await.told(), ACCEPTED);
+    for told in [ACCEPTED, DUPLICATE] {
+        assert_eq!(bridge.post(RAIL, second.clone()).await.told(), told);
+    }
+    // Stamped or spelled anew, it is the first one.
+    for resent in [first.replace("14:32:18", "14:32:20"), first.replace("1000.00", "1e3").replace(",", " , ")] {
+        assert_eq!(bridge.post(RAIL, resent).await.told(), DUPLICATE);
+    }
+    bridge.settled().await;
+    let key = key_by_text(&second);
+    let item = bridge.item(&key);
+    assert_eq!((&item["state"], &item["last_error"]), (&json!("dead"), &json!("id_conflict")));
+    assert_eq!(item.get("expires_at"), None);
+    assert_eq!(bridge.stack.dynamodb.items().len(), 2);
+    assert_eq!(bridge.messages().len(), 1);
+
+    bridge.redrive(json!({ "keys": [&key] })).await;
+    assert_eq!(bridge.item(&key)["state"], "delivered");
+    let sent: Vec<_> = bridge.messages().iter().map(|message| message["idempotencyKey"].to_string()).collect();
+    assert_eq!(sent.len(), 2);
+    assert!(sent[1].starts_with("\"rail:sha256:"), "{sent:?}");
 }
 
 #[tokio::test]

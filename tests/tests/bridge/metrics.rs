@@ -99,6 +99,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         (Delivery::signed(RAIL, deposit("e2").replace("DEPOSIT", "OTHER")), IGNORED),
         (Delivery::signed(RAIL, r#"{"event_id":"e3","event_type":"NEVER_HEARD_OF"}"#), IGNORED),
         (Delivery::signed(RAIL, r#"{"event_id":"e4"}"#), ACCEPTED),
+        (Delivery::signed(RAIL, withdrawal("e1")), ACCEPTED),
         (Delivery::signed(RAIL, "[]"), BAD_REQUEST),
         (Delivery::signed(RAIL, " ".repeat(256 * 1024 + 1)), TOO_LARGE),
         (wrong.clone(), UNAUTHORIZED),
@@ -131,7 +132,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.stack.dynamodb.clear_faults();
     bridge.redrive(json!({})).await;
 
-    let lines = bridge.metric_lines(16).await;
+    let lines = bridge.metric_lines(17).await;
     let mut seen = BTreeSet::new();
     for line in &lines {
         let function = line[FUNCTION_NAME].as_str().unwrap();
@@ -146,7 +147,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(&all - &seen, BTreeSet::new());
 
     for (metric, expected) in [
-        ("Received{FunctionName=rail}", 14.0),
+        ("Received{FunctionName=rail}", 15.0),
         ("Refused{FunctionName=rail}", 4.0),
         ("TooLarge{FunctionName=rail}", 1.0),
         ("SignedAndRefused{FunctionName=rail}", 1.0),
@@ -155,12 +156,13 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("Unavailable{FunctionName=rail,Code=table_unavailable}", 1.0),
         ("Duplicate{FunctionName=rail}", 2.0),
         ("ConflictingDuplicate{FunctionName=rail}", 1.0),
+        ("IdConflict{FunctionName=rail}", 1.0),
         ("Ignored{FunctionName=rail}", 2.0),
         ("UnknownEventType{FunctionName=rail}", 2.0),
         ("AcceptedByPreviousKey{FunctionName=rail}", 2.0),
-        ("Verified{FunctionName=rail,Form=raw}", 10.0),
+        ("Verified{FunctionName=rail,Form=raw}", 11.0),
         // The first deposit goes two ways, the later ones of the same customer go one.
-        ("Delivered{FunctionName=rail}", 3.0),
+        ("Delivered{FunctionName=rail}", 4.0),
         ("Skipped{FunctionName=rail}", 2.0),
         ("Dead{FunctionName=rail}", 2.0),
         ("Failed{FunctionName=rail,Code=refused}", 1.0),
@@ -170,7 +172,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("RedriveIncomplete{FunctionName=redrive}", 1.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
-        assert_eq!(bridge.sum(metric, 16).await, expected, "{metric}");
+        assert_eq!(bridge.sum(metric, 17).await, expected, "{metric}");
     }
     let bounds = lines.iter().filter_map(|line| line["AckLatency"].as_f64());
     assert!(bounds.into_iter().all(|ms| (0.0..4000.0).contains(&ms)));

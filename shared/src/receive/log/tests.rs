@@ -120,6 +120,8 @@ fn duplicates_ignored_and_unknown_events_are_told_apart() {
         [verified, ("Duplicate", &[1.0]), ("ConflictingDuplicate", &[1.0]), ("AcceptedByPreviousKey", &[1.0])];
     check(&conflicting, None, true, &expected);
 
+    let known_id = Receipt { conflicts_with: Some("evt_0".to_owned()), ..recorded(Answer::Ignored, Some("PAID"), &[]) };
+    check(&known_id, None, true, &[verified, ("Ignored", &[1.0]), ("IdConflict", &[1.0])]);
     let ignored = recorded(Answer::Ignored, Some("PAID"), &[]);
     check(&ignored, None, true, &[verified, ("Ignored", &[1.0])]);
     check(&ignored, None, false, &[verified, ("Ignored", &[1.0]), ("UnknownEventType", &[1.0])]);
@@ -168,6 +170,7 @@ fn what_was_delivered_and_not_settled_counts_when_it_is_delivered_again() {
 fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
     let receipt = Receipt {
         conflicting: true,
+        conflicts_with: Some("evt_0".to_owned()),
         key_version: Some(KeyVersion::Previous),
         ..recorded(Answer::Accepted, Some("PAID"), &["a", "b", "c", "d"])
     };

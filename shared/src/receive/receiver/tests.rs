@@ -1,6 +1,8 @@
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value as Json, json};
@@ -294,12 +296,93 @@ async fn an_event_that_is_there_already_is_a_duplicate_and_a_changed_body_is_not
     for (sha256, conflicting) in [(BODY_SHA256, false), ("00", true)] {
         let taken = json!({
             "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
-            "Item": { "body_sha256": { "S": sha256 }, "recorded_by": { "S": "another request" } },
+            "Item": { "event_type": { "S": "PAID" }, "body_sha256": { "S": sha256 }, "recorded_by": { "S": "another request" } },
         });
         world.set(|outside| outside.put_item = Reply::json(400, taken.to_string()));
         let receipt = world.receive(request(BODY, SIGNATURE)).await;
         assert_eq!((told(&receipt), receipt.conflicting), ((Answer::Duplicate, None), conflicting));
     }
+    assert_eq!(world.writes("PutItem").len(), 2, "one for each");
+}
+
+/// The table's answer where this is recorded under the event's key.
+fn taken(event_type: &str, body: &str) -> Reply {
+    let item = json!({
+        "event_type": { "S": event_type },
+        "body": { "B": STANDARD.encode(body) },
+        "body_encoding": { "S": "identity" },
+        "body_sha256": { "S": "00" },
+    });
+    let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+    Reply::json(400, json!({ "__type": kind, "Item": item }).to_string())
+}
+
+#[tokio::test]
+async fn another_type_under_a_recorded_id_is_recorded_and_delivered_under_an_id_of_its_own() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    world.set(|outside| outside.next_writes = vec![taken("BOOKED", "{}")]);
+    let receipt = world.receive(request(BODY, SIGNATURE)).await;
+    assert_eq!(told(&receipt), (Answer::Accepted, None));
+    let measured = by_metric(&world.receiver.after_ack(&receipt, &world.invocation(Duration::from_secs(30))).await);
+    assert_eq!((measured.contains_key("IdConflict"), measured.contains_key("Delivered")), (true, true), "{measured:?}");
+
+    let writes = world.writes("PutItem");
+    let [first, second] = &writes[..] else { panic!("{writes:?}") };
+    assert_eq!(first["Item"]["pk"], json!({ "S": "sample#evt_1" }));
+    // The body is signed as it is, so this is its digest, too.
+    assert_eq!(second["Item"]["pk"], json!({ "S": format!("sample#sha256:{BODY_SHA256}") }));
+    assert_eq!(second["Item"]["state"], json!({ "S": "pending" }));
+    assert_eq!(second["ConditionExpression"], "attribute_not_exists(pk)");
+    let asked = world.server.asked();
+    let message = asked.iter().find(|asked| asked.path == "/webhook").map(Asked::json).unwrap();
+    assert_eq!(message["idempotencyKey"], format!("sample:sha256:{BODY_SHA256}/first"));
+
+    // The same delivery once more.
+    world.set(|outside| outside.next_writes = vec![taken("PAID", BODY), taken("BOOKED", "{}")]);
+    let receipt = world.receive(request(BODY, SIGNATURE)).await;
+    assert_eq!(told(&receipt), (Answer::Duplicate, None));
+    let measured = by_metric(&world.receiver.after_ack(&receipt, &world.invocation(Duration::from_secs(30))).await);
+    assert_eq!((measured.contains_key("IdConflict"), world.server.count("/webhook")), (false, 1), "{measured:?}");
+}
+
+#[tokio::test]
+async fn the_same_type_at_another_time_is_kept_for_a_person_to_compare() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let recorded = r#"{"id":"evt_1","type":"PAID","happened_at":"2025-02-05T19:37:51Z","to":"A"}"#;
+    let body = recorded.replace("19:37:51Z", "19:37:52Z").replace("\"A\"", "\"B\"");
+    world.set(|outside| outside.next_writes = vec![taken("PAID", recorded)]);
+    let receipt = world.receive(request(&body, &signature(&body))).await;
+    assert_eq!(told(&receipt), (Answer::Accepted, None));
+    let measured = by_metric(&world.receiver.after_ack(&receipt, &world.invocation(Duration::from_secs(30))).await);
+    assert_eq!((measured.contains_key("IdConflict"), measured.contains_key("Dead")), (true, false), "{measured:?}");
+    assert_eq!(world.server.count("/webhook"), 0);
+    let item = &world.writes("PutItem")[1]["Item"];
+    assert_eq!((&item["state"], &item["last_error"]), (&json!({ "S": "dead" }), &json!({ "S": "id_conflict" })));
+    assert_eq!(item["deliveries"]["M"]["first"]["M"]["state"], json!({ "S": "dead" }), "a redrive sends it");
+    assert_eq!((item.get("expires_at"), item.get("next_attempt_at").is_some()), (None, true));
+
+    // Nothing but the time and the spelling has changed.
+    let resent = body.replace("19:37:52Z", "19:37:53Z").replace("{\"id\"", "{ \"id\"");
+    world.set(|outside| outside.next_writes = vec![taken("PAID", &body)]);
+    let receipt = world.receive(request(&resent, &signature(&resent))).await;
+    assert_eq!((told(&receipt), receipt.conflicting), ((Answer::Duplicate, None), true));
+    assert_eq!(world.writes("PutItem").len(), 3);
+}
+
+#[tokio::test]
+async fn both_writes_of_a_conflict_share_the_time_of_the_answer() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    let throttled = Reply::json(400, r#"{"__type":"ThrottlingException"}"#);
+    world.set(|outside| {
+        outside.put_item = throttled;
+        outside.next_writes = vec![taken("BOOKED", "{}")];
+    });
+    let receipt = world.receive_within(Duration::from_millis(400)).await;
+    assert_eq!(told(&receipt), (Answer::Unavailable, Some("table `events` cannot be used: ThrottlingException")));
+    assert!(world.writes("PutItem").len() > 2 && receipt.ack < Duration::from_millis(600), "{:?}", receipt.ack);
 }
 
 #[tokio::test]

@@ -72,6 +72,11 @@ pub fn body_from_stored(stored: &[u8], body_encoding: &str) -> Option<String> {
     }
 }
 
+/// The body of an event's item; `None` when there is none that can be read.
+pub(crate) fn body_of(item: &Item) -> Option<String> {
+    body_from_stored(item.get("body")?.as_b().ok()?.as_ref(), item.get("body_encoding")?.as_s().ok()?)
+}
+
 pub(crate) fn deliveries_of(event: &EventRecord) -> AttributeValue {
     let map = event.deliveries.iter().map(|(route, delivery)| (route.clone(), delivery_of(delivery))).collect();
     AttributeValue::M(map)
@@ -106,8 +111,6 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
     let required = |name: &'static str| text(name).ok_or_else(|| unreadable(name));
     let millis = |name: &'static str| integer(item, name).map(UnixMillis);
 
-    let body = item.get("body").and_then(|body| body.as_b().ok());
-    let body = body.and_then(|body| body_from_stored(body.as_ref(), &text("body_encoding")?));
     let (provider, event_id) = pk.split_once('#').ok_or_else(|| unreadable("pk"))?;
     Ok(EventRecord {
         provider: provider.to_owned(),
@@ -118,7 +121,7 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
         state: EventState::from_name(&required("state")?).ok_or_else(|| unreadable("state"))?,
         attempts: integer(item, "attempts").and_then(|n| n.try_into().ok()).ok_or_else(|| unreadable("attempts"))?,
         next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
-        body: body.ok_or_else(|| unreadable("body"))?,
+        body: body_of(item).ok_or_else(|| unreadable("body"))?,
         body_sha256: required("body_sha256")?,
         recorded_by: text("recorded_by").unwrap_or_default(),
         last_error: text("last_error"),
