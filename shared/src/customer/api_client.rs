@@ -10,10 +10,12 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request, StatusCode, Url};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::customer::provider_api::{Lookup, ProviderApi};
-use crate::outside::http::{Http, HttpAnswer};
+use crate::outside::cool_off::CoolOff;
+use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
 use crate::outside::secrets::{self, CachedSecret, Problem, SecretError, Versions};
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::failure::{DispatchFailure, FailureCode};
@@ -38,6 +40,7 @@ pub struct ApiClient {
     account: CachedSecret<ApiAccount>,
     clock: Clock,
     token: TokenSlot,
+    cool_off: CoolOff,
     asking: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -58,7 +61,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 impl ApiClient {
     pub fn new(api: &ProviderApi, http: Http, account: CachedSecret<ApiAccount>, clock: Clock) -> Self {
         let (lookups, scope) = (api.lookups, api.scope);
-        Self { lookups, scope, http, account, clock, token: TokenSlot::default(), asking: Mutex::default() }
+        let (token, cool_off, asking) = Default::default();
+        Self { lookups, scope, http, account, clock, token, cool_off, asking }
     }
 
     /// The customer of the record `id`; `None` when the API knows no such record, or no customer of it.
@@ -66,15 +70,26 @@ impl ApiClient {
     /// An answer of 401 drops the token; a new one is fetched and the question is asked once more.
     ///
     /// # Errors
-    /// All are transient; 403 needs an operator to add the missing scope.
-    pub async fn customer_of(&self, lookup: &Lookup, id: &str) -> Result<Option<String>, DispatchFailure> {
+    /// All are transient; 403 needs an operator to add the missing scope. `cooling_off` when the API was slow a moment ago and
+    /// `time` spares it.
+    pub async fn customer_of(
+        &self,
+        lookup: &Lookup,
+        id: &str,
+        time: CallTime,
+    ) -> Result<Option<String>, DispatchFailure> {
         // The URL standard would resolve these as the folder itself and the one above it.
         if id.is_empty() || id == "." || id == ".." {
             return Ok(None);
         }
+        if time.spares_slow_systems
+            && let Some(left) = self.cool_off.left(self.clock.now())
+        {
+            return Err(DispatchFailure::cooling_off(left));
+        }
         let path: Vec<&str> = lookup.path.split('/').filter(|part| !part.is_empty()).chain([id]).collect();
         let question = ApiCall { method: Method::GET, path: &path, query: None, header: None, body: None };
-        let answer = self.call(&question).await?;
+        let answer = self.call(&question, time).await?;
         match answer.status.as_u16() {
             200..=299 => {
                 let read: Result<Value, _> = serde_json::from_slice(&answer.body);
@@ -97,11 +112,11 @@ impl ApiClient {
     ///
     /// # Errors
     /// There is no token, no answer, or the second one is 401, too.
-    pub async fn call(&self, call: &ApiCall<'_>) -> Result<HttpAnswer, DispatchFailure> {
+    pub async fn call(&self, call: &ApiCall<'_>, time: CallTime) -> Result<HttpAnswer, DispatchFailure> {
         let account = self.account().await?;
-        match self.call_once(&account, call).await {
+        match self.call_once(&account, call, time).await {
             Err(failure) if failure.code == FailureCode::ProviderApiUnauthorized => {
-                self.call_once(&account, call).await
+                self.call_once(&account, call, time).await
             }
             // The client's secret may have changed since it was read.
             Err(failure)
@@ -111,7 +126,7 @@ impl ApiClient {
                 ) =>
             {
                 match self.account.newer_than(&account).await.ok().flatten() {
-                    Some(newer) => self.call_once(&newer, call).await,
+                    Some(newer) => self.call_once(&newer, call, time).await,
                     None => Err(failure),
                 }
             }
@@ -139,9 +154,14 @@ impl ApiClient {
         self.account.value().await.map_err(|_| FailureCode::ProviderApiSecretUnavailable.into())
     }
 
-    async fn call_once(&self, account: &ApiAccount, call: &ApiCall<'_>) -> Result<HttpAnswer, DispatchFailure> {
-        let authorization = self.authorization(account).await?;
-        let answer = self.send(account.request(call, authorization.clone())).await?;
+    async fn call_once(
+        &self,
+        account: &ApiAccount,
+        call: &ApiCall<'_>,
+        time: CallTime,
+    ) -> Result<HttpAnswer, DispatchFailure> {
+        let authorization = self.authorization(account, time).await?;
+        let answer = self.send(account.request(call, authorization.clone()), time).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             self.token.drop_refused(&authorization).await;
             return Err(failure_of(&answer, FailureCode::ProviderApiUnauthorized));
@@ -150,17 +170,21 @@ impl ApiClient {
     }
 
     /// The live access token, fetched once however many wait for it.
-    async fn authorization(&self, account: &ApiAccount) -> Result<HeaderValue, DispatchFailure> {
+    async fn authorization(&self, account: &ApiAccount, time: CallTime) -> Result<HeaderValue, DispatchFailure> {
         let fetch = async {
-            let answer = self.send(account.token_request(self.scope)).await?;
+            let answer = self.send(account.token_request(self.scope), time).await?;
             access_token(&answer, self.clock.now())
         };
-        self.token.live(self.clock, fetch).await
+        let began = Instant::now();
+        let token = timeout_at(time.ends_at, self.token.live(self.clock, fetch)).await;
+        token.unwrap_or_else(|_| Err(no_answer(&CallTime::cut_off(began))))
     }
 
-    async fn send(&self, request: Request) -> Result<HttpAnswer, DispatchFailure> {
-        let answer = self.http.exchange(request, CALL_TIMEOUT, self.clock.now()).await;
-        answer.map_err(|_| FailureCode::ProviderApiUnreachable.into())
+    async fn send(&self, request: Request, time: CallTime) -> Result<HttpAnswer, DispatchFailure> {
+        let began = Instant::now();
+        let answer = self.http.exchange(request, CALL_TIMEOUT, time, self.clock.now()).await;
+        self.cool_off.note(began.elapsed(), &answer, self.clock.now());
+        answer.map_err(|error| no_answer(&error))
     }
 }
 
@@ -228,6 +252,15 @@ fn request(method: Method, url: Url, authorization: HeaderValue) -> Request {
     request.headers_mut().insert(AUTHORIZATION, authorization);
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
     request
+}
+
+fn no_answer(error: &ExchangeError) -> DispatchFailure {
+    let code = match error {
+        ExchangeError::NoTime => FailureCode::NoTime,
+        ExchangeError::Timeout => FailureCode::ProviderApiTimeout,
+        ExchangeError::ConnectionFailed(_) | ExchangeError::ConnectionLost(_) => FailureCode::ProviderApiUnreachable,
+    };
+    code.into()
 }
 
 fn failure_of(answer: &HttpAnswer, code: FailureCode) -> DispatchFailure {

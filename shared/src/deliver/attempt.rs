@@ -13,10 +13,13 @@ use crate::deliver::message;
 use crate::deliver::pauses::PauseCache;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
-use crate::observe::metrics::{AGE_AT_DELIVERY, DEAD, DELIVERED, DELIVERY_LATENCY, FAILED, Measurements, SKIPPED};
+use crate::observe::metrics::{
+    AGE_AT_DELIVERY, COOLING_OFF, DEAD, DELIVERED, DELIVERY_LATENCY, DISPATCH_FAILED, FAILED, Measurements, SKIPPED,
+};
+use crate::outside::http::CallTime;
 use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord};
-use crate::record::failure::{DispatchFailure, FailureCode};
+use crate::record::failure::{Blame, DispatchFailure, FailureCode};
 use crate::record::pauses::{PauseStatus, Pauses};
 use crate::record::retry_plan::{Draw, quick_wait};
 use crate::record::store::error::StoreError;
@@ -49,6 +52,8 @@ pub enum AttemptOutcome {
     Paused,
     /// The same, but of at least one it is unknown whether it is paused.
     PausesUnreadable,
+    /// What every open route needs cools off: nothing was sent and nothing is written, and redrive has it when the lease ends.
+    CoolingOff,
     Made(Box<AttemptReport>),
 }
 
@@ -59,6 +64,8 @@ pub struct AttemptReport {
     pub outcomes: Vec<(String, DispatchOutcome)>,
     /// The event as it was to be settled.
     pub after: EventRecord,
+    /// Of each route that failed because of another system, which one: the destination, or `api:{provider}`.
+    pub failed: Vec<String>,
     /// How many routes were left because it is unknown whether their destinations are paused.
     pub pauses_unreadable: usize,
     /// The outcome of the settling write.
@@ -68,6 +75,9 @@ pub struct AttemptReport {
 /// Reserved of an invocation's time for the settling write and the log line.
 const SETTLE_MARGIN: Duration = Duration::from_secs(4);
 
+/// The longest that the attempt of a receiving invocation takes over all its routes: meanwhile its process receives nothing.
+pub const FIRST_ATTEMPT_TIME: Duration = Duration::from_secs(5);
+
 impl Deliverer {
     /// A run under the pauses as they are now.
     pub async fn run(&self) -> Run<'_> {
@@ -75,12 +85,14 @@ impl Deliverer {
         Run { deliverer: self, pauses: self.pauses.as_of(self.clock.now()) }
     }
 
-    /// The attempt of the invocation that recorded `event`: up to three quick tries per route while time is left.
+    /// The attempt of the invocation that recorded `event`: up to three quick tries per route within 5 s, the pauses included.
     pub async fn first_attempt(&self, event: &EventRecord, invocation_ends_at: UnixMillis) -> AttemptOutcome {
+        let began = Instant::now();
         let run = self.run().await;
         kill_point("pauses_read");
         let left = invocation_ends_at.since(self.clock.now()).saturating_sub(SETTLE_MARGIN);
-        run.attempt(event, &run.open_routes(event), AttemptBy::First, left).await
+        let ends_at = (Instant::now() + left).min(began + FIRST_ATTEMPT_TIME);
+        run.attempt(event, &run.open_routes(event), AttemptBy::First, ends_at).await
     }
 
     /// Where a route delivers to; `None` for a route that no longer exists.
@@ -100,6 +112,15 @@ impl Run<'_> {
         event.pending_routes().filter(|route| self.status(route) == PauseStatus::Delivering).collect()
     }
 
+    fn failed(&self, event: &EventRecord, outcomes: &[(String, DispatchOutcome)]) -> Vec<String> {
+        let failed = |(route, outcome): &(String, DispatchOutcome)| match outcome.as_ref().err()?.code.blames() {
+            Blame::Destination => self.deliverer.destination(route).map(ToString::to_string),
+            Blame::ProviderApi => Some(format!("api:{}", event.provider)),
+            Blame::Event | Blame::Customer | Blame::Nobody => None,
+        };
+        outcomes.iter().filter_map(failed).collect()
+    }
+
     /// How many pending routes wait because it is unknown whether their destinations are paused.
     pub fn unreadable_routes(&self, event: &EventRecord) -> usize {
         event.pending_routes().filter(|route| self.status(route) == PauseStatus::Unreadable).count()
@@ -117,15 +138,21 @@ impl Run<'_> {
         destination.map_or(PauseStatus::Delivering, |destination| self.pauses.status(destination))
     }
 
-    /// One attempt at these routes of an event whose lease is ours, within the time `left`.
-    pub async fn attempt(&self, event: &EventRecord, routes: &[&str], by: AttemptBy, left: Duration) -> AttemptOutcome {
+    /// One attempt at these routes of an event whose lease is ours, which ends by `ends_at`.
+    pub async fn attempt(
+        &self,
+        event: &EventRecord,
+        routes: &[&str],
+        by: AttemptBy,
+        ends_at: Instant,
+    ) -> AttemptOutcome {
         if routes.is_empty() {
             return match self.unreadable_routes(event) {
                 0 => AttemptOutcome::Paused,
                 _ => AttemptOutcome::PausesUnreadable,
             };
         }
-        if left.is_zero() {
+        if ends_at <= Instant::now() {
             return AttemptOutcome::NoTime;
         }
         let clock = self.deliverer.clock;
@@ -135,7 +162,8 @@ impl Run<'_> {
             deliverer: self.deliverer,
             event,
             body: body.as_ref().map(Document::root),
-            deadline: Instant::now() + left,
+            // Others wait behind a first attempt. Redrive has a limit of its own for what fails.
+            time: CallTime { ends_at, spares_slow_systems: by == AttemptBy::First },
         };
 
         let mut outcomes = attempt.try_routes(routes.iter().copied()).await;
@@ -143,13 +171,17 @@ impl Run<'_> {
             attempt.quick_tries(&mut outcomes).await;
         }
 
+        if outcomes.iter().all(|(_, outcome)| matches!(outcome, Err(failure) if !failure.code.was_tried())) {
+            return AttemptOutcome::CoolingOff;
+        }
         kill_point("delivered");
         let now = clock.now();
         let after = event.settle(by, &outcomes, began_at, now, self.age(event, now), Draw::random());
         let settled = self.deliverer.store.settle(&after).await;
         kill_point("settled");
         let pauses_unreadable = self.unreadable_routes(event);
-        AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, pauses_unreadable, settled }))
+        let failed = self.failed(event, &outcomes);
+        AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, failed, pauses_unreadable, settled }))
     }
 
     /// How long an event has waited, by the destination that was paused longest, so that no route dies because of another.
@@ -166,7 +198,7 @@ struct AttemptContext<'a> {
     event: &'a EventRecord,
     /// Parsed once for all routes and tries; `None` when it is not JSON.
     body: Option<Value<'a>>,
-    deadline: Instant,
+    time: CallTime,
 }
 
 impl AttemptContext<'_> {
@@ -176,14 +208,18 @@ impl AttemptContext<'_> {
             let again: Vec<usize> = (0..outcomes.len()).filter(|at| may_succeed_soon(&outcomes[*at].1)).collect();
             let pause = again.iter().filter_map(|at| outcomes[*at].1.as_ref().err()?.retry_after).max();
             let Some(wait) = quick_wait(made, pause, Draw::random()) else { return };
-            if again.is_empty() || Instant::now() + wait >= self.deadline {
+            if again.is_empty() || Instant::now() + wait >= self.time.ends_at {
                 return;
             }
             sleep(wait).await;
             kill_point("waited");
             let retried = self.try_routes(again.iter().map(|at| outcomes[*at].0.as_str())).await;
-            for (at, outcome) in again.into_iter().zip(retried) {
-                outcomes[at].1 = outcome.1;
+            for (at, (_, outcome)) in again.into_iter().zip(retried) {
+                match outcome {
+                    // The try before it says more.
+                    Err(failure) if failure.code.blames() == Blame::Nobody => {}
+                    outcome => outcomes[at].1 = outcome,
+                }
             }
         }
     }
@@ -196,12 +232,18 @@ impl AttemptContext<'_> {
     async fn try_route(&self, route: &str) -> DispatchOutcome {
         let Deliverer { routes, returning_ai, .. } = self.deliverer;
         let route = routes.by_name(route).ok_or(FailureCode::RouteUnknown)?;
-        let composed = timeout_at(self.deadline, self.message(route)).await;
-        let Some(message) = composed.unwrap_or_else(|_| Err(FailureCode::Timeout.into()))? else {
+        if self.time.spares_slow_systems
+            && let Some(left) = returning_ai.cools_off_for(&route.destination)
+        {
+            return Err(DispatchFailure::cooling_off(left));
+        }
+        // The provider's API ends by itself, with a code of its own; what is cut off here is one of our own systems.
+        let composed = timeout_at(self.time.ends_at, self.message(route)).await;
+        let Some(message) = composed.unwrap_or_else(|_| Err(FailureCode::NoTime.into()))? else {
             return Ok(DispatchSuccess::Skipped);
         };
         kill_point("composed");
-        let http_status = returning_ai.deliver(&route.destination, &message, self.deadline).await?;
+        let http_status = returning_ai.deliver(&route.destination, &message, self.time).await?;
         Ok(DispatchSuccess::Delivered { http_status })
     }
 
@@ -209,7 +251,7 @@ impl AttemptContext<'_> {
     async fn message(&self, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
         let Deliverer { clock, store, resolver, .. } = self.deliverer;
         let body = self.body.ok_or(FailureCode::BodyUnreadable)?;
-        let customer = resolver.resolve(route, body).await?;
+        let customer = resolver.resolve(route, body, self.time).await?;
         kill_point("resolved");
         // Before the claim: an event that cannot be sent must not use up the claim of one that can.
         let message = message::compose(self.event, body, route, &customer)?;
@@ -230,9 +272,17 @@ impl AttemptContext<'_> {
     }
 }
 
-/// Returning.AI or the connection failed, and may recover within a second; an unknown customer will not be known by then.
+/// Whether a try within half a second may succeed where this one failed, and costs little if it does not.
 fn may_succeed_soon(outcome: &DispatchOutcome) -> bool {
-    matches!(outcome, Err(failure) if !failure.code.is_permanent() && !failure.code.waits_for_the_customer())
+    let Err(failure) = outcome else { return false };
+    match failure.code {
+        // It would hang once more, or be turned away once more.
+        FailureCode::Timeout
+        | FailureCode::Throttled
+        | FailureCode::ProviderApiTimeout
+        | FailureCode::ProviderApiThrottled => false,
+        code => !code.is_permanent() && !code.waits_for_the_customer() && code.blames() != Blame::Nobody,
+    }
 }
 
 /// Counts one attempt at the event `before`. A dispatch that could not be settled is repeated, and counts then.
@@ -242,7 +292,13 @@ pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report
         measured.duration(DELIVERY_LATENCY, attempt.ms as f64);
     }
     for failure in outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err()) {
-        measured.count_by(FAILED, failure.code.code());
+        match failure.code.was_tried() {
+            true => measured.count_by(FAILED, failure.code.code()),
+            false => measured.count(COOLING_OFF, 1),
+        }
+    }
+    for neighbour in &report.failed {
+        measured.count_by(DISPATCH_FAILED, neighbour.clone());
     }
     if !matches!(settled, Ok(SettleOutcome::Written)) {
         return;

@@ -5,6 +5,7 @@ use crate::customer::api_client::ApiClient;
 use crate::customer::provider_api::Lookup;
 use crate::customer::reference::{Customer, CustomerRef};
 use crate::customer::table::Customers;
+use crate::outside::http::CallTime;
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::route::routes::{CustomerSource, FieldValue, Route};
 use json::{Kind, Pointer, Value};
@@ -43,13 +44,18 @@ impl Resolver {
     /// # Errors
     /// All are transient: `customer_unknown` until the customer is linked, the others until the table or the API answers. A
     /// source that cannot be asked ends the search, since the next one may give another customer.
-    pub async fn resolve(&self, route: &Route, body: Value<'_>) -> Result<MessageCustomer, DispatchFailure> {
+    pub async fn resolve(
+        &self,
+        route: &Route,
+        body: Value<'_>,
+        time: CallTime,
+    ) -> Result<MessageCustomer, DispatchFailure> {
         for source in &route.customer {
             let Some(id) = id_at(body, source.pointer()) else { continue };
             let found = match source {
                 CustomerSource::Body(_) => Some(MessageCustomer::of(id)),
                 CustomerSource::Link { kind, .. } => self.linked(kind, &id).await?,
-                CustomerSource::Api { kind, .. } => self.known_to_api(kind, &id).await?,
+                CustomerSource::Api { kind, .. } => self.known_to_api(kind, &id, time).await?,
             };
             if let Some(mut found) = found {
                 self.add_record(route, &mut found).await?;
@@ -66,13 +72,18 @@ impl Resolver {
     }
 
     /// The table first: it is cheaper, and an import wins over the API.
-    async fn known_to_api(&self, kind: &str, id: &str) -> Result<Option<MessageCustomer>, DispatchFailure> {
+    async fn known_to_api(
+        &self,
+        kind: &str,
+        id: &str,
+        time: CallTime,
+    ) -> Result<Option<MessageCustomer>, DispatchFailure> {
         if let Some(linked) = self.linked(kind, id).await? {
             return Ok(Some(linked));
         }
         let lookup_of = |api: &'_ ApiClient| api.lookups.iter().find(|lookup| lookup.kind == kind);
         match self.apis.iter().find_map(|api| Some((api, lookup_of(api)?))) {
-            Some((api, lookup)) => self.ask(api, lookup, id).await,
+            Some((api, lookup)) => self.ask(api, lookup, id, time).await,
             None => Ok(None),
         }
     }
@@ -83,6 +94,7 @@ impl Resolver {
         api: &ApiClient,
         lookup: &Lookup,
         id: &str,
+        time: CallTime,
     ) -> Result<Option<MessageCustomer>, DispatchFailure> {
         let Ok(reference) = CustomerRef::new(lookup.kind, id) else { return Ok(None) };
         let turn = api.turn(reference.as_str());
@@ -91,7 +103,9 @@ impl Resolver {
         if waited && let Some(linked) = self.linked(lookup.kind, id).await? {
             return Ok(Some(linked));
         }
-        let Some(customer_id) = api.customer_of(lookup, id).await?.filter(|id| is_id(id)) else { return Ok(None) };
+        let Some(customer_id) = api.customer_of(lookup, id, time).await?.filter(|id| is_id(id)) else {
+            return Ok(None);
+        };
         if let Some(customers) = &self.customers {
             // Without this the API is asked again; that is no reason to hold the message back.
             if let Err(error) = customers.remember(&reference, &customer_id, self.clock.now()).await {

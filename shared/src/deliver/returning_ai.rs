@@ -13,7 +13,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::webhooks::{ApiKey, Webhooks, Workflow};
-use crate::outside::http::{ExchangeError, Http, HttpAnswer};
+use crate::outside::cool_off::CoolOff;
+use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
 use crate::outside::secrets::CachedSecret;
 use crate::outside::token_slot::{Token, TokenSlot};
 use crate::record::destination::Destination;
@@ -24,7 +25,8 @@ pub struct ReturningAi {
     http: Http,
     webhooks: CachedSecret<Webhooks>,
     clock: Clock,
-    sessions: Mutex<HashMap<String, Arc<TokenSlot>>>,
+    sessions: Mutex<HashMap<Destination, Arc<TokenSlot>>>,
+    cool_offs: Mutex<HashMap<Destination, Arc<CoolOff>>>,
 }
 
 /// The answer to a handshake.
@@ -45,11 +47,16 @@ static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 impl ReturningAi {
     pub fn new(http: Http, webhooks: CachedSecret<Webhooks>, clock: Clock) -> Self {
-        Self { http, webhooks, clock, sessions: Mutex::default() }
+        Self { http, webhooks, clock, sessions: Mutex::default(), cool_offs: Mutex::default() }
     }
 
-    /// Delivers `message`: to a workflow with a live session token, or to an incoming webhook with its API key. Ends by
-    /// `deadline`.
+    /// For how much longer a destination that was slow is left alone; `None` when it may be called.
+    pub fn cools_off_for(&self, to: &Destination) -> Option<Duration> {
+        self.cool_off(to).left(self.clock.now())
+    }
+
+    /// Delivers `message`: to a workflow with a live session token, or to an incoming webhook with its API key. Ends within
+    /// `time`, also when the destination cools off.
     ///
     /// An answer of 401 or 403 from a workflow drops the token; one more handshake and one more try follow at once.
     ///
@@ -57,22 +64,23 @@ impl ReturningAi {
     ///
     /// # Errors
     /// The failure's code says whether another attempt can help.
-    pub async fn deliver(&self, to: &Destination, message: &Bytes, deadline: Instant) -> Result<u16, DispatchFailure> {
-        timeout_at(deadline, self.deliver_in_time(to, message))
+    pub async fn deliver(&self, to: &Destination, message: &Bytes, time: CallTime) -> Result<u16, DispatchFailure> {
+        // A call to the destination ends by itself, with a code of its own; what is cut off here is one of our own systems.
+        timeout_at(time.ends_at, self.deliver_in_time(to, message, time))
             .await
-            .unwrap_or_else(|_| Err(FailureCode::Timeout.into()))
+            .unwrap_or_else(|_| Err(FailureCode::NoTime.into()))
     }
 
-    async fn deliver_in_time(&self, to: &Destination, message: &Bytes) -> Result<u16, DispatchFailure> {
+    async fn deliver_in_time(&self, to: &Destination, message: &Bytes, time: CallTime) -> Result<u16, DispatchFailure> {
         let unavailable = |_| FailureCode::WorkflowsUnavailable;
         let webhooks = self.webhooks.value().await.map_err(unavailable)?;
         kill_point("workflows_read");
-        let outcome = self.deliver_with(&webhooks, to, message).await;
+        let outcome = self.deliver_with(&webhooks, to, message, time).await;
         // The webhook may have been added, or its key changed, since the secret was read.
         match outcome {
             Err(failure) if webhooks.may_be_outdated(to, &failure) => {
                 match self.webhooks.newer_than(&webhooks).await.map_err(unavailable)? {
-                    Some(newer) => self.deliver_with(&newer, to, message).await,
+                    Some(newer) => self.deliver_with(&newer, to, message, time).await,
                     None => Err(failure),
                 }
             }
@@ -92,34 +100,41 @@ impl ReturningAi {
         webhooks: &Webhooks,
         to: &Destination,
         message: &Bytes,
+        time: CallTime,
     ) -> Result<u16, DispatchFailure> {
         match to {
             Destination::Workflow(name) => {
                 let workflow = webhooks.workflows.get(name).ok_or(FailureCode::WorkflowUnknown)?;
-                match self.call_workflow(name, workflow, message).await {
+                match self.call_workflow(to, workflow, message, time).await {
                     Err(failure) if failure.code == FailureCode::Unauthorized && workflow.handshake_url.is_some() => {
-                        self.call_workflow(name, workflow, message).await
+                        self.call_workflow(to, workflow, message, time).await
                     }
                     outcome => outcome,
                 }
             }
             Destination::IncomingWebhook(name) => {
                 let webhook = webhooks.incoming.get(name).ok_or(FailureCode::IncomingWebhookUnknown)?;
-                self.post(&webhook.url, webhook.api_key.clone(), message.clone()).await?.outcome()
+                self.post(to, &webhook.url, webhook.api_key.clone(), message.clone(), time).await?.outcome()
             }
         }
     }
 
-    async fn call_workflow(&self, name: &str, workflow: &Workflow, message: &Bytes) -> Result<u16, DispatchFailure> {
+    async fn call_workflow(
+        &self,
+        to: &Destination,
+        workflow: &Workflow,
+        message: &Bytes,
+        time: CallTime,
+    ) -> Result<u16, DispatchFailure> {
         let (header, value) = match &workflow.handshake_url {
-            Some(url) => (SESSION_TOKEN.clone(), self.session_token(name, workflow, url).await?),
+            Some(url) => (SESSION_TOKEN.clone(), self.session_token(to, workflow, url, time).await?),
             None => workflow.api_key.clone(),
         };
         kill_point("handshaken");
-        let answer = self.post(&workflow.webhook_url, Some((header, value.clone())), message.clone()).await?;
+        let answer = self.post(to, &workflow.webhook_url, Some((header, value.clone())), message.clone(), time).await?;
         let outcome = answer.outcome();
         if matches!(&outcome, Err(failure) if failure.code == FailureCode::Unauthorized) {
-            self.slot(name).drop_refused(&value).await;
+            self.slot(to).drop_refused(&value).await;
         }
         outcome
     }
@@ -127,24 +142,41 @@ impl ReturningAi {
     /// The workflow's live token, by one handshake however many dispatches wait for it.
     async fn session_token(
         &self,
-        name: &str,
+        to: &Destination,
         workflow: &Workflow,
         handshake_url: &Url,
+        time: CallTime,
     ) -> Result<HeaderValue, DispatchFailure> {
         let handshake = async {
-            let answer = self.post(handshake_url, Some(workflow.api_key.clone()), Bytes::new()).await?;
+            let answer = self.post(to, handshake_url, Some(workflow.api_key.clone()), Bytes::new(), time).await?;
             answer.session(self.clock.now())
         };
-        self.slot(name).live(self.clock, handshake).await
+        let began = Instant::now();
+        let token = timeout_at(time.ends_at, self.slot(to).live(self.clock, handshake)).await;
+        token.unwrap_or_else(|_| Err(FailureCode::from(CallTime::cut_off(began)).into()))
     }
 
-    fn slot(&self, name: &str) -> Arc<TokenSlot> {
+    fn slot(&self, to: &Destination) -> Arc<TokenSlot> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(sessions.entry(name.to_owned()).or_default())
+        Arc::clone(sessions.entry(to.clone()).or_default())
     }
 
-    async fn post(&self, url: &Url, header: Option<ApiKey>, body: Bytes) -> Result<HttpAnswer, DispatchFailure> {
-        let answer = post(&self.http, self.clock, url, header, body).await;
+    fn cool_off(&self, to: &Destination) -> Arc<CoolOff> {
+        let mut cool_offs = self.cool_offs.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(cool_offs.entry(to.clone()).or_default())
+    }
+
+    async fn post(
+        &self,
+        to: &Destination,
+        url: &Url,
+        header: Option<ApiKey>,
+        body: Bytes,
+        time: CallTime,
+    ) -> Result<HttpAnswer, DispatchFailure> {
+        let began = Instant::now();
+        let answer = post(&self.http, self.clock, url, header, body, time).await;
+        self.cool_off(to).note(began.elapsed(), &answer, self.clock.now());
         answer.map_err(|error| FailureCode::from(error).into())
     }
 }
@@ -155,12 +187,13 @@ async fn post(
     url: &Url,
     header: Option<ApiKey>,
     body: Bytes,
+    time: CallTime,
 ) -> Result<HttpAnswer, ExchangeError> {
     let mut request = Request::new(reqwest::Method::POST, url.clone());
     request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
     request.headers_mut().extend(header);
     *request.body_mut() = Some(body.into());
-    http.exchange(request, CALL_TIMEOUT, clock.now()).await
+    http.exchange(request, CALL_TIMEOUT, time, clock.now()).await
 }
 
 impl HttpAnswer {
@@ -229,7 +262,8 @@ impl Webhooks {
     ) -> Option<Result<Handshake, ExchangeError>> {
         let workflow = self.workflows.get(workflow)?;
         let url = workflow.handshake_url.as_ref()?;
-        let answer = post(http, clock, url, Some(workflow.api_key.clone()), Bytes::new()).await;
+        let time = CallTime::of_a_person();
+        let answer = post(http, clock, url, Some(workflow.api_key.clone()), Bytes::new(), time).await;
         Some(answer.map(|answer| Handshake { opened: answer.session(clock.now()).is_ok(), answer }))
     }
 

@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use json::write_string;
@@ -26,8 +27,7 @@ const MAX_VALUES: usize = 100;
 /// One line. It holds each metric once and one value per dimension; the rest goes to the next line.
 #[derive(Default)]
 struct Line<'m> {
-    code: Option<&'m str>,
-    form: Option<&'m str>,
+    labels: Vec<(Dimension, &'m str)>,
     metrics: Vec<(Metric, &'m [f64])>,
 }
 
@@ -81,20 +81,15 @@ fn text(measured: &Measurements, function_name: &str, at: UnixMillis, invocation
 
 impl<'m> Line<'m> {
     fn has_room_for(&self, entry: &Entry) -> bool {
-        let label = match entry.metric.dimension {
-            None => None,
-            Some(Dimension::Code) => self.code,
-            Some(Dimension::Form) => self.form,
-        };
-        let label_fits = label.is_none() || label == entry.label.as_deref();
+        let label_fits = entry.metric.dimension.is_none_or(|dimension| {
+            self.labels.iter().all(|(of, label)| *of != dimension || Some(*label) == entry.label.as_deref())
+        });
         label_fits && self.metrics.iter().all(|(metric, _)| metric.name != entry.metric.name)
     }
 
     fn put(&mut self, entry: &'m Entry, values: &'m [f64]) {
-        match entry.metric.dimension {
-            None => {}
-            Some(Dimension::Code) => self.code = entry.label.as_deref(),
-            Some(Dimension::Form) => self.form = entry.label.as_deref(),
+        if let Some(label) = entry.metric.dimension.zip(entry.label.as_deref()).filter(|it| !self.labels.contains(it)) {
+            self.labels.push(label);
         }
         self.metrics.push((entry.metric, values));
     }
@@ -103,12 +98,12 @@ impl<'m> Line<'m> {
     fn write(&self, text: &mut String, function_name: &str, at: UnixMillis) {
         let _ = write!(text, r#"{{"_aws":{{"Timestamp":{},"CloudWatchMetrics":["#, at.0);
         let mut separator = "";
-        for dimension in [None, Some(Dimension::Code), Some(Dimension::Form)] {
+        for dimension in iter::once(None).chain(Dimension::ALL.map(Some)) {
             let mut metrics = self.metrics.iter().filter(|(metric, _)| metric.dimension == dimension).peekable();
             if metrics.peek().is_none() {
                 continue;
             }
-            // The sum over all codes or forms is a metric of its own: alarms use it.
+            // The sum over all values of a dimension is a metric of its own: alarms use it.
             let _ = write!(text, r#"{separator}{{"Namespace":"{NAMESPACE}","Dimensions":[["{FUNCTION_NAME}"]"#);
             if let Some(dimension) = dimension {
                 let _ = write!(text, r#",["{FUNCTION_NAME}","{}"]"#, dimension.name());
@@ -123,11 +118,9 @@ impl<'m> Line<'m> {
         }
         let _ = write!(text, r#"]}},"{FUNCTION_NAME}":"#);
         write_string(text, function_name);
-        for (dimension, value) in [(Dimension::Code, self.code), (Dimension::Form, self.form)] {
-            if let Some(value) = value {
-                let _ = write!(text, r#","{}":"#, dimension.name());
-                write_string(text, value);
-            }
+        for (dimension, label) in &self.labels {
+            let _ = write!(text, r#","{}":"#, dimension.name());
+            write_string(text, label);
         }
         for (metric, values) in &self.metrics {
             let _ = write!(text, r#","{}":"#, metric.name);

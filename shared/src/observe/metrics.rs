@@ -37,6 +37,8 @@ pub enum By {
 pub enum Dimension {
     /// A stable code of `docs/logging.md`.
     Code,
+    /// A workflow, `incoming-webhook:NAME`, or `api:PROVIDER`.
+    Destination,
     /// The spelling that a signature is over.
     Form,
 }
@@ -66,6 +68,7 @@ macro_rules! table {
 }
 
 const BY_CODE: Option<Dimension> = Some(Dimension::Code);
+const BY_DESTINATION: Option<Dimension> = Some(Dimension::Destination);
 const BY_FORM: Option<Dimension> = Some(Dimension::Form);
 
 table! {
@@ -95,6 +98,10 @@ table! {
     DEAD: "Dead", Count, All, None,
         "messages that were given up permanently, and events dead on arrival because their envelope is unreadable";
     FAILED: "Failed", Count, All, BY_CODE, "attempts at a route that failed, whether another one follows or not";
+    DISPATCH_FAILED: "DispatchFailed", Count, All, BY_DESTINATION,
+        "of these, those that another system is to blame for: the destination, or the provider's own API";
+    COOLING_OFF: "CoolingOff", Count, Receivers, None,
+        "routes that a first attempt left to redrive, because the destination or the provider's API was slow a moment ago";
     PAUSES_UNREADABLE: "PausesUnreadable", Count, All, None,
         "routes that a first attempt left, and destinations that a redrive run held, because their pauses cannot be read";
     DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, "one attempt at an event, over all its routes";
@@ -136,9 +143,12 @@ impl Unit {
 }
 
 impl Dimension {
+    pub const ALL: [Self; 3] = [Self::Code, Self::Destination, Self::Form];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Code => "Code",
+            Self::Destination => "Destination",
             Self::Form => "Form",
         }
     }

@@ -8,7 +8,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -21,7 +21,7 @@ use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::UnixMillis;
 
@@ -54,6 +54,14 @@ pub struct HttpAnswer {
     pub body: Vec<u8>,
 }
 
+/// The time that the calls of one attempt have together.
+#[derive(Clone, Copy, Debug)]
+pub struct CallTime {
+    pub ends_at: Instant,
+    /// Whether a system that cools off is left alone: in an attempt that holds up what comes behind it.
+    pub spares_slow_systems: bool,
+}
+
 /// Why there is no answer. The other side may have done what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ExchangeError {
@@ -63,6 +71,9 @@ pub enum ExchangeError {
     ConnectionLost(#[source] Cause),
     #[error("no answer in time")]
     Timeout,
+    /// The attempt that the call is part of ended so soon that this says nothing about the other side.
+    #[error("no time was left for the call")]
+    NoTime,
 }
 
 /// What is known of a failed connection; never its URL, which may hold a customer's path.
@@ -74,8 +85,29 @@ const MAX_ANSWER_BYTES: usize = 256 * 1024;
 /// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Nobody waits longer because another system asks for it.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+
 /// Shorter than the idle limits of AWS's endpoints and of common load balancers (60 s).
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A call that has had less time than this when its attempt ends says nothing about the other system.
+const LEAST_TIME: Duration = Duration::from_secs(3);
+
+/// The longest that a person waits for calls.
+const A_PERSON_S_PATIENCE: Duration = Duration::from_secs(60);
+
+impl CallTime {
+    /// For calls that no event waits for.
+    pub fn of_a_person() -> Self {
+        Self { ends_at: Instant::now() + A_PERSON_S_PATIENCE, spares_slow_systems: false }
+    }
+
+    /// Why there is no answer to a call that began at `began` and that the end of its attempt cut off.
+    pub(crate) fn cut_off(began: Instant) -> ExchangeError {
+        if began.elapsed() < LEAST_TIME { ExchangeError::NoTime } else { ExchangeError::Timeout }
+    }
+}
 
 impl Http {
     /// # Errors
@@ -136,7 +168,7 @@ impl Http {
         Ok(self.client.execute(request).await?)
     }
 
-    /// Sends `request` and reads the answer, whatever its status, within `limit`.
+    /// Sends `request` and reads the answer, whatever its status, within `limit` and the `time` of the attempt.
     ///
     /// # Errors
     /// Why there is no answer.
@@ -144,9 +176,16 @@ impl Http {
         &self,
         request: Request,
         limit: Duration,
+        time: CallTime,
         now: UnixMillis,
     ) -> Result<HttpAnswer, ExchangeError> {
-        timeout(limit, self.read_answer(request, now)).await.unwrap_or(Err(ExchangeError::Timeout))
+        let began = Instant::now();
+        let own_end = began + limit;
+        match timeout_at(own_end.min(time.ends_at), self.read_answer(request, now)).await {
+            Ok(result) => result,
+            Err(_) if own_end <= time.ends_at => Err(ExchangeError::Timeout),
+            Err(_) => Err(CallTime::cut_off(began)),
+        }
     }
 
     async fn read_answer(&self, request: Request, now: UnixMillis) -> Result<HttpAnswer, ExchangeError> {
@@ -188,15 +227,31 @@ impl From<in_process::NoAnswer> for ExchangeError {
     }
 }
 
-/// `Retry-After` in seconds or as a date; `None` when it is absent or malformed.
+/// `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date in any of the three formats; decimals too, which services send.
+/// `None` when it is absent or malformed; a time that has passed is zero, and one that is far away [`LONGEST_RETRY_AFTER`].
 fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
+    let wait = match text.strip_prefix('-').unwrap_or(text) {
+        digits if is_decimal(digits) => {
+            // Negative: it has passed.
+            let seconds = if digits == text { text.parse::<f64>().ok()? } else { 0.0 };
+            Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER)
+        }
+        _ => {
+            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            UnixMillis(u64::try_from(date.as_millis()).ok()?).since(now)
+        }
+    };
+    Some(wait.min(LONGEST_RETRY_AFTER))
+}
+
+/// Digits, and a point between some of them: `f64` would read `inf`, `NaN` and `1e3`, too.
+fn is_decimal(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        Some((whole, fraction)) => digits(whole) && digits(fraction),
+        None => digits(text),
     }
-    let date = aws_smithy_types::DateTime::from_str(text, aws_smithy_types::date_time::Format::HttpDate).ok()?;
-    let at = UnixMillis(u64::try_from(date.to_millis().ok()?).ok()?);
-    Some(at.since(now))
 }
 
 /// True for a connection that was closed or reset during the request; false for a refused one, a timeout, or a bad answer.
@@ -271,7 +326,7 @@ impl Http {
 /// Tells the SDK's retry strategy what it may repeat.
 fn sdk_error(error: ExchangeError) -> ConnectorError {
     match error {
-        ExchangeError::Timeout => ConnectorError::timeout(error.into()),
+        ExchangeError::Timeout | ExchangeError::NoTime => ConnectorError::timeout(error.into()),
         ExchangeError::ConnectionFailed(_) | ExchangeError::ConnectionLost(_) => ConnectorError::io(error.into()),
     }
 }

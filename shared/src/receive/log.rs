@@ -2,8 +2,9 @@
 
 use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
-    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, DEAD, DUPLICATE, ID_CONFLICT, IGNORED, Measurements,
-    PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
+    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, COOLING_OFF, DEAD, DUPLICATE, ID_CONFLICT, IGNORED,
+    Measurements, PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE,
+    VERIFIED,
 };
 use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
@@ -19,14 +20,19 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
     let after = match attempted {
         Some(AttemptOutcome::Made(report)) => Some(&report.after),
         // What a duplicate or a refused delivery would have become says nothing of what the table holds.
-        Some(AttemptOutcome::NoTime | AttemptOutcome::Paused | AttemptOutcome::PausesUnreadable) | None => {
-            event.filter(|_| matches!(receipt.answer, Answer::Accepted | Answer::Ignored))
-        }
+        Some(
+            AttemptOutcome::NoTime
+            | AttemptOutcome::Paused
+            | AttemptOutcome::PausesUnreadable
+            | AttemptOutcome::CoolingOff,
+        )
+        | None => event.filter(|_| matches!(receipt.answer, Answer::Accepted | Answer::Ignored)),
     };
     let settled = match attempted {
         Some(AttemptOutcome::NoTime) => Some("no_time"),
         Some(AttemptOutcome::Paused) => Some("paused"),
         Some(AttemptOutcome::PausesUnreadable) => Some("pauses_unreadable"),
+        Some(AttemptOutcome::CoolingOff) => Some("cooling_off"),
         Some(AttemptOutcome::Made(report)) => match report.settled {
             Ok(SettleOutcome::Written) => None,
             Ok(SettleOutcome::Superseded) => Some("superseded"),
@@ -114,12 +120,17 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
     } else if event.state == EventState::Dead {
         measured.count(DEAD, 1);
     }
+    let waiting = event.pending_routes().count();
     let pauses_unreadable = match attempted {
         Some(AttemptOutcome::Made(report)) => {
             measure_attempt(&mut measured, event, report);
             report.pauses_unreadable
         }
-        Some(AttemptOutcome::PausesUnreadable) => event.pending_routes().count(),
+        Some(AttemptOutcome::PausesUnreadable) => waiting,
+        Some(AttemptOutcome::CoolingOff) => {
+            measured.count(COOLING_OFF, waiting as u64);
+            0
+        }
         Some(AttemptOutcome::NoTime | AttemptOutcome::Paused) | None => 0,
     };
     if pauses_unreadable > 0 {

@@ -20,10 +20,14 @@ pub struct DispatchFailure {
 pub enum Blame {
     /// The event, or its route: another event may be delivered all the same.
     Event,
-    /// The customer, or whoever is asked about the customer: the destination was not called.
+    /// The customer, or a table that was asked about the customer: the destination was not called.
     Customer,
+    /// The provider's own API, which was asked about the customer: the destination was not called.
+    ProviderApi,
     /// Where the message was to go, or the way there: the next message would fail, too.
     Destination,
+    /// Nobody: the time of the attempt was over, or the route was not tried.
+    Nobody,
 }
 
 macro_rules! codes {
@@ -52,6 +56,7 @@ codes! {
     BodyUnreadable = "body_unreadable",
     ConnectionFailed = "connection_failed",
     ConnectionLost = "connection_lost",
+    CoolingOff = "cooling_off",
     CustomerIncomplete = "customer_incomplete",
     CustomerUnknown = "customer_unknown",
     CustomersUnavailable = "customers_unavailable",
@@ -61,6 +66,7 @@ codes! {
     IdConflict = "id_conflict",
     IncomingWebhookUnknown = "incoming_webhook_unknown",
     MappingFailed = "mapping_failed",
+    NoTime = "no_time",
     NotFound = "not_found",
     ProviderApiError = "provider_api_error",
     ProviderApiForbidden = "provider_api_forbidden",
@@ -68,6 +74,7 @@ codes! {
     ProviderApiScopeRefused = "provider_api_scope_refused",
     ProviderApiSecretUnavailable = "provider_api_secret_unavailable",
     ProviderApiThrottled = "provider_api_throttled",
+    ProviderApiTimeout = "provider_api_timeout",
     ProviderApiUnauthorized = "provider_api_unauthorized",
     ProviderApiUnreachable = "provider_api_unreachable",
     ProviderApiUnreadable = "provider_api_unreadable",
@@ -96,17 +103,19 @@ impl FailureCode {
             Self::CustomerIncomplete
             | Self::CustomerUnknown
             | Self::CustomersUnavailable
-            | Self::ProviderApiError
+            // Whether the customer had the message before is what the table was asked.
+            | Self::TableUnavailable => Blame::Customer,
+            Self::ProviderApiError
             | Self::ProviderApiForbidden
             | Self::ProviderApiLoginRefused
             | Self::ProviderApiScopeRefused
             | Self::ProviderApiSecretUnavailable
             | Self::ProviderApiThrottled
+            | Self::ProviderApiTimeout
             | Self::ProviderApiUnauthorized
             | Self::ProviderApiUnreachable
-            | Self::ProviderApiUnreadable
-            // Whether the customer had the message before is what the table was asked.
-            | Self::TableUnavailable => Blame::Customer,
+            | Self::ProviderApiUnreadable => Blame::ProviderApi,
+            Self::CoolingOff | Self::NoTime => Blame::Nobody,
             Self::AnswerUnreadable
             | Self::ConnectionFailed
             | Self::ConnectionLost
@@ -130,6 +139,11 @@ impl FailureCode {
         matches!(self, Self::EnvelopeUnreadable | Self::IdConflict | Self::MappingFailed | Self::Refused)
     }
 
+    /// False for a route that was left for later: its attempts stay as they are.
+    pub fn was_tried(self) -> bool {
+        self != Self::CoolingOff
+    }
+
     /// No system failed: a person has to say who the customer is, or more about the customer.
     pub fn waits_for_the_customer(self) -> bool {
         matches!(self, Self::CustomerIncomplete | Self::CustomerUnknown)
@@ -142,6 +156,7 @@ impl From<ExchangeError> for FailureCode {
             ExchangeError::ConnectionFailed(_) => Self::ConnectionFailed,
             ExchangeError::ConnectionLost(_) => Self::ConnectionLost,
             ExchangeError::Timeout => Self::Timeout,
+            ExchangeError::NoTime => Self::NoTime,
         }
     }
 }
@@ -154,6 +169,11 @@ impl From<FailureCode> for DispatchFailure {
 }
 
 impl DispatchFailure {
+    /// A system that was slow a moment ago is left alone for so much longer.
+    pub fn cooling_off(left: Duration) -> Self {
+        Self { retry_after: Some(left), ..FailureCode::CoolingOff.into() }
+    }
+
     /// `code`, then the HTTP status or the pointer where there is one.
     pub fn summary(&self) -> String {
         let code = self.code.code();

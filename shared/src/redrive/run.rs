@@ -175,10 +175,11 @@ impl<'d> Redrive<'d> {
         }
         kill_point("taken_over");
 
-        match self.run.attempt(&ours, &routes, by, ATTEMPT_TIME).await {
-            AttemptOutcome::NoTime | AttemptOutcome::Paused | AttemptOutcome::PausesUnreadable => {
-                Ok(EventOutcome::HeldBack)
-            }
+        match self.run.attempt(&ours, &routes, by, Instant::now() + ATTEMPT_TIME).await {
+            AttemptOutcome::NoTime
+            | AttemptOutcome::Paused
+            | AttemptOutcome::PausesUnreadable
+            | AttemptOutcome::CoolingOff => Ok(EventOutcome::HeldBack),
             AttemptOutcome::Made(report) => {
                 self.note(&report.outcomes);
                 log_attempt(&report.after, by);

@@ -10,7 +10,7 @@ use local::secrets_manager::SecretsManager;
 use local::stack::RETURNING_AI_SECRET;
 use shared::clock::Clock;
 use shared::config::Config;
-use shared::outside::http::Http;
+use shared::outside::http::{CallTime, Http};
 use shared::outside::secrets::CachedSecret;
 use shared::record::destination::Destination;
 use tokio::time::Instant;
@@ -138,11 +138,11 @@ async fn several_deliveries_that_wait_for_a_session_make_one_handshake() {
         shared::deliver::webhooks::Webhooks::parse,
     );
     let client = Arc::new(shared::deliver::returning_ai::ReturningAi::new(http, webhooks, Clock::system()));
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let time = CallTime::of_a_person();
     let message = Bytes::from_static(b"{}");
 
     let kyc = Destination::Workflow("kyc".to_owned());
-    let deliver_eight = || join_all((0..8).map(|_| client.deliver(&kyc, &message, deadline)));
+    let deliver_eight = || join_all((0..8).map(|_| client.deliver(&kyc, &message, time)));
     assert_eq!(within(deliver_eight()).await, vec![Ok(200); 8]);
     assert_eq!(returning_ai.handshakes("kyc"), 1);
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::clock::Clock;
 use shared::deliver::resolver::Resolver;
+use shared::outside::http::CallTime;
 use shared::record::event::EventRecord;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
@@ -119,7 +120,7 @@ async fn first_customer(resolver: &Resolver, routes: &Routes, event: &EventRecor
             continue;
         }
         asked.push(&route.customer);
-        if let Ok(customer) = resolver.resolve(route, document.root()).await {
+        if let Ok(customer) = resolver.resolve(route, document.root(), CallTime::of_a_person()).await {
             return Some(customer.customer_id);
         }
     }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::outside::aws;
 use crate::outside::secrets::COOL_DOWN;
+use crate::record::failure::Blame;
 use crate::testing::{Asked, Loopback, Reply, settable_clock};
 
 const API: ProviderApi = ProviderApi {
@@ -76,7 +77,7 @@ fn world(clock: Clock) -> World {
 
 impl World {
     async fn ask(&self, id: &str) -> Result<Option<String>, String> {
-        let answer = self.client.customer_of(&API.lookups[0], id).await;
+        let answer = self.client.customer_of(&API.lookups[0], id, CallTime::of_a_person()).await;
         answer.map_err(|failure| {
             assert!(!failure.code.is_permanent(), "{failure:?}");
             let pause = failure.retry_after.map(|pause| format!(" after {}", pause.as_secs())).unwrap_or_default();
@@ -260,7 +261,7 @@ async fn any_call_can_be_made_and_its_answer_is_read_whatever_the_status() {
         body: Some(&body),
     };
     world.set(|script| script.answers.extend([Reply::json(401, "{}"), Reply::json(422, r#"{"errors":[]}"#)]));
-    let answer = world.client.call(&call).await.unwrap();
+    let answer = world.client.call(&call, CallTime::of_a_person()).await.unwrap();
     assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (422, br#"{"errors":[]}"#.as_slice()));
     let asked = world.server.asked();
     let last = asked.last().unwrap();
@@ -317,4 +318,39 @@ mod secret_text {
         assert_eq!(fields, ["base_url", "token_url", "client_id", "client_secret"]);
         assert_eq!(parse("hunter2").map(|_| ()), Err("the secret: a JSON object expected".to_owned()));
     }
+}
+
+/// The time that an attempt still has, in milliseconds.
+fn time(ms: u64, spares_slow_systems: bool) -> CallTime {
+    CallTime { ends_at: Instant::now() + Duration::from_millis(ms), spares_slow_systems }
+}
+
+#[tokio::test]
+async fn an_api_that_hangs_has_a_code_of_its_own_and_cools_off_for_those_who_cannot_wait() {
+    let (clock, now) = settable_clock!();
+    let world = world(clock);
+    let ask = async |time| {
+        let answer = world.client.customer_of(&API.lookups[0], "A-1", time).await;
+        answer.map_err(|failure| (failure.summary(), failure.code.blames(), failure.retry_after))
+    };
+    assert_eq!(world.ask("A-1").await, known("C-1001"));
+
+    // No time of its own: it is nobody's fault, and the API is asked on.
+    world.set(|script| script.answers.push_back(Reply::Silence));
+    assert_eq!(ask(time(50, true)).await, Err(("no_time".to_owned(), Blame::Nobody, None)));
+    assert_eq!(ask(time(5_000, true)).await, Ok(Some("C-1001".to_owned())));
+
+    world.set(|script| script.answers.push_back(Reply::Silence));
+    let hanging = ("provider_api_timeout".to_owned(), Blame::ProviderApi, None);
+    assert_eq!(ask(time(3_050, true)).await, Err(hanging));
+    let asked = world.asked().len();
+    let cooling = |left| ("cooling_off".to_owned(), Blame::Nobody, Some(Duration::from_secs(left)));
+    assert_eq!(ask(time(5_000, true)).await, Err(cooling(30)));
+    now.fetch_add(29_000, Ordering::Relaxed);
+    assert_eq!(ask(time(5_000, true)).await, Err(cooling(1)));
+    assert_eq!(world.asked().len(), asked);
+    // Redrive has time.
+    assert_eq!(ask(time(5_000, false)).await, Ok(Some("C-1001".to_owned())));
+    now.fetch_add(1_000, Ordering::Relaxed);
+    assert_eq!(ask(time(5_000, true)).await, Ok(Some("C-1001".to_owned())));
 }

@@ -22,7 +22,13 @@ fn a_later_attempt_counts_only_what_it_tried_and_what_it_ended() {
     // `c` was held back.
     let outcomes = vec![("b".to_owned(), Ok(DispatchSuccess::Skipped))];
     let after = before.settle(AttemptBy::Redrive, &outcomes, ended_at, ended_at, Duration::ZERO, Draw(0.5));
-    let report = AttemptReport { outcomes, after, pauses_unreadable: 0, settled: Ok(SettleOutcome::Written) };
+    let report = AttemptReport {
+        outcomes,
+        after,
+        failed: Vec::new(),
+        pauses_unreadable: 0,
+        settled: Ok(SettleOutcome::Written),
+    };
     let mut measured = Measurements::default();
     measure_attempt(&mut measured, &before, &report);
     let expected = [("Skipped", vec![1.0]), ("DeliveryLatency", vec![0.0])];

@@ -109,7 +109,7 @@ async fn resolved(
 ) -> Result<MessageCustomer, DispatchFailure> {
     let routes = routes(customer, more);
     let document = Document::parse(body.as_bytes()).unwrap();
-    resolver.resolve(&routes.all()[0], document.root()).await
+    resolver.resolve(&routes.all()[0], document.root(), CallTime::of_a_person()).await
 }
 
 impl World {

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::outside::aws;
+use crate::outside::cool_off::COOL_OFF;
 use crate::outside::secrets::{COOL_DOWN, MAX_AGE};
 use crate::testing::{Asked, Loopback, Reply, settable_clock};
 
@@ -111,8 +112,7 @@ impl World {
     }
 
     async fn deliver_by(&self, destination: &Destination) -> Result<u16, DispatchFailure> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        self.returning_ai.deliver(destination, &MESSAGE_BYTES, deadline).await
+        self.returning_ai.deliver(destination, &MESSAGE_BYTES, CallTime::of_a_person()).await
     }
 
     async fn deliver_to(&self, workflow: &str) -> Result<u16, DispatchFailure> {
@@ -490,10 +490,10 @@ mod answers {
             (429, "Wed, 14 May 2025 20:12:57 GMT", "throttled 429 after 0"),
             (429, "Mon, 05 May 2025 20:12:57 GMT", "throttled 429 after 0"),
             (429, "soon", "throttled 429"),
-            (429, "-1", "throttled 429"),
-            (429, "1.5", "throttled 429"),
+            (429, "-1", "throttled 429 after 0"),
+            (429, "1.5", "throttled 429 after 1"),
             (429, "", "throttled 429"),
-            (429, "99999999999999999999", "throttled 429"),
+            (429, "99999999999999999999", "throttled 429 after 43200"),
             (404, "5", "not_found 404 after 5"),
         ] {
             let reply = Reply::Answer(status, vec![("retry-after", retry_after.to_owned())], String::new());
@@ -558,19 +558,27 @@ mod answers {
         let (clock, now) = settable_clock!();
         let world = world(clock);
         let kyc = Destination::Workflow("kyc".to_owned());
-        let at_once = || world.returning_ai.deliver(&kyc, &MESSAGE_BYTES, Instant::now());
-        let timeout = Err("timeout".to_owned());
+        let time = |ms| CallTime { ends_at: Instant::now() + Duration::from_millis(ms), spares_slow_systems: false };
+        let at_once = || world.returning_ai.deliver(&kyc, &MESSAGE_BYTES, time(0));
+        let no_time = Err("no_time".to_owned());
 
         world.set(|script| script.silent = "/");
-        assert_eq!(told(at_once().await), timeout);
+        assert_eq!(told(at_once().await), no_time);
         world.set(|script| script.silent = "nothing");
         world.returning_ai.prepare().await;
         world.set(|script| script.silent = "/handshake");
-        assert_eq!(told(at_once().await), timeout);
+        assert_eq!(told(at_once().await), no_time);
         world.set(|script| script.silent = "nothing");
         assert_eq!(world.deliver().await, Ok(200));
         world.set(|script| script.silent = "/webhook");
-        assert_eq!(told(at_once().await), timeout);
+        assert_eq!(told(at_once().await), no_time);
+
+        // Three seconds of its own are enough to say that it hangs, and it cools off.
+        assert_eq!(world.returning_ai.cools_off_for(&kyc), None);
+        let outcome = world.returning_ai.deliver(&kyc, &MESSAGE_BYTES, time(3_050)).await;
+        assert_eq!(told(outcome), Err("timeout".to_owned()));
+        assert_eq!(world.returning_ai.cools_off_for(&kyc), Some(COOL_OFF));
+        assert_eq!(world.returning_ai.cools_off_for(&Destination::Workflow("other".to_owned())), None);
 
         // What hung before leaves nothing behind that the next delivery would wait for.
         world.set(|script| script.silent = "nothing");

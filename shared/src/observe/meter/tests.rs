@@ -72,6 +72,7 @@ fn everything() -> Measurements {
                 measured.count_by(*metric, "server_error");
                 measured.count_by(*metric, "refused");
             }
+            Some(Dimension::Destination) => measured.count_by(*metric, "kyc"),
             Some(Dimension::Form) => measured.count_by(*metric, "raw"),
         }
     }

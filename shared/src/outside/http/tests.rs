@@ -59,3 +59,60 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     assert_eq!(post(&Http::new().unwrap(), &server.url).await.unwrap().0, 307);
     assert_eq!(elsewhere.asked().len(), 0);
 }
+
+#[test]
+fn retry_after_is_read_in_every_form_and_never_longer_than_twelve_hours() {
+    // Wed, 14 May 2025 21:59:37 GMT.
+    let now = UnixMillis(1_747_259_977_000);
+    const LONGEST: Option<u64> = Some(12 * 3_600_000);
+    for (text, expected_ms) in [
+        ("0", Some(0)),
+        ("120", Some(120_000)),
+        (" 7 ", Some(7_000)),
+        ("1.5", Some(1_500)),
+        ("0.25", Some(250)),
+        ("-1", Some(0)),
+        ("-0.5", Some(0)),
+        ("43201", LONGEST),
+        ("99999999999999999999999999", LONGEST),
+        ("1e3", None),
+        ("inf", None),
+        ("NaN", None),
+        (".5", None),
+        ("5.", None),
+        ("1.2.3", None),
+        ("+5", None),
+        ("0x10", None),
+        ("soon", None),
+        ("", None),
+        ("-", None),
+        ("Wed, 14 May 2025 22:00:37 GMT", Some(60_000)),
+        ("Wednesday, 14-May-25 22:00:37 GMT", Some(60_000)),
+        ("Wed May 14 22:00:37 2025", Some(60_000)),
+        ("Wed, 14 May 2025 21:00:00 GMT", Some(0)),
+        ("Thu, 31 Dec 2099 23:59:59 GMT", LONGEST),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+        ("Wed, 14 May 2025 22:00:37", None),
+    ] {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
+        let expected = expected_ms.map(Duration::from_millis);
+        assert_eq!(retry_after(&headers, now), expected, "{text:?}");
+    }
+    assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}
+
+#[tokio::test]
+async fn a_call_that_its_attempt_cuts_off_before_it_had_three_seconds_had_no_time() {
+    let server = Loopback::start(|_, _| Reply::Silence);
+    let http = Http::new().unwrap();
+    let call = async |limit_ms, left_ms| {
+        let request = http.client().get(format!("{}/x", server.url)).build().unwrap();
+        let ends_at = Instant::now() + Duration::from_millis(left_ms);
+        let time = CallTime { ends_at, spares_slow_systems: false };
+        http.exchange(request, Duration::from_millis(limit_ms), time, UnixMillis(0)).await.map(|_| ()).unwrap_err()
+    };
+    assert!(matches!(call(10, 60_000).await, ExchangeError::Timeout));
+    assert!(matches!(call(60_000, 10).await, ExchangeError::NoTime));
+    assert!(matches!(call(60_000, 3_001).await, ExchangeError::Timeout));
+    assert!(matches!(call(60_000, 0).await, ExchangeError::NoTime));
+}

@@ -43,6 +43,7 @@ fn attempted(receipt: &Receipt, outcomes: Vec<(&str, DispatchOutcome)>) -> Attem
     AttemptOutcome::Made(Box::new(AttemptReport {
         outcomes,
         after,
+        failed: Vec::new(),
         pauses_unreadable: 0,
         settled: Ok(SettleOutcome::Written),
     }))
@@ -180,7 +181,10 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
         ("c", failed(FailureCode::Refused, 422)),
         ("d", Ok(DispatchSuccess::Skipped)),
     ];
-    let attempted = attempted(&receipt, outcomes);
+    let mut attempted = attempted(&receipt, outcomes);
+    if let AttemptOutcome::Made(report) = &mut attempted {
+        report.failed.push("kyc".to_owned());
+    }
     let mut measured = vec![measure_delivery(&receipt, Some(&attempted), false)];
     let refused = Receipt { refusal: Some(Refusal::SignatureMismatch), ..self::receipt(Answer::Unauthorized) };
     let no_object = Receipt { refusal: Some(Refusal::BodyNotAnObject), ..self::receipt(Answer::BadRequest) };
@@ -189,7 +193,9 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
         measured.push(measure_delivery(&receipt, None, true));
     }
     let event = recorded(Answer::Accepted, Some("PAID"), &["a"]);
-    measured.push(measure_delivery(&event, Some(&AttemptOutcome::PausesUnreadable), true));
+    for left in [AttemptOutcome::PausesUnreadable, AttemptOutcome::CoolingOff] {
+        measured.push(measure_delivery(&event, Some(&left), true));
+    }
     let counted: BTreeSet<_> = measured.iter().flat_map(|measured| by_metric(measured).into_keys()).collect();
     let counted: BTreeSet<_> = counted.iter().filter_map(|metric| metric.split(' ').next()).collect();
     let of_receivers = ALL.iter().filter(|metric| metric.by != By::Redrive && metric.name != "ColdStart");

@@ -12,7 +12,7 @@ use reqwest::{Method, Request, Url};
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::deliver::webhooks::Webhooks;
 use shared::outside::aws::sdk_reason;
-use shared::outside::http::HttpAnswer;
+use shared::outside::http::{CallTime, HttpAnswer};
 use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, DUE_DEAD, DispatchState, SHARDS, shard_name};
 use shared::record::store::EventStore;
@@ -155,7 +155,8 @@ async fn webhook(place: &Place, provider: &str, url: &str, clock: Clock) -> (Web
         let mut request = Request::new(Method::POST, Url::parse(url).map_err(|error| error.to_string())?);
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         *request.body_mut() = Some("{}".into());
-        place.http.exchange(request, ANSWER_TIMEOUT, clock.now()).await.map_err(|error| with_causes(&error))
+        let answer = place.http.exchange(request, ANSWER_TIMEOUT, CallTime::of_a_person(), clock.now()).await;
+        answer.map_err(|error| with_causes(&error))
     };
     let answer = exchange.await;
     let offset = answer.as_ref().ok().and_then(|answer| ahead_s(answer, clock.now()));

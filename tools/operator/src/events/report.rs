@@ -8,6 +8,7 @@ use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
+use shared::outside::http::CallTime;
 use shared::record::event::{AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
@@ -84,7 +85,7 @@ pub async fn customers(resolver: &Resolver, routes: &Routes, event: &EventRecord
     let Ok(document) = Document::parse(event.body.as_bytes()) else { return BTreeMap::new() };
     let of_provider = routes.all().iter().filter(|route| route.provider == event.provider);
     let resolved = of_provider.map(|route| async {
-        let customer = resolver.resolve(route, document.root()).await;
+        let customer = resolver.resolve(route, document.root(), CallTime::of_a_person()).await;
         (route.name.clone(), customer)
     });
     join_all(resolved).await.into_iter().collect()

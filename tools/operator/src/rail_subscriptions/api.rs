@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use shared::customer::api_client::{ApiCall, ApiClient};
 use shared::customer::provider_api::ProviderApi;
-use shared::outside::http::HttpAnswer;
+use shared::outside::http::{CallTime, HttpAnswer};
 use uuid::Builder;
 
 use crate::rail_subscriptions::error::{Cause, Error, Operation, RailError};
@@ -122,7 +122,7 @@ impl RailApi {
     async fn call(&self, operation: Operation, call: &ApiCall<'_>) -> Result<HttpAnswer, RailError> {
         let mut pause = self.first_pause;
         for tries in 1.. {
-            let cause = match self.client.call(call).await {
+            let cause = match self.client.call(call, CallTime::of_a_person()).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
                 Ok(answer) => cause(&answer),
                 Err(failure) => Cause::from(failure),

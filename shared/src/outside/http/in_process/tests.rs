@@ -33,7 +33,7 @@ fn answer(status: u16, body: &'static str) -> http::Response<Bytes> {
 
 async fn exchange(http: &Http) -> Result<(u16, Option<Duration>, Vec<u8>), ExchangeError> {
     let request = http.client().post("https://a.invalid/x?y=1").header("x-key", "k").body("{}").build().unwrap();
-    let answer = http.exchange(request, Duration::from_secs(5), UnixMillis(0)).await?;
+    let answer = http.exchange(request, Duration::from_secs(5), CallTime::of_a_person(), UnixMillis(0)).await?;
     Ok((answer.status.as_u16(), answer.retry_after, answer.body))
 }
 
