@@ -23,6 +23,7 @@ mod bridge {
     pub(crate) mod metrics;
     pub(crate) mod pauses;
     pub(crate) mod redrive;
+    pub(crate) mod slow_neighbours;
     pub(crate) mod soak;
     pub(crate) mod subscriptions;
     pub(crate) mod template;

@@ -1,7 +1,6 @@
 //! What an event costs in calls to other systems.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -13,7 +12,6 @@ use shared::config::Config;
 use shared::outside::http::{CallTime, Http};
 use shared::outside::secrets::CachedSecret;
 use shared::record::destination::Destination;
-use tokio::time::Instant;
 
 use crate::bridge::fixture::*;
 

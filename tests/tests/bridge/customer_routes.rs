@@ -16,7 +16,7 @@ use shared::customer::reference::{Customer, CustomerRef};
 use crate::bridge::fixture::*;
 
 /// A deposit that names its account and no customer.
-fn deposit_to(account: &str, event_id: &str) -> String {
+pub(crate) fn deposit_to(account: &str, event_id: &str) -> String {
     deposit(event_id)
         .replace(r#""account_id":"ACCOUNT_1","customer_id":"C-1001""#, &format!(r#""account_id":"{account}""#))
 }
@@ -206,8 +206,8 @@ async fn an_account_s_customer_is_asked_of_rail_once_and_remembered() {
 async fn while_rail_s_api_fails_nothing_is_lost_and_no_ack_is_delayed() {
     let at = Some(At::Account);
     for (fault, when, code) in [
-        (Fault::Hang, When::UntilCleared, "provider_api_unreachable"),
-        (Fault::Slow(Duration::from_secs(20)), When::UntilCleared, "provider_api_unreachable"),
+        (Fault::Hang, When::UntilCleared, "provider_api_timeout"),
+        (Fault::Slow(Duration::from_secs(20)), When::UntilCleared, "provider_api_timeout"),
         (Fault::Reset, When::UntilCleared, "provider_api_unreachable"),
         (Fault::Garbage, When::UntilCleared, "provider_api_unreachable"),
         (Fault::GarbageBody, When::UntilCleared, "provider_api_unreadable 200"),

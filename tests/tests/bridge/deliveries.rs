@@ -103,8 +103,11 @@ fn cases() -> Vec<Case> {
             ..pending(retry_after(503, "Thu, 31 Dec 2099 23:59:59 GMT"), "server_error 503", 1)
         },
         pending(retry_after(429, "1"), "throttled 429", 1),
-        pending(retry_after(429, "0"), "throttled 429", 3),
-        pending(retry_after(429, "soon"), "throttled 429", 3),
+        // Without a time, too: it would be turned away once more.
+        pending(Fault::Status(429), "throttled 429", 1),
+        pending(retry_after(429, "0"), "throttled 429", 1),
+        pending(retry_after(429, "soon"), "throttled 429", 1),
+        Case { wait_s: TEN_MINUTES_S, ..pending(retry_after(429, "599.5"), "throttled 429", 1) },
         // Each try is two: the token is dropped, and a new one tried once.
         Case { handshakes: 6, ..pending(Fault::Status(401), "unauthorized 401", 6) },
         Case { handshakes: 6, ..pending(Fault::Status(403), "unauthorized 403", 6) },

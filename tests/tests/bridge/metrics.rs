@@ -126,13 +126,21 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(bridge.post(RAIL, withdrawal("e8")).await.told(), ACCEPTED);
     bridge.settled().await;
     bridge.stack.dynamodb.clear_faults();
+    // A workflow that hangs is called once.
+    let at = Some(At::Webhook("withdrawal".to_owned()));
+    bridge.stack.returning_ai.inject(at, Fault::Hang, When::Next(1));
+    for id in ["e9", "e10"] {
+        bridge.function(RAIL).idle().await;
+        assert_eq!(bridge.post(RAIL, withdrawal(id)).await.told(), ACCEPTED);
+        bridge.settled().await;
+    }
     // A run that cannot read what is due.
     bridge.stack.dynamodb.inject(Some("Query"), AwsFault::Refuse, When::UntilCleared);
     bridge.redrive(json!({})).await;
     bridge.stack.dynamodb.clear_faults();
     bridge.redrive(json!({})).await;
 
-    let lines = bridge.metric_lines(17).await;
+    let lines = bridge.metric_lines(19).await;
     let mut seen = BTreeSet::new();
     for line in &lines {
         let function = line[FUNCTION_NAME].as_str().unwrap();
@@ -147,7 +155,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(&all - &seen, BTreeSet::new());
 
     for (metric, expected) in [
-        ("Received{FunctionName=rail}", 15.0),
+        ("Received{FunctionName=rail}", 17.0),
         ("Refused{FunctionName=rail}", 4.0),
         ("TooLarge{FunctionName=rail}", 1.0),
         ("SignedAndRefused{FunctionName=rail}", 1.0),
@@ -159,20 +167,24 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("IdConflict{FunctionName=rail}", 1.0),
         ("Ignored{FunctionName=rail}", 2.0),
         ("UnknownEventType{FunctionName=rail}", 2.0),
-        ("AcceptedByPreviousKey{FunctionName=rail}", 2.0),
-        ("Verified{FunctionName=rail,Form=raw}", 11.0),
+        ("AcceptedByPreviousKey{FunctionName=rail}", 4.0),
+        ("Verified{FunctionName=rail,Form=raw}", 13.0),
         // The first deposit goes two ways, the later ones of the same customer go one.
         ("Delivered{FunctionName=rail}", 4.0),
         ("Skipped{FunctionName=rail}", 2.0),
         ("Dead{FunctionName=rail}", 2.0),
         ("Failed{FunctionName=rail,Code=refused}", 1.0),
+        ("Failed{FunctionName=rail,Code=timeout}", 1.0),
+        ("DispatchFailed{FunctionName=rail,Destination=withdrawal}", 1.0),
+        ("DispatchFailed{FunctionName=rail}", 1.0),
+        ("CoolingOff{FunctionName=rail}", 1.0),
         ("ColdStart{FunctionName=rail}", 3.0),
         ("PausesUnreadable{FunctionName=rail}", 1.0),
         ("ColdStart{FunctionName=redrive}", 1.0),
         ("RedriveIncomplete{FunctionName=redrive}", 1.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
-        assert_eq!(bridge.sum(metric, 17).await, expected, "{metric}");
+        assert_eq!(bridge.sum(metric, 19).await, expected, "{metric}");
     }
     let bounds = lines.iter().filter_map(|line| line["AckLatency"].as_f64());
     assert!(bounds.into_iter().all(|ms| (0.0..4000.0).contains(&ms)));

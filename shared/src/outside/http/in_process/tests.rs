@@ -7,7 +7,7 @@ use super::*;
 use crate::clock::UnixMillis;
 use crate::config::AwsConfig;
 use crate::outside::aws;
-use crate::outside::http::{ExchangeError, Http};
+use crate::outside::http::{CallTime, ExchangeError, Http};
 
 type Seen = Arc<Mutex<Vec<http::Request<Bytes>>>>;
 
