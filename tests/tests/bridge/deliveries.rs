@@ -193,15 +193,15 @@ async fn check(case: Case) {
 }
 
 #[tokio::test]
-async fn a_workflow_that_hangs_is_tried_three_times_within_the_function_s_time() {
+async fn a_workflow_that_hangs_is_tried_once_and_for_five_seconds() {
     let bridge = Bridge::start().await;
     bridge.stack.returning_ai.inject(Some(webhook()), Fault::Hang, When::UntilCleared);
     bridge.post(RAIL, withdrawal("e1")).await;
     let began = Instant::now();
     bridge.settled().await;
     println!("given up after {:?}", began.elapsed());
-    assert!(began.elapsed() < Duration::from_secs(26));
-    assert_eq!(bridge.stack.returning_ai.attempts().len(), 3);
+    assert!(began.elapsed() < Duration::from_secs(8));
+    assert_eq!(bridge.stack.returning_ai.attempts().len(), 1);
     assert_eq!(bridge.item("rail#e1")["last_error"], "timeout");
     assert_eq!(bridge.function(RAIL).pids().len(), 1);
 }
