@@ -14,7 +14,8 @@ use crate::deliver::pauses::PauseCache;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::observe::metrics::{
-    AGE_AT_DELIVERY, COOLING_OFF, DEAD, DELIVERED, DELIVERY_LATENCY, DISPATCH_FAILED, FAILED, Measurements, SKIPPED,
+    AGE_AT_DELIVERY, COOLING_OFF, DEAD, DEAD_WITHOUT_CUSTOMER, DELIVERED, DELIVERY_LATENCY, DISPATCH_FAILED, FAILED,
+    Measurements, SKIPPED,
 };
 use crate::outside::http::CallTime;
 use crate::record::destination::Destination;
@@ -314,7 +315,13 @@ pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report
                 measured.duration(AGE_AT_DELIVERY, at.since(before.received_at).as_millis() as f64);
             }
             DispatchState::Skipped => measured.count(SKIPPED, 1),
-            DispatchState::Dead => measured.count(DEAD, 1),
+            DispatchState::Dead => {
+                let code = delivery.code.as_deref().and_then(FailureCode::of_summary);
+                match code.is_some_and(FailureCode::waits_for_the_customer) {
+                    true => measured.count(DEAD_WITHOUT_CUSTOMER, 1),
+                    false => measured.count(DEAD, 1),
+                }
+            }
         }
     }
 }

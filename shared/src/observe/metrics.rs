@@ -97,6 +97,8 @@ table! {
         "messages that were not sent because the route's `once_per` was used by another event";
     DEAD: "Dead", Count, All, None,
         "messages that were given up permanently, and events dead on arrival because their envelope is unreadable";
+    DEAD_WITHOUT_CUSTOMER: "DeadWithoutCustomer", Count, All, None,
+        "messages that were given up, and are not in `Dead`, because for 72 hours nobody said who or what the customer is";
     FAILED: "Failed", Count, All, BY_CODE, "attempts at a route that failed, whether another one follows or not";
     DISPATCH_FAILED: "DispatchFailed", Count, All, BY_DESTINATION,
         "of these, those that another system is to blame for: the destination, or the provider's own API";

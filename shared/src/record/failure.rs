@@ -144,6 +144,12 @@ impl FailureCode {
         self != Self::CoolingOff
     }
 
+    /// The code of a [`DispatchFailure::summary`].
+    pub fn of_summary(summary: &str) -> Option<Self> {
+        let word = summary.split(' ').next()?;
+        Self::ALL.iter().copied().find(|code| code.code() == word)
+    }
+
     /// No system failed: a person has to say who the customer is, or more about the customer.
     pub fn waits_for_the_customer(self) -> bool {
         matches!(self, Self::CustomerIncomplete | Self::CustomerUnknown)

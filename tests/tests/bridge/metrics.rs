@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use local::aws::AwsFault;
 use local::dynamodb::EVENTS_TABLE;
 use local::faults::When;
@@ -133,6 +135,12 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(bridge.post(RAIL, withdrawal("e8")).await.told(), ACCEPTED);
     bridge.settled().await;
     bridge.stack.dynamodb.clear_faults();
+    // A customer who has not registered for three days.
+    left(&bridge, RILLIS, "nobody", |item| {
+        let body = flow_completed("nobody").replace(r#""metadata":{"customerId":"C-1001"},"#, "");
+        item["body"] = json!({ "B": STANDARD.encode(body) });
+        item["received_at"] = json!({ "N": ((now_s() - 73 * 3600) * 1000).to_string() });
+    });
     // A run that cannot read what is due.
     bridge.stack.dynamodb.inject(Some("Query"), AwsFault::Refuse, When::UntilCleared);
     bridge.redrive(json!({})).await;
@@ -181,6 +189,8 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("PausesUnreadable{FunctionName=rail}", 1.0),
         ("ColdStart{FunctionName=redrive}", 1.0),
         ("RedriveIncomplete{FunctionName=redrive}", 1.0),
+        ("DeadWithoutCustomer{FunctionName=redrive}", 1.0),
+        ("Dead{FunctionName=redrive}", 0.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
         assert_eq!(bridge.sum(metric, 19).await, expected, "{metric}");
