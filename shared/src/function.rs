@@ -197,7 +197,8 @@ async fn redrive(
     let now = deliverer.clock.now();
     let left = ends_at(UnixMillis(event.context.deadline), now).since(now);
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
-    let (counts, measured) = Redrive::begin(deliverer, stops_at).await.run(&event.payload).await;
+    let (counts, measured) =
+        Redrive::begin(deliverer, &event.context.request_id, stops_at).await.run(&event.payload).await;
     let meter = Arc::clone(&redriver);
     after_ack.defer(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)

@@ -19,7 +19,7 @@ use crate::observe::metrics::{
 };
 use crate::outside::http::CallTime;
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord};
+use crate::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, api_entry};
 use crate::record::failure::{Blame, DispatchFailure, FailureCode};
 use crate::record::pauses::{PauseStatus, Pauses};
 use crate::record::retry_plan::{Draw, quick_wait};
@@ -108,15 +108,16 @@ impl Deliverer {
 }
 
 impl Run<'_> {
-    /// The pending routes whose destination is not paused, as far as that is known.
+    /// The routes that are due and whose destination is not paused, as far as that is known.
     pub fn open_routes<'e>(&self, event: &'e EventRecord) -> Vec<&'e str> {
-        event.pending_routes().filter(|route| self.status(route) == PauseStatus::Delivering).collect()
+        let due = event.due_routes(self.deliverer.clock.now());
+        due.filter(|route| self.status(route) == PauseStatus::Delivering).collect()
     }
 
     fn failed(&self, event: &EventRecord, outcomes: &[(String, DispatchOutcome)]) -> Vec<String> {
         let failed = |(route, outcome): &(String, DispatchOutcome)| match outcome.as_ref().err()?.code.blames() {
             Blame::Destination => self.deliverer.destination(route).map(ToString::to_string),
-            Blame::ProviderApi => Some(format!("api:{}", event.provider)),
+            Blame::ProviderApi => Some(api_entry(&event.provider)),
             Blame::Event | Blame::Customer | Blame::Nobody => None,
         };
         outcomes.iter().filter_map(failed).collect()
@@ -177,7 +178,7 @@ impl Run<'_> {
         }
         kill_point("delivered");
         let now = clock.now();
-        let after = event.settle(by, &outcomes, began_at, now, self.age(event, now), Draw::random());
+        let after = event.settle(by, &outcomes, began_at, now, |route| self.age(event, route, now), Draw::random());
         let settled = self.deliverer.store.settle(&after).await;
         kill_point("settled");
         let pauses_unreadable = self.unreadable_routes(event);
@@ -185,11 +186,13 @@ impl Run<'_> {
         AttemptOutcome::Made(Box::new(AttemptReport { outcomes, after, failed, pauses_unreadable, settled }))
     }
 
-    /// How long an event has waited, by the destination that was paused longest, so that no route dies because of another.
-    fn age(&self, event: &EventRecord, now: UnixMillis) -> Duration {
-        let destinations = event.pending_routes().filter_map(|route| self.deliverer.destination(route));
-        let ages = destinations.map(|destination| self.pauses.age(destination, event.received_at, now));
-        ages.min().unwrap_or_else(|| now.since(event.received_at))
+    /// How long a route has waited, without the pauses of its destination.
+    fn age(&self, event: &EventRecord, route: &str, now: UnixMillis) -> Duration {
+        let since = event.waits_since();
+        match self.deliverer.destination(route) {
+            Some(destination) => self.pauses.age(destination, since, now),
+            None => now.since(since),
+        }
     }
 }
 

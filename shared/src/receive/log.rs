@@ -36,6 +36,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Some(AttemptOutcome::Made(report)) => match report.settled {
             Ok(SettleOutcome::Written) => None,
             Ok(SettleOutcome::Superseded) => Some("superseded"),
+            Ok(SettleOutcome::Gone) => Some("gone"),
             Err(_) => Some("not_settled"),
         },
         None => None,

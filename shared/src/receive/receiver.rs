@@ -19,7 +19,7 @@ use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, InternalError, Receipt};
 use crate::receive::signing_keys::{KeySet, SigningKeys};
 use crate::receive::verification::{Delivery, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
-use crate::record::event::{EventRecord, EventState};
+use crate::record::event::{EventRecord, EventState, holder};
 use crate::record::store::RecordOutcome;
 use crate::record::store::error::StoreError;
 
@@ -131,7 +131,7 @@ impl Receiver {
         );
         let mut event = EventRecord {
             body_sha256: hex(verified.body_sha256()),
-            recorded_by: format!("{}/{:016x}", invocation.request_id, fastrand::u64(..)),
+            taken_by: holder(&invocation.request_id),
             ..received
         }
         .begin(wanted, now);

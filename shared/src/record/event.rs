@@ -6,7 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::record::failure::{DispatchFailure, FailureCode};
+use crate::record::failure::{Blame, DispatchFailure, FailureCode};
 use crate::record::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
 
 /// An event as the table keeps it. `attempts` is the fencing token: only the latest attempt may settle.
@@ -20,15 +20,20 @@ pub struct EventRecord {
     pub received_at: UnixMillis,
     pub state: EventState,
     pub attempts: u32,
-    /// While pending: when the lease ends or the next attempt is due. While dead: when it died, since an item without the
-    /// index's range key is not in the index.
+    /// While pending: when the lease ends, or the earliest time of its pending routes. While dead: when it died, since an item
+    /// without the index's range key is not in the index.
     pub next_attempt_at: Option<UnixSeconds>,
+    /// When an operator last revived it; the age counts from here.
+    pub revived_at: Option<UnixMillis>,
+    /// Take-overs since the last settle: attempts whose process died.
+    pub unsettled: u32,
     /// The signed text without what `[redact]` names.
     pub body: String,
     /// Of the bytes as received, in hexadecimal.
     pub body_sha256: String,
-    /// The invocation that recorded it, so that a repeated write recognises itself.
-    pub recorded_by: String,
+    /// Whose attempt the latest one is: `{request id}/{random}`. A repeated write recognises itself by it, and settling
+    /// demands it.
+    pub taken_by: String,
     /// A stable code, and the HTTP status where there was one.
     pub last_error: Option<String>,
     /// The newest [`MAX_HISTORY`] attempts, oldest first.
@@ -36,6 +41,8 @@ pub struct EventRecord {
     /// By the name of the route, as the attribute `deliveries` has them.
     pub deliveries: BTreeMap<String, Dispatch>,
     pub delivered_at: Option<UnixMillis>,
+    /// When DynamoDB may delete it: 90 days after the end of the work; `None` while anything is left to do.
+    pub expires_at: Option<UnixSeconds>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,6 +55,8 @@ pub enum EventState {
     Ignored,
     /// Nothing is pending and something is dead: an operator has to look.
     Dead,
+    /// An operator has closed a dead event.
+    Dismissed,
 }
 
 /// The state of an event on one route.
@@ -57,6 +66,10 @@ pub struct Dispatch {
     /// Why not, as of the latest attempt.
     pub code: Option<String>,
     pub at: Option<UnixMillis>,
+    /// How often it was tried since it was last revived.
+    pub attempts: u32,
+    /// While pending: its own time; `None` when it is due at once.
+    pub next_attempt_at: Option<UnixSeconds>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,10 +86,13 @@ pub enum DispatchState {
 pub struct Attempt {
     pub at: UnixMillis,
     pub by: AttemptBy,
-    /// The code of the first route that failed; else `delivered`, or `skipped` when no route sent anything.
+    /// The code of the first route that failed; else `delivered`, or `skipped` when no route sent anything. `dismissed` when
+    /// an operator closed the event.
     pub outcome: String,
     pub http_status: Option<u16>,
     pub ms: u64,
+    /// What the operator said about a dismissal.
+    pub reason: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -102,17 +118,23 @@ pub enum DispatchSuccess {
 /// The index's hash key of all dead events.
 pub const DUE_DEAD: &str = "dead";
 
+/// The outcome in the history of an event that an operator has closed.
+pub const DISMISSED: &str = "dismissed";
+
 /// How many attempts a record remembers.
 pub const MAX_HISTORY: usize = 20;
 
-/// Delivered and ignored events expire 90 days after receipt; dead ones never.
+/// An event expires 90 days after the end of the work on it.
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
 
 /// Redrive reads the pending events in this many parts, which several schedules can share.
 pub const SHARDS: u8 = 8;
 
+/// After so many attempts without an outcome an event is dead: whatever ends the process must not be tried for ever.
+pub const MAX_UNSETTLED: u32 = 10;
+
 impl EventState {
-    pub const ALL: [Self; 4] = [Self::Pending, Self::Delivered, Self::Ignored, Self::Dead];
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Delivered, Self::Ignored, Self::Dead, Self::Dismissed];
 
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
@@ -124,6 +146,7 @@ impl EventState {
             Self::Delivered => "delivered",
             Self::Ignored => "ignored",
             Self::Dead => "dead",
+            Self::Dismissed => "dismissed",
         }
     }
 }
@@ -189,13 +212,16 @@ impl EventRecord {
             state: EventState::Ignored,
             attempts: 0,
             next_attempt_at: None,
+            revived_at: None,
+            unsettled: 0,
             body,
             body_sha256: String::new(),
-            recorded_by: String::new(),
+            taken_by: String::new(),
             last_error: None,
             history: Vec::new(),
             deliveries: BTreeMap::new(),
             delivered_at: None,
+            expires_at: None,
         }
     }
 
@@ -220,6 +246,7 @@ impl EventRecord {
             self.next_attempt_at = Some(now.seconds());
         } else if self.deliveries.is_empty() {
             self.state = EventState::Ignored;
+            self.expires_at = Some(now.seconds().plus(KEPT_FOR_S));
         } else {
             self.state = EventState::Pending;
             self.attempts = 1;
@@ -233,73 +260,136 @@ impl EventRecord {
     pub fn keep_as_conflict(mut self, now: UnixMillis) -> Self {
         let code = FailureCode::IdConflict.code();
         for dispatch in self.deliveries.values_mut() {
-            *dispatch = Dispatch { state: DispatchState::Dead, code: Some(code.to_owned()), at: Some(now) };
+            *dispatch = Dispatch {
+                state: DispatchState::Dead,
+                code: Some(code.to_owned()),
+                at: Some(now),
+                ..Dispatch::pending()
+            };
         }
         self.state = EventState::Dead;
         self.attempts = 0;
         self.next_attempt_at = Some(now.seconds());
         self.last_error = Some(code.to_owned());
+        self.expires_at = None;
         self
     }
 
     /// The routes whose message is still to be delivered.
     pub fn pending_routes(&self) -> impl Iterator<Item = &str> {
-        self.deliveries
-            .iter()
-            .filter(|(_, delivery)| delivery.state == DispatchState::Pending)
-            .map(|(name, _)| name.as_str())
+        self.pending().map(|(route, _)| route)
     }
 
-    /// Whether somebody may take a pending event over: its lease has run out, or its retry is due.
+    /// The pending routes whose own time has come.
+    pub fn due_routes(&self, now: UnixMillis) -> impl Iterator<Item = &str> {
+        let is_due = move |dispatch: &Dispatch| dispatch.next_attempt_at.is_none_or(|at| at <= now.seconds());
+        self.pending().filter(move |(_, dispatch)| is_due(dispatch)).map(|(route, _)| route)
+    }
+
+    fn pending(&self) -> impl Iterator<Item = (&str, &Dispatch)> {
+        self.deliveries
+            .iter()
+            .filter(|(_, it)| it.state == DispatchState::Pending)
+            .map(|(name, it)| (name.as_str(), it))
+    }
+
+    /// Whether somebody may take a pending event over: its lease has run out, or a route is due.
     pub fn is_due(&self, now: UnixMillis) -> bool {
         self.state == EventState::Pending && self.next_attempt_at.is_some_and(|at| at <= now.seconds())
     }
 
+    /// From when on the age counts.
+    pub fn waits_since(&self) -> UnixMillis {
+        self.revived_at.unwrap_or(self.received_at)
+    }
+
+    /// What the event waits for, as the index has it: each pending route with the second from which it is due, and
+    /// `api:{provider}` with the same when the provider's API failed last.
+    pub fn waits_for(&self) -> BTreeMap<String, UnixSeconds> {
+        let mut waits_for = BTreeMap::new();
+        for (route, dispatch) in self.pending() {
+            let at = dispatch.next_attempt_at.unwrap_or(self.waits_since().seconds());
+            waits_for.insert(route.to_owned(), at);
+            if dispatch.waits_for_the_api() {
+                waits_for.insert(api_entry(&self.provider), at);
+            }
+        }
+        waits_for
+    }
+
     /// The record for the next attempt, with a lease of its own.
-    pub fn take_over(&self, now: UnixMillis) -> Self {
+    pub fn take_over(&self, now: UnixMillis, taken_by: String) -> Self {
+        let mut lease_ends = now.seconds().plus(LEASE_S);
+        // An event is in hand while this is no route's own time.
+        while self.pending().any(|(_, dispatch)| dispatch.next_attempt_at == Some(lease_ends)) {
+            lease_ends = lease_ends.plus(1);
+        }
         Self {
             attempts: self.attempts.saturating_add(1),
-            next_attempt_at: Some(now.seconds().plus(LEASE_S)),
+            unsettled: self.unsettled.saturating_add(1),
+            next_attempt_at: Some(lease_ends),
+            taken_by,
+            expires_at: None,
             ..self.clone()
         }
     }
 
-    /// The record for an attempt that an operator asked for: dead dispatches are pending again, and an ignored event goes to
-    /// the `routes` that want it today. `None` when there is nothing to deliver.
-    pub fn revive<'r>(&self, routes: impl IntoIterator<Item = &'r str>, now: UnixMillis) -> Option<Self> {
-        let mut revived = self.take_over(now);
+    /// The record for an attempt that an operator asked for. A dead or dismissed event: its dead dispatches are pending again,
+    /// and go to the `routes` that want the event today if their own `is_gone`. An ignored one goes to those `routes`. A pending
+    /// one is due at once. `None` when there is nothing to deliver.
+    pub fn revive<'r>(
+        &self,
+        routes: impl IntoIterator<Item = &'r str>,
+        is_gone: impl Fn(&str) -> bool,
+        now: UnixMillis,
+        taken_by: String,
+    ) -> Option<Self> {
+        let mut revived = self.clone();
+        let dead = |dispatch: &Dispatch| dispatch.state == DispatchState::Dead;
         match self.state {
             EventState::Delivered => return None,
-            EventState::Pending => {}
-            EventState::Ignored => {
-                revived.deliveries = routes.into_iter().map(|name| (name.to_owned(), Dispatch::pending())).collect();
+            EventState::Pending => {
+                let pending = revived.deliveries.values_mut().filter(|it| it.state == DispatchState::Pending);
+                pending.for_each(|dispatch| dispatch.next_attempt_at = None);
             }
-            EventState::Dead => {
-                for delivery in revived.deliveries.values_mut().filter(|d| d.state == DispatchState::Dead) {
-                    *delivery = Dispatch { code: delivery.code.take(), ..Dispatch::pending() };
+            EventState::Ignored | EventState::Dead | EventState::Dismissed => {
+                let ignored = self.state == EventState::Ignored;
+                let all = revived.deliveries.len();
+                revived.deliveries.retain(|route, dispatch| !(dead(dispatch) && is_gone(route)));
+                if ignored || revived.deliveries.len() < all {
+                    for route in routes {
+                        revived.deliveries.entry(route.to_owned()).or_insert_with(Dispatch::pending);
+                    }
                 }
+                for dispatch in revived.deliveries.values_mut().filter(|dispatch| dead(dispatch)) {
+                    *dispatch = Dispatch { code: dispatch.code.take(), ..Dispatch::pending() };
+                }
+                revived.revived_at = Some(now);
             }
         }
         revived.state = EventState::Pending;
-        let something_to_do = revived.pending_routes().next().is_some();
-        something_to_do.then_some(revived)
+        let something_to_do = revived.pending().next().is_some();
+        something_to_do.then(|| revived.take_over(now, taken_by))
     }
 
-    /// The record after an attempt that ended `now`, having begun at `began_at`; `age` is how long the event has waited to
-    /// be delivered, without the time in which its workflows were paused.
+    /// The record after an attempt that ended `now`, having begun at `began_at`; `age` is how long a route has waited, without
+    /// the time in which its destination was paused. Routes that were not tried stay as they are.
     pub fn settle(
         &self,
         by: AttemptBy,
         outcomes: &[(String, DispatchOutcome)],
         began_at: UnixMillis,
         now: UnixMillis,
-        age: Duration,
+        age: impl Fn(&str) -> Duration,
         draw: Draw,
     ) -> Self {
-        let mut after = self.clone();
+        let mut after = Self { unsettled: 0, ..self.clone() };
         for (route, outcome) in outcomes {
-            after.deliveries.insert(route.clone(), Dispatch::after(outcome, now));
+            let before = self.deliveries.get(route).map_or(0, |dispatch| dispatch.attempts);
+            let dispatch = Dispatch::after(outcome, before, now, age(route), draw);
+            after.deliveries.insert(route.clone(), dispatch);
         }
+        after.wait_together_for_the_api();
 
         let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
         let delivered = outcomes.iter().rev().find_map(|(_, outcome)| outcome.as_ref().ok()?.http_status());
@@ -309,46 +399,80 @@ impl EventRecord {
             (None, None) => ("skipped", None),
         };
         after.last_error = failure.map(DispatchFailure::summary);
-        after.history.push(Attempt {
-            at: began_at,
-            by,
-            outcome: outcome.to_owned(),
-            http_status,
-            ms: u64::try_from(now.since(began_at).as_millis()).unwrap_or(u64::MAX),
-        });
-        let surplus = after.history.len().saturating_sub(MAX_HISTORY);
-        after.history.drain(..surplus);
+        let ms = u64::try_from(now.since(began_at).as_millis()).unwrap_or(u64::MAX);
+        after.remember(Attempt { at: began_at, by, outcome: outcome.to_owned(), http_status, ms, reason: None });
 
-        if after.pending_routes().next().is_some() {
-            let failures = || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
-            let pause = failures().filter_map(|failure| failure.retry_after).max();
-            let longest = match failures().any(|failure| failure.code.waits_for_the_customer()) {
-                true => LONGEST_WAIT_FOR_A_CUSTOMER,
-                false => LONGEST_WAIT,
-            };
-            let planned = retry_plan::next_attempt_at(now, age, self.attempts, longest, pause, draw);
+        for dispatch in after.deliveries.values_mut() {
             // Never the second in which the lease ends: a take-over is conditional on state, attempts and this time. If this
             // write left all three as they were, a take-over of the older record would succeed and undo what was delivered.
-            after.next_attempt_at = planned.map(|at| if self.next_attempt_at == Some(at) { at.plus(1) } else { at });
-            if after.next_attempt_at.is_some() {
-                return after;
-            }
-            for delivery in after.deliveries.values_mut().filter(|d| d.state == DispatchState::Pending) {
-                delivery.state = DispatchState::Dead;
-                delivery.at = Some(now);
+            if dispatch.next_attempt_at.is_some() && dispatch.next_attempt_at == self.next_attempt_at {
+                dispatch.next_attempt_at = dispatch.next_attempt_at.map(|at| at.plus(1));
             }
         }
-        if let Some(dead) = after.deliveries.values().find(|delivery| delivery.state == DispatchState::Dead) {
+        let next = after.pending().map(|(_, dispatch)| dispatch.next_attempt_at.unwrap_or(now.seconds())).min();
+        match next {
+            Some(at) => {
+                after.next_attempt_at = Some(if self.next_attempt_at == next { at.plus(1) } else { at });
+                after
+            }
+            None => after.ended(now),
+        }
+    }
+
+    /// The record of an event whose attempts have all ended without an outcome; nothing is sent.
+    pub fn give_up(&self, now: UnixMillis) -> Self {
+        let mut after = Self { unsettled: 0, last_error: None, ..self.clone() };
+        for dispatch in after.deliveries.values_mut().filter(|it| it.state == DispatchState::Pending) {
+            let code = Some(FailureCode::AttemptsLost.code().to_owned());
+            *dispatch =
+                Dispatch { state: DispatchState::Dead, code, at: Some(now), next_attempt_at: None, ..dispatch.clone() };
+        }
+        after.ended(now)
+    }
+
+    /// The record of a dead event that an operator closes, and why if they say so; `None` of any other.
+    pub fn dismiss(&self, reason: Option<String>, now: UnixMillis) -> Option<Self> {
+        if self.state != EventState::Dead {
+            return None;
+        }
+        let mut after = Self {
+            state: EventState::Dismissed,
+            next_attempt_at: None,
+            expires_at: Some(now.seconds().plus(KEPT_FOR_S)),
+            ..self.clone()
+        };
+        let outcome = DISMISSED.to_owned();
+        after.remember(Attempt { at: now, by: AttemptBy::Manual, outcome, http_status: None, ms: 0, reason });
+        Some(after)
+    }
+
+    /// Nothing is pending: delivered, or dead if any route is.
+    fn ended(mut self, now: UnixMillis) -> Self {
+        if let Some(dead) = self.deliveries.values().find(|delivery| delivery.state == DispatchState::Dead) {
             // The route may have died in an earlier attempt than this one.
-            after.last_error = after.last_error.or_else(|| dead.code.clone());
-            after.state = EventState::Dead;
-            after.next_attempt_at = Some(now.seconds());
+            self.last_error = self.last_error.or_else(|| dead.code.clone());
+            self.state = EventState::Dead;
+            self.next_attempt_at = Some(now.seconds());
         } else {
-            after.state = EventState::Delivered;
-            after.next_attempt_at = None;
-            after.delivered_at = Some(now);
+            self.state = EventState::Delivered;
+            self.next_attempt_at = None;
+            self.delivered_at = Some(now);
+            self.expires_at = Some(now.seconds().plus(KEPT_FOR_S));
         }
-        after
+        self
+    }
+
+    /// Routes that wait for the provider's API are due together: by its time the index's reader knows which they are.
+    fn wait_together_for_the_api(&mut self) {
+        let waiting = |it: &&mut Dispatch| it.state == DispatchState::Pending && it.waits_for_the_api();
+        let first = self.deliveries.values_mut().filter(waiting).filter_map(|dispatch| dispatch.next_attempt_at).min();
+        self.deliveries.values_mut().filter(waiting).for_each(|dispatch| dispatch.next_attempt_at = first);
+    }
+
+    fn remember(&mut self, attempt: Attempt) {
+        self.history.push(attempt);
+        let surplus = self.history.len().saturating_sub(MAX_HISTORY);
+        self.history.drain(..surplus);
     }
 
     /// Hash key of the sparse index: `p0` to `p7` while pending, `dead` while dead.
@@ -356,14 +480,30 @@ impl EventRecord {
         match self.state {
             EventState::Pending => Some(shard_name(Sha256::digest(self.pk().as_bytes())[0] % SHARDS)),
             EventState::Dead => Some(DUE_DEAD.to_owned()),
-            EventState::Delivered | EventState::Ignored => None,
+            EventState::Delivered | EventState::Ignored | EventState::Dismissed => None,
         }
     }
+}
 
-    /// When DynamoDB may delete it; `None` while dead.
-    pub fn expires_at(&self) -> Option<UnixSeconds> {
-        (self.state != EventState::Dead).then(|| self.received_at.seconds().plus(KEPT_FOR_S))
-    }
+/// Whether a deliverer holds a pending event: `next_attempt_at` lies ahead and is no pending route's own time.
+pub fn is_in_hand(
+    state: EventState,
+    next_attempt_at: Option<UnixSeconds>,
+    deliveries: &BTreeMap<String, Dispatch>,
+    now: UnixMillis,
+) -> bool {
+    let is_own_time = |at| deliveries.values().any(|dispatch| dispatch.next_attempt_at == Some(at));
+    state == EventState::Pending && next_attempt_at.is_some_and(|at| at > now.seconds() && !is_own_time(at))
+}
+
+/// The entry of `waits_for` that speaks of the provider's API.
+pub fn api_entry(provider: &str) -> String {
+    format!("api:{provider}")
+}
+
+/// The name of a new attempt, for `taken_by`.
+pub fn holder(request_id: &str) -> String {
+    format!("{request_id}/{:016x}", fastrand::u64(..))
 }
 
 /// The index's hash key of a shard of the pending events.
@@ -372,22 +512,38 @@ pub fn shard_name(shard: u8) -> String {
 }
 
 impl Dispatch {
-    fn pending() -> Self {
-        Self { state: DispatchState::Pending, code: None, at: None }
+    pub fn pending() -> Self {
+        Self { state: DispatchState::Pending, code: None, at: None, attempts: 0, next_attempt_at: None }
     }
 
-    fn after(outcome: &DispatchOutcome, now: UnixMillis) -> Self {
-        match outcome {
-            Ok(DispatchSuccess::Delivered { .. }) => {
-                Self { state: DispatchState::Delivered, code: None, at: Some(now) }
-            }
-            Ok(DispatchSuccess::Skipped) => Self { state: DispatchState::Skipped, code: None, at: Some(now) },
-            Err(failure) => Self {
-                state: if failure.code.is_permanent() { DispatchState::Dead } else { DispatchState::Pending },
-                code: Some(failure.summary()),
-                at: failure.code.is_permanent().then_some(now),
-            },
+    /// After an attempt on a route that was tried `before` times and has waited for `age`.
+    fn after(outcome: &DispatchOutcome, before: u32, now: UnixMillis, age: Duration, draw: Draw) -> Self {
+        let attempts = before.saturating_add(1);
+        let done = |state| Self { state, code: None, at: Some(now), attempts, next_attempt_at: None };
+        let failure = match outcome {
+            Ok(DispatchSuccess::Delivered { .. }) => return done(DispatchState::Delivered),
+            Ok(DispatchSuccess::Skipped) => return done(DispatchState::Skipped),
+            Err(failure) => failure,
+        };
+        let code = Some(failure.summary());
+        let pending = |attempts, at| Self { code: code.clone(), attempts, next_attempt_at: at, ..Self::pending() };
+        if !failure.code.was_tried() {
+            let ends_at = now.plus(failure.retry_after.unwrap_or_default()).seconds().plus(1);
+            return pending(before, Some(ends_at));
         }
+        let longest = match failure.code.waits_for_the_customer() {
+            true => LONGEST_WAIT_FOR_A_CUSTOMER,
+            false => LONGEST_WAIT,
+        };
+        match retry_plan::next_attempt_at(now, age, attempts, longest, failure.retry_after, draw) {
+            Some(at) if !failure.code.is_permanent() => pending(attempts, Some(at)),
+            _ => Self { code, ..done(DispatchState::Dead) },
+        }
+    }
+
+    fn waits_for_the_api(&self) -> bool {
+        let code = self.code.as_deref().and_then(FailureCode::of_summary);
+        code.is_some_and(|code| code.blames() == Blame::ProviderApi)
     }
 }
 

@@ -53,6 +53,7 @@ macro_rules! codes {
 
 codes! {
     AnswerUnreadable = "answer_unreadable",
+    AttemptsLost = "attempts_lost",
     BodyUnreadable = "body_unreadable",
     ConnectionFailed = "connection_failed",
     ConnectionLost = "connection_lost",
@@ -94,7 +95,8 @@ codes! {
 impl FailureCode {
     pub fn blames(self) -> Blame {
         match self {
-            Self::BodyUnreadable
+            Self::AttemptsLost
+            | Self::BodyUnreadable
             | Self::EnvelopeUnreadable
             | Self::IdConflict
             | Self::MappingFailed
@@ -136,7 +138,15 @@ impl FailureCode {
 
     /// No further attempt can help; every other failure is transient.
     pub fn is_permanent(self) -> bool {
-        matches!(self, Self::EnvelopeUnreadable | Self::IdConflict | Self::MappingFailed | Self::Refused)
+        matches!(
+            self,
+            Self::AttemptsLost
+                | Self::EnvelopeUnreadable
+                | Self::IdConflict
+                | Self::MappingFailed
+                | Self::Refused
+                | Self::RouteUnknown
+        )
     }
 
     /// False for a route that was left for later: its attempts stay as they are.

@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use tokio::time::{Instant, sleep};
@@ -23,7 +24,7 @@ use crate::record::event::{EventRecord, EventState};
 use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{
-    Item, body_of, deliveries_of, history_of, item_of, map, number, pauses_of, pk_of, record_of, string,
+    Item, body_of, changing, integer, item_of, map, number, pauses_of, pk_of, record_of, string,
 };
 
 /// The events table.
@@ -56,6 +57,8 @@ pub enum SettleOutcome {
     Written,
     /// The lease had run out and there is a newer attempt, which counts.
     Superseded,
+    /// There is no such item any more: a record with work left was deleted.
+    Gone,
 }
 
 /// The outcome of taking an event over.
@@ -86,7 +89,7 @@ impl EventStore {
     /// Writes a new event, unless its key is taken: one call either way, repeated `until` then while the table is throttled,
     /// fails, or does not answer.
     ///
-    /// A repeated write whose first answer was lost recognises itself by `recorded_by`.
+    /// A repeated write whose first answer was lost recognises itself by `taken_by`.
     ///
     /// # Errors
     /// When DynamoDB rejects it, or no item can hold it: nothing is durable then, so it must not be acknowledged.
@@ -105,13 +108,10 @@ impl EventStore {
         let Some(PutItemError::ConditionalCheckFailedException(taken)) = error.as_service_error() else {
             return Err(self.unavailable(&error));
         };
-        let holds = |name: &str, value: &str| {
-            taken.item().and_then(|item| item.get(name)).is_some_and(|held| held.as_s().is_ok_and(|s| s == value))
-        };
-        if holds("recorded_by", &event.recorded_by) {
+        if taken.item().is_some_and(|item| is_taken_by(item, event)) {
             return Ok(RecordOutcome::New);
         }
-        let same_body = holds("body_sha256", &event.body_sha256);
+        let same_body = taken.item().is_some_and(|item| holds(item, "body_sha256", &event.body_sha256));
         let other_body = (!same_body).then(|| taken.item().and_then(body_of).unwrap_or_default());
         let event_type = match taken.item() {
             Some(item) => item.get("event_type").and_then(|event_type| event_type.as_s().ok()).cloned(),
@@ -126,46 +126,10 @@ impl EventStore {
     /// # Errors
     /// When DynamoDB rejects it; the lease runs out then, and redrive makes the next attempt.
     pub async fn settle(&self, after: &EventRecord) -> Result<SettleOutcome, StoreError> {
-        let mut set = vec!["#state = :state", "deliveries = :deliveries", "history = :history"];
-        let mut remove = Vec::new();
-        let mut values = HashMap::from([
-            (":pending".to_owned(), string(EventState::Pending.name())),
-            (":attempts".to_owned(), number(after.attempts)),
-            (":state".to_owned(), string(after.state.name())),
-            (":deliveries".to_owned(), deliveries_of(after)),
-            (":history".to_owned(), history_of(after)),
-        ]);
-        let optional = [
-            ("due", "due = :due", after.due().map(string)),
-            ("next_attempt_at", "next_attempt_at = :next", after.next_attempt_at.map(|at| number(at.0))),
-            ("last_error", "last_error = :error", after.last_error.as_deref().map(string)),
-            ("delivered_at", "delivered_at = :delivered", after.delivered_at.map(|at| number(at.0))),
-            ("expires_at", "expires_at = :expires", after.expires_at().map(|at| number(at.0))),
-        ];
-        for (name, assignment, value) in optional {
-            match (value, assignment.split_once(" = ")) {
-                (Some(value), Some((_, placeholder))) => {
-                    set.push(assignment);
-                    values.insert(placeholder.to_owned(), value);
-                }
-                _ => remove.push(name),
-            }
-        }
-        let mut expression = format!("SET {}", set.join(", "));
-        if !remove.is_empty() {
-            expression = format!("{expression} REMOVE {}", remove.join(", "));
-        }
-
         let result = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", string(after.pk()))
-            .update_expression(expression)
-            .condition_expression("#state = :pending AND attempts = :attempts")
-            .expression_attribute_names("#state", "state")
-            .set_expression_attribute_values(Some(values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .change(after)
+            .condition_expression("#state = :was AND attempts = :attempts AND taken_by = :taken_by")
+            .expression_attribute_values(":was", string(EventState::Pending.name()))
             .send()
             .await;
         let Err(error) = result else {
@@ -174,10 +138,12 @@ impl EventStore {
         let Some(UpdateItemError::ConditionalCheckFailedException(held)) = error.as_service_error() else {
             return Err(self.unavailable(&error));
         };
-        // Only the holder of an attempt settles it. If the count is ours, the write was ours too, and its answer was lost.
-        let attempts =
-            held.item().and_then(|item| item.get("attempts")).and_then(|n| n.as_n().ok()?.parse::<u32>().ok());
-        Ok(if attempts == Some(after.attempts) { SettleOutcome::Written } else { SettleOutcome::Superseded })
+        Ok(match held.item() {
+            None => SettleOutcome::Gone,
+            // Only its holder settles an attempt: this write has taken effect before, and its answer was lost.
+            Some(item) if is_taken_by(item, after) => SettleOutcome::Written,
+            Some(_) => SettleOutcome::Superseded,
+        })
     }
 
     /// The event of this key, read consistently.
@@ -197,22 +163,15 @@ impl EventStore {
         output.item.map(|item| record_of(pk, &item)).transpose()
     }
 
-    /// Takes an event over: writes `after`, if the item is still as `before` was read.
+    /// Takes an event over, gives it up or dismisses it: writes `after`, if the item is still as `before` was read.
     ///
     /// # Errors
     /// When DynamoDB rejects it.
     pub async fn take_over(&self, before: &EventRecord, after: &EventRecord) -> Result<TakeOverOutcome, StoreError> {
         let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", string(after.pk()))
-            .expression_attribute_names("#state", "state")
+            .change(after)
             .expression_attribute_values(":was", string(before.state.name()))
-            .expression_attribute_values(":made", number(before.attempts))
-            .expression_attribute_values(":state", string(after.state.name()))
-            .expression_attribute_values(":attempts", number(after.attempts))
-            .expression_attribute_values(":deliveries", deliveries_of(after));
+            .expression_attribute_values(":made", number(before.attempts));
         // An ignored event has no next attempt.
         let unchanged = match before.next_attempt_at {
             Some(at) => {
@@ -221,30 +180,42 @@ impl EventStore {
             }
             None => "attribute_not_exists(next_attempt_at)",
         };
-        let mut set = "SET #state = :state, attempts = :attempts, deliveries = :deliveries".to_owned();
-        let due = [
-            ("due = :due", after.due().map(string)),
-            ("next_attempt_at = :next", after.next_attempt_at.map(|at| number(at.0))),
-            ("expires_at = :expires", after.expires_at().map(|at| number(at.0))),
-        ];
-        for (assignment, value) in due {
-            if let (Some(value), Some((_, placeholder))) = (value, assignment.split_once(" = ")) {
-                set = format!("{set}, {assignment}");
-                update = update.expression_attribute_values(placeholder, value);
-            }
-        }
-        let result = update
-            .update_expression(set)
-            .condition_expression(format!("#state = :was AND attempts = :made AND {unchanged}"))
-            .send()
-            .await;
-        let Err(error) = result else {
+        let condition = format!("#state = :was AND attempts = :made AND {unchanged}");
+        let Err(error) = update.condition_expression(condition).send().await else {
             return Ok(TakeOverOutcome::Ours);
         };
         match error.as_service_error() {
-            Some(UpdateItemError::ConditionalCheckFailedException(_)) => Ok(TakeOverOutcome::Lost),
+            Some(UpdateItemError::ConditionalCheckFailedException(held)) => {
+                // An attempt is taken once: this write has taken effect before, and its answer was lost.
+                let ours = after.attempts > before.attempts && held.item().is_some_and(|item| is_taken_by(item, after));
+                Ok(if ours { TakeOverOutcome::Ours } else { TakeOverOutcome::Lost })
+            }
             _ => Err(self.unavailable(&error)),
         }
+    }
+
+    /// An update that gives the item all attributes of `after` that ever change.
+    fn change(&self, after: &EventRecord) -> UpdateItemFluentBuilder {
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", string(after.pk()))
+            .expression_attribute_names("#state", "state")
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (mut set, mut remove) = (String::new(), String::new());
+        for (name, value) in changing(after) {
+            // `state` is a reserved word of DynamoDB.
+            let escaped = if name == "state" { "#state" } else { name };
+            match value {
+                Some(value) => {
+                    set += &format!("{}{escaped} = :{name}", if set.is_empty() { "SET " } else { ", " });
+                    update = update.expression_attribute_values(format!(":{name}"), value);
+                }
+                None => remove += &format!("{}{escaped}", if remove.is_empty() { " REMOVE " } else { ", " }),
+            }
+        }
+        update.update_expression(set + &remove)
     }
 
     /// What the table says of each of these destinations' pauses; those that it does not answer for are left out.
@@ -361,6 +332,15 @@ impl EventStore {
     {
         StoreError::unavailable(&self.table, error)
     }
+}
+
+/// Whether the item is as this attempt left it.
+fn is_taken_by(item: &Item, event: &EventRecord) -> bool {
+    holds(item, "taken_by", &event.taken_by) && integer(item, "attempts") == Some(event.attempts.into())
+}
+
+fn holds(item: &Item, name: &str, value: &str) -> bool {
+    item.get(name).is_some_and(|held| held.as_s().is_ok_and(|held| held == value))
 }
 
 fn pause_pk(destination: &Destination) -> String {

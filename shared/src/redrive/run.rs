@@ -15,7 +15,9 @@ use crate::observe::metrics::{
     DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE,
 };
 use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, DispatchOutcome, EventRecord, EventState, SHARDS, shard_name};
+use crate::record::event::{
+    AttemptBy, DispatchOutcome, EventRecord, EventState, MAX_UNSETTLED, SHARDS, holder, shard_name,
+};
 use crate::record::failure::Blame;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::{DUE_PAGE, IndexRange};
@@ -28,6 +30,7 @@ use json::Document;
 pub struct Redrive<'d> {
     deliverer: &'d Deliverer,
     run: Run<'d>,
+    request_id: String,
     stops_at: Instant,
     breaker: Breaker,
     in_time: AtomicBool,
@@ -63,12 +66,13 @@ enum EventOutcome {
 
 impl<'d> Redrive<'d> {
     /// A run that starts no event after `stops_at`.
-    pub async fn begin(deliverer: &'d Deliverer, stops_at: Instant) -> Self {
+    pub async fn begin(deliverer: &'d Deliverer, request_id: &str, stops_at: Instant) -> Self {
         let destinations = deliverer.routes.destinations().into_iter().cloned();
         let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
         let (counts, measured) = Default::default();
         let run = deliverer.run().await;
-        Self { deliverer, run, stops_at, breaker, in_time: AtomicBool::new(true), counts, measured }
+        let request_id = request_id.to_owned();
+        Self { deliverer, run, request_id, stops_at, breaker, in_time: AtomicBool::new(true), counts, measured }
     }
 
     /// Does what was asked, as far as time allows. Measures the backlog first, unless single events were asked for.
@@ -162,9 +166,14 @@ impl<'d> Redrive<'d> {
                 None => return Ok(EventOutcome::NothingToDo),
             },
             // The index may lag behind: only the item itself says whether the event is due.
-            _ if before.is_due(now) => before.take_over(now),
+            _ if before.is_due(now) => before.take_over(now, holder(&self.request_id)),
             _ => return Ok(EventOutcome::Lost),
         };
+        if before.unsettled >= MAX_UNSETTLED {
+            let after = before.give_up(now);
+            let written = deliverer.store.take_over(&before, &after).await? == TakeOverOutcome::Ours;
+            return Ok(if written { EventOutcome::Dead } else { EventOutcome::Lost });
+        }
         let routes = self.run.open_routes(&ours);
         let routes: Vec<&str> = routes.into_iter().filter(|route| !self.is_broken(route)).collect();
         if routes.is_empty() {
@@ -190,7 +199,8 @@ impl<'d> Redrive<'d> {
                     (SettleOutcome::Superseded, _) => EventOutcome::Lost,
                     (SettleOutcome::Written, EventState::Pending) => EventOutcome::Retried,
                     (SettleOutcome::Written, EventState::Dead) => EventOutcome::Dead,
-                    (SettleOutcome::Written, EventState::Delivered | EventState::Ignored) => EventOutcome::Delivered,
+                    (SettleOutcome::Gone, _) => EventOutcome::Lost,
+                    (SettleOutcome::Written, _) => EventOutcome::Delivered,
                 })
             }
         }
@@ -201,7 +211,9 @@ impl<'d> Redrive<'d> {
         let document = Document::parse(before.body.as_bytes()).ok()?;
         let event_type = before.event_type.as_deref()?;
         let routes = self.deliverer.routes.matching(&before.provider, event_type, document.root());
-        before.revive(routes.map(|route| route.name.as_str()), self.deliverer.clock.now())
+        let is_gone = |route: &str| self.deliverer.destination(route).is_none();
+        let names = routes.map(|route| route.name.as_str());
+        before.revive(names, is_gone, self.deliverer.clock.now(), holder(&self.request_id))
     }
 
     fn is_broken(&self, route: &str) -> bool {

@@ -97,9 +97,11 @@ impl Model {
         self.sights.states.insert(event.state.name());
         let has_time = event.next_attempt_at.is_some();
         let is_found = match event.state {
-            EventState::Pending => has_time && item.due.as_deref().is_some_and(is_shard) && item.expires_at.is_some(),
-            EventState::Dead => has_time && item.due.as_deref() == Some(DUE_DEAD) && item.expires_at.is_none(),
-            EventState::Delivered | EventState::Ignored => !has_time && item.due.is_none() && item.expires_at.is_some(),
+            EventState::Pending => has_time && item.due.as_deref().is_some_and(is_shard) && event.expires_at.is_none(),
+            EventState::Dead => has_time && item.due.as_deref() == Some(DUE_DEAD) && event.expires_at.is_none(),
+            EventState::Delivered | EventState::Ignored | EventState::Dismissed => {
+                !has_time && item.due.is_none() && event.expires_at.is_some()
+            }
         };
         let waits = event.pending_routes().next().is_some();
         if !is_found || waits != (event.state == EventState::Pending) {
@@ -108,24 +110,26 @@ impl Model {
 
         // The redrive of a week later; or the operator, for what only an operator may take up.
         let now = UnixMillis(event.next_attempt_at.map_or(BEGIN.0, |at| at.0 * 1000) + 7 * 24 * 60 * 60 * 1000);
+        let taken_by = "a healthy run".to_owned();
         let (ours, by) = match event.state {
             EventState::Delivered => return Ok(()),
-            EventState::Pending => (event.is_due(now).then(|| event.take_over(now)), AttemptBy::Redrive),
-            EventState::Dead | EventState::Ignored => {
-                (event.revive(self.bounds.wanted.iter().copied(), now), AttemptBy::Manual)
+            EventState::Pending => (event.is_due(now).then(|| event.take_over(now, taken_by)), AttemptBy::Redrive),
+            EventState::Dead | EventState::Ignored | EventState::Dismissed => {
+                let wanted = self.bounds.wanted.iter().copied();
+                (event.revive(wanted, |_| false, now, taken_by), AttemptBy::Manual)
             }
         };
         let Some(ours) = ours.filter(|_| table::may_take_over(event, event, None)) else {
             return if self.bounds.wanted.is_empty() { Ok(()) } else { Err(Property::EachEventIsDeliveredInTheEnd) };
         };
-        let taken = table::taken_over(&item, &ours);
+        let taken = table::changed(&item, &ours, None);
         let outcomes: Vec<(String, DispatchOutcome)> = ours
             .pending_routes()
             .map(|route| (route.to_owned(), Ok(DispatchSuccess::Delivered { http_status: 200 })))
             .collect();
-        let after = ours.settle(by, &outcomes, now, now, now.since(ours.received_at), self.bounds.draw);
+        let after = ours.settle(by, &outcomes, now, now, |_| now.since(ours.waits_since()), self.bounds.draw);
         let ends_well = table::may_settle(&taken.event, &after, None) && {
-            let settled = table::settled(&taken, &after, None);
+            let settled = table::changed(&taken, &after, None);
             let refused = settled.event.deliveries.values().any(|delivery| delivery.state == DispatchState::Dead);
             settled.event.state == if refused { EventState::Dead } else { EventState::Delivered }
         };

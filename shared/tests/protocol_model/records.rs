@@ -18,8 +18,8 @@ use crate::{Flaw, table};
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub(super) enum RecordStep {
     Begin { who: usize, now: u64 },
-    TakeOver { before: RecordId, now: u64 },
-    Revive { before: RecordId, now: u64 },
+    TakeOver { before: RecordId, who: usize, now: u64 },
+    Revive { before: RecordId, who: usize, now: u64 },
     Settle { event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: u64 },
 }
 
@@ -56,16 +56,17 @@ impl Model {
         let at = UnixMillis;
         let made = match step {
             RecordStep::Begin { who, now } => Some(self.begin(who, at(now))),
-            RecordStep::TakeOver { before, now } => {
-                let mut ours = self.records.at(before).take_over(at(now));
+            RecordStep::TakeOver { before, who, now } => {
+                let mut ours = self.records.at(before).take_over(at(now), ACTORS[who].0.to_owned());
                 if self.flaw == Some(Flaw::RedriveRevives) {
                     let dead = ours.deliveries.values_mut().filter(|delivery| delivery.state == DispatchState::Dead);
                     dead.for_each(|delivery| delivery.state = DispatchState::Pending);
                 }
                 Some(ours)
             }
-            RecordStep::Revive { before, now } => {
-                self.records.at(before).revive(self.bounds.wanted.iter().copied(), at(now))
+            RecordStep::Revive { before, who, now } => {
+                let wanted = self.bounds.wanted.iter().copied();
+                self.records.at(before).revive(wanted, |_| false, at(now), ACTORS[who].0.to_owned())
             }
             RecordStep::Settle { event, who, calls, now } => Some(self.settle(event, who, calls, at(now))),
         };
@@ -87,11 +88,11 @@ impl Model {
             }
             (Write::TakeOver(before, after), Some(item)) => {
                 let (before, after) = (self.records.at(before), self.records.at(after));
-                table::may_take_over(&item.event, &before, flaw).then(|| table::taken_over(&item, &after))
+                table::may_take_over(&item.event, &before, flaw).then(|| table::changed(&item, &after, None))
             }
             (Write::Settle(after), Some(item)) => {
                 let after = self.records.at(after);
-                table::may_settle(&item.event, &after, flaw).then(|| table::settled(&item, &after, flaw))
+                table::may_settle(&item.event, &after, flaw).then(|| table::changed(&item, &after, flaw))
             }
             (Write::TakeOver(..) | Write::Settle(_), None) => None,
         };
@@ -128,13 +129,16 @@ impl Model {
             state: EventState::Ignored,
             attempts: 0,
             next_attempt_at: None,
+            revived_at: None,
+            unsettled: 0,
             body: format!(r#"{{"customer":"C-{who}"}}"#),
             body_sha256: who.to_string(),
-            recorded_by: ACTORS[who].0.to_owned(),
+            taken_by: ACTORS[who].0.to_owned(),
             last_error: None,
             history: Vec::new(),
             deliveries: Default::default(),
             delivered_at: None,
+            expires_at: None,
         }
         .begin(self.bounds.wanted_at_first.iter().copied(), now);
         if self.flaw == Some(Flaw::BeginsWithoutALease) {
@@ -163,7 +167,7 @@ impl Model {
             Role::Redrive => AttemptBy::Redrive,
             Role::Operator => AttemptBy::Manual,
         };
-        let age = now.since(event.received_at);
+        let age = |_: &str| now.since(event.waits_since());
         let mut after = event.settle(by, &outcomes, now, now, age, self.bounds.draw);
         if self.flaw == Some(Flaw::RetryWhenTheLeaseEnds) && after.state == EventState::Pending {
             after.next_attempt_at = event.next_attempt_at;

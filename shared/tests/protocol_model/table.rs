@@ -2,17 +2,15 @@
 //!
 //! DynamoDB wants its conditions as text, so they are mirrored here, each with the method it is the mirror of.
 
-use shared::clock::UnixSeconds;
 use shared::record::event::{EventRecord, EventState};
 
 use crate::Flaw;
 
-/// An item: what reads back as a record, and the attributes that only the index and the TTL read.
+/// An item: what reads back as a record, and the attribute that only the index reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) event: EventRecord,
     pub(crate) due: Option<String>,
-    pub(crate) expires_at: Option<UnixSeconds>,
 }
 
 /// `EventStore::record`: `attribute_not_exists(pk)`.
@@ -29,48 +27,28 @@ pub(crate) fn may_take_over(held: &EventRecord, before: &EventRecord, flaw: Opti
             || matches!(flaw, Some(Flaw::TakeOverOfAnyAttempt | Flaw::TakeOverAtAnyTime)))
 }
 
-/// `EventStore::settle`: `#state = :pending AND attempts = :attempts`.
+/// `EventStore::settle`: `#state = :was AND attempts = :attempts AND taken_by = :taken_by`.
 pub(crate) fn may_settle(held: &EventRecord, after: &EventRecord, flaw: Option<Flaw>) -> bool {
-    held.state == EventState::Pending && (held.attempts == after.attempts || flaw == Some(Flaw::SettleOfAnyAttempt))
+    let is_own = held.attempts == after.attempts && held.taken_by == after.taken_by;
+    held.state == EventState::Pending && (is_own || flaw == Some(Flaw::SettleOfAnyAttempt))
 }
 
-/// `item_of`: the whole item. A new record has no `delivered_at`.
+/// `item_of`: the whole item.
 pub(crate) fn recorded(event: &EventRecord) -> Item {
-    Item {
-        event: EventRecord { delivered_at: None, ..event.clone() },
-        due: event.due(),
-        expires_at: event.expires_at(),
-    }
+    Item { event: event.clone(), due: event.due() }
 }
 
-/// Sets state, attempts and deliveries; index and TTL attributes only where there is a value. Removes nothing.
-pub(crate) fn taken_over(held: &Item, after: &EventRecord) -> Item {
+/// `EventStore::change`: sets or removes every attribute that ever changes.
+pub(crate) fn changed(held: &Item, after: &EventRecord, flaw: Option<Flaw>) -> Item {
+    let fixed = &held.event;
     Item {
         event: EventRecord {
-            state: after.state,
-            attempts: after.attempts,
-            deliveries: after.deliveries.clone(),
-            next_attempt_at: after.next_attempt_at.or(held.event.next_attempt_at),
-            ..held.event.clone()
-        },
-        due: after.due().or_else(|| held.due.clone()),
-        expires_at: after.expires_at().or(held.expires_at),
-    }
-}
-
-/// Sets or removes everything that an attempt changes, and leaves `attempts` as it is.
-pub(crate) fn settled(held: &Item, after: &EventRecord, flaw: Option<Flaw>) -> Item {
-    Item {
-        event: EventRecord {
-            state: after.state,
-            deliveries: after.deliveries.clone(),
-            history: after.history.clone(),
-            next_attempt_at: after.next_attempt_at,
-            last_error: after.last_error.clone(),
-            delivered_at: after.delivered_at,
-            ..held.event.clone()
+            occurred_at: fixed.occurred_at,
+            received_at: fixed.received_at,
+            body: fixed.body.clone(),
+            body_sha256: fixed.body_sha256.clone(),
+            ..after.clone()
         },
         due: after.due().filter(|_| flaw != Some(Flaw::SettleLeavesTheIndex)),
-        expires_at: after.expires_at(),
     }
 }

@@ -302,9 +302,9 @@ impl Model {
                 let record = self.records.at(before);
                 let ours = match role(who) {
                     _ if usize::try_from(record.attempts).unwrap() >= MAX_ATTEMPTS => None,
-                    Role::Operator => self.record(RecordStep::Revive { before, now: now.0 }),
+                    Role::Operator => self.record(RecordStep::Revive { before, who, now: now.0 }),
                     _ if record.is_due(now) || self.flaw == Some(Flaw::TakesOverBeforeItIsDue) => {
-                        self.record(RecordStep::TakeOver { before, now: now.0 })
+                        self.record(RecordStep::TakeOver { before, who, now: now.0 })
                     }
                     _ => None,
                 };
@@ -345,14 +345,15 @@ impl Model {
     fn write(&mut self, world: &World, who: usize, write: Write, next: &mut Vec<World>) {
         let mut answered = *world;
         let took_effect = self.take_effect(&mut answered, write);
+        // A repeated write is known by the attempt and whose it is.
+        let held = answered.held.map(|held| self.items.at(held));
+        let is_ours = |event: RecordId| {
+            let (held, ours) = (held.as_ref().map(|held| &held.event), self.records.at(event));
+            took_effect || held.is_some_and(|it| it.taken_by == ours.taken_by && it.attempts == ours.attempts)
+        };
         match write {
-            Write::Record(event) => {
-                // A repeated write is known by `recorded_by`.
-                let held = self.items.at(answered.held.unwrap());
-                let is_ours = took_effect || held.event.recorded_by == self.records.at(event).recorded_by;
-                answered.actors[who].at = At::Recorded(is_ours.then_some(event));
-            }
-            Write::TakeOver(_, ours) if took_effect => self.begin_attempt(&mut answered, who, ours),
+            Write::Record(event) => answered.actors[who].at = At::Recorded(is_ours(event).then_some(event)),
+            Write::TakeOver(_, ours) if is_ours(ours) => self.begin_attempt(&mut answered, who, ours),
             Write::TakeOver(..) | Write::Settle(_) => rest(&mut answered, who),
         }
         next.push(answered);
@@ -469,7 +470,7 @@ impl Model {
     fn note_overlap(&self, world: &mut World, before: &EventRecord) {
         let latest = |event: RecordId| self.records.at(event).attempts == before.attempts;
         let is_at_it = |actor: &Actor| match actor.at {
-            At::Recording(event) => self.records.at(event).recorded_by == before.recorded_by && before.attempts == 1,
+            At::Recording(event) => self.records.at(event).taken_by == before.taken_by && before.attempts == 1,
             At::Recorded(Some(event)) | At::Sending(event, ..) | At::Settling(event) => latest(event),
             At::Resting | At::Recorded(None) | At::Read(_) | At::TakingOver(..) => false,
         };

@@ -56,7 +56,7 @@ pub(crate) fn left(bridge: &Bridge, provider: &str, event_id: &str, change: impl
         "body": { "B": STANDARD.encode(&body) },
         "body_encoding": { "S": "identity" },
         "body_sha256": { "S": sha256 },
-        "recorded_by": { "S": "a test" },
+        "taken_by": { "S": "a test" },
         "history": { "L": [] },
         "deliveries": { "M": { route: { "M": { "state": { "S": "pending" } } } } },
         "expires_at": { "N": (now_s() + 90 * 24 * 3600).to_string() },

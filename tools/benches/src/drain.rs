@@ -73,7 +73,7 @@ fn pending(number: usize, now: u64) -> Value {
         "body": { "B": base64(body.as_bytes()) },
         "body_encoding": { "S": "identity" },
         "body_sha256": { "S": "0".repeat(64) },
-        "recorded_by": { "S": "bench" },
+        "taken_by": { "S": "bench" },
         "last_error": { "S": "server_error 503" },
         "history": { "L": [] },
         "deliveries": { "M": { "deposit-posted": { "M": { "state": { "S": "pending" } } } } },

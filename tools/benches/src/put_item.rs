@@ -108,7 +108,7 @@ fn item(number: usize) -> HashMap<String, AttributeValue> {
         ("body", AttributeValue::B(Blob::new(include_str!("../../../events/rail/account_dormant.json")))),
         ("body_encoding", text("identity")),
         ("body_sha256", text(&"0".repeat(64))),
-        ("recorded_by", text("8476a536-e9f4-11e8-9739-2dfe598c3fcd/0123456789abcdef")),
+        ("taken_by", text("8476a536-e9f4-11e8-9739-2dfe598c3fcd/0123456789abcdef")),
         ("history", AttributeValue::L(Vec::new())),
         ("deliveries", AttributeValue::M(HashMap::new())),
         ("expires_at", count("1778649801")),

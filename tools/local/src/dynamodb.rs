@@ -272,19 +272,31 @@ impl DynamoDb {
         Ok(pending)
     }
 
-    /// Makes an event due `now`, provided that it is pending with the time that was `seen`. False when it is not.
+    /// Makes an event and its pending routes due `now`, provided that it is pending with the time that was `seen`. False when
+    /// it is not.
     ///
     /// # Errors
     /// The engine cannot write its own table.
     pub(crate) fn make_due(&self, pk: &str, seen: u64, now: u64) -> Result<bool, DynamoDbError> {
         let number = |seconds: u64| AttributeValue::N(seconds.to_string());
         let values = [(":pending", string("pending")), (":seen", number(seen)), (":now", number(now))];
+        let item = self.item(pk).unwrap_or_default();
+        let mut names = HashMap::from([("#state".to_owned(), "state".to_owned())]);
+        let (mut set, mut remove) = ("SET next_attempt_at = :now".to_owned(), String::new());
+        for (at, entry) in item["waits_for"].as_object().into_iter().flat_map(|it| it.keys()).enumerate() {
+            set += &format!(", waits_for.#r{at} = :now");
+            names.insert(format!("#r{at}"), entry.clone());
+            if item["deliveries"].get(entry).is_some() {
+                let verb = if remove.is_empty() { " REMOVE" } else { "," };
+                remove += &format!("{verb} deliveries.#r{at}.next_attempt_at");
+            }
+        }
         let update = self.database.update_item(UpdateItemRequest {
             table_name: EVENTS_TABLE.to_owned(),
             key: HashMap::from([("pk".to_owned(), string(pk))]),
-            update_expression: Some("SET next_attempt_at = :now".to_owned()),
+            update_expression: Some(set + &remove),
             condition_expression: Some("#state = :pending AND next_attempt_at = :seen".to_owned()),
-            expression_attribute_names: Some(HashMap::from([("#state".to_owned(), "state".to_owned())])),
+            expression_attribute_names: Some(names),
             expression_attribute_values: Some(values.map(|(name, value)| (name.to_owned(), value)).into()),
             ..UpdateItemRequest::default()
         });

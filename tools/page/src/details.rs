@@ -86,8 +86,8 @@ impl Page {
             occurred: event.occurred_at.0,
             delivered_at: event.delivered_at.map(|at| at.0),
             kept: event
-                .expires_at()
-                .map_or_else(|| "until it is redriven".to_owned(), |at| format!("until {}", written(at))),
+                .expires_at
+                .map_or_else(|| "until the work on it ends".to_owned(), |at| format!("until {}", written(at))),
             body_bytes: event.body.len(),
             body_sha256: &event.body_sha256,
             timeline: report.timeline().into_iter().map(MomentLine::from).collect(),
@@ -163,6 +163,7 @@ impl From<Moment> for MomentLine {
             MomentKind::Attempt { succeeded } => ("attempt", Some(succeeded)),
             MomentKind::Delivered => ("delivered", Some(true)),
             MomentKind::Dead => ("dead", Some(false)),
+            MomentKind::Dismissed => ("dismissed", None),
             MomentKind::Next => ("next", None),
         };
         Self { at: moment.at.0, kind, ok, what: moment.what + moment.remark }

@@ -18,11 +18,11 @@ fn a_later_attempt_counts_only_what_it_tried_and_what_it_ended() {
     let outcomes = [("a", Ok(DispatchSuccess::Delivered { http_status: 200 })), ("b", failed()), ("c", failed())];
     let outcomes = outcomes.map(|(route, outcome)| (route.to_owned(), outcome));
     let ended_at = UnixMillis(received_at.0 + 41);
-    let before = first.settle(AttemptBy::First, &outcomes, received_at, ended_at, Duration::ZERO, Draw(0.5));
+    let before = first.settle(AttemptBy::First, &outcomes, received_at, ended_at, |_| Duration::ZERO, Draw(0.5));
 
     // `c` was held back.
     let outcomes = vec![("b".to_owned(), Ok(DispatchSuccess::Skipped))];
-    let after = before.settle(AttemptBy::Redrive, &outcomes, ended_at, ended_at, Duration::ZERO, Draw(0.5));
+    let after = before.settle(AttemptBy::Redrive, &outcomes, ended_at, ended_at, |_| Duration::ZERO, Draw(0.5));
     let report = AttemptReport {
         outcomes,
         after,
@@ -54,7 +54,7 @@ fn a_death_for_want_of_a_customer_is_counted_apart() {
         ("b".to_owned(), Err(incomplete)),
         ("c".to_owned(), Err(FailureCode::ServerError.into())),
     ];
-    let after = before.settle(AttemptBy::Redrive, &outcomes, received_at, received_at, MAX_AGE, Draw(0.5));
+    let after = before.settle(AttemptBy::Redrive, &outcomes, received_at, received_at, |_| MAX_AGE, Draw(0.5));
     let settled = Ok(SettleOutcome::Written);
     let report =
         AttemptReport { outcomes: outcomes.to_vec(), after, failed: Vec::new(), pauses_unreadable: 0, settled };

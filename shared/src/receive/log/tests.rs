@@ -39,7 +39,7 @@ fn attempted(receipt: &Receipt, outcomes: Vec<(&str, DispatchOutcome)>) -> Attem
     let (began, ended) = (RECEIVED_AT.0 + 20, RECEIVED_AT.0 + 61);
     let event = receipt.event.as_ref().unwrap();
     let after =
-        event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), Duration::ZERO, Draw(0.5));
+        event.settle(AttemptBy::First, &outcomes, UnixMillis(began), UnixMillis(ended), |_| Duration::ZERO, Draw(0.5));
     AttemptOutcome::Made(Box::new(AttemptReport {
         outcomes,
         after,

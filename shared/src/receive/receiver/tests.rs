@@ -296,7 +296,7 @@ async fn an_event_that_is_there_already_is_a_duplicate_and_a_changed_body_is_not
     for (sha256, conflicting) in [(BODY_SHA256, false), ("00", true)] {
         let taken = json!({
             "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
-            "Item": { "event_type": { "S": "PAID" }, "body_sha256": { "S": sha256 }, "recorded_by": { "S": "another request" } },
+            "Item": { "event_type": { "S": "PAID" }, "body_sha256": { "S": sha256 }, "taken_by": { "S": "another request" } },
         });
         world.set(|outside| outside.put_item = Reply::json(400, taken.to_string()));
         let receipt = world.receive(request(BODY, SIGNATURE)).await;
@@ -494,7 +494,7 @@ async fn an_accepted_event_is_delivered_and_settled_after_the_ack() {
     assert_eq!(message, Some(expected));
     let writes = world.writes("UpdateItem");
     let [write] = &writes[..] else { panic!("{writes:?}") };
-    assert_eq!(write["ConditionExpression"], "#state = :pending AND attempts = :attempts");
+    assert_eq!(write["ConditionExpression"], "#state = :was AND attempts = :attempts AND taken_by = :taken_by");
     let values = &write["ExpressionAttributeValues"];
     assert_eq!((&values[":state"], &values[":attempts"]), (&json!({ "S": "delivered" }), &json!({ "N": "1" })));
 }

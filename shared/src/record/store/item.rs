@@ -24,26 +24,41 @@ pub(crate) fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeVa
     if body.len() > MAX_STORED_BODY_BYTES {
         return Err(StoreError::TooLarge { stored_bytes: body.len() });
     }
-    let attributes = [
+    let fixed = [
         ("pk", Some(string(event.pk()))),
         ("provider", Some(string(&event.provider))),
         ("event_type", event.event_type.as_deref().map(string)),
         ("occurred_at", Some(number(event.occurred_at.0))),
         ("received_at", Some(number(event.received_at.0))),
-        ("state", Some(string(event.state.name()))),
-        ("attempts", Some(number(event.attempts))),
-        ("next_attempt_at", event.next_attempt_at.map(|at| number(at.0))),
-        ("due", event.due().map(string)),
         ("body", Some(AttributeValue::B(Blob::new(body)))),
         ("body_encoding", Some(string(body_encoding))),
         ("body_sha256", Some(string(&event.body_sha256))),
-        ("recorded_by", Some(string(&event.recorded_by))),
-        ("last_error", event.last_error.as_deref().map(string)),
-        ("history", Some(history_of(event))),
-        ("deliveries", Some(deliveries_of(event))),
-        ("expires_at", event.expires_at().map(|at| number(at.0))),
     ];
-    Ok(attributes.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    let attributes = fixed.into_iter().chain(changing(event));
+    Ok(attributes.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+}
+
+/// The attributes that later writes change; `None` for one that the item must not have.
+pub(crate) fn changing(event: &EventRecord) -> [(&'static str, Option<AttributeValue>); 13] {
+    let waits_for = (event.state == EventState::Pending).then(|| {
+        let entries = event.waits_for().into_iter().map(|(entry, at)| (entry, number(at.0)));
+        AttributeValue::M(entries.collect())
+    });
+    [
+        ("state", Some(string(event.state.name()))),
+        ("attempts", Some(number(event.attempts))),
+        ("next_attempt_at", event.next_attempt_at.map(|at| number(at.0))),
+        ("revived_at", event.revived_at.map(|at| number(at.0))),
+        ("waits_for", waits_for),
+        ("taken_by", Some(string(&event.taken_by))),
+        ("unsettled", (event.unsettled > 0).then(|| number(event.unsettled))),
+        ("due", event.due().map(string)),
+        ("last_error", event.last_error.as_deref().map(string)),
+        ("history", Some(AttributeValue::L(event.history.iter().map(attempt_of).collect()))),
+        ("deliveries", Some(deliveries_of(event))),
+        ("delivered_at", event.delivered_at.map(|at| number(at.0))),
+        ("expires_at", event.expires_at.map(|at| number(at.0))),
+    ]
 }
 
 /// The bytes to store, and what `body_encoding` says of them: `identity`, or `deflate` (zlib's format, as in HTTP).
@@ -77,7 +92,7 @@ pub(crate) fn body_of(item: &Item) -> Option<String> {
     body_from_stored(item.get("body")?.as_b().ok()?.as_ref(), item.get("body_encoding")?.as_s().ok()?)
 }
 
-pub(crate) fn deliveries_of(event: &EventRecord) -> AttributeValue {
+fn deliveries_of(event: &EventRecord) -> AttributeValue {
     let map = event.deliveries.iter().map(|(route, delivery)| (route.clone(), delivery_of(delivery))).collect();
     AttributeValue::M(map)
 }
@@ -87,11 +102,9 @@ fn delivery_of(delivery: &Dispatch) -> AttributeValue {
         ("state", Some(string(delivery.state.name()))),
         ("code", delivery.code.as_deref().map(string)),
         ("at", delivery.at.map(|at| number(at.0))),
+        ("attempts", (delivery.attempts > 0).then(|| number(delivery.attempts))),
+        ("next_attempt_at", delivery.next_attempt_at.map(|at| number(at.0))),
     ])
-}
-
-pub(crate) fn history_of(event: &EventRecord) -> AttributeValue {
-    AttributeValue::L(event.history.iter().map(attempt_of).collect())
 }
 
 fn attempt_of(attempt: &Attempt) -> AttributeValue {
@@ -101,6 +114,7 @@ fn attempt_of(attempt: &Attempt) -> AttributeValue {
         ("outcome", Some(string(&attempt.outcome))),
         ("http_status", attempt.http_status.map(number)),
         ("ms", Some(number(attempt.ms))),
+        ("reason", attempt.reason.as_deref().map(string)),
     ])
 }
 
@@ -110,6 +124,7 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
     let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let required = |name: &'static str| text(name).ok_or_else(|| unreadable(name));
     let millis = |name: &'static str| integer(item, name).map(UnixMillis);
+    let count = |name: &str| integer(item, name).and_then(|n| n.try_into().ok());
 
     let (provider, event_id) = pk.split_once('#').ok_or_else(|| unreadable("pk"))?;
     Ok(EventRecord {
@@ -119,15 +134,18 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
         occurred_at: millis("occurred_at").ok_or_else(|| unreadable("occurred_at"))?,
         received_at: millis("received_at").ok_or_else(|| unreadable("received_at"))?,
         state: EventState::from_name(&required("state")?).ok_or_else(|| unreadable("state"))?,
-        attempts: integer(item, "attempts").and_then(|n| n.try_into().ok()).ok_or_else(|| unreadable("attempts"))?,
+        attempts: count("attempts").ok_or_else(|| unreadable("attempts"))?,
         next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
+        revived_at: millis("revived_at"),
+        unsettled: count("unsettled").unwrap_or_default(),
         body: body_of(item).ok_or_else(|| unreadable("body"))?,
         body_sha256: required("body_sha256")?,
-        recorded_by: text("recorded_by").unwrap_or_default(),
+        taken_by: text("taken_by").unwrap_or_default(),
         last_error: text("last_error"),
         history: history_from(item).ok_or_else(|| unreadable("history"))?,
         deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
         delivered_at: millis("delivered_at"),
+        expires_at: integer(item, "expires_at").map(UnixSeconds),
     })
 }
 
@@ -147,6 +165,7 @@ fn attempt_from(attempt: &Item) -> Option<Attempt> {
         outcome: attempt.get("outcome")?.as_s().ok()?.clone(),
         http_status: integer(attempt, "http_status").and_then(|status| status.try_into().ok()),
         ms: integer(attempt, "ms")?,
+        reason: attempt.get("reason").and_then(|reason| reason.as_s().ok()).cloned(),
     })
 }
 
@@ -158,7 +177,14 @@ pub(crate) fn deliveries_from(item: &Item) -> Option<BTreeMap<String, Dispatch>>
             let delivery = delivery.as_m().ok()?;
             let state = DispatchState::from_name(delivery.get("state")?.as_s().ok()?)?;
             let code = delivery.get("code").and_then(|code| code.as_s().ok()).cloned();
-            Some((route.clone(), Dispatch { state, code, at: integer(delivery, "at").map(UnixMillis) }))
+            let dispatch = Dispatch {
+                state,
+                code,
+                at: integer(delivery, "at").map(UnixMillis),
+                attempts: integer(delivery, "attempts").and_then(|n| n.try_into().ok()).unwrap_or_default(),
+                next_attempt_at: integer(delivery, "next_attempt_at").map(UnixSeconds),
+            };
+            Some((route.clone(), dispatch))
         })
         .collect()
 }

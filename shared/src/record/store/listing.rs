@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::record::event::{Dispatch, EventRecord, EventState, MAX_HISTORY};
+use crate::record::event::{Dispatch, EventRecord, EventState, is_in_hand};
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::Cursor;
@@ -23,7 +23,7 @@ pub struct EventSummary {
     pub last_error: Option<String>,
     /// By the name of the route.
     pub deliveries: BTreeMap<String, Dispatch>,
-    /// How many attempts in its history have an outcome, at most [`MAX_HISTORY`].
+    /// How many attempts its history has.
     pub outcomes: usize,
 }
 
@@ -39,11 +39,9 @@ pub struct ScanPage {
 const SUMMARY: &str = "pk, event_type, received_at, #state, attempts, next_attempt_at, last_error, deliveries, history";
 
 impl EventSummary {
-    /// Whether somebody is delivering it: an attempt has begun, has no outcome yet, and its lease has not run out.
+    /// Whether somebody is delivering it at this moment.
     pub fn is_in_hand(&self, now: UnixMillis) -> bool {
-        let begun_and_open = self.outcomes < MAX_HISTORY && self.attempts as usize > self.outcomes;
-        let leased = self.next_attempt_at.is_some_and(|at| at > now.seconds());
-        self.state == EventState::Pending && begun_and_open && leased
+        is_in_hand(self.state, self.next_attempt_at, &self.deliveries, now)
     }
 
     pub fn provider(&self) -> &str {

@@ -133,7 +133,7 @@ pub(super) fn write(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io:
     let ago = age(event.received_at, report.now);
     writeln!(out, "  received    {}, {ago} ago", event.received_at)?;
     let kept =
-        event.expires_at().map_or_else(|| "until it is redriven".to_owned(), |at| format!("until {}", written(at)));
+        event.expires_at.map_or_else(|| "until the work on it ends".to_owned(), |at| format!("until {}", written(at)));
     writeln!(out, "  kept        {kept}")?;
     writeln!(out, "  body        {} bytes stored; {} as received", event.body.len(), event.body_sha256)?;
 
@@ -210,7 +210,7 @@ pub(super) fn write_json(out: &mut dyn Write, report: &Report<'_>, body: bool) -
         next_attempt_at: at(EventState::Pending),
         died_at: at(EventState::Dead),
         delivered_at: event.delivered_at.map(|at| at.to_string()),
-        expires_at: event.expires_at().map(written),
+        expires_at: event.expires_at.map(written),
         in_hand: report.is_in_hand(),
         last_error: event.last_error.as_deref(),
         body_sha256: &event.body_sha256,

@@ -42,7 +42,7 @@ fn shown(event: &EventRecord, pauses: &Pauses, body: bool) -> String {
 #[test]
 fn the_timeline_of_a_pending_event_tells_what_happened_and_what_is_to_come() {
     let first = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_millis(8), [down(), delivered()]);
-    let taken = first.take_over(first.received_at.plus(Duration::from_secs(70)));
+    let taken = first.take_over(first.received_at.plus(Duration::from_secs(70)), "redrive".to_owned());
     let mut event = attempted(&taken, AttemptBy::Redrive, Duration::from_secs(70), [down(), delivered()]);
     event.next_attempt_at = Some(NOW.seconds().plus(42));
 
@@ -88,7 +88,7 @@ fn the_timeline_of_a_dead_event_ends_with_its_death_and_a_message_that_cannot_be
     let text = shown(&event, &no_pauses(), true);
 
     assert!(text.contains("  state       dead: needs a person\n"), "{text}");
-    assert!(text.contains("  kept        until it is redriven\n"), "{text}");
+    assert!(text.contains("  kept        until the work on it ends\n"), "{text}");
     let attempt = "attempt of redrive, by an operator: refused, HTTP 422, 512 ms\n";
     assert!(text.contains(attempt), "{text}");
     assert!(text.contains("  2025-02-05T16:37:52.554Z  dead, 2 h 59 min ago\n"), "{text}");

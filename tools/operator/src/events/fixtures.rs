@@ -56,13 +56,16 @@ pub fn received(id: &str, event_type: &str) -> EventRecord {
         state: EventState::Ignored,
         attempts: 0,
         next_attempt_at: None,
+        revived_at: None,
+        unsettled: 0,
         body: r#"{"customer":"C-1001","amount":1000.00}"#.to_owned(),
         body_sha256: "5e1f".to_owned(),
-        recorded_by: format!("request/{id}"),
+        taken_by: format!("request/{id}"),
         last_error: None,
         history: Vec::new(),
         deliveries: BTreeMap::new(),
         delivered_at: None,
+        expires_at: None,
     }
 }
 
@@ -85,7 +88,7 @@ pub fn attempted(event: &EventRecord, by: AttemptBy, after: Duration, outcomes: 
     let began = event.received_at.plus(after);
     let ended = began.plus(Duration::from_millis(512));
     let outcomes: Vec<_> = ["deposit".to_owned(), "first-deposit".to_owned()].into_iter().zip(outcomes).collect();
-    event.settle(by, &outcomes, began, ended, after, Draw(1.0))
+    event.settle(by, &outcomes, began, ended, |_| after, Draw(1.0))
 }
 
 pub fn delivered() -> DispatchOutcome {

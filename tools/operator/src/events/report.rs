@@ -9,7 +9,7 @@ use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
 use shared::outside::http::CallTime;
-use shared::record::event::{AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
+use shared::record::event::{AttemptBy, DISMISSED, Dispatch, DispatchState, EventRecord, EventState};
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
 use shared::record::store::listing::EventSummary;
@@ -55,6 +55,7 @@ pub enum MomentKind {
         succeeded: bool,
     },
     Delivered,
+    Dismissed,
     Dead,
     /// The next attempt, or the end of a lease; it may lie in the past.
     Next,
@@ -106,6 +107,7 @@ impl Report<'_> {
             (EventState::Pending, Some(at)) => format!("pending, next attempt {}", relative(at, self.now)),
             (EventState::Dead, _) => "dead: needs a person".to_owned(),
             (EventState::Ignored, _) => "ignored: no route wanted it".to_owned(),
+            (EventState::Dismissed, _) => "dismissed: a person has closed it".to_owned(),
             (state, _) => state.name().to_owned(),
         }
     }
@@ -118,6 +120,11 @@ impl Report<'_> {
         let mut moments =
             vec![moment(event.received_at, MomentKind::Received, format!("received, {lag} after it occurred"))];
         for attempt in &event.history {
+            if attempt.outcome == DISMISSED {
+                let why = attempt.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                moments.push(moment(attempt.at, MomentKind::Dismissed, format!("dismissed by an operator{why}")));
+                continue;
+            }
             let by = match attempt.by {
                 AttemptBy::First => "the receiving function",
                 AttemptBy::Redrive => "redrive",
@@ -133,7 +140,7 @@ impl Report<'_> {
         }
         let Some(at) = event.next_attempt_at else { return moments };
         let held = self.hold();
-        let open = EventSummary::from(event).outcomes < event.attempts as usize;
+        let open = event.unsettled > 0 || event.history.is_empty();
         let (what, remark) = match event.state {
             EventState::Dead => ("dead", ""),
             _ if open && held == Hold::Paused => ("lease", "; paused, so no function takes it over"),

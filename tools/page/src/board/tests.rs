@@ -13,7 +13,7 @@ fn event(n: usize, state: EventState, outcomes: usize) -> EventSummary {
         attempts: 1,
         next_attempt_at: None,
         last_error: None,
-        deliveries: [("opened".to_owned(), Dispatch { state: DispatchState::Pending, code: None, at: None })].into(),
+        deliveries: [("opened".to_owned(), Dispatch::pending())].into(),
         outcomes,
     }
 }

@@ -6,7 +6,7 @@ const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 
 /// Dead for its deposit, delivered to `first-deposit`.
 fn event() -> EventSummary {
-    let delivery = |state, code: Option<&str>| Dispatch { state, code: code.map(str::to_owned), at: None };
+    let delivery = |state, code: Option<&str>| Dispatch { state, code: code.map(str::to_owned), ..Dispatch::pending() };
     EventSummary {
         pk: "rail#evt_1".to_owned(),
         event_type: Some("TRANSACTION_POSTED".to_owned()),

@@ -116,6 +116,7 @@ async fn an_event_is_read_as_it_was_settled() {
             outcome: "server_error".to_owned(),
             http_status: Some(503),
             ms: 512,
+            reason: None,
         }]
     );
 }
@@ -145,5 +146,5 @@ fn an_event_is_in_hand_while_an_attempt_has_a_lease_and_no_outcome() {
     let planned = attempted(&recorded("evt_1"), AttemptBy::First, Duration::from_hours(3), [down(), down()]);
     assert!(planned.next_attempt_at > Some(NOW.seconds()));
     assert!(!EventSummary::from(&planned).is_in_hand(NOW));
-    assert!(EventSummary::from(&planned.take_over(NOW)).is_in_hand(NOW));
+    assert!(EventSummary::from(&planned.take_over(NOW, "redrive/1".to_owned())).is_in_hand(NOW));
 }
