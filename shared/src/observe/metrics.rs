@@ -178,6 +178,12 @@ impl Measurements {
         self.at_least.extend(is_at_least.then_some(metric.name));
     }
 
+    /// The sum of all values of a metric, over every value of its dimension.
+    pub fn sum(&self, metric: Metric) -> f64 {
+        let of_metric = self.entries.iter().filter(|entry| entry.metric.name == metric.name);
+        of_metric.flat_map(|entry| &entry.values).sum()
+    }
+
     fn entry(&mut self, metric: Metric, label: Option<Cow<'static, str>>) -> &mut Entry {
         debug_assert_eq!(metric.dimension.is_some(), label.is_some(), "{}", metric.name);
         let known = self.entries.iter().position(|entry| entry.metric.name == metric.name && entry.label == label);

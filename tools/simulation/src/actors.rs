@@ -1,0 +1,333 @@
+//! Those who act in a life: providers, the schedule of redrive, an operator.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use futures_util::future::{join, join3};
+use hmac::{Hmac, KeyInit, Mac};
+use lambda_http::Body;
+use sha2::Sha256;
+use shared::clock::{UnixMillis, UnixSeconds};
+use shared::deliver::attempt::Deliverer;
+use shared::receive::provider::Provider;
+use shared::receive::receipt::Answer;
+use shared::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
+use shared::receive::verification::hex;
+use shared::record::destination::Destination;
+use shared::record::event::SHARDS;
+use shared::redrive::contract::Request;
+use shared::redrive::run::{Redrive, STOP_BEFORE_END};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinHandle, spawn_local};
+use tokio::time::{Instant, timeout};
+
+use crate::check;
+use crate::environment::{self, Idle, TIMEOUT};
+use crate::invocation;
+use crate::outside::signing_key;
+use crate::plan::{Act, Link};
+use crate::process::Kind;
+use crate::routes::DESTINATIONS;
+use crate::table::Moment;
+use crate::tables;
+use crate::time::{DAY, MINUTE, SECOND, now_ms, sleep_ms, sleep_until_ms};
+use crate::world::{Shared, is_in_state, lock};
+
+/// The environments of all functions.
+pub struct Fleet {
+    receivers: BTreeMap<&'static str, Idle<Receiver>>,
+    redrives: Idle<Deliverer>,
+    running: RefCell<Vec<JoinHandle<()>>>,
+    pub changes: Rc<Notify>,
+}
+
+/// How long a provider waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// When a provider sends again what was not acknowledged.
+const RESENDS_MS: [u64; 5] = [3 * SECOND, 20 * SECOND, 2 * MINUTE, 15 * MINUTE, 60 * MINUTE];
+
+/// The longest time between two runs of redrive that have nothing to do.
+const LONGEST_IDLE_MS: u64 = 3 * DAY;
+
+impl Fleet {
+    pub fn new(_: &Shared) -> Rc<Self> {
+        Rc::new(Self {
+            receivers: providers::ALL.iter().map(|provider| (provider.name, Idle::default())).collect(),
+            redrives: Idle::default(),
+            running: RefCell::default(),
+            changes: Rc::default(),
+        })
+    }
+
+    /// Waits for the invocations that are under way.
+    pub async fn rest(&self) {
+        let running = std::mem::take(&mut *self.running.borrow_mut());
+        for task in running {
+            let _ = task.await;
+        }
+    }
+
+    /// No environment lives for months.
+    pub fn freeze(&self) {
+        self.redrives.clear();
+        self.receivers.values().for_each(Idle::clear);
+    }
+}
+
+/// A provider sends a fact until it is acknowledged or the provider gives up, and perhaps again afterwards.
+pub async fn send_fact(world: &Shared, fleet: &Rc<Fleet>, fact: usize) {
+    for wait in RESENDS_MS {
+        let respelled = lock(world).rng.u8(..6) == 0;
+        let twice = lock(world).rng.u8(..12) == 0;
+        let acknowledged = match twice {
+            true => {
+                let (one, other) = join(send(world, fleet, fact, false), send(world, fleet, fact, respelled)).await;
+                one || other
+            }
+            false => send(world, fleet, fact, respelled).await,
+        };
+        if acknowledged {
+            break;
+        }
+        if lock(world).rng.u8(..10) == 0 {
+            return;
+        }
+        sleep_ms(wait).await;
+    }
+    while lock(world).rng.u8(..4) == 0 {
+        let wait = lock(world).rng.u64(..20 * MINUTE);
+        sleep_ms(wait).await;
+        let respelled = lock(world).rng.bool();
+        send(world, fleet, fact, respelled).await;
+    }
+}
+
+/// Sends a fact once, signed now; whether it was acknowledged.
+pub async fn send(world: &Shared, fleet: &Rc<Fleet>, fact: usize, respelled: bool) -> bool {
+    let (provider, body, lost) = {
+        let mut world = lock(world);
+        let sent = world.facts[fact].clone();
+        let body = if respelled { sent.body.replace("\":", "\": ") } else { sent.body.clone() };
+        world.step(|text| {
+            let _ =
+                write!(text, "{} sends {}{}", sent.provider, sent.event_id, if respelled { ", respelled" } else { "" });
+        });
+        let lost = world.rng.u8(..20) == 0;
+        (providers::by_name(sent.provider), body, lost)
+    };
+    let Some(provider) = provider else { return false };
+    let answer = deliver(world, fleet, provider, body).await;
+    let acknowledged = answer.is_some_and(Answer::is_acknowledgement) && !lost;
+    let mut world = lock(world);
+    let said = answer.map_or("nothing", Answer::name);
+    world.step(|text| {
+        let _ = write!(text, "{} is answered {said}{}", fact, if lost { ", which is lost" } else { "" });
+    });
+    if answer.is_some_and(Answer::is_acknowledgement) && world.facts[fact].acknowledged.is_none() {
+        world.facts[fact].acknowledged = Some((now_ms(), said));
+    }
+    acknowledged
+}
+
+/// One invocation of a receiving function; the answer, unless the process died before it. Its work goes on after that.
+async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider, body: String) -> Option<Answer> {
+    let signed_at = UnixSeconds(now_ms() / 1000);
+    let key = signing_key(lock(world).signing_version);
+    let mut mac: Hmac<Sha256> = Hmac::new_from_slice(key.as_bytes()).ok()?;
+    mac.update(signed_at.0.to_string().as_bytes());
+    mac.update(b".");
+    mac.update(body.as_bytes());
+    let signature = hex(&mac.finalize().into_bytes());
+    let mut request = http::Request::builder().method("POST").uri(provider.path());
+    for (name, value) in provider.headers(signed_at, &signature) {
+        request = request.header(name, value);
+    }
+    let request = request.body(Body::from(body)).ok()?;
+
+    let idle = fleet.receivers.get(provider.name)?.clone();
+    let warm = idle.take();
+    let is_cold = warm.is_none();
+    let (receiver, skew_ms) = warm.unwrap_or_else(|| (environment::receiver(world, provider), lock(world).draw_skew()));
+    let id = lock(world).start_process(Kind::Receiver, skew_ms, true);
+    let (tell, told) = oneshot::channel();
+    let (shared_world, changes) = (world.clone(), fleet.changes.clone());
+    let task = spawn_local(async move {
+        let world = shared_world;
+        let work = async {
+            if is_cold {
+                let deliverer = &receiver.deliverer;
+                let prepared =
+                    join3(receiver.signing_keys.value(), deliverer.returning_ai.prepare(), deliverer.refresh_pauses());
+                let _ = timeout(Duration::from_secs(1), prepared).await;
+            }
+            let invocation = Invocation {
+                request_id: format!("r{id}"),
+                ends_at: receiver.clock.now().plus(TIMEOUT),
+                answer_by: Instant::now() + ACK_BUDGET,
+            };
+            let receipt = receiver.receive(&request, &invocation).await;
+            let _ = tell.send(receipt.answer);
+            let measured = receiver.after_ack(&receipt, &invocation).await;
+            if receipt.event.is_some() {
+                receiver.refresh_secrets().await;
+            }
+            measured
+        };
+        let ended = invocation::run(&world, id, TIMEOUT, work).await;
+        if let Some(measured) = ended {
+            check::on_measured(&mut lock(&world), id, &measured);
+            idle.give_back(receiver, skew_ms);
+        }
+        changes.notify_one();
+    });
+    fleet.running.borrow_mut().push(task);
+    timeout(PATIENCE, told).await.ok()?.ok()
+}
+
+/// One invocation of the redrive function.
+async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request) {
+    let (deliverer, skew_ms) =
+        fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
+    let id = lock(world).start_process(kind, skew_ms, true);
+    let work = async {
+        let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
+        deliverer.refresh_pauses().await;
+        Redrive::begin(&deliverer, stops_at).await.run(&request).await
+    };
+    if let Some((counts, measured)) = invocation::run(world, id, TIMEOUT, work).await {
+        let mut world = lock(world);
+        world.step(|text| {
+            let _ = write!(text, "p{id} has redriven: {counts:?}");
+        });
+        check::on_measured(&mut world, id, &measured);
+        fleet.redrives.give_back(deliverer, skew_ms);
+    }
+}
+
+/// The schedule: each minute in which something is due, until then; or until nothing is pending. Minutes in which nothing can
+/// happen are left out: a run that changed nothing is followed by one after twice the time, until something changes.
+pub async fn redrive_until(world: &Shared, fleet: &Rc<Fleet>, until: u64, until_quiet: bool) {
+    let mut idle_ms = MINUTE;
+    let mut last = 0;
+    loop {
+        let now = now_ms();
+        if until_quiet {
+            fleet.rest().await;
+        }
+        let due = lock(world).next_due_ms();
+        if now >= until || (until_quiet && due.is_none()) {
+            return;
+        }
+        let earliest = due.map_or(until, |due| due.max(now).max(if last == 0 { 0 } else { last + idle_ms }));
+        let tick = (earliest / MINUTE + 1) * MINUTE;
+        let changed = tokio::select! {
+            biased;
+            () = sleep_until_ms(tick.min(until)) => false,
+            () = fleet.changes.notified() => true,
+        };
+        if changed {
+            idle_ms = MINUTE;
+            last = 0;
+            continue;
+        }
+        if tick > until || due.is_none() {
+            continue;
+        }
+        let before = lock(world).changed_at;
+        let (two, parts) = {
+            let mut world = lock(world);
+            (world.rng.u8(..8) == 0, world.rng.u8(..6) == 0)
+        };
+        let request = || Request { shards: parts.then(|| (0..SHARDS).collect()), keys: None };
+        match two {
+            true => {
+                let wait = lock(world).rng.u64(..3 * SECOND);
+                let second = async {
+                    sleep_ms(wait).await;
+                    redrive(world, fleet, Kind::Redrive, request()).await;
+                };
+                join(redrive(world, fleet, Kind::Redrive, request()), second).await;
+            }
+            false => redrive(world, fleet, Kind::Redrive, request()).await,
+        }
+        last = now_ms();
+        idle_ms = if lock(world).changed_at == before { (idle_ms * 2).min(LONGEST_IDLE_MS) } else { MINUTE };
+    }
+}
+
+/// An operator redrives events by their keys.
+pub async fn redrive_by_hand(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) {
+    let request = Request { keys: Some(keys), shards: None };
+    redrive(world, fleet, Kind::Manual, request).await;
+    fleet.changes.notify_one();
+}
+
+pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
+    lock(world).step(|text| {
+        let _ = write!(text, "the operator: {act:?}");
+    });
+    match act {
+        Act::Pause(destination) | Act::Resume(destination) => {
+            let id = lock(world).start_process(Kind::Operator, 0, false);
+            let store = environment::events(world);
+            let to = destination_at(*destination);
+            let now = UnixMillis(now_ms());
+            let work = async {
+                // A person tries until it has worked.
+                for _ in 0..20 {
+                    let done = match act {
+                        Act::Pause(_) => operator::pauses::pause(&store, &to, now).await,
+                        _ => operator::pauses::resume(&store, &to, now).await,
+                    };
+                    if done.is_ok() {
+                        return;
+                    }
+                    sleep_ms(20 * SECOND).await;
+                }
+            };
+            invocation::run(world, id, Duration::from_secs(900), work).await;
+        }
+        Act::RedriveAll => {
+            let keys = {
+                let world = lock(world);
+                let waiting = world.tables.items(tables::EVENTS).filter(|(_, item)| is_in_state(item, "dead"));
+                waiting.map(|(pk, _)| pk.to_owned()).collect::<Vec<_>>()
+            };
+            if !keys.is_empty() {
+                redrive_by_hand(world, fleet, keys).await;
+            }
+        }
+        Act::Dismiss(_) => {}
+        Act::RotateSigningKey => lock(world).signing_version += 1,
+        Act::RotateApiKey => {
+            let mut world = lock(world);
+            world.webhooks_version += 1;
+            world.old_key_until = now_ms() + 2 * MINUTE;
+        }
+        Act::Import(link) => import_link(world, link).await,
+    }
+    fleet.changes.notify_one();
+}
+
+/// Writes a link to the customers table, as an import does.
+pub async fn import_link(world: &Shared, link: &Link) {
+    let item = serde_json::json!({
+        "ref": { "S": link.reference },
+        "customer_id": { "S": link.customer },
+        "updated_at": { "N": now_ms().to_string() },
+    });
+    let request = serde_json::json!({ "TableName": tables::CUSTOMERS, "Item": item });
+    let moment = Moment { now_ms: now_ms(), ..Moment::default() };
+    let _ = lock(world).tables.call("PutItem", &request, moment);
+}
+
+fn destination_at(at: usize) -> Destination {
+    match DESTINATIONS[at].split_once(':') {
+        Some((_, name)) => Destination::IncomingWebhook(name.to_owned()),
+        None => Destination::Workflow(DESTINATIONS[at].to_owned()),
+    }
+}

@@ -1,0 +1,374 @@
+//! The in-process ends: DynamoDB, Secrets Manager, Returning.AI and Rail's API, each with its faults.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use serde_json::{Value, json};
+use shared::outside::http::in_process::{Answering, InProcess, NoAnswer};
+
+use crate::check;
+use crate::faults::{Fault, System};
+use crate::invocation::running;
+use crate::process::{Doom, ProcessId};
+use crate::routes::DESTINATIONS;
+use crate::table::Refusal;
+use crate::time::{MINUTE, SECOND, now_ms, sleep_ms};
+use crate::world::{Post, Shared, World, lock, system_name};
+
+pub const DYNAMODB: &str = "https://dynamodb.invalid";
+pub const SECRETS_MANAGER: &str = "https://secrets.invalid";
+const RETURNING_AI: &str = "https://returning-ai.invalid";
+const API: &str = "https://api.invalid";
+
+pub const SIGNING_SECRET: &str = "signing";
+pub const WEBHOOKS_SECRET: &str = "webhooks";
+pub const API_SECRET: &str = "api";
+
+type Answered = Result<Response<Bytes>, NoAnswer>;
+
+/// The end of an HTTP client: every call is one of the process that makes it.
+pub fn end(world: &Shared) -> InProcess {
+    let world = world.clone();
+    InProcess::new(move |request| answering(world.clone(), request))
+}
+
+fn answering(world: Shared, request: Request<Bytes>) -> Answering {
+    let process = running().unwrap_or_default();
+    Box::pin(async move { call(&world, process, request).await })
+}
+
+/// One call from its way there to its way back. A process may die before the call takes effect, and after.
+async fn call(world: &Shared, process: ProcessId, request: Request<Bytes>) -> Answered {
+    let system = system_of(&request);
+    let (there_ms, back_ms, fault) = {
+        let mut world = lock(world);
+        let fault = world.fault(system);
+        let slow = if let Some(Fault::Slow { ms }) = fault { u64::from(ms) } else { 0 };
+        let (there, back) = latency(&mut world, system);
+        (there, back + slow, fault)
+    };
+    sleep_ms(there_ms).await;
+    if comes_before(world, process) {
+        return std::future::pending().await;
+    }
+    match fault {
+        Some(Fault::Refuse) => return Err(NoAnswer::Refused),
+        Some(Fault::Die) => return Err(NoAnswer::Died),
+        Some(Fault::Hang) => return std::future::pending().await,
+        _ => {}
+    }
+    let answer = {
+        let mut world = lock(world);
+        check::expire(&mut world);
+        let answer = match system {
+            System::Table => dynamodb(&mut world, process, &request, fault),
+            System::Secrets => secrets_manager(&world, &request, fault),
+            System::Api => api(&mut world, &request, fault),
+            System::Destination(destination) => returning_ai(&mut world, process, destination, &request, fault),
+        };
+        world.step(|text| {
+            let _ = write!(text, "p{process} {} -> {}", name_of(&request), answer.status().as_u16());
+            if let Some(fault) = fault {
+                let _ = write!(text, " ({} {})", system_name(system), fault.name());
+            }
+        });
+        answer
+    };
+    if comes_after(world, process) {
+        return std::future::pending().await;
+    }
+    sleep_ms(back_ms).await;
+    match fault {
+        Some(Fault::LoseAnswer) => Err(if lock(world).rng.bool() { NoAnswer::Died } else { NoAnswer::Broken }),
+        Some(Fault::HangAfter) => std::future::pending().await,
+        _ => Ok(answer),
+    }
+}
+
+fn system_of(request: &Request<Bytes>) -> System {
+    match request.uri().host() {
+        Some("dynamodb.invalid") => System::Table,
+        Some("secrets.invalid") => System::Secrets,
+        Some("api.invalid") => System::Api,
+        _ => {
+            let name = request.uri().path().split('/').nth(1).unwrap_or_default();
+            let at =
+                DESTINATIONS.iter().position(|destination| destination.trim_start_matches("incoming-webhook:") == name);
+            System::Destination(at.unwrap_or_default())
+        }
+    }
+}
+
+fn name_of(request: &Request<Bytes>) -> String {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    let operation = target.and_then(|target| target.split_once('.')).map(|(_, operation)| operation);
+    match operation {
+        Some(operation) => {
+            let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+            let key = [
+                "/Key/pk/S",
+                "/Item/pk/S",
+                "/Key/ref/S",
+                "/Item/ref/S",
+                "/ExpressionAttributeValues/:due/S",
+                "/SecretId",
+            ];
+            let key = key.iter().find_map(|pointer| body.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
+            format!("{operation} {key}")
+        }
+        None => format!("{} {}", request.method(), request.uri()),
+    }
+}
+
+fn latency(world: &mut World, system: System) -> (u64, u64) {
+    let (least, most) = match system {
+        System::Table => (1, 12),
+        System::Secrets => (5, 40),
+        System::Api => (30, 400),
+        System::Destination(_) => (20, 600),
+    };
+    (world.rng.u64(least..most), world.rng.u64(least..most))
+}
+
+fn comes_before(world: &Shared, id: ProcessId) -> bool {
+    let mut world = lock(world);
+    let Some(process) = world.processes.get_mut(id as usize) else { return false };
+    process.calls += 1;
+    let dies = process.doom == Some(Doom::BeforeCall(process.calls));
+    if dies {
+        world.died(id, "it was killed before a call took effect");
+    }
+    dies
+}
+
+fn comes_after(world: &Shared, id: ProcessId) -> bool {
+    let mut world = lock(world);
+    let Some(process) = world.processes.get(id as usize) else { return false };
+    let dies = process.doom == Some(Doom::AfterCall(process.calls));
+    if dies {
+        world.died(id, "it was killed after a call took effect");
+    }
+    dies
+}
+
+fn answer(status: u16, body: &Value) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(body.to_string()));
+    *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer
+}
+
+fn exception(status: u16, name: &str) -> Response<Bytes> {
+    answer(status, &json!({ "__type": format!("com.amazonaws#{name}"), "message": "simulated" }))
+}
+
+fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fault: Option<Fault>) -> Response<Bytes> {
+    match fault {
+        Some(Fault::Throttle { .. }) => return exception(400, "ProvisionedThroughputExceededException"),
+        Some(Fault::Fail) => return exception(500, "InternalServerError"),
+        Some(Fault::Deny) => return exception(400, "AccessDeniedException"),
+        _ => {}
+    }
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    let moment = world.moment(fault == Some(Fault::Partial));
+    match world.tables.call(operation, &body, moment) {
+        Ok((said, write)) => {
+            if let Some(write) = write {
+                check::observe(world, Some(process), &write);
+                if matches!(fault, Some(Fault::LoseAnswer | Fault::HangAfter | Fault::Slow { .. })) {
+                    world.processes[process as usize].uncertain = true;
+                }
+            }
+            answer(200, &said)
+        }
+        Err(Refusal::ConditionFailed(item)) => {
+            let mut said = json!({ "__type": "com.amazonaws#ConditionalCheckFailedException", "message": "simulated" });
+            if let Some(item) = item {
+                said["Item"] = json!(item);
+            }
+            answer(400, &said)
+        }
+        Err(Refusal::Invalid(why)) => {
+            world.violate("every request to DynamoDB is valid", operation, why);
+            exception(400, "ValidationException")
+        }
+        Err(Refusal::NoTable) => exception(400, "ResourceNotFoundException"),
+    }
+}
+
+fn secrets_manager(world: &World, request: &Request<Bytes>, fault: Option<Fault>) -> Response<Bytes> {
+    match fault {
+        Some(Fault::Throttle { .. }) => return exception(400, "ThrottlingException"),
+        Some(Fault::Fail) => return exception(500, "InternalServiceError"),
+        Some(Fault::Deny) => return exception(400, "AccessDeniedException"),
+        _ => {}
+    }
+    let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    let (id, stage) =
+        (body["SecretId"].as_str().unwrap_or_default(), body["VersionStage"].as_str().unwrap_or_default());
+    let back = u32::from(stage == "AWSPREVIOUS");
+    let version = match id {
+        SIGNING_SECRET => world.signing_version,
+        WEBHOOKS_SECRET => world.webhooks_version,
+        _ => 1,
+    };
+    let text = match version.checked_sub(back).filter(|version| *version > 0) {
+        None => return exception(400, "ResourceNotFoundException"),
+        Some(version) => match id {
+            SIGNING_SECRET => json!({ "keys": { "default": signing_key(version) } }),
+            WEBHOOKS_SECRET => webhooks(version),
+            _ => json!({
+                "base_url": API,
+                "token_url": format!("{API}/token"),
+                "client_id": "simulation",
+                "client_secret": "simulation",
+            }),
+        },
+    };
+    answer(200, &json!({ "Name": id, "SecretString": text.to_string() }))
+}
+
+pub fn signing_key(version: u32) -> String {
+    format!("signing-key-{version}")
+}
+
+fn webhooks(version: u32) -> Value {
+    let key = format!("api-key-{version}");
+    let workflow = |name: &str| {
+        json!({
+            "mode": "session",
+            "handshake_url": format!("{RETURNING_AI}/{name}/handshake"),
+            "webhook_url": format!("{RETURNING_AI}/{name}/hook"),
+            "api_key": key,
+            "api_key_header": "x-api-key",
+        })
+    };
+    let workflows = DESTINATIONS.iter().filter(|name| !name.contains(':'));
+    json!({
+        "workflows": workflows.map(|name| ((*name).to_owned(), workflow(name))).collect::<serde_json::Map<_, _>>(),
+        "incoming_webhooks": { "kyc": { "url": format!("{RETURNING_AI}/kyc/in"), "api_key": key } },
+    })
+}
+
+fn api(world: &mut World, request: &Request<Bytes>, fault: Option<Fault>) -> Response<Bytes> {
+    if let Some(refusal) = refusal(fault) {
+        return refusal;
+    }
+    if request.uri().path() == "/token" {
+        let token = format!("token-{}", world.rng.u32(..));
+        world.api_tokens.insert(token.clone(), now_ms() + 10 * MINUTE);
+        return answer(200, &json!({ "access_token": token, "expires_in": 600 }));
+    }
+    let token = header(request.headers(), "authorization").trim_start_matches("Bearer ");
+    if fault == Some(Fault::Deny) || world.api_tokens.get(token).is_none_or(|until| *until < now_ms()) {
+        world.api_tokens.remove(token);
+        return answer(401, &json!({ "error": "invalid_token" }));
+    }
+    let account = request.uri().path().rsplit('/').next().unwrap_or_default();
+    match world.accounts.get(account) {
+        Some(customer) => answer(200, &json!({ "data": { "customer_id": customer } })),
+        None => answer(404, &json!({ "error": "not_found" })),
+    }
+}
+
+/// What a system answers instead of doing what was asked.
+fn refusal(fault: Option<Fault>) -> Option<Response<Bytes>> {
+    match fault? {
+        Fault::Throttle { retry_after } => {
+            let mut throttled = answer(429, &json!({ "error": "slow down" }));
+            if let Some(seconds) = retry_after {
+                throttled.headers_mut().insert("retry-after", seconds.into());
+            }
+            Some(throttled)
+        }
+        Fault::Fail => Some(answer(503, &json!({ "error": "unavailable" }))),
+        Fault::Reject => Some(answer(400, &json!({ "error": "bad message" }))),
+        _ => None,
+    }
+}
+
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn returning_ai(
+    world: &mut World,
+    process: ProcessId,
+    destination: usize,
+    request: &Request<Bytes>,
+    fault: Option<Fault>,
+) -> Response<Bytes> {
+    let now = now_ms();
+    let is_session = request.uri().path().ends_with("/hook");
+    let key = header(request.headers(), "x-api-key");
+    let key_fits = key == format!("api-key-{}", world.webhooks_version)
+        || (now < world.old_key_until && key == format!("api-key-{}", world.webhooks_version - 1));
+    if request.uri().path().ends_with("/handshake") {
+        let refused = refusal(fault);
+        if let Some(refused) = refused {
+            return refused;
+        }
+        if !key_fits || fault == Some(Fault::Deny) {
+            return answer(401, &json!({ "success": false }));
+        }
+        if fault == Some(Fault::Garbage) {
+            return garbage();
+        }
+        let token = format!("session-{}", world.rng.u64(..));
+        world.sessions.insert(token.clone(), (destination, now + 300 * SECOND));
+        return answer(200, &json!({ "success": true, "data": { "sessionToken": token, "expiresIn": 300 } }));
+    }
+
+    let message: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+    let token = header(request.headers(), "x-session-token");
+    let is_known = match is_session {
+        true => world.sessions.get(token).is_some_and(|(of, until)| *of == destination && now < *until),
+        false => key_fits,
+    };
+    let said = if !is_known || fault == Some(Fault::Deny) {
+        world.sessions.remove(token);
+        answer(401, &json!({ "success": false }))
+    } else if let Some(refused) = refusal(fault) {
+        refused
+    } else {
+        match fault {
+            Some(Fault::SayNo) => answer(200, &json!({ "success": false })),
+            Some(Fault::Garbage) => garbage(),
+            _ => answer(200, &json!({ "success": true })),
+        }
+    };
+    // A page of a proxy's may stand before a message that has arrived.
+    let arrived =
+        is_known && !matches!(fault, Some(Fault::Deny)) && said.status() == 200 && fault != Some(Fault::SayNo);
+    let lost = matches!(fault, Some(Fault::LoseAnswer | Fault::HangAfter));
+    let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
+    let key = text("idempotencyKey");
+    let (event, route) = key.rsplit_once('/').unwrap_or_default();
+    let (provider, id) = event.split_once(':').unwrap_or_default();
+    let post = Post {
+        at: now,
+        process,
+        destination,
+        pk: format!("{provider}#{id}"),
+        incarnation: 0,
+        attempts: 0,
+        route: route.to_owned(),
+        occurred_at: text("occurredAt"),
+        source_event_type: text("sourceEventType"),
+        customer: text("customerId"),
+        accepted: arrived,
+        answered: (!lost).then_some(if fault == Some(Fault::SayNo) || fault == Some(Fault::Garbage) {
+            0
+        } else {
+            said.status().as_u16()
+        }),
+    };
+    check::on_post(world, post);
+    said
+}
+
+fn garbage() -> Response<Bytes> {
+    Response::new(Bytes::from_static(b"<html>a page of a proxy</html>"))
+}
