@@ -33,9 +33,6 @@ const MAX_AGE_MS: u64 = 72 * HOUR;
 const FIXED: [&str; 7] =
     ["provider", "event_type", "occurred_at", "received_at", "body", "body_encoding", "body_sha256"];
 
-/// Invariants that today's code does not keep, and why.
-pub const LATER: &[(&str, &str)] = &[];
-
 /// A write that took effect.
 pub(crate) fn observe(world: &mut World, process: Option<ProcessId>, write: &Write) {
     if write.table == tables::EVENTS {
@@ -209,7 +206,8 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
     let holder = world.fences.get(&(pk.to_owned(), incarnation)).and_then(|fences| fences.get(&number)).cloned();
     match &holder {
         Some(holder) if holder.process == process => {
-            if holder.settled {
+            // The same write again, because its answer was late, changes nothing.
+            if holder.settled && before != after {
                 world.violate("an attempt is settled once", pk, format!("attempt {number}"));
             }
             if now > holder.at + MAX_ATTEMPT_MS + SECOND {
@@ -250,8 +248,8 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
             "dead" => {
                 world.processes[process as usize].died += 1;
                 let why = code(after, route);
-                if !is_justified(world, pk, route, &why, &posts, after, now) {
-                    world.violate("a message dies of age or of a final answer", pk, format!("{route}: {why}"));
+                if let Some(what) = too_early(world, pk, route, &why, &posts, after) {
+                    world.violate("a message dies of age or of a final answer", pk, what);
                 }
             }
             _ => {}
@@ -259,19 +257,26 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
     }
 }
 
-fn is_justified(world: &World, pk: &str, route: &str, why: &str, posts: &[Post], after: &Item, now: u64) -> bool {
-    match why.split(' ').next().unwrap_or_default() {
+/// Why a message may not die of this yet.
+fn too_early(world: &World, pk: &str, route: &str, why: &str, posts: &[Post], after: &Item) -> Option<String> {
+    let is_final = match why.split(' ').next().unwrap_or_default() {
         "refused" => posts.iter().any(|post| matches!(post.answered, Some(400 | 413 | 422))),
-        "mapping_failed" | "route_unknown" | "envelope_unreadable" | "id_conflict" => true,
-        "attempts_lost" => true,
-        _ => {
-            let received = integer(after, "received_at").unwrap_or_default();
-            let since = world.revived.get(pk).copied().unwrap_or_default().max(received);
-            let paused = destination_of(route).map_or(0, |at| world.paused_between_ms(at, since, now));
-            // Clocks that differ, and pauses that are noticed late.
-            now.saturating_sub(since + paused) + 2 * MINUTE >= MAX_AGE_MS
-        }
-    }
+        "mapping_failed" | "route_unknown" | "envelope_unreadable" | "id_conflict" | "attempts_lost" => true,
+        _ => false,
+    };
+    let received = integer(after, "received_at").unwrap_or_default();
+    let since = world.revived.get(pk).copied().unwrap_or_default().max(received);
+    let paused = destination_of(route).map_or(0, |at| world.paused_between_ms(at, since, now_ms()));
+    // Clocks that differ, and pauses that are noticed late.
+    let age = now_ms().saturating_sub(since + paused) + 2 * MINUTE;
+    let is_early = !is_final && age < MAX_AGE_MS;
+    is_early.then(|| {
+        format!(
+            "{route}: {why} after {:.2} h, {:.2} h of them paused",
+            age as f64 / HOUR as f64,
+            paused as f64 / HOUR as f64
+        )
+    })
 }
 
 fn expired(world: &mut World, pk: &str, before: Option<&Item>) {

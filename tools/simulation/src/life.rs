@@ -181,7 +181,7 @@ impl Life {
             let _ = writeln!(text, "{step}");
         }
         for violation in &self.violations {
-            let _ = writeln!(text, "VIOLATED {}", violation.text());
+            let _ = writeln!(text, "VIOLATED {}: {}", violation.invariant, violation.text());
         }
         let _ = writeln!(text, "seed {}", self.seed);
         text

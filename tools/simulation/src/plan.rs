@@ -138,8 +138,8 @@ impl Plan {
     }
 
     fn link(&mut self, world: &mut World, reference: String, customer: u8, begins: u64, length: u64) {
-        let link = Link { reference, customer: format!("customer-{customer}"), never: world.rng.u8(..250) == 0 };
-        if world.rng.u8(..5) > 0 && !link.never {
+        let link = Link { reference, customer: format!("customer-{customer}"), never: world.rng.u16(..1000) == 0 };
+        if !link.never {
             let at = match world.rng.u8(..3) {
                 0 => begins,
                 _ => begins + world.rng.u64(..length.min(40 * MINUTE)),
