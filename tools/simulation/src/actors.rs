@@ -195,7 +195,7 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
         deliverer.refresh_pauses().await;
-        Redrive::begin(&deliverer, stops_at).await.run(&request).await
+        Redrive::begin(&deliverer, &format!("r{id}"), stops_at).await.run(&request).await
     };
     if let Some((counts, measured)) = invocation::run(world, id, TIMEOUT, work).await {
         let mut world = lock(world);

@@ -358,7 +358,9 @@ pub(crate) fn on_post(world: &mut World, mut post: Post) {
 /// What an invocation has measured against what it has done.
 pub(crate) fn on_measured(world: &mut World, id: ProcessId, measured: &Measurements) {
     let process = &world.processes[id as usize];
-    let told = [metrics::DELIVERED, metrics::SKIPPED, metrics::DEAD].map(|metric| measured.sum(metric));
+    let [delivered, skipped] = [metrics::DELIVERED, metrics::SKIPPED].map(|metric| measured.sum(metric));
+    let dead = measured.sum(metrics::DEAD) + measured.sum(metrics::DEAD_WITHOUT_CUSTOMER);
+    let told = [delivered, skipped, dead];
     let done = [process.delivered, process.skipped, process.died].map(|count| count as f64);
     let fits = match process.uncertain {
         true => told.iter().zip(done).all(|(told, done)| *told <= done),
