@@ -59,14 +59,14 @@ impl Model {
         before: &EventRecord,
         after: &EventRecord,
     ) -> Result<(), Property> {
-        if after.attempts < before.attempts {
-            return Err(Property::AttemptsNeverDecrease);
-        }
         if let Write::Settle(settled) = write {
             let attempts = self.records.at(settled).attempts;
             if attempts != before.attempts || attempts < u32::from(world.settled) {
                 return Err(Property::OnlyTheLatestAttemptSettles);
             }
+        }
+        if after.attempts < before.attempts {
+            return Err(Property::AttemptsNeverDecrease);
         }
         if before.state == EventState::Delivered && before != after {
             return Err(Property::WhatIsDeliveredStaysSo);

@@ -239,9 +239,14 @@ impl Model {
     /// Attempts never decrease (a property that is checked), so a write made for an earlier attempt than the one held can
     /// never take effect; nor can a record's, once there is one.
     fn reduce(&self, world: &mut World) {
+        if self.flaw.is_some() {
+            return;
+        }
+        // Which of them is which makes no difference, since whoever has read an older attempt rests below: an attempt carries the
+        // name of its taker, and two of the same number must not meet under one name.
         let redrives = &mut world.actors[REDRIVE..=OTHER_REDRIVE];
         redrives.sort_unstable();
-        let Some(held) = world.held.filter(|_| self.flaw.is_none()) else { return };
+        let Some(held) = world.held else { return };
         let held = self.items.at(held).event.attempts;
         let is_late = |made_for: RecordId| self.records.at(made_for).attempts < held;
         for who in 0..ACTORS.len() {
