@@ -140,8 +140,8 @@ const STALE_BY_S: u64 = 600;
 
 const OTHER_KEY: &str = "whsec_sample_other_key_do_not_use";
 
-/// The delay of Returning.AI when it is slow: well within the time-out of the bridge.
-const SLOW: Duration = Duration::from_secs(2);
+/// The delay of Returning.AI when it is slow: less than what has a destination cool off, so that the next message is sent at once.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// The `retry-after` of Returning.AI when there are too many requests, in seconds.
 const TOO_MANY_WAIT_S: &str = "10";

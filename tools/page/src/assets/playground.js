@@ -8,7 +8,7 @@ import { counted, milliseconds } from "./words.js";
 
 const BEHAVIOURS = new Map([
   ["fine", "answers 200 at once"],
-  ["slow", "accepts each message, and answers after two seconds"],
+  ["slow", "accepts each message, and answers after one second"],
   ["500", "fails each time: retried later"],
   ["429", "limits the rate: retried no sooner than it asks for"],
   ["401", "refuses the session: one new handshake, then retried later"],
