@@ -110,6 +110,9 @@ pub async fn send(world: &Shared, fleet: &Rc<Fleet>, fact: usize, respelled: boo
     let (provider, body, lost) = {
         let mut world = lock(world);
         let sent = world.facts[fact].clone();
+        // What has to be told apart by its text is sent with the same one.
+        let alone = world.facts.iter().filter(|other| other.event_id == sent.event_id).count() == 1;
+        let respelled = respelled && alone;
         let body = if respelled { sent.body.replace("\":", "\": ") } else { sent.body.clone() };
         world.step(|text| {
             let _ =

@@ -113,7 +113,11 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
         }
     }
     if before.is_none() && is_in_state(after, "dead") {
-        world.processes[process as usize].died += 1;
+        let process = &mut world.processes[process as usize];
+        match text(after, "last_error") {
+            Some("id_conflict") => process.conflicts += 1,
+            _ => process.died += 1,
+        }
     }
 }
 
@@ -366,6 +370,10 @@ pub(crate) fn on_measured(world: &mut World, id: ProcessId, measured: &Measureme
         true => told.iter().zip(done).all(|(told, done)| *told <= done),
         false => told == done,
     };
+    let conflicts = process.conflicts as f64;
+    if measured.sum(metrics::ID_CONFLICT) < conflicts && !process.uncertain {
+        world.violate("every harm has its metric", &format!("p{id}"), "an id conflict is not counted");
+    }
     if !fits {
         world.violate("every harm has its metric", &format!("p{id}"), format!("told {told:?}, done {done:?}"));
     }
@@ -383,7 +391,10 @@ pub(crate) fn at_end(world: &mut World) {
 
 fn acknowledged(world: &mut World, fact: &Fact) {
     let pks = fact.pks();
-    let of_type = |item: &&Item| text(item, "event_type") == fact.event_type;
+    let of_type = |item: &&Item| {
+        let when = integer(item, "occurred_at");
+        text(item, "event_type") == fact.event_type && (fact.event_type.is_none() || when == Some(fact.happened))
+    };
     let held = pks.iter().filter_map(|pk| world.tables.item(tables::EVENTS, pk).or_else(|| world.expired.get(pk)));
     let Some(item) = held.clone().find(of_type).cloned() else {
         return world.violate("what is acknowledged is kept", &pks[0], fact.event_type.unwrap_or_default());

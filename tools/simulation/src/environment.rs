@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
+use aws_smithy_runtime::client::auth::no_auth::NO_AUTH_SCHEME_ID;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use shared::clock::Clock;
 use shared::config::AwsConfig;
@@ -82,9 +83,19 @@ impl Parts {
         // The SDK keeps its retry tokens for the whole process unless a client has its own; lives must not share them. What is
         // signed is not looked at here, so nothing is signed.
         let dynamodb = aws::dynamodb(&config, &http);
-        let dynamodb = dynamodb.config().to_builder().retry_partition(RetryPartition::custom("events").build());
+        let dynamodb = dynamodb
+            .config()
+            .to_builder()
+            .retry_partition(RetryPartition::custom("events").build())
+            .allow_no_auth()
+            .auth_scheme_preference([NO_AUTH_SCHEME_ID]);
         let secrets = aws::secrets_manager(&config, &http);
-        let secrets = secrets.config().to_builder().retry_partition(RetryPartition::custom("secrets").build());
+        let secrets = secrets
+            .config()
+            .to_builder()
+            .retry_partition(RetryPartition::custom("secrets").build())
+            .allow_no_auth()
+            .auth_scheme_preference([NO_AUTH_SCHEME_ID]);
         Self {
             clock: clock(),
             http,

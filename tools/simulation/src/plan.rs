@@ -133,12 +133,26 @@ impl Plan {
                 event_type.unwrap_or_default()
             ),
         };
-        world.facts.push(Fact { provider, event_id, event_type, occurred_at, body, routes, acknowledged: None });
+        let fact = Fact { provider, event_id, event_type, happened, occurred_at, body, routes, acknowledged: None };
+        // Another fact under the same id: of another type, or of the same one at another time.
+        let other = (event_type == Some("ACCOUNT_OPEN") && world.rng.u8(..5) == 0).then(|| {
+            let happened = happened + 1 + world.rng.u64(..MINUTE);
+            let occurred_at = shared::clock::UnixMillis(happened).to_string();
+            let other_type = if world.rng.bool() { "ACCOUNT_FROZEN" } else { "ACCOUNT_OPEN" };
+            let body = fact.body.replace(&fact.occurred_at, &occurred_at);
+            let body = body.replace("ACCOUNT_OPEN", other_type).replace("\"OPEN\"", "\"OTHER\"");
+            Fact { event_type: Some(other_type), happened, occurred_at, body, ..fact.clone() }
+        });
+        world.facts.push(fact);
         self.sends.push((at, number));
+        if let Some(other) = other {
+            world.facts.push(other);
+            self.sends.push((at + world.rng.u64(..5 * MINUTE), number + 1));
+        }
     }
 
     fn link(&mut self, world: &mut World, reference: String, customer: u8, begins: u64, length: u64) {
-        let link = Link { reference, customer: format!("customer-{customer}"), never: world.rng.u16(..1000) == 0 };
+        let link = Link { reference, customer: format!("customer-{customer}"), never: world.rng.u16(..8000) == 0 };
         if !link.never {
             let at = match world.rng.u8(..3) {
                 0 => begins,

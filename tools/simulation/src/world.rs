@@ -70,6 +70,8 @@ pub struct Process {
     pub delivered: u64,
     pub skipped: u64,
     pub died: u64,
+    /// Second facts under an id that it has kept for a person.
+    pub conflicts: u64,
     /// A write of its took effect and it was not told.
     pub uncertain: bool,
 }
@@ -80,6 +82,8 @@ pub struct Fact {
     pub provider: &'static str,
     pub event_id: String,
     pub event_type: Option<&'static str>,
+    pub happened: u64,
+    /// `happened` as a message tells it.
     pub occurred_at: String,
     pub body: String,
     pub routes: &'static [&'static str],
@@ -174,6 +178,7 @@ impl World {
             delivered: 0,
             skipped: 0,
             died: 0,
+            conflicts: 0,
             uncertain: false,
         });
         self.step(|text| {
