@@ -58,6 +58,11 @@ fn nothing_is_spawned_that_could_outlive_its_invocation() {
 }
 
 #[test]
+fn only_the_simulation_has_an_http_client_that_ends_in_its_process() {
+    check(&SCAN.simulated());
+}
+
+#[test]
 fn shared_and_redrive_name_no_provider() {
     check(&SCAN.names("shared/"));
     check(&SCAN.names("functions/redrive/"));
