@@ -304,7 +304,19 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
                 redrive_by_hand(world, fleet, keys).await;
             }
         }
-        Act::Dismiss(_) => {}
+        Act::Dismiss(pk) => {
+            let id = lock(world).start_process(Kind::Operator, 0, false);
+            let store = environment::events(world);
+            let work = async {
+                if let Ok(Some(before)) = store.read(pk).await
+                    && let Some(after) = before.dismiss(Some("simulated".to_owned()), UnixMillis(now_ms()))
+                {
+                    // If the table fails, the event stays dead, and a person can see it.
+                    let _ = store.take_over(&before, &after).await;
+                }
+            };
+            invocation::run(world, id, TIMEOUT, work).await;
+        }
         Act::RotateSigningKey => lock(world).signing_version += 1,
         Act::RotateApiKey => {
             let mut world = lock(world);

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use shared::observe::metrics::{self, Measurements};
 use shared::receive::verification::hex;
 
+use crate::faults::System;
 use crate::process::{Kind, ProcessId};
 use crate::routes::{DESTINATIONS, destination_of};
 use crate::table::value::Item;
@@ -26,6 +27,9 @@ const MIN_LEASE_MS: u64 = 60 * SECOND - 28 * SECOND;
 
 /// Pauses are noticed within 30 s, by an attempt that takes at most another 30.
 const PAUSE_NOTICED_MS: u64 = 61 * SECOND;
+
+/// The lease, the minute of redrive, its run, and what clocks differ.
+const MAX_NEIGHBOUR_WAIT_MS: u64 = 3 * MINUTE;
 
 const MAX_AGE_MS: u64 = 72 * HOUR;
 
@@ -387,6 +391,7 @@ pub(crate) fn at_end(world: &mut World) {
         }
     }
     once(world);
+    neighbours(world);
 }
 
 fn acknowledged(world: &mut World, fact: &Fact) {
@@ -408,6 +413,28 @@ fn acknowledged(world: &mut World, fact: &Fact) {
     let recorded: BTreeSet<&str> = routes(&item).map(|(route, _)| route).collect();
     if !fact.routes.is_empty() && is != "dead" && recorded != fact.routes.iter().copied().collect() {
         world.violate("each route has its message", &pks[0], format!("{recorded:?}"));
+    }
+}
+
+/// If nothing but some destinations failed, messages to the others arrive with the first attempt or the next.
+fn neighbours(world: &mut World) {
+    let others_fail = world.troubled.iter().any(|system| !matches!(system, System::Destination(_)));
+    if others_fail || world.deaths > 0 || !world.pauses.is_empty() || world.signing_version + world.webhooks_version > 2
+    {
+        return;
+    }
+    for fact in world.facts.clone().into_iter().filter(|fact| fact.prompt) {
+        let Some((at, _)) = fact.acknowledged else { continue };
+        let pks = fact.pks();
+        for route in fact.routes {
+            let well = destination_of(route).is_some_and(|to| !world.troubled.contains(&System::Destination(to)));
+            let posts = world.posts.iter().filter(|post| post.route == *route && pks.contains(&post.pk));
+            let first = posts.filter(|post| post.accepted).map(|post| post.at).min();
+            if well && let Some(first) = first.filter(|first| *first > at + MAX_NEIGHBOUR_WAIT_MS) {
+                let what = format!("{route} arrived {} s after the acknowledgement", (first - at) / SECOND);
+                world.violate("nobody waits for a neighbour's fault", &pks[0], what);
+            }
+        }
     }
 }
 

@@ -92,6 +92,7 @@ impl Plan {
         let occurred_at = shared::clock::UnixMillis(happened).to_string();
         let customer = world.rng.u8(..3);
         let event_id = format!("evt-{number}");
+        let links = self.links.len();
         let (provider, event_type, routes, body) = match world.rng.u8(..10) {
             0..=4 => {
                 let account = format!("account-{number}");
@@ -133,7 +134,8 @@ impl Plan {
                 event_type.unwrap_or_default()
             ),
         };
-        let fact = Fact { provider, event_id, event_type, happened, occurred_at, body, routes, acknowledged: None };
+        let (prompt, acknowledged) = (self.links.len() == links, None);
+        let fact = Fact { provider, event_id, event_type, happened, occurred_at, body, routes, prompt, acknowledged };
         // Another fact under the same id: of another type, or of the same one at another time.
         let other = (event_type == Some("ACCOUNT_OPEN") && world.rng.u8(..5) == 0).then(|| {
             let happened = happened + 1 + world.rng.u64(..MINUTE);
@@ -191,6 +193,7 @@ impl Plan {
                 _ => length,
             };
             let percent = [15, 40, 100][world.rng.usize(..3)];
+            world.troubled.insert(system);
             world.weather.push(Weather { system, fault, from_ms, to_ms: from_ms + lasts, percent });
         }
         if world.rng.bool() {

@@ -1,6 +1,6 @@
 //! All that is outside the bridge's processes, and all that is known of a life.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +26,8 @@ pub struct World {
     pub rng: Rng,
     pub tables: Tables,
     pub weather: Vec<Weather>,
+    /// All systems that were to fail at some time of this life.
+    pub troubled: BTreeSet<System>,
     pub processes: Vec<Process>,
     /// What providers have sent.
     pub facts: Vec<Fact>,
@@ -87,6 +89,8 @@ pub struct Fact {
     pub occurred_at: String,
     pub body: String,
     pub routes: &'static [&'static str],
+    /// Whose it is can be found at once.
+    pub prompt: bool,
     /// When the bridge first acknowledged it, and as what.
     pub acknowledged: Option<(u64, &'static str)>,
 }
@@ -139,6 +143,7 @@ impl World {
             rng: Rng::with_seed(seed),
             tables: tables::empty(),
             weather: Vec::new(),
+            troubled: BTreeSet::new(),
             processes: Vec::new(),
             facts: Vec::new(),
             posts: Vec::new(),
@@ -242,7 +247,7 @@ impl World {
         let items = self.tables.items(tables::EVENTS).map(|(_, item)| item);
         let due = items.filter(|item| integer(item, "next_attempt_at").is_some_and(|at| at * SECOND <= soon));
         let parts = due.filter_map(|item| crate::table::text(item, "due")?.strip_prefix('p')?.parse().ok());
-        parts.collect::<std::collections::BTreeSet<u8>>().into_iter().collect()
+        parts.collect::<BTreeSet<u8>>().into_iter().collect()
     }
 
     /// Whether a destination has been paused for as long as this, without a break, until now.
