@@ -73,6 +73,10 @@ async fn of_an_event_s_routes_one_cools_off_while_the_others_are_delivered() {
     posted(&bridge, customer("e2")).await;
     let item = check_state(&bridge, "rail#e2", "pending", 1);
     assert_eq!(item["deliveries"]["first-deposit"]["code"], "cooling_off", "{item}");
+    // It is due when that ends, and was not tried.
+    let due_in_s = item["deliveries"]["first-deposit"]["next_attempt_at"].as_u64().unwrap() - now_s();
+    assert!((20..=32).contains(&due_in_s), "{item}");
+    assert_eq!(item["deliveries"]["first-deposit"].get("attempts").unwrap_or(&json!(0)), &json!(0), "{item}");
     assert_eq!(item["deliveries"]["deposit-posted"]["state"], "delivered", "{item}");
     assert_eq!((calls_to(&bridge, "first-deposit"), calls_to(&bridge, "deposit")), (1, 2));
 
