@@ -79,6 +79,9 @@ const SETTLE_MARGIN: Duration = Duration::from_secs(4);
 /// The longest that the attempt of a receiving invocation takes over all its routes: meanwhile its process receives nothing.
 pub const FIRST_ATTEMPT_TIME: Duration = Duration::from_secs(5);
 
+/// Clocks of two functions differ by less: a claim may seem older than the receipt of the event that took it.
+const CLAIM_MARGIN_MS: u64 = 60 * 60 * 1000;
+
 impl Deliverer {
     /// A run under the pauses as they are now.
     pub async fn run(&self) -> Run<'_> {
@@ -251,6 +254,11 @@ impl AttemptContext<'_> {
         Ok(DispatchSuccess::Delivered { http_status })
     }
 
+    /// From when on a claim of this event's key is its own, and not that of a namesake whose record has expired.
+    fn claims_from(&self) -> UnixMillis {
+        UnixMillis(self.event.received_at.0.saturating_sub(CLAIM_MARGIN_MS))
+    }
+
     /// The message of this route; `None` when another event of the customer has used its `once_per`.
     async fn message(&self, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
         let Deliverer { clock, store, resolver, .. } = self.deliverer;
@@ -261,7 +269,7 @@ impl AttemptContext<'_> {
         let message = message::compose(self.event, body, route, &customer)?;
         if route.once_per_customer {
             let claimed = store
-                .claim_once(&route.name, &customer.customer_id, &self.event.pk(), clock.now())
+                .claim_once(&route.name, &customer.customer_id, &self.event.pk(), self.claims_from(), clock.now())
                 .await
                 .map_err(|error| {
                     tracing::warn!(error = %error, "cannot check whether the customer had this message before");
@@ -307,6 +315,11 @@ pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report
     if !matches!(settled, Ok(SettleOutcome::Written)) {
         return;
     }
+    measure_ends(measured, before, after);
+}
+
+/// Counts what ended on each route of the event `before`, once this is written.
+pub fn measure_ends(measured: &mut Measurements, before: &EventRecord, after: &EventRecord) {
     for (route, delivery) in &after.deliveries {
         let was_pending = before.deliveries.get(route).is_none_or(|was| was.state == DispatchState::Pending);
         match delivery.state {

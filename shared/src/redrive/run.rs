@@ -10,7 +10,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use crate::config::kill_point;
-use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt};
+use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt, measure_ends};
 use crate::observe::metrics::{
     DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE,
 };
@@ -172,7 +172,11 @@ impl<'d> Redrive<'d> {
         if before.unsettled >= MAX_UNSETTLED {
             let after = before.give_up(now);
             let written = deliverer.store.take_over(&before, &after).await? == TakeOverOutcome::Ours;
-            return Ok(if written { EventOutcome::Dead } else { EventOutcome::Lost });
+            if !written {
+                return Ok(EventOutcome::Lost);
+            }
+            measure_ends(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), &before, &after);
+            return Ok(EventOutcome::Dead);
         }
         let routes = self.run.open_routes(&ours);
         let routes: Vec<&str> = routes.into_iter().filter(|route| !self.is_broken(route)).collect();

@@ -1,5 +1,7 @@
 //! Whose customer an id is, and who was the first: both tables' small writes against the embedded DynamoDB.
 
+use std::time::Duration;
+
 use aws_credential_types::Credentials;
 use futures_util::future::join_all;
 use local::aws::AwsFault;
@@ -41,7 +43,7 @@ impl World {
     async fn claim(&self, owner: &str) -> ClaimOutcome {
         // On a machine that hardly runs, 64 calls at once are more than a second's work: whoever is not answered asks again.
         for _ in 0..20 {
-            match self.events.claim_once("first-deposit", "C-1001", owner, NOW).await {
+            match self.events.claim_once("first-deposit", "C-1001", owner, NOW, NOW).await {
                 Err(error) if error.is_busy() => {}
                 claimed => return claimed.unwrap(),
             }
@@ -116,9 +118,20 @@ async fn a_claim_is_for_one_route_and_one_customer() {
     let world = World::start().await;
     assert_eq!(world.claim("rail#evt_1").await, ClaimOutcome::Ours);
     for (route, customer) in [("first-deposit", "C-1002"), ("welcome", "C-1001")] {
-        assert_eq!(world.events.claim_once(route, customer, "rail#evt_2", NOW).await, Ok(ClaimOutcome::Ours));
+        assert_eq!(world.events.claim_once(route, customer, "rail#evt_2", NOW, NOW).await, Ok(ClaimOutcome::Ours));
     }
     assert_eq!(world.claim("rail#evt_2").await, ClaimOutcome::Taken);
+}
+
+/// The record has expired, and the provider sends the event again a year later: the customer had the message.
+#[tokio::test]
+async fn a_claim_that_is_older_than_the_event_is_not_its_own() {
+    let world = World::start().await;
+    assert_eq!(world.claim("rail#evt_1").await, ClaimOutcome::Ours);
+    let a_year_later = NOW.plus(Duration::from_secs(365 * 24 * 60 * 60));
+    let again = world.events.claim_once("first-deposit", "C-1001", "rail#evt_1", a_year_later, a_year_later).await;
+    assert_eq!(again, Ok(ClaimOutcome::Taken));
+    assert_eq!(world.claim("rail#evt_1").await, ClaimOutcome::Ours);
 }
 
 #[tokio::test]

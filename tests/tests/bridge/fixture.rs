@@ -183,7 +183,7 @@ impl Bridge {
             let now = Clock::system().now();
             customers.put(&CustomerRef::parse(reference).unwrap(), &Customer::new(id, now)).await.unwrap();
             if !once.is_empty() {
-                events.claim_once(once, id, "import", now).await.unwrap();
+                events.claim_once(once, id, "import", now, now).await.unwrap();
             }
         }
     }

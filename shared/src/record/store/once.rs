@@ -22,7 +22,9 @@ const ONCE_PK_PREFIX: &str = "once#";
 impl EventStore {
     /// Claims a route for a customer, unless another owner has it: one conditional write of `once#{route}#{customer}`.
     ///
-    /// An owner that asks again gets the same answer, however often it tries. `owner` is the key of an event, or `import`.
+    /// An owner that asks again gets the same answer, however often it tries, provided that its claim was taken no earlier
+    /// than `taken_from`: an older one under this key is that of an event whose record has expired since. `owner` is the key of
+    /// an event, or `import`.
     /// The item has no `expires_at`, since a first time stays the first.
     ///
     /// # Errors
@@ -32,6 +34,7 @@ impl EventStore {
         route: &str,
         customer: &str,
         owner: &str,
+        taken_from: UnixMillis,
         now: UnixMillis,
     ) -> Result<ClaimOutcome, StoreError> {
         let result = self
@@ -41,9 +44,10 @@ impl EventStore {
             .item("pk", string(once_pk(route, customer)))
             .item("owner", string(owner))
             .item("taken_at", number(now.0))
-            .condition_expression("attribute_not_exists(pk) OR #owner = :owner")
+            .condition_expression("attribute_not_exists(pk) OR (#owner = :owner AND taken_at >= :from)")
             .expression_attribute_names("#owner", "owner")
             .expression_attribute_values(":owner", string(owner))
+            .expression_attribute_values(":from", number(taken_from.0))
             .send()
             .await;
         let Err(error) = result else {

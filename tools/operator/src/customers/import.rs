@@ -303,13 +303,13 @@ async fn write(tables: Tables, batch: Batch) -> Result<BatchResult, StoreError> 
 async fn claim(events: &EventStore, route: &str, customer: &str) -> Result<ClaimOutcome, StoreError> {
     let mut wait = CLAIM_WAIT;
     for _ in 1..CLAIM_TRIES {
-        match events.claim_once(route, customer, OWNER, Clock::system().now()).await {
+        match events.claim_once(route, customer, OWNER, UnixMillis(0), Clock::system().now()).await {
             Err(error) if error.is_busy() => tokio::time::sleep(wait).await,
             claimed => return claimed,
         }
         wait *= 2;
     }
-    events.claim_once(route, customer, OWNER, Clock::system().now()).await
+    events.claim_once(route, customer, OWNER, UnixMillis(0), Clock::system().now()).await
 }
 
 impl Batch {

@@ -96,15 +96,15 @@ async fn an_import_may_be_run_again_and_replaces_what_the_table_said() {
 async fn what_a_customer_has_had_is_noted_unless_an_event_was_first() {
     let (dynamodb, tables) = tables().await;
     let events = tables.events.as_ref().unwrap();
-    assert_eq!(events.claim_once("first-deposit", "C-2", "rail#evt_1", NOW).await, Ok(ClaimOutcome::Ours));
+    assert_eq!(events.claim_once("first-deposit", "C-2", "rail#evt_1", NOW, NOW).await, Ok(ClaimOutcome::Ours));
     let lines = ["user:1,C-1,,first-deposit", "user:2,C-2,,first-deposit", "user:3,C-3,,"].map(str::to_owned);
     let (counts, ..) = imported(Some(&tables), &lines).await;
     assert_eq!(counts, Counts { lines: 3, written: 3, once_noted: 1, once_taken: 1, ..Counts::default() });
     let owner = |customer: &str| dynamodb.item(&format!("once#first-deposit#{customer}")).map(|it| it["owner"].clone());
     assert_eq!([owner("C-1"), owner("C-2"), owner("C-3")], [Some(json!("import")), Some(json!("rail#evt_1")), None]);
     // The event that has it still finds itself there, and one that comes later does not.
-    assert_eq!(events.claim_once("first-deposit", "C-2", "rail#evt_1", NOW).await, Ok(ClaimOutcome::Ours));
-    assert_eq!(events.claim_once("first-deposit", "C-1", "rail#evt_2", NOW).await, Ok(ClaimOutcome::Taken));
+    assert_eq!(events.claim_once("first-deposit", "C-2", "rail#evt_1", NOW, NOW).await, Ok(ClaimOutcome::Ours));
+    assert_eq!(events.claim_once("first-deposit", "C-1", "rail#evt_2", NOW, NOW).await, Ok(ClaimOutcome::Taken));
 }
 
 #[tokio::test]
