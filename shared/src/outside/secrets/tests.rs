@@ -180,7 +180,7 @@ async fn a_newer_value_is_looked_for_once_in_ten_seconds() {
     advance(now, MILLISECOND);
     assert_eq!(newer(&secret, &seen).await, Ok(Some("newest/-".to_owned())));
     check_reads(&server, 2);
-    // Whoever has seen the older one gets the newer one without a call.
+    // A caller that has seen the older one gets the newer one without a call.
     assert_eq!(newer(&secret, &seen).await, Ok(Some("newest/-".to_owned())));
     let seen = secret.value().await.unwrap();
     assert_eq!(newer(&secret, &seen).await, Ok(None));
