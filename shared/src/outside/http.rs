@@ -17,8 +17,8 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use reqwest::header::{DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Request, Response, StatusCode, Url, redirect};
+use reqwest::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Method, Request, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
@@ -79,6 +79,9 @@ pub enum ExchangeError {
 /// What is known of a failed connection; never its URL, which may hold a customer's path.
 type Cause = Box<dyn StdError + Send + Sync>;
 
+/// Firewalls answer 403 to a request that does not say what sent it.
+const USER_AGENT: &str = concat!("bridge/", env!("CARGO_PKG_VERSION"));
+
 /// Most answers have a few hundred bytes, a provider's list a hundred times that; of a longer one this much is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
@@ -121,6 +124,7 @@ impl Http {
             .with_no_client_auth();
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
+            .user_agent(USER_AGENT)
             .no_proxy()
             // A redirect would send an API key or a session token to an address that is not configured.
             .redirect(redirect::Policy::none())
@@ -152,7 +156,11 @@ impl Http {
     ///
     /// # Errors
     /// Why there is no answer.
-    pub async fn send(&self, request: Request) -> Result<Response, ExchangeError> {
+    pub async fn send(&self, mut request: Request) -> Result<Response, ExchangeError> {
+        if request.method() == Method::POST && is_empty(&request) {
+            // hyper says it of no empty body, and load balancers answer 411 then (RFC 9110 §8.6).
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
+        }
         let again = request.try_clone();
         match (self.send_once(request).await, again) {
             (Err(error), Some(again)) if died_before_an_answer(&error) => self.send_once(again).await,
@@ -225,6 +233,10 @@ impl From<in_process::NoAnswer> for ExchangeError {
             Broken => Self::ConnectionLost(cause(io::ErrorKind::UnexpectedEof)),
         }
     }
+}
+
+fn is_empty(request: &Request) -> bool {
+    request.body().is_none_or(|body| body.as_bytes().is_some_and(<[u8]>::is_empty))
 }
 
 /// `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date in any of the three formats; decimals too, which services send.

@@ -109,6 +109,18 @@ const LOGIN: &str = "POST /oauth2/sample/v1/token?grant_type=client_credentials&
                      Basic c2FtcGxlLWNsaWVudDpzYW1wbGUtc2VjcmV0";
 
 #[tokio::test]
+async fn every_request_says_who_sends_it_and_a_login_that_it_is_empty() {
+    let (clock, _) = settable_clock!();
+    let world = world(clock);
+    assert_eq!(world.ask("A-1").await, known("C-1001"));
+    let own_name = format!("bridge/{}", env!("CARGO_PKG_VERSION"));
+    let asked: Vec<Asked> = world.server.asked().into_iter().filter(|asked| asked.path != "/").collect();
+    assert!(asked.iter().all(|asked| asked.header("user-agent") == Some(&own_name)), "{asked:?}");
+    let lengths: Vec<_> = asked.iter().map(|asked| asked.header("content-length")).collect();
+    assert_eq!(lengths, [Some("0"), None]);
+}
+
+#[tokio::test]
 async fn one_token_serves_all_questions_until_it_expires() {
     let (clock, now) = settable_clock!();
     let world = world(clock);

@@ -158,6 +158,17 @@ mod requests {
 
     const JSON: Option<&str> = Some("application/json");
 
+    #[tokio::test]
+    async fn each_says_who_sends_it_and_how_long_it_is() {
+        let own_name = format!("bridge/{}", env!("CARGO_PKG_VERSION"));
+        let asked = asked_of(json!({})).await;
+        assert_eq!(asked.len(), 2);
+        for asked in asked {
+            assert_eq!(asked.header("user-agent"), Some(own_name.as_str()), "{asked:?}");
+            assert_eq!(asked.header("content-length"), Some(asked.body.len().to_string().as_str()), "{asked:?}");
+        }
+    }
+
     async fn asked_of(changes: Value) -> Vec<Asked> {
         let (clock, _) = settable_clock!();
         let world = world(clock);

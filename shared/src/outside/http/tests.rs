@@ -1,3 +1,7 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
 use super::*;
 use crate::testing::{Loopback, Reply};
 
@@ -115,4 +119,44 @@ async fn a_call_that_its_attempt_cuts_off_before_it_had_three_seconds_had_no_tim
     assert!(matches!(call(60_000, 10).await, ExchangeError::NoTime));
     assert!(matches!(call(60_000, 3_001).await, ExchangeError::Timeout));
     assert!(matches!(call(60_000, 0).await, ExchangeError::NoTime));
+}
+
+/// The bytes that `request` is sent as.
+async fn sent(request: impl FnOnce(&Client, &str) -> reqwest::RequestBuilder) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut sent, mut part) = (Vec::new(), [0; 1024]);
+        while !sent.ends_with(b"\r\n\r\n") && !sent.ends_with(b"{}") {
+            let read = stream.read(&mut part).unwrap();
+            sent.extend_from_slice(&part[..read]);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").unwrap();
+        String::from_utf8(sent).unwrap()
+    });
+    let http = Http::new().unwrap();
+    http.send(request(http.client(), &url).build().unwrap()).await.unwrap();
+    server.join().unwrap()
+}
+
+#[tokio::test]
+async fn a_request_says_what_sends_it_and_that_its_body_is_empty() {
+    let own_name = format!("\r\nuser-agent: bridge/{}\r\n", env!("CARGO_PKG_VERSION"));
+    let lengths = |bytes: &str| bytes.matches("content-length").count();
+
+    for empty in [sent(|client, url| client.post(url)).await, sent(|client, url| client.post(url).body("")).await] {
+        assert!(empty.starts_with("POST /x HTTP/1.1\r\n"), "{empty}");
+        assert!(empty.contains(&own_name) && empty.contains("\r\ncontent-length: 0\r\n"), "{empty}");
+        assert_eq!(lengths(&empty), 1, "{empty}");
+    }
+    let full = sent(|client, url| client.post(url).body("{}")).await;
+    assert!(full.contains(&own_name) && full.contains("\r\ncontent-length: 2\r\n"), "{full}");
+    assert_eq!(lengths(&full), 1, "{full}");
+    let question = sent(|client, url| client.get(url)).await;
+    assert!(question.contains(&own_name), "{question}");
+    assert_eq!(lengths(&question), 0, "{question}");
+    // The AWS SDK has a name of its own.
+    let aws = sent(|client, url| client.get(url).header("user-agent", "aws-sdk-rust")).await;
+    assert!(aws.contains("\r\nuser-agent: aws-sdk-rust\r\n") && !aws.contains("bridge/"), "{aws}");
 }
