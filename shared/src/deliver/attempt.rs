@@ -212,12 +212,14 @@ impl AttemptContext<'_> {
     /// Tries again, within half a second, the routes that may succeed soon.
     async fn quick_tries(&self, outcomes: &mut [(String, DispatchOutcome)]) {
         for made in 1.. {
-            let again: Vec<usize> = (0..outcomes.len()).filter(|at| may_succeed_soon(&outcomes[*at].1)).collect();
-            let pause = again.iter().filter_map(|at| outcomes[*at].1.as_ref().err()?.retry_after).max();
-            let Some(wait) = quick_wait(made, pause, Draw::random()) else { return };
-            if again.is_empty() || Instant::now() + wait >= self.time.ends_at {
+            // Each by its own answer: that one destination asks for a pause says nothing of the others.
+            let draw = Draw::random();
+            let wait = |outcome: &DispatchOutcome| quick_wait(made, may_succeed_soon(outcome)?.retry_after, draw);
+            let waits = outcomes.iter().enumerate().filter_map(|(at, (_, outcome))| Some((at, wait(outcome)?)));
+            let (again, waits): (Vec<usize>, Vec<Duration>) = waits.unzip();
+            let Some(wait) = waits.into_iter().max().filter(|wait| Instant::now() + *wait < self.time.ends_at) else {
                 return;
-            }
+            };
             sleep(wait).await;
             kill_point("waited");
             let retried = self.try_routes(again.iter().map(|at| outcomes[*at].0.as_str())).await;
@@ -284,17 +286,16 @@ impl AttemptContext<'_> {
     }
 }
 
-/// Whether a try within half a second may succeed where this one failed, and costs little if it does not.
-fn may_succeed_soon(outcome: &DispatchOutcome) -> bool {
-    let Err(failure) = outcome else { return false };
-    match failure.code {
+/// The failure, if a try within half a second may succeed, and costs little if it does not.
+fn may_succeed_soon(outcome: &DispatchOutcome) -> Option<&DispatchFailure> {
+    outcome.as_ref().err().filter(|failure| match failure.code {
         // It would hang once more, or be turned away once more.
         FailureCode::Timeout
         | FailureCode::Throttled
         | FailureCode::ProviderApiTimeout
         | FailureCode::ProviderApiThrottled => false,
         code => !code.is_permanent() && !code.waits_for_the_customer() && code.blames() != Blame::Nobody,
-    }
+    })
 }
 
 /// Counts one attempt at the event `before`. A dispatch that could not be settled is repeated, and counts then.

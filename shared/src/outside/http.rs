@@ -91,6 +91,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Nobody waits longer because another system asks for it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// The least that somebody asks for whose `Retry-After` cannot be read: longer than a quick try waits.
+pub(crate) const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Shorter than the idle limits of AWS's endpoints and of common load balancers (60 s).
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -240,21 +243,26 @@ fn is_empty(request: &Request) -> bool {
 }
 
 /// `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date in any of the three formats; decimals too, which services send.
-/// `None` when it is absent or malformed; a time that has passed is zero, and one that is far away [`LONGEST_RETRY_AFTER`].
+/// A time that has passed is zero, one that is far away [`LONGEST_RETRY_AFTER`], and one that cannot be read
+/// [`UNREADABLE_RETRY_AFTER`].
 fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.strip_prefix('-').unwrap_or(text) {
+    let value = headers.get(RETRY_AFTER)?;
+    let pause = value.to_str().ok().and_then(|text| read_pause(text.trim(), now)).unwrap_or(UNREADABLE_RETRY_AFTER);
+    Some(pause.min(LONGEST_RETRY_AFTER))
+}
+
+fn read_pause(text: &str, now: UnixMillis) -> Option<Duration> {
+    match text.strip_prefix('-').unwrap_or(text) {
         digits if is_decimal(digits) => {
             // Negative: it has passed.
             let seconds = if digits == text { text.parse::<f64>().ok()? } else { 0.0 };
-            Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER)
+            Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER))
         }
         _ => {
             let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            UnixMillis(u64::try_from(date.as_millis()).ok()?).since(now)
+            Some(UnixMillis(u64::try_from(date.as_millis()).ok()?).since(now))
         }
-    };
-    Some(wait.min(LONGEST_RETRY_AFTER))
+    }
 }
 
 /// Digits, and a point between some of them: `f64` would read `inf`, `NaN` and `1e3`, too.

@@ -102,6 +102,7 @@ fn cases() -> Vec<Case> {
             wait_s: TWELVE_HOURS_S,
             ..pending(retry_after(503, "Thu, 31 Dec 2099 23:59:59 GMT"), "server_error 503", 1)
         },
+        pending(retry_after(503, "soon"), "server_error 503", 1),
         pending(retry_after(429, "1"), "throttled 429", 1),
         // Without a time, too: it would be turned away once more.
         pending(Fault::Status(429), "throttled 429", 1),
@@ -339,6 +340,26 @@ async fn one_route_s_failure_does_not_touch_the_others_messages() {
         let to = |workflow: &str| attempts.iter().filter(|message| message.workflow == workflow).count();
         assert_eq!((to("money"), to("vip")), (2, tries), "what is delivered is not sent again");
     }
+}
+
+#[tokio::test]
+async fn a_pause_that_one_destination_asks_for_takes_no_quick_try_from_the_others() {
+    let bridge = Bridge::with(|options| options.workflows = vec!["money".to_owned(), "vip".to_owned()]).await;
+    let function = many_routes(&bridge);
+    let at = |workflow: &str| Some(At::Webhook(workflow.to_owned()));
+    bridge.stack.returning_ai.inject(at("vip"), retry_after(503, "600"), When::UntilCleared);
+    bridge.stack.returning_ai.inject(at("money"), Fault::Status(500), When::Next(2));
+    let delivery = Delivery::signed(RAIL, deposit("e1"));
+    let event = http_api_event(&HttpRequest::post("/webhooks/rail", delivery.headers, delivery.body));
+    within(function.invoke(event.to_string().into())).await.unwrap();
+    within(function.idle()).await;
+
+    let item = bridge.item("rail#e1");
+    let states = ["deposits", "large-deposits", "vip"].map(|route| item["deliveries"][route]["state"].clone());
+    assert_eq!(states, [json!("delivered"), json!("delivered"), json!("pending")]);
+    let attempts = bridge.stack.returning_ai.attempts();
+    let to = |workflow: &str| attempts.iter().filter(|message| message.workflow == workflow).count();
+    assert_eq!((to("money"), to("vip")), (4, 1));
 }
 
 #[tokio::test]

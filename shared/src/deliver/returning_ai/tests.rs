@@ -500,10 +500,11 @@ mod answers {
             (429, "Wed, 14 May 2025 20:14:57 GMT", "throttled 429 after 120"),
             (429, "Wed, 14 May 2025 20:12:57 GMT", "throttled 429 after 0"),
             (429, "Mon, 05 May 2025 20:12:57 GMT", "throttled 429 after 0"),
-            (429, "soon", "throttled 429"),
+            (429, "soon", "throttled 429 after 1"),
+            (503, "2026-11-26", "server_error 503 after 1"),
             (429, "-1", "throttled 429 after 0"),
             (429, "1.5", "throttled 429 after 1"),
-            (429, "", "throttled 429"),
+            (429, "", "throttled 429 after 1"),
             (429, "99999999999999999999", "throttled 429 after 43200"),
             (404, "5", "not_found 404 after 5"),
         ] {

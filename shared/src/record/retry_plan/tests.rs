@@ -1,4 +1,5 @@
 use super::*;
+use crate::outside::http::UNREADABLE_RETRY_AFTER;
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const MINUTE: u64 = 60;
@@ -64,4 +65,7 @@ fn there_are_three_quick_tries_and_a_longer_pause_asked_for_ends_them() {
     assert_eq!(quick_wait(3, None, Draw(1.0)), None);
     assert_eq!(quick_wait(1, Some(millis(1000)), Draw(1.0)), None);
     assert_eq!(quick_wait(2, Some(millis(300)), Draw(0.1)), Some(millis(300)));
+    for made in 1..=3 {
+        assert_eq!(quick_wait(made, Some(UNREADABLE_RETRY_AFTER), Draw(0.5)), None, "a pause of unknown length");
+    }
 }
