@@ -14,8 +14,8 @@ use crate::deliver::pauses::PauseCache;
 use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::observe::metrics::{
-    AGE_AT_DELIVERY, COOLING_OFF, DEAD, DEAD_WITHOUT_CUSTOMER, DELIVERED, DELIVERY_LATENCY, DISPATCH_FAILED, FAILED,
-    Measurements, SKIPPED,
+    AGE_AT_DELIVERY, COOLING_OFF, DEAD, DEAD_WITHOUT_CUSTOMER, DELIVERED, DELIVERY_LATENCY, DISPATCH_FAILED,
+    EVENT_GONE, FAILED, Measurements, SKIPPED,
 };
 use crate::outside::http::CallTime;
 use crate::record::destination::Destination;
@@ -71,6 +71,18 @@ pub struct AttemptReport {
     pub pauses_unreadable: usize,
     /// The outcome of the settling write.
     pub settled: Result<SettleOutcome, StoreError>,
+}
+
+impl AttemptReport {
+    /// Why the table does not hold `after`, as in the log line; `None` when it does.
+    pub fn not_settled(&self) -> Option<&'static str> {
+        match self.settled {
+            Ok(SettleOutcome::Written) => None,
+            Ok(SettleOutcome::Superseded) => Some("superseded"),
+            Ok(SettleOutcome::Gone) => Some("gone"),
+            Err(_) => Some("not_settled"),
+        }
+    }
 }
 
 /// Reserved of an invocation's time for the settling write and the log line.
@@ -313,10 +325,11 @@ pub fn measure_attempt(measured: &mut Measurements, before: &EventRecord, report
     for neighbour in &report.failed {
         measured.count_by(DISPATCH_FAILED, neighbour.clone());
     }
-    if !matches!(settled, Ok(SettleOutcome::Written)) {
-        return;
+    match settled {
+        Ok(SettleOutcome::Written) => measure_ends(measured, before, after),
+        Ok(SettleOutcome::Gone) => measured.count(EVENT_GONE, 1),
+        Ok(SettleOutcome::Superseded) | Err(_) => {}
     }
-    measure_ends(measured, before, after);
 }
 
 /// Counts what ended on each route of the event `before`, once this is written.

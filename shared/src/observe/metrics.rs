@@ -13,7 +13,17 @@ pub struct Metric {
     pub by: By,
     /// The dimension besides the function's name.
     pub dimension: Option<Dimension>,
+    pub means: Means,
     pub meaning: &'static str,
+}
+
+/// Whether a person has to hear of a metric. A test holds the alarms of `template.yaml` to it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Means {
+    /// An event was lost, was given up, waits too long or is at risk: alarms tell it, of every function that emits it.
+    Harm,
+    /// Ordinary work, or what a metric that means harm tells as well.
+    Work,
 }
 
 /// The units of CloudWatch that are used.
@@ -50,7 +60,7 @@ pub const NAMESPACE: &str = "Bridge";
 pub const FUNCTION_NAME: &str = "FunctionName";
 
 macro_rules! table {
-    ($($id:ident: $name:literal, $unit:ident, $by:ident, $dimension:expr, $meaning:literal;)*) => {
+    ($($id:ident: $name:literal, $unit:ident, $by:ident, $dimension:expr, $means:ident, $meaning:literal;)*) => {
         $(
             #[doc = $meaning]
             pub const $id: Metric = Metric {
@@ -58,8 +68,9 @@ macro_rules! table {
                 unit: Unit::$unit,
                 by: By::$by,
                 dimension: $dimension,
+                means: Means::$means,
                 meaning: $meaning,
-                        };
+            };
         )*
 
         /// Every metric there is.
@@ -72,47 +83,49 @@ const BY_DESTINATION: Option<Dimension> = Some(Dimension::Destination);
 const BY_FORM: Option<Dimension> = Some(Dimension::Form);
 
 table! {
-    RECEIVED: "Received", Count, Receivers, None, "requests that reached the function";
-    REFUSED: "Refused", Count, Receivers, BY_CODE, "of these, answered 400, 401, 404, 405 or 413";
-    TOO_LARGE: "TooLarge", Count, Receivers, None,
+    RECEIVED: "Received", Count, Receivers, None, Work, "requests that reached the function";
+    REFUSED: "Refused", Count, Receivers, BY_CODE, Harm, "of these, answered 400, 401, 404, 405 or 413";
+    TOO_LARGE: "TooLarge", Count, Receivers, None, Harm,
         "of these, bodies above the limit whose headers are well-formed and fresh: their signature was not looked at";
-    SIGNED_AND_REFUSED: "SignedAndRefused", Count, Receivers, None,
+    SIGNED_AND_REFUSED: "SignedAndRefused", Count, Receivers, None, Harm,
         "of these, those whose signature fits: a body that is no JSON object, or an event that no item can hold";
-    UNAVAILABLE: "Unavailable", Count, Receivers, BY_CODE, "of these, answered 503: the provider has to send again";
-    DUPLICATE: "Duplicate", Count, Receivers, None, "of these, events that were recorded before";
-    CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None,
+    UNAVAILABLE: "Unavailable", Count, Receivers, BY_CODE, Harm, "of these, answered 503: the provider has to send again";
+    DUPLICATE: "Duplicate", Count, Receivers, None, Work, "of these, events that were recorded before";
+    CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None, Work,
         "of the duplicates, those with another body than the first";
-    ID_CONFLICT: "IdConflict", Count, Receivers, None,
+    ID_CONFLICT: "IdConflict", Count, Receivers, None, Harm,
         "new events whose id another fact has: of another type, or at another time and with another body";
-    IGNORED: "Ignored", Count, Receivers, None, "of these, new events that no route wants";
-    UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None,
+    IGNORED: "Ignored", Count, Receivers, None, Work, "of these, new events that no route wants";
+    UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None, Harm,
         "new events whose type no route's `events` names, or whose envelope is unreadable";
-    ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None,
+    ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None, Harm,
         "acknowledged events that only the secret's previous version verifies";
-    VERIFIED: "Verified", Count, Receivers, BY_FORM, "deliveries whose signature fits";
-    ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, "from the event's arrival in the function to the answer";
-    COLD_START: "ColdStart", Count, All, None, "invocations that were the first of their process";
-    DELIVERED: "Delivered", Count, All, None, "messages that a route's destination accepted, once this is settled";
-    SKIPPED: "Skipped", Count, All, None,
+    VERIFIED: "Verified", Count, Receivers, BY_FORM, Work, "deliveries whose signature fits";
+    ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, Work, "from the event's arrival in the function to the answer";
+    COLD_START: "ColdStart", Count, All, None, Work, "invocations that were the first of their process";
+    DELIVERED: "Delivered", Count, All, None, Work, "messages that a route's destination accepted, once this is settled";
+    SKIPPED: "Skipped", Count, All, None, Work,
         "messages that were not sent because the route's `once_per` was used by another event";
-    DEAD: "Dead", Count, All, None,
+    DEAD: "Dead", Count, All, None, Harm,
         "messages that were given up permanently, and events dead on arrival because their envelope is unreadable";
-    DEAD_WITHOUT_CUSTOMER: "DeadWithoutCustomer", Count, All, None,
+    DEAD_WITHOUT_CUSTOMER: "DeadWithoutCustomer", Count, All, None, Harm,
         "messages that were given up, and are not in `Dead`, because for 72 hours nobody said who or what the customer is";
-    FAILED: "Failed", Count, All, BY_CODE, "attempts at a route that failed, whether another one follows or not";
-    DISPATCH_FAILED: "DispatchFailed", Count, All, BY_DESTINATION,
+    EVENT_GONE: "EventGone", Count, All, None, Harm,
+        "attempts whose outcome no item holds: the record was deleted while it had work left";
+    FAILED: "Failed", Count, All, BY_CODE, Work, "attempts at a route that failed, whether another one follows or not";
+    DISPATCH_FAILED: "DispatchFailed", Count, All, BY_DESTINATION, Harm,
         "of these, those that another system is to blame for: the destination, or the provider's own API";
-    COOLING_OFF: "CoolingOff", Count, Receivers, None,
+    COOLING_OFF: "CoolingOff", Count, Receivers, None, Work,
         "routes that a first attempt left to redrive, because the destination or the provider's API was slow a moment ago";
-    PAUSES_UNREADABLE: "PausesUnreadable", Count, All, None,
+    PAUSES_UNREADABLE: "PausesUnreadable", Count, All, None, Harm,
         "routes that a first attempt left, and destinations that a redrive run held, because their pauses cannot be read";
-    DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, "one attempt at an event, over all its routes";
-    AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, "from receipt to delivered, for each route";
-    PENDING_EVENTS: "PendingEvents", Count, Redrive, None,
+    DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, Work, "one attempt at an event, over all its routes";
+    AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, Work, "from receipt to delivered, for each route";
+    PENDING_EVENTS: "PendingEvents", Count, Redrive, None, Work,
         "events with a message still to be delivered, at the start of the run";
-    OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, "time since the receipt of the oldest of these";
-    DEAD_EVENTS: "DeadEvents", Count, Redrive, None, "events that need an operator, at the start of the run";
-    REDRIVE_INCOMPLETE: "RedriveIncomplete", Count, Redrive, None,
+    OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, Harm, "time since the receipt of the oldest of these";
+    DEAD_EVENTS: "DeadEvents", Count, Redrive, None, Work, "events that need an operator, at the start of the run";
+    REDRIVE_INCOMPLETE: "RedriveIncomplete", Count, Redrive, None, Harm,
         "runs that left due events: time ran out, or the table failed";
 }
 

@@ -10,7 +10,6 @@ use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
 use crate::receive::verification::Refusal;
 use crate::record::event::EventState;
-use crate::record::store::SettleOutcome;
 
 /// Writes the one line of a delivery, readable without any other.
 ///
@@ -33,13 +32,13 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Some(AttemptOutcome::Paused) => Some("paused"),
         Some(AttemptOutcome::PausesUnreadable) => Some("pauses_unreadable"),
         Some(AttemptOutcome::CoolingOff) => Some("cooling_off"),
-        Some(AttemptOutcome::Made(report)) => match report.settled {
-            Ok(SettleOutcome::Written) => None,
-            Ok(SettleOutcome::Superseded) => Some("superseded"),
-            Ok(SettleOutcome::Gone) => Some("gone"),
-            Err(_) => Some("not_settled"),
-        },
+        Some(AttemptOutcome::Made(report)) => report.not_settled(),
         None => None,
+    };
+    let state = match attempted {
+        // The table does not hold it.
+        Some(AttemptOutcome::Made(_)) if settled.is_some() => None,
+        _ => after.map(|event| event.state.name()),
     };
     let internal = receipt.error.as_ref().map(|error| error.text.as_str());
     macro_rules! line {
@@ -54,7 +53,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
                 previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
                 conflicting = receipt.conflicting.then_some(true),
                 conflicts_with = receipt.conflicts_with,
-                state = after.map(|event| event.state.name()),
+                state,
                 error = after.and_then(|event| event.last_error.as_deref()).or(internal),
                 settled,
                 latency_ms = receipt.ack.as_micros() as f64 / 1000.0,
@@ -68,6 +67,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Answer::TooLarge if event.is_some() => line!(error, "an event is too large for the table"),
         Answer::Unauthorized | Answer::BadRequest | Answer::TooLarge => line!(warn, "a delivery was refused"),
         Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was not a delivery"),
+        _ if settled == Some("gone") => line!(error, "the record of an event was deleted before its work was done"),
         Answer::Accepted | Answer::Ignored if receipt.conflicts_with.is_some() => {
             line!(error, "two facts came under one event id");
         }

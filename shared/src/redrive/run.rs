@@ -10,7 +10,7 @@ use futures_util::stream;
 use tokio::time::Instant;
 
 use crate::config::kill_point;
-use crate::deliver::attempt::{AttemptOutcome, Deliverer, Run, measure_attempt, measure_ends};
+use crate::deliver::attempt::{AttemptOutcome, AttemptReport, Deliverer, Run, measure_attempt, measure_ends};
 use crate::observe::metrics::{
     DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE,
 };
@@ -195,7 +195,7 @@ impl<'d> Redrive<'d> {
             | AttemptOutcome::CoolingOff => Ok(EventOutcome::HeldBack),
             AttemptOutcome::Made(report) => {
                 self.note(&report.outcomes);
-                log_attempt(&report.after, by);
+                log_attempt(&report, by);
                 let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
                 measure_attempt(&mut measured, &ours, &report);
                 drop(measured);
@@ -258,19 +258,28 @@ impl<'d> Redrive<'d> {
 }
 
 /// Writes the one line of an attempt, with the fields of a delivery's line.
-fn log_attempt(after: &EventRecord, by: AttemptBy) {
-    let attempt = after.history.last();
-    tracing::info!(
-        provider = after.provider,
-        event.id = after.event_id,
-        event.type = after.event_type.as_deref(),
-        by = by.name(),
-        attempts = after.attempts,
-        state = after.state.name(),
-        error = after.last_error.as_deref(),
-        delivery_ms = attempt.map(|attempt| attempt.ms),
-        "an event was redriven"
-    );
+fn log_attempt(report: &AttemptReport, by: AttemptBy) {
+    let (after, settled) = (&report.after, report.not_settled());
+    macro_rules! line {
+        ($level:ident, $message:expr) => {
+            tracing::$level!(
+                provider = after.provider,
+                event.id = after.event_id,
+                event.type = after.event_type.as_deref(),
+                by = by.name(),
+                attempts = after.attempts,
+                state = settled.is_none().then_some(after.state.name()),
+                error = after.last_error.as_deref(),
+                settled,
+                delivery_ms = after.history.last().map(|attempt| attempt.ms),
+                $message
+            )
+        };
+    }
+    match settled {
+        Some("gone") => line!(error, "the record of an event was deleted before its work was done"),
+        _ => line!(info, "an event was redriven"),
+    }
 }
 
 /// Counts the backlog, if it was measured, and the result of the run.

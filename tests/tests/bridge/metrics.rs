@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use local::faults::When;
 use local::returning_ai::{At, Fault};
 use local::stack::signing_secret;
 use serde_json::{Value, json};
-use shared::observe::metrics::{ALL, By, Dimension, FUNCTION_NAME, NAMESPACE};
+use shared::observe::metrics::{ALL, By, Dimension, FUNCTION_NAME, Means, NAMESPACE};
 
 use crate::bridge::fixture::*;
 use crate::bridge::redrive::left;
@@ -117,6 +118,14 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.stack.returning_ai.inject(at, Fault::Status(422), When::Next(1));
     assert_eq!(bridge.post(RAIL, deposit("e6")).await.told(), ACCEPTED);
     bridge.settled().await;
+    // Somebody deletes the record while its message is on its way.
+    let slow = Fault::SlowBody(Duration::from_secs(1));
+    bridge.stack.returning_ai.inject(Some(At::Webhook("withdrawal".to_owned())), slow, When::Next(1));
+    let before = bridge.stack.returning_ai.attempts().len();
+    assert_eq!(bridge.post(RAIL, withdrawal("e11")).await.told(), ACCEPTED);
+    bridge.stack.returning_ai.wait_for(|attempts| attempts.len() > before, BOUND).await.unwrap();
+    bridge.stack.dynamodb.delete("rail#e11").unwrap();
+    bridge.settled().await;
     // A new process knows both keys.
     bridge.stack.secrets_manager.put(&signing_secret(RAIL), &json!({ "keys": { "new": "a newer key" } })).unwrap();
     bridge.function(RAIL).kill(bridge.function(RAIL).pids()[0]);
@@ -147,7 +156,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.stack.dynamodb.clear_faults();
     bridge.redrive(json!({})).await;
 
-    let lines = bridge.metric_lines(19).await;
+    let lines = bridge.metric_lines(20).await;
     let mut seen = BTreeSet::new();
     for line in &lines {
         let function = line[FUNCTION_NAME].as_str().unwrap();
@@ -162,7 +171,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     assert_eq!(&all - &seen, BTreeSet::new());
 
     for (metric, expected) in [
-        ("Received{FunctionName=rail}", 17.0),
+        ("Received{FunctionName=rail}", 18.0),
         ("Refused{FunctionName=rail}", 4.0),
         ("TooLarge{FunctionName=rail}", 1.0),
         ("SignedAndRefused{FunctionName=rail}", 1.0),
@@ -175,11 +184,12 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("Ignored{FunctionName=rail}", 2.0),
         ("UnknownEventType{FunctionName=rail}", 2.0),
         ("AcceptedByPreviousKey{FunctionName=rail}", 4.0),
-        ("Verified{FunctionName=rail,Form=raw}", 13.0),
+        ("Verified{FunctionName=rail,Form=raw}", 14.0),
         // The first deposit goes two ways, the later ones of the same customer go one.
         ("Delivered{FunctionName=rail}", 4.0),
         ("Skipped{FunctionName=rail}", 2.0),
         ("Dead{FunctionName=rail}", 2.0),
+        ("EventGone{FunctionName=rail}", 1.0),
         ("Failed{FunctionName=rail,Code=refused}", 1.0),
         ("Failed{FunctionName=rail,Code=timeout}", 1.0),
         ("DispatchFailed{FunctionName=rail,Destination=withdrawal}", 1.0),
@@ -193,7 +203,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("Dead{FunctionName=redrive}", 0.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
-        assert_eq!(bridge.sum(metric, 19).await, expected, "{metric}");
+        assert_eq!(bridge.sum(metric, 20).await, expected, "{metric}");
     }
     let bounds = lines.iter().filter_map(|line| line["AckLatency"].as_f64());
     assert!(bounds.into_iter().all(|ms| (0.0..4000.0).contains(&ms)));
@@ -335,7 +345,13 @@ fn the_documentation_has_the_table_of_the_code() {
             };
             let dimension = metric.dimension.map_or("", Dimension::name);
             let dimension = if dimension.is_empty() { "–".to_owned() } else { format!("`{dimension}`") };
-            format!("| `{}` | {} | {by} | {dimension} | {} |", metric.name, metric.unit.name(), metric.meaning)
+            let alarm = if metric.means == Means::Harm { "yes" } else { "" };
+            format!(
+                "| `{}` | {} | {by} | {dimension} | {alarm} | {} |",
+                metric.name,
+                metric.unit.name(),
+                metric.meaning
+            )
         })
         .collect();
     assert_eq!(documented, expected, "the rows should be\n{}", expected.join("\n"));

@@ -154,7 +154,8 @@ async fn who_is_late_does_not_overwrite_the_state_of_who_took_over() {
         assert_eq!(bridge.function(RAIL).at_work().len(), 1, "{name}: the first is still at it");
 
         bridge.settled().await;
-        assert_eq!(bridge.last_line().await["settled"], "superseded", "{name}");
+        let line = bridge.last_line().await;
+        assert_eq!((&line["settled"], line.get("state")), (&json!("superseded"), None), "{line}");
         assert_eq!(bridge.item("rail#e1"), newer, "{name}");
         assert_eq!(bridge.messages().len(), case.accepted, "{name}");
         check_one_message_in_all(&bridge, 2);
@@ -212,6 +213,33 @@ async fn redrives_whose_clocks_are_twenty_minutes_apart_settle_one_after_the_oth
     let item = check_state(&bridge, &pk, "delivered", 3);
     assert_eq!(item["history"].as_array().unwrap().len(), 1, "only the attempt that counts");
     check_one_message_in_all(&bridge, 2);
+}
+
+/// Nobody deletes it but a person or another program, and then an event is lost.
+#[tokio::test]
+async fn a_record_that_is_deleted_while_it_is_delivered_is_an_error_of_whoever_settles_it() {
+    let bridge = Bridge::start().await;
+    let returning_ai = &bridge.stack.returning_ai;
+    returning_ai.inject(withdrawals(), Fault::SlowBody(Duration::from_secs(1)), When::Next(2));
+    let delete_at_the_post = async |posts: usize, pk: &str| {
+        returning_ai.wait_for(|attempts| attempts.len() == posts, BOUND).await.unwrap();
+        bridge.stack.dynamodb.delete(pk).unwrap();
+    };
+    assert_eq!(bridge.post(RAIL, withdrawal("e1")).await.told(), ACCEPTED);
+    delete_at_the_post(1, "rail#e1").await;
+    bridge.settled().await;
+    let by_receiver = bridge.last_line().await;
+
+    let pk = left(&bridge, RAIL, "e2", |_| {});
+    let (counts, ()) = join(bridge.redrive(json!({})), delete_at_the_post(2, &pk)).await;
+    check_counts(&counts, &[("found", 1), ("lost", 1)]);
+    let by_redrive = bridge.log().into_iter().rfind(|line| line["event.id"] == "e2").unwrap();
+
+    for (line, id) in [(by_receiver, "e1"), (by_redrive, "e2")] {
+        assert_eq!((&line["level"], &line["event.id"]), (&json!("ERROR"), &json!(id)), "{line}");
+        assert_eq!((&line["settled"], line.get("state")), (&json!("gone"), None), "{line}");
+    }
+    assert!(bridge.stack.dynamodb.items().is_empty());
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use shared::config::{Config, ReceiverConfig};
 use shared::customer::api_client::ApiAccount;
 use shared::deliver::webhooks::Webhooks;
 use shared::function::TIMEOUT;
-use shared::observe::metrics;
+use shared::observe::metrics::{self, By, Means};
 use shared::outside::secrets::Versions;
 use shared::receive::signing_keys::KeySet;
 use shared::record::retry_plan::LEASE_S;
@@ -355,6 +355,79 @@ fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_i
         assert_eq!(alarm["Properties"]["AlarmActions"], told, "{id}");
         let missing = if *id == "RedriveNotRunningAlarm" { "breaching" } else { "notBreaching" };
         assert_eq!(alarm["Properties"]["TreatMissingData"], missing, "{id}");
+    }
+}
+
+/// The metrics of the functions that an alarm looks at, as `Dead of RailFunction`.
+fn watched(alarm: &Value) -> BTreeSet<String> {
+    let ours = holders(alarm, "MetricName").into_iter().filter(|metric| metric["Namespace"] == "Bridge");
+    let function = |metric: &Value| {
+        let dimensions = metric["Dimensions"].as_array().unwrap();
+        dimensions
+            .iter()
+            .find(|it| it["Name"] == "FunctionName")
+            .map(|it| it["Value"]["Ref"].as_str().unwrap().to_owned())
+    };
+    ours.map(|metric| format!("{} of {}", metric["MetricName"].as_str().unwrap(), function(metric).unwrap())).collect()
+}
+
+#[test]
+fn every_metric_that_means_harm_is_in_an_alarm_for_every_function_that_emits_it() {
+    let template = Template::read();
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    let watched: BTreeSet<String> = alarms.values().flat_map(|alarm| watched(alarm)).collect();
+    let mut looked_at = 0;
+    for metric in metrics::ALL.iter().filter(|metric| metric.means == Means::Harm) {
+        for function in FUNCTIONS {
+            let emits = match metric.by {
+                By::All => true,
+                By::Redrive => function == REDRIVE,
+                By::Receivers => function != REDRIVE,
+            };
+            let wanted = format!("{} of {}", metric.name, logical_id(function, "Function"));
+            assert!(!emits || watched.contains(&wanted), "no alarm of template.yaml is over {wanted}");
+            looked_at += usize::from(emits);
+        }
+    }
+    assert!(looked_at >= 25, "{looked_at}");
+}
+
+/// The last command of a paragraph: the last line of a block of code at its end, or the last words in backticks.
+fn last_command(paragraph: &str) -> &str {
+    let paragraph = paragraph.trim_end();
+    let last = match paragraph.strip_suffix("```") {
+        Some(block) => block.trim_end().lines().next_back(),
+        None => paragraph.lines().next_back().filter(|line| line.starts_with("    ")),
+    };
+    last.unwrap_or_else(|| paragraph.rsplit('`').nth(1).unwrap_or_default()).trim()
+}
+
+#[test]
+fn every_alarm_s_paragraph_in_the_runbook_ends_in_a_command() {
+    let runbook = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
+    let (_, alarms) = runbook.split_once("\n## Alarms\n").unwrap();
+    let mut ending_otherwise = Vec::new();
+    for paragraph in alarms.split("\n### ").skip(1) {
+        let (title, text) = paragraph.split_once('\n').unwrap();
+        let command = last_command(text);
+        if !["bridge ", "aws ", "sam "].iter().any(|program| command.starts_with(program)) {
+            ending_otherwise.push(format!("{title} ends in `{command}`"));
+        }
+    }
+    assert!(ending_otherwise.is_empty(), "{}", ending_otherwise.join("\n"));
+}
+
+#[test]
+fn no_alarm_stays_on_because_of_what_lies_about() {
+    let template = Template::read();
+    let gauges = ["DeadEvents", "PendingEvents", "ApproximateNumberOfMessagesVisible"];
+    for (id, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
+        for metric in holders(alarm, "MetricName") {
+            // How often redrive has measured the backlog is not how large it is.
+            let counts_runs = alarm["Properties"]["Statistic"] == "SampleCount";
+            let name = metric["MetricName"].as_str().unwrap();
+            assert!(counts_runs || !gauges.contains(&name), "{id}: the next harm would not be told while {name} is up");
+        }
     }
 }
 

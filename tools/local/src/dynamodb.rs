@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use dynoxide::actions::delete_item::DeleteItemRequest;
 use dynoxide::actions::get_item::GetItemRequest;
 use dynoxide::actions::put_item::PutItemRequest;
 use dynoxide::actions::query::QueryRequest;
@@ -318,6 +319,17 @@ impl DynamoDb {
         let request = json!({ "TableName": table, "Item": item });
         self.database.put_item(PutItemRequest::deserialize(&request)?)?;
         self.writes.tell_one(&request["TableName"], &request);
+        Ok(())
+    }
+
+    /// Deletes an event, as the time to live or a person would.
+    ///
+    /// # Errors
+    /// The engine cannot write its own table.
+    pub fn delete(&self, pk: &str) -> Result<(), DynamoDbError> {
+        let request = json!({ "TableName": EVENTS_TABLE, "Key": { "pk": { "S": pk } } });
+        self.database.delete_item(DeleteItemRequest::deserialize(&request)?)?;
+        self.writes.tell(EVENTS_TABLE, pk);
         Ok(())
     }
 

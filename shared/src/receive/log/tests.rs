@@ -10,6 +10,7 @@ use crate::receive::receipt::InternalError;
 use crate::record::event::{AttemptBy, DispatchOutcome, DispatchSuccess, EventRecord};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use crate::record::retry_plan::Draw;
+use crate::record::store::SettleOutcome;
 use crate::record::store::error::StoreError;
 use crate::testing::by_metric;
 
@@ -168,6 +169,16 @@ fn what_was_delivered_and_not_settled_counts_when_it_is_delivered_again() {
 }
 
 #[test]
+fn an_attempt_whose_record_is_gone_is_counted_as_that_alone() {
+    let receipt = recorded(Answer::Accepted, Some("PAID"), &["a"]);
+    let mut attempted = attempted(&receipt, vec![("a", delivered())]);
+    let AttemptOutcome::Made(report) = &mut attempted else { panic!("an attempt was made") };
+    report.settled = Ok(SettleOutcome::Gone);
+    let expected: [(&str, &[f64]); 3] = [("Verified raw", &[1.0]), ("DeliveryLatency", &[41.0]), ("EventGone", &[1.0])];
+    check(&receipt, Some(&attempted), true, &expected);
+}
+
+#[test]
 fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
     let receipt = Receipt {
         conflicting: true,
@@ -199,7 +210,7 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
     let counted: BTreeSet<_> = measured.iter().flat_map(|measured| by_metric(measured).into_keys()).collect();
     let counted: BTreeSet<_> = counted.iter().filter_map(|metric| metric.split(' ').next()).collect();
     let of_receivers = ALL.iter().filter(|metric| metric.by != By::Redrive && metric.name != "ColdStart");
-    // Nobody waits 72 hours for a first attempt.
-    let of_receivers = of_receivers.filter(|metric| metric.name != "DeadWithoutCustomer");
+    // Nobody waits 72 hours for a first attempt, and a record that is gone has a test of its own.
+    let of_receivers = of_receivers.filter(|metric| !["DeadWithoutCustomer", "EventGone"].contains(&metric.name));
     assert_eq!(counted, of_receivers.map(|metric| metric.name).collect());
 }

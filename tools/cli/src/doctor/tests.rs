@@ -260,6 +260,17 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
         "warn dead events: 1 needs a person".to_owned(),
     ];
     assert_eq!(wrong, expected);
+
+    let malformed = json!({ "pk": { "S": format!("workflow#{workflow}") }, "pauses": { "S": "on" } });
+    world.stack.dynamodb.put_raw(EVENTS_TABLE, &malformed).unwrap();
+    let wrong = world.wrong().await;
+    assert!(
+        wrong[0].starts_with(&format!("fail workflow {workflow}: the item with its pauses cannot be read")),
+        "{wrong:?}"
+    );
+    assert_eq!(wrong[1], expected[1], "{wrong:?}");
+    assert!(operator::pauses::resume(&store, &workflow, Clock::system().now()).await.unwrap().contains("overwritten"));
+    assert!(world.wrong().await[0].starts_with("warn redrive: 1 event overdue"));
     world.stack.shutdown().await;
 }
 

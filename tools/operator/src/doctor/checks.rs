@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use shared::record::destination::Destination;
+use shared::record::pauses::PauseStatus;
 
 use super::facts::{ClockOffset, Facts, Handshake, Index, Queue, Schedule, Scope, StackStatus, Table, Webhook};
 use super::line::{Line, requires};
@@ -35,7 +36,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Line> {
     lines.extend(facts.returning_ai.iter().flat_map(|secret| secrets::check_returning_ai(scope, needs, secret)));
     lines.extend(facts.apis.iter().flat_map(|(provider, secret)| secrets::check_api(scope, provider, secret)));
     lines.extend(facts.handshakes.iter().map(|(workflow, handshake)| check_handshake(workflow, handshake, scope)));
-    lines.extend(facts.paused.iter().map(|destination| check_pause(destination, scope)));
+    lines.extend(facts.held.iter().map(|(destination, status)| check_pauses(destination, *status, scope)));
     if let (Some(schedule), Some(name)) = (&facts.schedule, &scope.parts.redrive_schedule) {
         lines.push(check_schedule(name, schedule, scope));
     }
@@ -292,9 +293,22 @@ fn check_handshake(workflow: &str, handshake: &Handshake, scope: &Scope) -> Line
     if status == 429 { Line::warn(check, says, hint) } else { Line::fail(check, says, hint) }
 }
 
-fn check_pause(destination: &Destination, scope: &Scope) -> Line {
-    let hint = format!("`bridge workflows resume {destination}{}` ends the pause", table_flag(scope));
-    Line::warn(format!("workflow {destination}"), "it is paused: its events wait", hint)
+fn check_pauses(destination: &Destination, status: PauseStatus, scope: &Scope) -> Line {
+    let (check, flags) = (format!("workflow {destination}"), table_flag(scope));
+    let resume = format!("`bridge workflows resume {destination}{flags}`");
+    match status {
+        PauseStatus::Delivering => Line::ok(check, "it gets its messages"),
+        PauseStatus::Paused { .. } => {
+            Line::warn(check, "it is paused: its events wait", format!("{resume} ends the pause"))
+        }
+        PauseStatus::Unreadable => Line::fail(
+            check,
+            "the item with its pauses cannot be read: nothing is sent to it, and its events wait",
+            format!(
+                "{resume} overwrites the item and sends them; `bridge workflows pause {destination}{flags}` overwrites it and lets them wait"
+            ),
+        ),
+    }
 }
 
 fn check_schedule(name: &str, schedule: &Result<Schedule, String>, scope: &Scope) -> Line {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use shared::clock::UnixMillis;
 use shared::record::destination::Destination;
+use shared::record::pauses::PauseStatus;
 use shared::route::routes::Routes;
 
 use crate::parts::Parts;
@@ -26,7 +27,8 @@ pub(super) struct Facts {
     pub(super) apis: BTreeMap<String, Secret>,
     /// By the name of the workflow.
     pub(super) handshakes: BTreeMap<String, Handshake>,
-    pub(super) paused: BTreeSet<Destination>,
+    /// Only those that get no messages.
+    pub(super) held: BTreeMap<Destination, PauseStatus>,
     pub(super) clocks: Vec<ClockOffset>,
     pub(super) schedule: Option<Result<Schedule, String>>,
     pub(super) queue: Option<Result<Queue, String>>,
@@ -124,7 +126,7 @@ pub(super) struct Schedule {
 /// What waits in the index, as far as the first page of each part of it shows.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Queue {
-    /// Due for longer than redrive needs, in workflows that are not paused.
+    /// Due for longer than redrive needs, in workflows that get their messages.
     pub(super) overdue: usize,
     /// How long the oldest of them has been due, in seconds.
     pub(super) overdue_s: u64,

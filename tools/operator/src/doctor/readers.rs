@@ -15,6 +15,7 @@ use shared::outside::aws::sdk_reason;
 use shared::outside::http::{CallTime, HttpAnswer};
 use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, DUE_DEAD, DispatchState, SHARDS, shard_name};
+use shared::record::pauses::PauseStatus;
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::record::store::index::{DUE_PAGE, IndexRange};
@@ -51,11 +52,11 @@ pub(super) async fn read(place: &Place, routes: &Routes, clock: Clock) -> Facts 
 
     let handshakes = handshakes(place, returning_ai.as_ref(), clock).await;
     let now = clock.now();
-    let (paused, queue) = match place.events() {
-        Err(_) => (BTreeSet::new(), None),
+    let (held, queue) = match place.events() {
+        Err(_) => (BTreeMap::new(), None),
         Ok(store) => {
-            let (paused, queue) = queue(&store, &needs, now, scope.patience_s()).await;
-            (paused, Some(queue.map_err(reason)))
+            let (held, queue) = queue(&store, &needs, now, scope.patience_s()).await;
+            (held, Some(queue.map_err(reason)))
         }
     };
     let of_webhooks = webhooks.iter().map(|(webhook, ahead_s)| (format!("webhook {}", webhook.provider), *ahead_s));
@@ -72,7 +73,7 @@ pub(super) async fn read(place: &Place, routes: &Routes, clock: Clock) -> Facts 
         returning_ai,
         apis,
         handshakes: handshakes.into_iter().map(|(name, (handshake, _))| (name, handshake)).collect(),
-        paused,
+        held,
         schedule,
         queue,
         scope,
@@ -195,26 +196,28 @@ fn ahead_s(answer: &HttpAnswer, now: UnixMillis) -> Option<i64> {
     Some((i64::try_from(now.0).ok()? - theirs) / 1000)
 }
 
-/// Those of the routes' destinations that are paused, and what waits for the others.
+/// Those of the routes' destinations that get no messages, and what waits for the others.
 async fn queue(
     store: &EventStore,
     needs: &RouteNeeds,
     now: UnixMillis,
     patience_s: u64,
-) -> (BTreeSet<Destination>, Result<Queue, StoreError>) {
+) -> (BTreeMap<Destination, PauseStatus>, Result<Queue, StoreError>) {
     let destinations: BTreeSet<&Destination> = needs.destinations.values().collect();
-    let paused = match store.pauses(destinations.iter().copied()).await {
-        Ok(pauses) => destinations.into_iter().filter(|it| pauses.is_paused(it)).cloned().collect(),
-        Err(error) => return (BTreeSet::new(), Err(error)),
+    let pauses = match store.pauses(destinations.iter().copied()).await {
+        Ok(pauses) => pauses,
+        Err(error) => return (BTreeMap::new(), Err(error)),
     };
-    let queue = read_queue(store, needs, &paused, now, patience_s).await;
-    (paused, queue)
+    let statuses = destinations.into_iter().map(|destination| (destination.clone(), pauses.status(destination)));
+    let held = statuses.filter(|(_, status)| *status != PauseStatus::Delivering).collect();
+    let queue = read_queue(store, needs, &held, now, patience_s).await;
+    (held, queue)
 }
 
 async fn read_queue(
     store: &EventStore,
     needs: &RouteNeeds,
-    paused: &BTreeSet<Destination>,
+    held: &BTreeMap<Destination, PauseStatus>,
     now: UnixMillis,
     patience_s: u64,
 ) -> Result<Queue, StoreError> {
@@ -232,9 +235,9 @@ async fn read_queue(
         sample.extend(page.keys.iter().take(EVENTS_READ).map(|(pk, _)| pk.clone()));
         overdue.extend(page.keys.into_iter().filter(|(_, at)| *at <= latest));
     }
-    // An event that waits for paused workflows alone is not overdue.
+    // An event that waits for such workflows alone is not overdue.
     let pks: Vec<String> = overdue.into_keys().collect();
-    let is_open = |route: &str| needs.destinations.get(route).is_none_or(|destination| !paused.contains(destination));
+    let is_open = |route: &str| needs.destinations.get(route).is_none_or(|destination| !held.contains_key(destination));
     for event in store.summaries(&pks).await?.into_iter().flatten() {
         let mut pending = event.deliveries.iter().filter(|(_, it)| it.state == DispatchState::Pending).peekable();
         let waits = pending.peek().is_none() || pending.any(|(route, _)| is_open(route));

@@ -65,7 +65,7 @@ fn sound() -> Facts {
         returning_ai: Some(secret("bridge/returning-ai", &workflows())),
         apis: BTreeMap::from([("rail".to_owned(), secret("bridge/rail-api", &rail_api()))]),
         handshakes: BTreeMap::from([("deposits".to_owned(), Handshake::Legacy), ("kyc".to_owned(), Handshake::Opened)]),
-        paused: BTreeSet::new(),
+        held: BTreeMap::new(),
         clocks: vec![
             ClockOffset { from: "webhook rail".to_owned(), ahead_s: 2 },
             ClockOffset { from: "workflow kyc".to_owned(), ahead_s: -60 },
@@ -212,7 +212,7 @@ fn every_check_has_its_row_in_the_docs() {
     let docs = std::fs::read_to_string(local::binaries::workspace_root().join("docs/doctor.md")).unwrap();
     let names = ["rail", "rillis", "kyc", "deposits", "vip-chat"];
     let mut facts = sound();
-    facts.paused.insert(Destination::Workflow("kyc".to_owned()));
+    facts.held.insert(Destination::Workflow("kyc".to_owned()), PauseStatus::Paused { since: NOW });
     facts.needs.incoming_webhooks.clear();
     for line in check(&facts) {
         let check = names.iter().fold(line.check.clone(), |check, name| match check.strip_suffix(name) {
@@ -602,11 +602,26 @@ fn a_handshake_that_fails_is_found_and_told_by_class() {
 fn a_paused_workflow_is_told_of_with_how_to_resume_it() {
     let hints = expect(
         |facts| {
-            facts.paused.insert(Destination::Workflow("kyc".to_owned()));
+            facts.held.insert(Destination::Workflow("kyc".to_owned()), PauseStatus::Paused { since: NOW });
         },
         &["warn workflow kyc: it is paused: its events wait"],
     );
     let expected = "`bridge workflows resume kyc --table bridge-events --region eu-west-1` ends the pause";
+    assert_eq!(hints, [expected]);
+}
+
+#[test]
+fn pauses_that_cannot_be_read_are_told_of_with_how_to_overwrite_them() {
+    let hints = expect(
+        |facts| {
+            facts.held.insert(Destination::Workflow("kyc".to_owned()), PauseStatus::Unreadable);
+        },
+        &["fail workflow kyc: the item with its pauses cannot be read: nothing is sent to it, and its events wait"],
+    );
+    let flags = "--table bridge-events --region eu-west-1";
+    let expected = format!(
+        "`bridge workflows resume kyc {flags}` overwrites the item and sends them; `bridge workflows pause kyc {flags}` overwrites it and lets them wait"
+    );
     assert_eq!(hints, [expected]);
 }
 
