@@ -1,5 +1,6 @@
 //! One attempt at an event: its customer, its message, the handshake and the POST to Returning.AI.
 
+mod answer;
 pub mod attempt;
 pub mod message;
 pub mod pauses;

@@ -1,5 +1,6 @@
 //! The one door to a provider's own API: OAuth2 client credentials (RFC 6749 §4.4), customer lookups, and any other call.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use json::{Document, Kind, Pointer};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request, StatusCode, Url};
 use serde_json::Value;
@@ -17,7 +19,7 @@ use crate::customer::provider_api::{Lookup, ProviderApi};
 use crate::outside::cool_off::CoolOff;
 use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
 use crate::outside::secrets::{self, CachedSecret, Problem, SecretError, Versions};
-use crate::outside::token_slot::{Token, TokenSlot};
+use crate::outside::token_slot::{Token, TokenSlot, is_token};
 use crate::record::failure::{DispatchFailure, FailureCode};
 
 /// One call, in the API's own terms.
@@ -92,10 +94,11 @@ impl ApiClient {
         let answer = self.call(&question, time).await?;
         match answer.status.as_u16() {
             200..=299 => {
-                let read: Result<Value, _> = serde_json::from_slice(&answer.body);
-                let read = read.map_err(|_| failure_of(&answer, FailureCode::ProviderApiUnreadable))?;
-                let customer = read.pointer(lookup.answer).and_then(Value::as_str);
-                Ok(customer.filter(|id| !id.is_empty()).map(str::to_owned))
+                let text = answer.text();
+                let read = Document::of(&*text).map_err(|_| failure_of(&answer, FailureCode::ProviderApiUnreadable))?;
+                let pointer = Pointer::parse(lookup.answer).ok();
+                let customer = pointer.and_then(|pointer| read.root().at(&pointer)?.text());
+                Ok(customer.filter(|id| !id.is_empty()).map(Cow::into_owned))
             }
             // 400 is the answer to an id of another shape.
             400 | 404 | 410 => Ok(None),
@@ -270,13 +273,15 @@ fn failure_of(answer: &HttpAnswer, code: FailureCode) -> DispatchFailure {
 
 /// The token in the answer to a login.
 fn access_token(answer: &HttpAnswer, now: UnixMillis) -> Result<Token, DispatchFailure> {
-    let said: Option<Value> = serde_json::from_slice(&answer.body).ok();
+    let text = answer.text();
+    let said = Document::of(&*text).ok();
+    let member = |name| said.as_ref().and_then(|said| said.root().get(name));
     let failure = |code| failure_of(answer, code);
     match answer.status.as_u16() {
         200..=299 => {}
         // RFC 6749 §5.2: 400 and 401 mean that the client or the scope is unknown.
         400 | 401 | 403 => {
-            let scope = said.as_ref().is_some_and(|said| said["error"] == "invalid_scope");
+            let scope = member("error").and_then(json::Value::text).is_some_and(|error| error == "invalid_scope");
             return Err(failure(if scope {
                 FailureCode::ProviderApiScopeRefused
             } else {
@@ -286,12 +291,14 @@ fn access_token(answer: &HttpAnswer, now: UnixMillis) -> Result<Token, DispatchF
         429 => return Err(failure(FailureCode::ProviderApiThrottled)),
         _ => return Err(failure(FailureCode::ProviderApiError)),
     }
-    let unreadable = || failure(FailureCode::ProviderApiUnreadable);
-    let answer = said.ok_or_else(unreadable)?;
-    let token = answer.get("access_token").and_then(Value::as_str).filter(|token| !token.is_empty());
+    let token = member("access_token").and_then(json::Value::text).filter(|token| is_token(token));
     let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-    let life_s = answer.get("expires_in").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
-    Ok(Token::given(token.ok_or_else(unreadable)?, life_s, now))
+    let token = token.ok_or_else(|| failure(FailureCode::ProviderApiUnreadable))?;
+    let life_s = member("expires_in").and_then(|life| match life.kind() {
+        Kind::Number(seconds) => seconds.parse().ok(),
+        _ => None,
+    });
+    Ok(Token::given(token, life_s.unwrap_or(DEFAULT_TOKEN_LIFE_S), now))
 }
 
 #[cfg(test)]

@@ -7,16 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Request, Url};
-use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::clock::{Clock, UnixMillis};
+use crate::clock::Clock;
 use crate::config::kill_point;
 use crate::deliver::webhooks::{ApiKey, Webhooks, Workflow};
 use crate::outside::cool_off::CoolOff;
 use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
 use crate::outside::secrets::CachedSecret;
-use crate::outside::token_slot::{Token, TokenSlot};
+use crate::outside::token_slot::TokenSlot;
 use crate::record::destination::Destination;
 use crate::record::failure::{DispatchFailure, FailureCode};
 
@@ -35,9 +34,6 @@ pub struct Handshake {
     pub opened: bool,
     pub answer: HttpAnswer,
 }
-
-/// Returning.AI's documented lifetime, for an answer without one.
-const DEFAULT_TOKEN_LIFE_S: u64 = 300;
 
 /// One call to Returning.AI: long enough for a slow workflow, short enough for three tries within an invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
@@ -194,58 +190,6 @@ async fn post(
     request.headers_mut().extend(header);
     *request.body_mut() = Some(body.into());
     http.exchange(request, CALL_TIMEOUT, time, clock.now()).await
-}
-
-impl HttpAnswer {
-    /// The outcome of a message: success is 2xx and `success` not false.
-    fn outcome(&self) -> Result<u16, DispatchFailure> {
-        self.json().map(|_| self.status.as_u16())
-    }
-
-    /// The session that a handshake opened.
-    fn session(&self, now: UnixMillis) -> Result<Token, DispatchFailure> {
-        let answer = self.json().map_err(|failure| match failure.code {
-            // A handshake contains nothing of the event, so its rejection can be mended and the event must wait.
-            FailureCode::Unauthorized | FailureCode::Refused => {
-                DispatchFailure { code: FailureCode::HandshakeRefused, ..failure }
-            }
-            _ => failure,
-        })?;
-        let unreadable =
-            || DispatchFailure { status: Some(self.status.as_u16()), ..FailureCode::HandshakeUnreadable.into() };
-        let token = answer.pointer("/data/sessionToken").and_then(Value::as_str).filter(|token| !token.is_empty());
-        let token = token.and_then(|token| HeaderValue::from_str(token).ok()).ok_or_else(unreadable)?;
-        let life_s = answer.pointer("/data/expiresIn").and_then(Value::as_u64).unwrap_or(DEFAULT_TOKEN_LIFE_S);
-        Ok(Token::given(token, life_s, now))
-    }
-
-    fn json(&self) -> Result<Value, DispatchFailure> {
-        let failure = |code: FailureCode| DispatchFailure {
-            status: Some(self.status.as_u16()),
-            retry_after: self.retry_after,
-            ..code.into()
-        };
-        if self.status.is_success() {
-            if self.body.is_empty() {
-                return Ok(Value::Null);
-            }
-            // A proxy's page is not an answer of Returning.AI: the message may not have arrived.
-            let answer: Value =
-                serde_json::from_slice(&self.body).map_err(|_| failure(FailureCode::AnswerUnreadable))?;
-            return match answer.get("success") {
-                Some(Value::Bool(false)) => Err(failure(FailureCode::ReportedFailure)),
-                _ => Ok(answer),
-            };
-        }
-        Err(match self.status.as_u16() {
-            400 | 413 | 422 => failure(FailureCode::Refused),
-            401 | 403 => failure(FailureCode::Unauthorized),
-            404 | 410 => failure(FailureCode::NotFound),
-            429 => failure(FailureCode::Throttled),
-            500..=599 => failure(FailureCode::ServerError),
-            _ => failure(FailureCode::UnexpectedStatus),
-        })
-    }
 }
 
 impl Webhooks {

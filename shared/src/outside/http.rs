@@ -4,6 +4,7 @@
 //! early, and a request whose connection died before a byte of the answer is sent once more without counting as an attempt.
 //! Both sides recognise a repeated request: DynamoDB by its conditions, Returning.AI by the idempotency key.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::io;
 use std::net::IpAddr;
@@ -50,7 +51,7 @@ pub struct HttpAnswer {
     pub retry_after: Option<Duration>,
     /// The time by the other side's clock, as it wrote it.
     pub date: Option<HeaderValue>,
-    /// At most 256 KiB and a chunk.
+    /// At most 256 KiB.
     pub body: Vec<u8>,
 }
 
@@ -112,6 +113,14 @@ impl CallTime {
     /// Why there is no answer to a call that began at `began` and that the end of its attempt cut off.
     pub(crate) fn cut_off(began: Instant) -> ExchangeError {
         if began.elapsed() < LEAST_TIME { ExchangeError::NoTime } else { ExchangeError::Timeout }
+    }
+}
+
+impl HttpAnswer {
+    /// The body as text, without a byte order mark. A byte that is not UTF-8 spoils nothing but itself.
+    pub fn text(&self) -> Cow<'_, str> {
+        let body = self.body.trim_ascii_start();
+        String::from_utf8_lossy(body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body))
     }
 }
 
@@ -210,6 +219,7 @@ impl Http {
         {
             body.extend_from_slice(&chunk);
         }
+        body.truncate(MAX_ANSWER_BYTES);
         Ok(HttpAnswer { status, retry_after, date, body })
     }
 }

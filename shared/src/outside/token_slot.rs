@@ -14,7 +14,7 @@ pub(crate) struct TokenSlot(Mutex<Option<Token>>);
 /// A token as a header's value, and when to stop using it.
 pub(crate) struct Token {
     value: HeaderValue,
-    ends_at: UnixMillis,
+    pub(crate) ends_at: UnixMillis,
 }
 
 /// Tokens are dropped this long before they expire, so that none expires on the way.
@@ -27,6 +27,11 @@ impl Token {
         let life = Duration::from_secs(life_s).saturating_sub(TOKEN_MARGIN);
         Self { value, ends_at: now.plus(life) }
     }
+}
+
+/// Whether this may be a token: anything else came from bytes that could not be read.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.is_ascii()
 }
 
 impl TokenSlot {

@@ -193,6 +193,10 @@ async fn each_answer_has_its_code() {
             Err("provider_api_throttled 429 after 7".to_owned()),
         ),
         (Reply::json(200, "<html>"), Err("provider_api_unreadable 200".to_owned())),
+        (
+            Reply::json(200, "\u{feff}{\"note\":\"\\ud800\",\"n\":1e999,\"data\":{\"customer_id\":\"C-8\"}}"),
+            known("C-8"),
+        ),
     ] {
         let world = world(clock);
         world.set(|script| script.answers.push_back(reply.clone()));

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::outside::aws;
@@ -435,8 +435,10 @@ mod answers {
             (204, "", Ok(204)),
             (200, r#"{"success":true,"data":{"received":true}}"#, Ok(200)),
             (201, r#"{"data":{}}"#, Ok(201)),
-            (202, "null", Ok(202)),
-            (200, "[]", Ok(200)),
+            (202, " \r\n", Ok(202)),
+            (200, "\u{feff}{}", Ok(200)),
+            (202, "null", Err("answer_unreadable 202")),
+            (200, "[]", Err("answer_unreadable 200")),
             (200, r#"{"success":null}"#, Ok(200)),
             (200, r#"{"success":false}"#, Err("reported_failure 200")),
             (202, r#"{"success":false,"error":"of no use"}"#, Err("reported_failure 202")),

@@ -58,7 +58,7 @@ impl RailApi {
         for _ in 0..MOST_PAGES {
             let call = ApiCall { method: Method::GET, path: &PATH, query: query.as_deref(), header: None, body: None };
             let answer = self.call(Operation::List, &call).await?;
-            let page: Value = serde_json::from_slice(&answer.body).map_err(|_| unreadable())?;
+            let page: Value = serde_json::from_str(&answer.text()).map_err(|_| unreadable())?;
             let entries = page.pointer("/data/subscriptions").and_then(Value::as_array).ok_or_else(unreadable)?;
             for entry in entries.iter().filter(|entry| entry["status"] != "DELETED") {
                 found.push(Subscription::read(entry).ok_or_else(unreadable)?);
@@ -88,7 +88,7 @@ impl RailApi {
         let body = json!({ "event_type": event_type, "callback_url": url.as_str() });
         let call = ApiCall { method: Method::POST, path: &PATH, query: None, header, body: Some(&body) };
         let answer = self.call(operation(), &call).await?;
-        let answer: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let answer: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
         let unreadable = || RailError { operation: operation(), cause: Cause::Unreadable }.into();
         NewSubscription::read(&answer).ok_or_else(unreadable)
     }
@@ -161,7 +161,7 @@ fn cause(answer: &HttpAnswer) -> Cause {
 
 /// Rail's own code of the first error, if it looks like one. Nothing else that Rail writes is repeated.
 fn error_code(answer: &HttpAnswer) -> Option<String> {
-    let body: Value = serde_json::from_slice(&answer.body).ok()?;
+    let body: Value = serde_json::from_str(&answer.text()).ok()?;
     let code = body.pointer("/errors/0/code")?.as_str()?;
     let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
     is_code.then(|| code.to_owned())
