@@ -3,6 +3,7 @@
 pub mod destination;
 pub mod event;
 pub mod failure;
+pub mod key;
 pub mod pauses;
 pub mod retry_plan;
 pub mod store;

@@ -3,6 +3,7 @@ use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::MessageCustomer;
 use shared::record::event::EventRecord;
+use shared::record::key;
 
 use super::*;
 
@@ -11,6 +12,14 @@ fn the_file_is_sound() {
     let routes = routes().unwrap();
     assert!(!routes.all().is_empty());
     assert_eq!(routes.providers(), ALL.iter().map(|provider| provider.name).collect());
+}
+
+#[test]
+fn no_provider_s_events_have_keys_that_other_items_have() {
+    for provider in ALL {
+        assert!(provider.name.bytes().all(|byte| byte.is_ascii_lowercase()), "{}", provider.name);
+        assert!(!key::NO_PROVIDERS.contains(&provider.name), "{}", provider.name);
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::record::failure::{Blame, DispatchFailure, FailureCode};
+use crate::record::key;
 use crate::record::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
 
 /// An event as the table keeps it. `attempts` is the fencing token: only the latest attempt may settle.
@@ -227,7 +228,7 @@ impl EventRecord {
 
     /// `{provider}#{event id}`: the table's key.
     pub fn pk(&self) -> String {
-        format!("{}#{}", self.provider, self.event_id)
+        key::event(&self.provider, &self.event_id)
     }
 
     /// The key of the message that `route` makes of this event: the same on every attempt.

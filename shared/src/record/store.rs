@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use crate::outside::aws::repeat;
 use crate::record::destination::Destination;
 use crate::record::event::{EventRecord, EventState};
+use crate::record::key;
 use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{
@@ -76,10 +77,6 @@ pub const MAX_BATCH: usize = 100;
 /// The pause before missing items are asked for again, and how often in a row that may return nothing.
 const BEFORE_ASKING_AGAIN: Duration = Duration::from_millis(100);
 const PARTIAL_TRIES: u32 = 10;
-
-/// Pauses share the table; no provider is called `workflow` or `incoming-webhook`.
-const PAUSED_WORKFLOW: &str = "workflow#";
-const PAUSED_INCOMING_WEBHOOK: &str = "incoming-webhook#";
 
 impl EventStore {
     pub fn new(client: Client, table: String) -> Self {
@@ -224,7 +221,7 @@ impl EventStore {
     /// When DynamoDB answers for none.
     pub async fn pauses(&self, destinations: impl IntoIterator<Item = &Destination>) -> Result<Pauses, StoreError> {
         let by_pk: HashMap<String, &Destination> =
-            destinations.into_iter().map(|destination| (pause_pk(destination), destination)).collect();
+            destinations.into_iter().map(|destination| (key::pauses(destination), destination)).collect();
         let (mut pauses, mut failure) = (Pauses::default(), None);
         for some in by_pk.keys().collect::<Vec<_>>().chunks(MAX_BATCH) {
             let (items, unread) = match self.batch(some, |keys| keys).await {
@@ -264,7 +261,7 @@ impl EventStore {
         self.client
             .put_item()
             .table_name(&self.table)
-            .item("pk", string(pause_pk(destination)))
+            .item("pk", string(key::pauses(destination)))
             .item("pauses", AttributeValue::L(list.collect()))
             .send()
             .await
@@ -341,11 +338,4 @@ fn is_taken_by(item: &Item, event: &EventRecord) -> bool {
 
 fn holds(item: &Item, name: &str, value: &str) -> bool {
     item.get(name).is_some_and(|held| held.as_s().is_ok_and(|held| held == value))
-}
-
-fn pause_pk(destination: &Destination) -> String {
-    match destination {
-        Destination::Workflow(name) => format!("{PAUSED_WORKFLOW}{name}"),
-        Destination::IncomingWebhook(name) => format!("{PAUSED_INCOMING_WEBHOOK}{name}"),
-    }
 }

@@ -3,8 +3,11 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
+use local::aws::{AwsFault, Strike};
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
+use local::faults::When;
 use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE};
 use serde_json::{Value, json};
 use shared::config::{Config, ReceiverConfig};
@@ -13,28 +16,34 @@ use shared::deliver::webhooks::Webhooks;
 use shared::function::TIMEOUT;
 use shared::observe::metrics::{self, By, Means};
 use shared::outside::secrets::Versions;
+use shared::receive::provider::Provider;
 use shared::receive::signing_keys::KeySet;
+use shared::record::destination::Destination;
+use shared::record::key;
 use shared::record::retry_plan::LEASE_S;
+use shared::route::routes::Route;
 
+use crate::bridge::customer_routes::deposit_to;
 use crate::bridge::fixture::*;
 use crate::bridge::invariants::{root, same};
 use crate::bridge::template::cloudformation::{Template, holders};
 
 pub(crate) mod cloudformation;
 
-/// What a function may do: resources of the template, and actions on them.
+/// What a function may do: resources of the template, each with the pattern of the keys if not all, and actions on them.
 fn allowed(function: &str) -> BTreeMap<String, BTreeSet<&'static str>> {
     let own = |part: &str| logical_id(function, part);
-    let api_secrets = providers::ALL.iter().filter(|provider| [provider.name, REDRIVE].contains(&function));
-    let api_secrets: Vec<_> = api_secrets
-        .filter(|provider| provider.api.is_some())
-        .map(|provider| logical_id(provider.name, "ApiSecret"))
-        .collect();
-    // Only what an API has answered is remembered.
-    let customers = if api_secrets.is_empty() { &CUSTOMERS[..1] } else { &CUSTOMERS };
+    let is_its = |provider: &&Provider| [provider.name, REDRIVE].contains(&function);
+    let apis =
+        providers::ALL.iter().copied().filter(is_its).filter_map(|provider| Some((provider, provider.api.as_ref()?)));
+    let (api_secrets, lookups): (Vec<_>, Vec<_>) =
+        apis.map(|(provider, api)| (logical_id(provider.name, "ApiSecret"), api.lookups)).unzip();
+    let events = |key: String| format!("EventsTable.Arn {key}");
     let mut grants = vec![
-        ("EventsTable.Arn".to_owned(), &EVENTS[..]),
-        ("CustomersTable.Arn".to_owned(), customers),
+        (events(key::claim("*", "*").replace("*#*", "*")), &["dynamodb:PutItem"][..]),
+        (events(key::pauses(&Destination::Workflow("*".to_owned()))), &["dynamodb:BatchGetItem"]),
+        (events(key::pauses(&Destination::IncomingWebhook("*".to_owned()))), &["dynamodb:BatchGetItem"]),
+        ("CustomersTable.Arn".to_owned(), &["dynamodb:GetItem"]),
         ("KmsKeyArn".to_owned(), &KEY),
         ("*".to_owned(), &TRACES),
         (format!("{}.Arn", own("LogGroup")), &LOGS),
@@ -44,13 +53,20 @@ fn allowed(function: &str) -> BTreeMap<String, BTreeSet<&'static str>> {
         REDRIVE => ("${EventsTable.Arn}/index/due-index".to_owned(), &["dynamodb:Query"]),
         _ => (own("SigningSecret"), &SECRET),
     });
+    let of_events: &[&str] = match function {
+        REDRIVE => &["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+        _ => &["dynamodb:PutItem", "dynamodb:UpdateItem"],
+    };
+    let its_providers = providers::ALL.iter().copied().filter(is_its);
+    grants.extend(its_providers.map(|provider| (events(key::event(provider.name, "*")), of_events)));
+    // Only what an API has answered is remembered.
+    let remembered = lookups.into_iter().flatten().map(|lookup| format!("CustomersTable.Arn {}:*", lookup.kind));
+    grants.extend(remembered.map(|customers| (customers, &["dynamodb:PutItem"][..])));
     grants.extend(api_secrets.into_iter().map(|secret| (secret, &SECRET[..])));
     grants.into_iter().map(|(resource, actions)| (resource, actions.iter().copied().collect())).collect()
 }
 
 const SECRET: [&str; 1] = ["secretsmanager:GetSecretValue"];
-const EVENTS: [&str; 4] = ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"];
-const CUSTOMERS: [&str; 2] = ["dynamodb:GetItem", "dynamodb:PutItem"];
 const LOGS: [&str; 2] = ["logs:CreateLogStream", "logs:PutLogEvents"];
 const KEY: [&str; 6] =
     ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"];
@@ -200,9 +216,9 @@ fn each_function_may_do_what_it_needs_and_nothing_else() {
         );
         let mut found: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
         for statement in statements.iter().filter(|statement| statement.roles.contains(&role)) {
-            for resource in &statement.resources {
+            for resource in statement.resources_and_keys() {
                 let actions = statement.actions.iter().map(String::as_str);
-                found.entry(resource.clone()).or_default().extend(actions);
+                found.entry(resource).or_default().extend(actions);
             }
         }
         for (resource, needed) in allowed(function) {
@@ -213,33 +229,92 @@ fn each_function_may_do_what_it_needs_and_nothing_else() {
     }
 }
 
+/// The action of a call to DynamoDB, what it is about, and the hash keys of the items that it names. A key of an index is none.
+fn keyed(call: &Strike) -> (String, String, Vec<String>) {
+    let request: Value = serde_json::from_slice(&call.request).unwrap();
+    let key_of = |item: &Value| {
+        let key = item["pk"]["S"].as_str().or(item["ref"]["S"].as_str());
+        key.unwrap_or_else(|| panic!("no key in {item}")).to_owned()
+    };
+    let (table, keys): (&str, Vec<String>) =
+        match request["RequestItems"].as_object().and_then(|tables| tables.iter().next()) {
+            Some((table, asked)) => (table.as_str(), asked["Keys"].as_array().unwrap().iter().map(key_of).collect()),
+            None => {
+                let items = ["Item", "Key"].map(|name| request.get(name)).into_iter().flatten();
+                (request["TableName"].as_str().unwrap(), items.map(key_of).collect())
+            }
+        };
+    let table = format!("{}.Arn", logical_id(table, "Table"));
+    let resource = match request["IndexName"].as_str() {
+        Some(index) => format!("${{{table}}}/index/{index}"),
+        None => table,
+    };
+    assert!(request.get("IndexName").is_some() || !keys.is_empty(), "{request}");
+    (format!("dynamodb:{}", call.operation), resource, keys)
+}
+
+/// A bridge where each function does all that it ever does with tables and secrets.
 #[tokio::test]
 async fn every_call_that_a_function_makes_is_one_that_it_may_make() {
+    let statements = policies(&Template::read());
     let bridge = Bridge::start().await;
+    // What is struck by no delay is remembered with its request.
+    bridge.stack.dynamodb.inject(None, AwsFault::Slow(Duration::ZERO), When::UntilCleared);
     let failing = r#"{"event_id":"e3","event_type":"TRANSACTION_POSTED","event_data":{}}"#.to_owned();
     for function in FUNCTIONS {
+        if function == REDRIVE {
+            // What only redrive looks up and claims.
+            bridge.function(RAIL).set_kill_after_ack(true);
+            bridge.post(RAIL, deposit_to("CUSTOMER_EUR_002", "e5")).await;
+            bridge.settled().await;
+        }
         bridge.stack.dynamodb.reset_calls();
         bridge.stack.secrets_manager.reset_calls();
         match function {
             RAIL => {
                 bridge.post(RAIL, deposit("e1")).await;
                 bridge.post(RAIL, deposit("e1")).await;
+                bridge.post(RAIL, withdrawal("e1")).await;
+                bridge.post(RAIL, deposit_to("CUSTOMER_USD_001", "e4")).await;
                 bridge.post(RAIL, failing.clone()).await;
             }
             REDRIVE => {
                 bridge.make_due().await;
                 bridge.redrive(json!({})).await;
-                bridge.redrive(json!({ "keys": ["rail#e1", "rail#e3"] })).await;
+                bridge.redrive(json!({ "keys": ["rail#e1", "rail#e3", "rillis#e2"] })).await;
             }
             provider => {
                 bridge.post(provider, wanted(provider, "e2")).await;
+                let nobody_s = wanted(provider, "e6").replace("C-1001", "");
+                bridge.post(provider, nobody_s).await;
             }
         }
         bridge.settled().await;
-        let calls = bridge.stack.dynamodb.calls().into_iter().map(|call| format!("dynamodb:{call}"));
-        let secrets = bridge.stack.secrets_manager.calls().into_iter().map(|call| format!("secretsmanager:{call}"));
-        let made: BTreeSet<String> = calls.chain(secrets).collect();
-        assert!(made.len() >= 3 && made.is_subset(&allowed_actions(function)), "{function}: {made:?}");
+        let role = logical_id(function, "Role");
+        let mut made = BTreeSet::new();
+        for (action, resource, keys) in bridge.stack.dynamodb.strikes().iter().map(keyed) {
+            let statement = statements.iter().find(|statement| statement.allows(&role, &action, &resource, &keys));
+            let statement =
+                statement.unwrap_or_else(|| panic!("{role} does not allow {action} on {resource} {keys:?}"));
+            made.insert((action, statement.resources_and_keys()));
+        }
+        for secret in bridge.stack.secrets_manager.calls() {
+            assert!(allowed_actions(function).contains(&format!("secretsmanager:{secret}")), "{function}: {secret}");
+        }
+        // What is allowed and never needed would be found here.
+        let of_tables = |statement: &&Statement| {
+            statement.roles.contains(&role) && statement.actions.iter().any(|action| action.starts_with("dynamodb:"))
+        };
+        let granted = statements.iter().filter(of_tables).flat_map(|statement| {
+            statement.actions.iter().map(|action| (action.clone(), statement.resources_and_keys()))
+        });
+        let unused: Vec<_> = granted.filter(|grant| !made.contains(grant)).collect();
+        let routes = providers::routes().unwrap();
+        let is_its = |route: &&Route| function == REDRIVE || route.provider == function;
+        let claims = routes.all().iter().filter(is_its).any(|route| route.once_per_customer);
+        let claim = || ("dynamodb:PutItem".to_owned(), vec!["EventsTable.Arn once#*".to_owned()]);
+        let expected: Vec<_> = (!claims).then(claim).into_iter().collect();
+        assert_eq!(unused, expected, "{role} allows what {function} does not do");
     }
 }
 
@@ -624,6 +699,27 @@ struct Statement {
     actions: BTreeSet<String>,
     /// Each as what is referred to: `EventsTable.Arn`.
     resources: BTreeSet<String>,
+    /// The patterns of the hash keys that it is about; empty when it is about all.
+    keys: BTreeSet<String>,
+}
+
+impl Statement {
+    fn resources_and_keys(&self) -> Vec<String> {
+        let with_keys = |resource: &String| match self.keys.is_empty() {
+            true => vec![resource.clone()],
+            false => self.keys.iter().map(|key| format!("{resource} {key}")).collect(),
+        };
+        self.resources.iter().flat_map(with_keys).collect()
+    }
+
+    /// Whether a role with this statement may call `action` on the items of a table that have these hash keys.
+    fn allows(&self, role: &str, action: &str, resource: &str, keys: &[String]) -> bool {
+        let is_one = |key: &String| self.keys.iter().any(|pattern| key.starts_with(pattern.strip_suffix('*').unwrap()));
+        self.roles.contains(role)
+            && self.actions.contains(action)
+            && self.resources.contains(resource)
+            && (self.keys.is_empty() || keys.iter().all(is_one))
+    }
 }
 
 /// All statements of roles and policies.
@@ -659,6 +755,7 @@ fn statements_of(document: &Value, roles: &BTreeSet<String>) -> Vec<Statement> {
         .iter()
         .map(|statement| {
             assert_eq!(statement["Effect"], "Allow");
+            let keys = &statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
             for inverse in ["NotAction", "NotResource"] {
                 assert_eq!(statement.get(inverse), None);
             }
@@ -666,6 +763,7 @@ fn statements_of(document: &Value, roles: &BTreeSet<String>) -> Vec<Statement> {
                 roles: roles.clone(),
                 actions: many(&statement["Action"]).iter().map(|a| a.as_str().unwrap().to_owned()).collect(),
                 resources: many(&statement["Resource"]).iter().map(referred).collect(),
+                keys: keys.as_array().into_iter().flatten().map(|key| key.as_str().unwrap().to_owned()).collect(),
             }
         })
         .collect()

@@ -9,6 +9,7 @@ use sha2::Sha256;
 use shared::clock::UnixSeconds;
 use shared::receive::provider::Provider;
 use shared::receive::verification::{hex, signed_message};
+use shared::record::key;
 
 /// Header names and values.
 pub type SignedHeaders = Vec<(&'static str, String)>;
@@ -33,7 +34,7 @@ pub fn signed_headers(
 pub fn key_of(provider: &Provider, body: &[u8]) -> Option<String> {
     let document = Document::parse(body).ok()?;
     let id = provider.read_envelope(document.root()).event_id?;
-    Some(format!("{}#{id}", provider.name))
+    Some(key::event(provider.name, &id))
 }
 
 /// The body with another event id of the same look; everything else keeps its bytes. `None` if it has no id.

@@ -20,6 +20,7 @@ use dynoxide::{AttributeValue, Database, DynoxideError, ImportOptions};
 use http::{Request, Response, StatusCode};
 use serde::Deserialize as _;
 use serde_json::{Map, Number, Value, json};
+use shared::record::key;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, oneshot};
 
@@ -108,9 +109,6 @@ pub enum DynamoDbError {
     #[error("not a DynamoDB request")]
     Request(#[from] serde_json::Error),
 }
-
-/// Prefixes of the keys of items in the events table that are not events: pauses and claims.
-const SHARE_THE_TABLE: [&str; 3] = ["workflow#", "incoming-webhook#", "once#"];
 
 impl DynamoDb {
     /// Starts it with both tables made, in `folder`'s `dynamodb.sqlite` (kept from run to run) or in memory.
@@ -213,8 +211,8 @@ impl DynamoDb {
     pub fn items(&self) -> Vec<Value> {
         let mut items = self.items_of(EVENTS_TABLE);
         items.retain(|item| {
-            let pk = item["pk"].as_str().unwrap_or_default();
-            !SHARE_THE_TABLE.iter().any(|prefix| pk.starts_with(prefix))
+            let parts = key::event_parts(item["pk"].as_str().unwrap_or_default());
+            parts.is_none_or(|(provider, _)| !key::NO_PROVIDERS.contains(&provider))
         });
         items.sort_by(|a, b| a["pk"].as_str().cmp(&b["pk"].as_str()));
         items

@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::deliver::resolver::Resolver;
+use shared::record::key;
 use shared::record::pauses::Pauses;
 use shared::record::store::EventStore;
 use shared::route::routes::Routes;
@@ -118,7 +119,7 @@ impl Page {
     async fn found(&self, id: &str) -> Result<Json<Value>, Problem> {
         let mut keys = vec![id.to_owned()];
         if !id.contains('#') {
-            keys = self.routes.providers().into_iter().map(|provider| format!("{provider}#{id}")).collect();
+            keys = self.routes.providers().into_iter().map(|provider| key::event(provider, id)).collect();
         }
         let found = self.store.summaries(&keys).await.map_err(|error| self.place.store_error(&error))?;
         let found: Vec<ListedEvent> = found.into_iter().flatten().map(ListedEvent::of).collect();

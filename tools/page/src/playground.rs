@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::clock::{Clock, UnixSeconds};
 use shared::receive::provider::Provider;
+use shared::record::key;
 
 use crate::problem::Problem;
 
@@ -337,7 +338,7 @@ fn recorded_as(provider: &'static Provider, headers: &SignedHeaders, body: &[u8]
     let headers = header_map(headers.iter().map(|(name, value)| (*name, value.as_str())));
     let capture = Capture { provider, headers: &headers, body, now: Clock::system().now(), as_of: false };
     let accepted = capture.check(&[&sample_key(provider.name)]).ok()?;
-    Some(format!("{}#{}", provider.name, accepted.event_id))
+    Some(key::event(provider.name, &accepted.event_id))
 }
 
 /// The word in the bridge's answer: its status or error.

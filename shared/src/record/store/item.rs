@@ -11,6 +11,7 @@ use flate2::write::ZlibEncoder;
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::record::event::{Attempt, AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
+use crate::record::key;
 use crate::record::pauses::Pause;
 use crate::record::store::error::{MAX_STORED_BODY_BYTES, StoreError};
 
@@ -126,7 +127,7 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
     let millis = |name: &'static str| integer(item, name).map(UnixMillis);
     let count = |name: &str| integer(item, name).and_then(|n| n.try_into().ok());
 
-    let (provider, event_id) = pk.split_once('#').ok_or_else(|| unreadable("pk"))?;
+    let (provider, event_id) = key::event_parts(pk).ok_or_else(|| unreadable("pk"))?;
     Ok(EventRecord {
         provider: provider.to_owned(),
         event_id: event_id.to_owned(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::record::event::{Dispatch, EventRecord, EventState, is_in_hand};
+use crate::record::key;
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::index::Cursor;
@@ -45,7 +46,7 @@ impl EventSummary {
     }
 
     pub fn provider(&self) -> &str {
-        self.pk.split_once('#').map_or("", |(provider, _)| provider)
+        key::event_parts(&self.pk).map_or("", |(provider, _)| provider)
     }
 }
 

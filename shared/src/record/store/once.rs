@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 use crate::clock::UnixMillis;
+use crate::record::key;
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{number, string};
@@ -15,9 +16,6 @@ pub enum ClaimOutcome {
     /// Another owner was first.
     Taken,
 }
-
-/// Claims share the table; no provider is called `once`.
-const ONCE_PK_PREFIX: &str = "once#";
 
 impl EventStore {
     /// Claims a route for a customer, unless another owner has it: one conditional write of `once#{route}#{customer}`.
@@ -41,7 +39,7 @@ impl EventStore {
             .client
             .put_item()
             .table_name(&self.table)
-            .item("pk", string(once_pk(route, customer)))
+            .item("pk", string(key::claim(route, customer)))
             .item("owner", string(owner))
             .item("taken_at", number(now.0))
             .condition_expression("attribute_not_exists(pk) OR (#owner = :owner AND taken_at >= :from)")
@@ -58,8 +56,4 @@ impl EventStore {
             _ => Err(self.unavailable(&error)),
         }
     }
-}
-
-fn once_pk(route: &str, customer: &str) -> String {
-    format!("{ONCE_PK_PREFIX}{route}#{customer}")
 }

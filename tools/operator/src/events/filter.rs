@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use shared::clock::UnixMillis;
 use shared::record::destination::Destination;
 use shared::record::event::{DispatchState, EventState};
+use shared::record::key;
 use shared::record::store::listing::EventSummary;
 use shared::route::routes::Routes;
 
@@ -72,7 +73,10 @@ impl Filter {
 
     /// What the key alone can say.
     pub fn fits_key(&self, pk: &str) -> bool {
-        self.0.provider.as_ref().is_none_or(|wanted| pk.split_once('#').is_some_and(|(provider, _)| provider == wanted))
+        self.0
+            .provider
+            .as_ref()
+            .is_none_or(|wanted| key::event_parts(pk).is_some_and(|(provider, _)| provider == wanted))
     }
 
     pub fn fits(&self, event: &EventSummary) -> bool {

@@ -8,6 +8,7 @@ use local::dynamodb::{EVENTS_TABLE, Write};
 use local::gateway::Exchange;
 use shared::clock::Clock;
 use shared::record::event::EventState;
+use shared::record::key;
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::record::store::listing::EventSummary;
@@ -59,7 +60,7 @@ async fn next(writes: &mut Receiver<Write>, changed: &mut BTreeSet<String>) -> R
 
 /// Pauses and claims share the table, and are not events.
 fn note(write: Write, changed: &mut BTreeSet<String>) {
-    let provider = write.key.split_once('#').map(|(provider, _)| provider);
+    let provider = key::event_parts(&write.key).map(|(provider, _)| provider);
     if write.table == EVENTS_TABLE && provider.is_some_and(|provider| providers::by_name(provider).is_some()) {
         changed.insert(write.key);
     }
