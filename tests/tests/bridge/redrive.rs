@@ -466,23 +466,37 @@ async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_res
         item.remove("due");
         item.remove("next_attempt_at");
     });
+    // Its only route is in no file any more; of the other one a person has closed what was refused.
+    left(&bridge, RAIL, "gone", |item| {
+        item["state"] = json!({ "S": "dead" });
+        item["deliveries"] = json!({ "M": { "of-last-year": { "M": { "state": { "S": "dead" } } } } });
+    });
+    let route = route_of_wanted(RAIL).name.clone();
+    left(&bridge, RAIL, "closed", |item| {
+        item["state"] = json!({ "S": "dismissed" });
+        item["deliveries"] = json!({ "M": { &route: { "M": { "state": { "S": "dead" } } } } });
+        let item = item.as_object_mut().unwrap();
+        item.remove("due");
+        item.remove("next_attempt_at");
+    });
     assert_eq!(bridge.post(RAIL, withdrawal("delivered")).await.told(), ACCEPTED);
     assert_eq!(bridge.post(RAIL, r#"{"event_id":"unreadable"}"#).await.told(), ACCEPTED);
     bridge.settled().await;
 
-    let names = ["refused", "ignored", "later", "unwanted", "delivered", "unreadable", "unknown"];
+    let names = ["refused", "ignored", "later", "gone", "closed", "unwanted", "delivered", "unreadable", "unknown"];
     let keys = names.map(|name| format!("rail#{name}"));
     let counts = bridge.redrive(json!({ "keys": keys })).await;
-    check_counts(&counts, &[("found", 7), ("delivered", 3), ("nothing_to_do", 4)]);
-    for (name, attempts) in [("refused", 2), ("ignored", 1), ("later", 2)] {
+    check_counts(&counts, &[("found", 9), ("delivered", 5), ("nothing_to_do", 4)]);
+    for (name, attempts) in [("refused", 2), ("ignored", 1), ("later", 2), ("gone", 2), ("closed", 2)] {
         let item = check_state(&bridge, &format!("rail#{name}"), "delivered", attempts);
         assert_eq!(item["history"].as_array().unwrap().last().unwrap()["by"], "manual", "{name}");
         assert_eq!((item.get("due"), item.get("next_attempt_at")), (None, None), "{name}");
+        assert_eq!(item["deliveries"].as_object().unwrap().keys().collect::<Vec<_>>(), [&route], "{name}");
     }
     check_state(&bridge, "rail#unwanted", "ignored", 1);
     check_state(&bridge, "rail#unreadable", "dead", 0);
     assert_eq!(bridge.stack.dynamodb.item("rail#unknown"), None);
-    assert_eq!(bridge.messages().len(), 4);
+    assert_eq!(bridge.messages().len(), 6);
 }
 
 #[tokio::test]

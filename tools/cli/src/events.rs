@@ -1,14 +1,16 @@
-//! `bridge events`: what waits, what died, and another try for it.
+//! `bridge events`: what waits, what died, another try for it, and its end.
 
 mod arguments;
+mod dismiss;
 mod list;
+mod many;
 mod redrive;
 mod show;
 
 use clap::{Args, Subcommand};
 use operator::OperatorError;
 
-/// The events in the table: list them, look at one, try again
+/// The events in the table: list them, look at one, try again, dismiss
 #[derive(Args)]
 pub(crate) struct Events {
     #[command(subcommand)]
@@ -20,6 +22,7 @@ enum EventsVerb {
     List(list::List),
     Show(show::Show),
     Redrive(redrive::Redrive),
+    Dismiss(dismiss::Dismiss),
 }
 
 impl Events {
@@ -28,6 +31,7 @@ impl Events {
             EventsVerb::List(list) => list.run().await,
             EventsVerb::Show(show) => show.run().await,
             EventsVerb::Redrive(redrive) => redrive.run().await,
+            EventsVerb::Dismiss(dismiss) => dismiss.run().await,
         }
     }
 }

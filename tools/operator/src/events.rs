@@ -1,8 +1,11 @@
-//! The events in the table: which are meant, what is known of one, and another try.
+//! The events in the table: which are meant, what is known of one, another try, and dismissals.
 
+pub mod candidates;
+pub mod dismiss;
 pub mod filter;
 #[cfg(any(test, feature = "fixtures"))]
 pub mod fixtures;
 pub mod redrive;
 pub mod report;
+pub mod run;
 pub mod selection;

@@ -80,7 +80,7 @@ async fn serve_polling(
         routes,
         board: Arc::new(Board::new(false, Clock::system().now())),
         playground: None,
-        redrives: Arc::default(),
+        jobs: Arc::default(),
         pauses: Mutex::default(),
     });
     // It is set here only.

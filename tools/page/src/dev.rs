@@ -42,7 +42,7 @@ pub fn serve(
             "Events are pushed as they happen. The newest {MAX_ROWS} are listed; pending and dead events have priority."
         )],
         playground: Some(Arc::new(Playground::new(Arc::downgrade(stack), samples))),
-        redrives: Arc::default(),
+        jobs: Arc::default(),
         pauses: Mutex::default(),
     });
     stack.serve_beside(Some(router(&page)));

@@ -38,7 +38,7 @@ pub(crate) const FILES: [File; 18] = [
     file!("list.js", JS),
     file!("opened.js", JS),
     file!("playground.js", JS),
-    file!("redrive.js", JS),
+    file!("jobs.js", JS),
     file!("rows.js", JS),
     file!("state.js", JS),
     file!("words.js", JS),

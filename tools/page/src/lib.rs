@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Json;
+use operator::events::candidates::Action;
+use operator::events::dismiss::reason;
 use operator::events::filter::known_destination;
 use operator::pauses::{pause, resume};
 use operator::redrive_function::RedriveFunction;
@@ -26,17 +28,17 @@ pub mod dev;
 mod files;
 mod guard;
 mod indent;
+mod jobs;
 mod live;
 mod playground;
 mod problem;
-mod redrive;
 mod router;
 
 use self::board::{Board, ListedEvent, MAX_ROWS};
 use self::guard::Guard;
+use self::jobs::{Jobs, Plan, Work};
 use self::playground::Playground;
 use self::problem::Problem;
-use self::redrive::{Plan, Redrives};
 
 /// A page over one bridge.
 pub(crate) struct Page {
@@ -54,7 +56,7 @@ pub(crate) struct Page {
     pub(crate) limits: Vec<String>,
     /// `None` for a deployed bridge.
     pub(crate) playground: Option<Arc<Playground>>,
-    pub(crate) redrives: Arc<Redrives>,
+    pub(crate) jobs: Arc<Jobs>,
     /// As of the last reading.
     pub(crate) pauses: Mutex<Pauses>,
 }
@@ -128,13 +130,17 @@ impl Page {
         Ok(Json(json!({ "rows": rows })))
     }
 
-    async fn plan(&self, keys: &[String]) -> Result<Plan, Problem> {
-        Ok(self.redrives.plan(&self.place, keys, Clock::system().now()).await?)
+    async fn plan(&self, action: Action, keys: &[String]) -> Result<Plan, Problem> {
+        Ok(self.jobs.plan(action, &self.place, keys, Clock::system().now()).await?)
     }
 
-    fn start(&self, plan: &str, rate: u32) -> Result<String, Problem> {
+    fn redrive(&self, plan: &str, rate: u32) -> Result<String, Problem> {
         let function = self.function.as_ref().map_err(|error| Problem::conflict(error.problem(), error.hint()))?;
-        self.redrives.start(plan, rate, Arc::clone(function))
+        self.jobs.start(plan, Work::Redrive { function: Arc::clone(function), rate })
+    }
+
+    fn dismiss(&self, plan: &str, why: &str) -> Result<String, Problem> {
+        self.jobs.start(plan, Work::Dismiss { place: Box::new(self.place.clone()), reason: reason(why)? })
     }
 
     async fn set_paused(&self, name: &str, paused: bool) -> Result<String, Problem> {

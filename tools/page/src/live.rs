@@ -88,7 +88,7 @@ impl Viewer {
             let (changed, now_at) = self.page.board.changed_since(version);
             version = now_at;
             self.send_rows(&changed).await?;
-            self.send_if_changed("job", self.page.redrives.job()).await?;
+            self.send_if_changed("job", self.page.jobs.job()).await?;
             tick = tick.wrapping_add(1);
             if tick.is_multiple_of(TICKS_PER_STATS) {
                 self.send_figures().await?;

@@ -8,14 +8,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router};
 use http::{StatusCode, header};
+use operator::events::candidates::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::record::store::MAX_BATCH;
 
 use crate::board::MAX_ROWS;
 use crate::files::{FILES, html};
+use crate::jobs::Plan;
 use crate::problem::Problem;
-use crate::redrive::Plan;
 use crate::{Page, guard, live, playground};
 
 #[derive(Deserialize)]
@@ -34,9 +35,16 @@ struct Keys {
 }
 
 #[derive(Deserialize)]
-struct Start {
+struct Redrive {
     plan: String,
     rate: u32,
+}
+
+#[derive(Deserialize)]
+struct Dismiss {
+    plan: String,
+    #[serde(default)]
+    reason: String,
 }
 
 #[derive(Deserialize)]
@@ -55,9 +63,12 @@ pub(crate) fn router(page: &Arc<Page>) -> Router {
         .route("/api/event", get(async |State(page): ThePage, Query(Key { pk })| page.details(&pk).await))
         .route("/api/find", get(async |State(page): ThePage, Query(Id { id })| page.found(&id).await))
         .route("/api/customers", get(customers))
-        .route("/api/redrive/plan", post(plan))
-        .route("/api/redrive/start", post(start))
+        .route("/api/redrive/plan", post(async |page: ThePage, keys: Json<Keys>| plan(page, Action::Redrive, keys).await))
+        .route("/api/redrive/start", post(redrive))
         .route("/api/redrive/stop", post(stop))
+        .route("/api/dismiss/plan", post(async |page: ThePage, keys: Json<Keys>| plan(page, Action::Dismiss, keys).await))
+        .route("/api/dismiss/start", post(dismiss))
+        .route("/api/dismiss/stop", post(stop))
         .route("/api/workflows", post(set_paused))
         .route("/api/{*nothing}", any(nothing))
         .with_state(Arc::clone(page));
@@ -103,22 +114,30 @@ async fn customers(
     page.customers(&keys).await.map(Json)
 }
 
-async fn plan(State(page): ThePage, Json(Keys { keys }): Json<Keys>) -> Result<Json<Plan>, Problem> {
+async fn plan(
+    State(page): ThePage,
+    action: Action,
+    Json(Keys { keys }): Json<Keys>,
+) -> Result<Json<Plan>, Problem> {
     if keys.is_empty() || keys.len() > MAX_ROWS {
         return Err(Problem::unusable(
             format!("Requires between 1 and {MAX_ROWS} keys"),
             "choose some of the listed events",
         ));
     }
-    page.plan(&keys).await.map(Json)
+    page.plan(action, &keys).await.map(Json)
 }
 
-async fn start(State(page): ThePage, Json(Start { plan, rate }): Json<Start>) -> Result<Json<Value>, Problem> {
-    page.start(&plan, rate).map(|id| Json(json!({ "job": id })))
+async fn redrive(State(page): ThePage, Json(Redrive { plan, rate }): Json<Redrive>) -> Result<Json<Value>, Problem> {
+    page.redrive(&plan, rate).map(|id| Json(json!({ "job": id })))
+}
+
+async fn dismiss(State(page): ThePage, Json(Dismiss { plan, reason }): Json<Dismiss>) -> Result<Json<Value>, Problem> {
+    page.dismiss(&plan, &reason).map(|id| Json(json!({ "job": id })))
 }
 
 async fn stop(State(page): ThePage) -> Json<Value> {
-    page.redrives.stop();
+    page.jobs.stop();
     Json(json!({}))
 }
 

@@ -9,6 +9,9 @@ use std::time::Duration;
 use futures_util::future::{join, join3};
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::Body;
+use operator::events::candidates::{Action, Candidates};
+use operator::events::dismiss::dismiss;
+use operator::events::filter::{Criteria, Filter};
 use sha2::Sha256;
 use shared::clock::{UnixMillis, UnixSeconds};
 use shared::deliver::attempt::Deliverer;
@@ -17,6 +20,7 @@ use shared::receive::receipt::Answer;
 use shared::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
 use shared::receive::verification::hex;
 use shared::record::destination::Destination;
+use shared::record::event::EventState;
 use shared::redrive::contract::Request;
 use shared::redrive::run::{Redrive, STOP_BEFORE_END};
 use tokio::sync::{Notify, oneshot};
@@ -33,7 +37,7 @@ use crate::routes::DESTINATIONS;
 use crate::table::Moment;
 use crate::tables;
 use crate::time::{DAY, MINUTE, SECOND, now_ms, sleep_ms, sleep_until_ms};
-use crate::world::{Shared, is_in_state, lock};
+use crate::world::{Shared, lock};
 
 /// The environments of all functions.
 pub struct Fleet {
@@ -295,27 +299,26 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
             invocation::run(world, id, Duration::from_secs(900), work).await;
         }
         Act::RedriveAll => {
-            let keys = {
-                let world = lock(world);
-                let waiting = world.tables.items(tables::EVENTS).filter(|(_, item)| is_in_state(item, "dead"));
-                waiting.map(|(pk, _)| pk.to_owned()).collect::<Vec<_>>()
+            let id = lock(world).start_process(Kind::Operator, 0, false);
+            let store = environment::events(world);
+            let work = async {
+                let dead = Criteria { states: vec![EventState::Dead], ..Criteria::default() };
+                let now = UnixMillis(now_ms());
+                let chosen = Candidates::by_filter(&store, &Filter::new(dead).ok()?, Action::Redrive, now).await;
+                Some(chosen.ok()?.keys)
             };
-            if !keys.is_empty() {
+            if let Some(keys) = invocation::run(world, id, TIMEOUT, work).await.flatten()
+                && !keys.is_empty()
+            {
                 redrive_by_hand(world, fleet, keys).await;
             }
         }
         Act::Dismiss(pk) => {
             let id = lock(world).start_process(Kind::Operator, 0, false);
             let store = environment::events(world);
-            let work = async {
-                if let Ok(Some(before)) = store.read(pk).await
-                    && let Some(after) = before.dismiss(Some("simulated".to_owned()), UnixMillis(now_ms()))
-                {
-                    // If the table fails, the event stays dead, and a person can see it.
-                    let _ = store.take_over(&before, &after).await;
-                }
-            };
-            invocation::run(world, id, TIMEOUT, work).await;
+            // If the table fails, the event stays dead, and a person can see it.
+            let work = dismiss(&store, std::slice::from_ref(pk), Some("simulated"), UnixMillis(now_ms()));
+            let _ = invocation::run(world, id, TIMEOUT, work).await;
         }
         Act::RotateSigningKey => lock(world).signing_version += 1,
         Act::RotateApiKey => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::record::event::{Dispatch, EventRecord, EventState, is_in_hand};
+use crate::record::event::{Attempt, DISMISSED, Dispatch, EventRecord, EventState, is_in_hand};
 use crate::record::key;
 use crate::record::store::EventStore;
 use crate::record::store::error::StoreError;
@@ -61,7 +61,7 @@ impl From<&EventRecord> for EventSummary {
             next_attempt_at: event.next_attempt_at,
             last_error: event.last_error.clone(),
             deliveries: event.deliveries.clone(),
-            outcomes: event.history.len(),
+            outcomes: attempts_in(&event.history),
         }
     }
 }
@@ -122,6 +122,11 @@ impl EventStore {
     }
 }
 
+/// A dismissal stands in the history, and is no attempt.
+fn attempts_in(history: &[Attempt]) -> usize {
+    history.iter().filter(|attempt| attempt.outcome != DISMISSED).count()
+}
+
 fn summary_of(item: &Item) -> Result<EventSummary, StoreError> {
     let text = |name: &'static str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
     let pk = pk_of(item);
@@ -136,7 +141,7 @@ fn summary_of(item: &Item) -> Result<EventSummary, StoreError> {
         next_attempt_at: integer(item, "next_attempt_at").map(UnixSeconds),
         last_error: text("last_error"),
         deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
-        outcomes: history_from(item).ok_or_else(|| unreadable("history"))?.len(),
+        outcomes: attempts_in(&history_from(item).ok_or_else(|| unreadable("history"))?),
         pk,
     })
 }

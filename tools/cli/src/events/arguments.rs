@@ -16,8 +16,8 @@ use crate::routes::file::RoutesFile;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Which events")]
 pub(crate) struct Filters {
-    /// In this state; may be given again. Without it: pending and dead, which an index has. To find delivered or ignored
-    /// events the whole table is read, which takes as long, and costs as much, as the table is large
+    /// In this state; may be given again. Without it: pending and dead, which an index has. To find delivered, ignored or
+    /// dismissed events the whole table is read, which takes as long, and costs as much, as the table is large
     #[arg(long, value_name = "S", value_parser = state_parser())]
     state: Vec<EventState>,
     /// From this provider
@@ -61,14 +61,19 @@ impl Filters {
             .collect()
     }
 
-    /// Reads the routes only if a workflow is asked for.
-    pub(crate) fn resolve(&self, routes: &RoutesFile, now: UnixMillis) -> Result<Filter, OperatorError> {
+    /// Reads the routes only if a workflow is asked for. Where no state is, `states` are meant.
+    pub(crate) fn resolve(
+        &self,
+        states: &[EventState],
+        routes: &RoutesFile,
+        now: UnixMillis,
+    ) -> Result<Filter, OperatorError> {
         let routes = match &self.workflow {
             Some(workflow) => Some(delivering_to(&routes.read()?, workflow)?),
             None => None,
         };
         Filter::new(Criteria {
-            states: self.state.clone(),
+            states: if self.state.is_empty() { states.to_vec() } else { self.state.clone() },
             provider: self.provider.map(|provider| provider.name.to_owned()),
             event_type: self.event_type.clone(),
             routes,
@@ -80,7 +85,7 @@ impl Filters {
 }
 
 fn state_parser() -> impl TypedValueParser<Value = EventState> {
-    PossibleValuesParser::new(["pending", "dead", "delivered", "ignored"])
+    PossibleValuesParser::new(EventState::ALL.map(EventState::name))
         .try_map(|name| EventState::from_name(&name).ok_or("not a state"))
 }
 

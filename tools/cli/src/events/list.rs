@@ -20,8 +20,8 @@ use crate::terminal::{self, Reader, Table, print};
 
 /// List events: what is pending, the next attempt first, then what is dead
 ///
-/// Pending and dead events are found by an index. Delivered and ignored ones are in none: --state delivered and --state
-/// ignored read the whole table, page by page, until --limit is reached.
+/// Pending and dead events are found by an index. Others are in none: --state delivered, ignored and dismissed read the
+/// whole table, page by page, until --limit is reached.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct List {
@@ -76,7 +76,7 @@ const TITLES: [&str; 7] = ["EVENT", "TYPE", "STATE", "ATTEMPTS", "NEXT ATTEMPT",
 impl List {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let now = Clock::system().now();
-        let filter = self.filters.resolve(&self.routes, now)?;
+        let filter = self.filters.resolve(&[], &self.routes, now)?;
         let place = self.target.open(Parts::default()).await?;
         let store = place.events()?;
         let mut selection = Selection::new(&store, &filter);

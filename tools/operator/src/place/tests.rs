@@ -71,8 +71,8 @@ fn what_aws_refuses_is_told_with_what_helps() {
         (
             "events",
             "AccessDeniedException",
-            "requires permissions `dynamodb:GetItem`, `BatchGetItem`, `Query` (also on its index), `Scan` and `PutItem` on \
-             table `events`",
+            "requires permissions `dynamodb:GetItem`, `BatchGetItem`, `Query` (also on its index) and `Scan`, and for changes \
+             `PutItem` and `UpdateItem`, on table `events`",
         ),
         (
             "customers",

@@ -8,7 +8,7 @@ import { openEvent } from "./opened.js";
 import { keepRows } from "./rows.js";
 import { NO_FILTERS, state } from "./state.js";
 
-const STATES = ["pending", "dead", "delivered", "ignored"];
+const STATES = ["pending", "dead", "delivered", "ignored", "dismissed"];
 const OPTIONS_SHOWN = 200;
 const FILTER_INPUTS = {
   provider: "filter-provider",

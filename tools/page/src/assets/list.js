@@ -2,7 +2,7 @@
 
 import { askCustomersSoon, fillCustomer } from "./customers.js";
 import { byId, copy, element, setCut, setText, soon } from "./elements.js";
-import { drawRedriveShown } from "./redrive.js";
+import { drawActions } from "./jobs.js";
 import { filterRows, listenToRows, placeOf } from "./rows.js";
 import { serverNow, state } from "./state.js";
 import { age, counted, milliseconds, number, untilNext } from "./words.js";
@@ -165,7 +165,7 @@ function drawShown() {
   setText(byId("shown"), shown === all ? counted(all, "event") : `${number(shown)} of ${counted(all, "event")}`);
   byId("newer").hidden = state.held === 0;
   setText(byId("newer"), `${counted(state.held, "new event")} ↑`);
-  drawRedriveShown();
+  drawActions();
 }
 
 function drawEmpty() {

@@ -4,7 +4,7 @@ import { ask, inWords, say } from "./asking.js";
 import { byId, repeat, setCut, setState, setText, setTime, soon } from "./elements.js";
 import { writeFragmentSoon } from "./fragment.js";
 import { drawList } from "./list.js";
-import { planRedrive } from "./redrive.js";
+import { plan } from "./jobs.js";
 import { listenToRows } from "./rows.js";
 import { serverNow, state } from "./state.js";
 import { counted, milliseconds, number, shortSpan, timeWords, untilNext } from "./words.js";
@@ -16,7 +16,10 @@ export function listenToOpened() {
     if (!button) return;
     copyText(button.dataset.copies ? byId(button.dataset.copies) : button.parentElement.querySelector("pre"));
   });
-  byId("redrive-one").onclick = () => planRedrive(byId("redrive-one"), [state.opened.pk]);
+  for (const action of ["redrive", "dismiss"]) {
+    const button = byId(`${action}-one`);
+    button.onclick = () => plan(action, button, [state.opened.pk]);
+  }
   matchMedia("(max-width: 719px)").addEventListener("change", keepBehindOut);
   listenToRows((rows) => { if (rows.some(({ pk }) => pk === state.opened?.pk)) refreshOpenedSoon(); });
 }
@@ -125,6 +128,8 @@ function drawOpened() {
   const refusal = state.hello?.redrive ?? done;
   byId("redrive-one").disabled = refusal !== "";
   byId("redrive-one").title = refusal;
+  byId("dismiss-one").disabled = row.state !== "dead";
+  byId("dismiss-one").title = row.state === "dead" ? "Closes it: nothing more is sent" : "Only dead events are dismissed";
 
   repeat(byId("timeline"), "moment", event.timeline, fillMoment);
   repeat(byId("messages"), "message", event.messages, fillMessage);

@@ -79,7 +79,7 @@ function dropRows() {
   let over = state.rows.size - (state.hello?.cap ?? 10_000);
   if (over <= 0) return false;
   for (const row of state.rows.values()) {
-    if (row.state !== "delivered" && row.state !== "ignored") continue;
+    if (row.state === "pending" || row.state === "dead") continue;
     forget(row);
     if (--over === 0) return true;
   }

@@ -1,19 +1,24 @@
 //! An operator at the page: redrive, pause and resume, search and filters, by mouse and by keyboard.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 use local::faults::When;
 use local::returning_ai::{At, Fault};
 use operator::Place;
+use operator::events::candidates::Action;
 use operator::pauses::{pause, resume};
 use operator::place::http;
 use serde_json::json;
 use shared::clock::Clock;
 use shared::record::destination::Destination;
+use shared::record::store::TakeOverOutcome;
 
-use super::browser::Browser;
+use super::browser::{BOUND, Browser};
 use super::here::Here;
 use super::{listed, row, send};
 use crate::dev::dev_file;
+use crate::jobs::{Jobs, Work};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_count_is_confirmed() {
@@ -90,6 +95,99 @@ async fn a_dead_event_is_redriven_from_its_panel_and_many_by_a_filter_once_the_c
     browser.wait_for_text("#shown", &format!("{} of 23 events", 20 - done)).await;
     assert_eq!(here.stack.returning_ai.all_messages().len(), 3 + done);
     browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_events_are_dismissed_with_a_reason_and_a_redrive_takes_one_up_again() {
+    let Some(browser) = Browser::start().await else { return };
+    let here = Here::start().await;
+    browser.open(&here.url()).await;
+    refuse_for_good(&here, "account-status", When::UntilCleared);
+    for n in 0..4 {
+        here.deliver("rail", &account(&format!("evt_{n}"), "ACCOUNT_OPEN")).await;
+    }
+    listed(&browser, "rail#evt_0", "dead").await;
+    browser.wait_for_text("#dead", "4").await;
+    here.stack.settled().await;
+    here.stack.returning_ai.clear_faults();
+
+    // One, from its panel: first not, then with a reason.
+    let table = here.table();
+    browser.click(&row("rail#evt_0")).await;
+    browser.wait_until("!document.querySelector('#dismiss-one').disabled").await;
+    browser.click("#dismiss-one").await;
+    browser.wait_for_text("#confirm[open] #confirm-text", "Dismiss 1 event? Claims of `once_per` stay: ").await;
+    browser.wait_until("document.activeElement.id === 'confirm-no'").await;
+    browser.click("#confirm-no").await;
+    browser.wait_until("!document.querySelector('#confirm').open").await;
+    assert_eq!(here.table(), table);
+    browser.click("#dismiss-one").await;
+    browser.type_into("#reason", "a test of Rail's").await;
+    browser.click("#confirm-yes").await;
+    browser.wait_for_text("#job-title", "Dismissal done").await;
+    browser.wait_for_text("#job-counts", "1 of 1: 1 dismissed").await;
+    browser.wait_for_text("#opened-state", "dismissed").await;
+    browser.wait_for_text("#timeline [data-kind=dismissed]", "dismissed by an operator: a test of Rail's").await;
+    listed(&browser, "rail#evt_0", "dismissed").await;
+    browser.wait_until("document.querySelector('#dismiss-one').disabled").await;
+    browser.wait_for_text("#dead", "3").await;
+    // A dismissal is no attempt that failed.
+    browser.wait_for_text("#failed-rate", "4").await;
+
+    // A redrive takes it up again.
+    browser.click("#redrive-one").await;
+    browser.click("#confirm-yes").await;
+    browser.wait_for_text("#job-counts", "1 of 1: 1 delivered").await;
+    browser.wait_for_text("#opened-state", "delivered").await;
+    browser.click("#opened-close").await;
+    browser.click("#job-close").await;
+
+    // The dead ones of those that are shown.
+    browser.wait_for_text("#dismiss-shown", "Dismiss shown (3)").await;
+    browser.click("#dismiss-shown").await;
+    browser.wait_for_text("#confirm[open] #confirm-text", "Dismiss 3 events?").await;
+    browser.click("#confirm-yes").await;
+    browser.wait_for_text("#job-counts", "3 of 3: 3 dismissed").await;
+    browser.wait_for_text("#dead", "0").await;
+    assert_eq!((here.count("delivered"), here.count("dismissed")), (1, 3));
+    browser.choose("#filter-state", "dismissed").await;
+    shows(&browser, 3, 4).await;
+    browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_event_whose_route_is_gone_is_redriven_to_the_routes_that_want_it_today() {
+    let here = Here::start().await;
+    refuse_for_good(&here, "account-status", When::Next(1));
+    here.deliver("rail", &account("evt_gone", "ACCOUNT_OPEN")).await;
+    here.stack.settled().await;
+    let place = Place::local(&dev_file(&here.stack), http().unwrap());
+    let store = place.events().unwrap();
+    let before = store.read("rail#evt_gone").await.unwrap().unwrap();
+    let mut after = before.clone();
+    let delivery = after.deliveries.remove("account-open").unwrap();
+    after.deliveries.insert("a-route-of-last-year".to_owned(), delivery);
+    assert_eq!(store.take_over(&before, &after).await, Ok(TakeOverOutcome::Ours));
+
+    let function = Arc::new(place.redrive_function().unwrap());
+    let keys = ["rail#evt_gone".to_owned()];
+    let jobs = Arc::new(Jobs::default());
+    let plan = jobs.plan(Action::Redrive, &place, &keys, Clock::system().now()).await.unwrap();
+    let plan = serde_json::to_value(&plan).unwrap();
+    assert_eq!(plan["count"], 1);
+    jobs.start(plan["plan"].as_str().unwrap(), Work::Redrive { function, rate: 10 }).unwrap();
+    let ended = async {
+        while jobs.job().is_none_or(|job| serde_json::to_value(&job).unwrap()["state"] == "running") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, ended).await.unwrap();
+    assert_eq!(serde_json::to_value(jobs.job()).unwrap()["counts"], "1 delivered");
+    let event = &here.table()[0];
+    assert_eq!(event["state"], "delivered");
+    assert_eq!(event["deliveries"].as_object().unwrap().keys().collect::<Vec<_>>(), ["account-open"]);
     here.end().await;
 }
 

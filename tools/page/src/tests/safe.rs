@@ -124,6 +124,8 @@ async fn strangers_are_refused_and_change_nothing_while_the_webhook_takes_any_ho
         ("/api/redrive/start", start.as_str()),
         ("/api/redrive/plan", r#"{"keys":["rail#evt_1"]}"#),
         ("/api/redrive/stop", "{}"),
+        ("/api/dismiss/plan", r#"{"keys":["rail#evt_1"]}"#),
+        ("/api/dismiss/stop", "{}"),
         ("/api/workflows", r#"{"name":"kyc","paused":true}"#),
         (
             "/api/send",

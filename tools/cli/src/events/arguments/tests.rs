@@ -15,7 +15,7 @@ struct Line {
 fn parsed(line: &str) -> Result<Filter, String> {
     let words = std::iter::once("list").chain(line.split_whitespace());
     let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-    line.filters.resolve(&line.routes, NOW).map_err(|error| error.to_string())
+    line.filters.resolve(&[], &line.routes, NOW).map_err(|error| error.to_string())
 }
 
 #[test]

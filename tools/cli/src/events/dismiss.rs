@@ -1,0 +1,49 @@
+//! `bridge events dismiss`: dead events that need nothing more are closed.
+
+use clap::Args;
+use operator::events::candidates::Action;
+use operator::events::dismiss::{CLAIMS_STAY, DISMISSALS_A_SECOND, dismiss, reason};
+use operator::{OperatorError, Parts};
+use shared::clock::Clock;
+use shared::record::event::EventState;
+
+use crate::events::many::Many;
+
+/// Close dead events that need nothing more: those named, or all that filters choose
+///
+/// Nothing is sent, and the event's history says when it was dismissed, and why if --reason says so. A dismissed event is
+/// kept for 90 days; until then `bridge events redrive` takes it up again. Only dead events are dismissed: others are
+/// counted and left alone. Claims of `once_per` stay: a one-time message that a dismissed event has claimed counts as used
+/// for its customer, also when it was never delivered.
+///
+/// Filters choose by what is so now, among dead events unless --state says otherwise; --dry-run counts first. Ctrl-C
+/// finishes the events in hand and prints how to go on.
+#[derive(Args)]
+#[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
+pub(crate) struct Dismiss {
+    #[command(flatten)]
+    events: Many,
+    /// Why, for the events' history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+const EXAMPLES: &str = "Examples:
+  bridge events dismiss 'rail#evt_1' --reason 'a test of the provider'
+  bridge events dismiss --error id_conflict --type 'ACCOUNT_*' --dry-run
+  bridge events dismiss --error refused --until 7d --reason 'see ticket 4711' --table events --yes";
+
+impl Dismiss {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
+        let reason = reason(self.reason.as_deref().unwrap_or_default())?;
+        let scope = self.events.scope(&[EventState::Dead], Parts::default()).await?;
+        let Some(keys) = self.events.choose(Action::Dismiss, &scope, Some(CLAIMS_STAY)).await? else { return Ok(()) };
+        let (place, store) = (&scope.place, scope.place.events()?);
+        let (store, reason) = (&store, reason.as_deref());
+        let invoke = |keys: Vec<String>| async move {
+            let dismissed = dismiss(store, &keys, reason, Clock::system().now()).await;
+            dismissed.map_err(|error| place.store_error(&error))
+        };
+        self.events.run(&scope, &keys, DISMISSALS_A_SECOND, "Finishing the current events.", invoke).await
+    }
+}
