@@ -217,7 +217,9 @@ impl Place {
             "AccessDeniedException" => {
                 let permissions = match self.parts.customers_table.as_ref() == Some(table) {
                     true => "`dynamodb:GetItem`, and for changes `PutItem` and `BatchWriteItem`,",
-                    false => "`dynamodb:GetItem`, `BatchGetItem`, `Query` (also on its index) and `Scan`, and for changes `PutItem` and `UpdateItem`,",
+                    false => {
+                        "`dynamodb:GetItem`, `BatchGetItem`, `Query` (also on its index) and `Scan`, and for changes `PutItem` and `UpdateItem`,"
+                    }
                 };
                 OperatorError::outside(error, format!("requires permissions {permissions} on table `{table}`"))
             }

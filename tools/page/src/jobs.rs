@@ -43,8 +43,14 @@ pub(crate) struct Plan {
 /// What is done with the events of a plan.
 pub(crate) enum Work {
     /// So many a second.
-    Redrive { function: Arc<RedriveFunction>, rate: u32 },
-    Dismiss { place: Box<Place>, reason: Option<String> },
+    Redrive {
+        function: Arc<RedriveFunction>,
+        rate: u32,
+    },
+    Dismiss {
+        place: Box<Place>,
+        reason: Option<String>,
+    },
 }
 
 /// A run, as the page shows it.
@@ -109,7 +115,8 @@ impl Jobs {
         let (keys, stop) = {
             let mut inner = self.lock();
             if let Some(job) = inner.job.as_ref().filter(|job| job.state == JobState::Running) {
-                let problem = format!("Another {} is running", if job.action == "redrive" { "redrive" } else { "dismissal" });
+                let problem =
+                    format!("Another {} is running", if job.action == "redrive" { "redrive" } else { "dismissal" });
                 return Err(Problem::conflict(problem, "stop it, or wait until it is complete"));
             }
             let planned = inner.plan.take_if(|(planned, id, _)| *planned == action && id == plan);

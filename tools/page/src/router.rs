@@ -63,10 +63,16 @@ pub(crate) fn router(page: &Arc<Page>) -> Router {
         .route("/api/event", get(async |State(page): ThePage, Query(Key { pk })| page.details(&pk).await))
         .route("/api/find", get(async |State(page): ThePage, Query(Id { id })| page.found(&id).await))
         .route("/api/customers", get(customers))
-        .route("/api/redrive/plan", post(async |page: ThePage, keys: Json<Keys>| plan(page, Action::Redrive, keys).await))
+        .route(
+            "/api/redrive/plan",
+            post(async |page: ThePage, keys: Json<Keys>| plan(page, Action::Redrive, keys).await),
+        )
         .route("/api/redrive/start", post(redrive))
         .route("/api/redrive/stop", post(stop))
-        .route("/api/dismiss/plan", post(async |page: ThePage, keys: Json<Keys>| plan(page, Action::Dismiss, keys).await))
+        .route(
+            "/api/dismiss/plan",
+            post(async |page: ThePage, keys: Json<Keys>| plan(page, Action::Dismiss, keys).await),
+        )
         .route("/api/dismiss/start", post(dismiss))
         .route("/api/dismiss/stop", post(stop))
         .route("/api/workflows", post(set_paused))
@@ -114,11 +120,7 @@ async fn customers(
     page.customers(&keys).await.map(Json)
 }
 
-async fn plan(
-    State(page): ThePage,
-    action: Action,
-    Json(Keys { keys }): Json<Keys>,
-) -> Result<Json<Plan>, Problem> {
+async fn plan(State(page): ThePage, action: Action, Json(Keys { keys }): Json<Keys>) -> Result<Json<Plan>, Problem> {
     if keys.is_empty() || keys.len() > MAX_ROWS {
         return Err(Problem::unusable(
             format!("Requires between 1 and {MAX_ROWS} keys"),

@@ -68,12 +68,7 @@ pub async fn dismiss(
 }
 
 /// Whether it was dismissed.
-async fn dismiss_one(
-    store: &EventStore,
-    pk: &str,
-    reason: Option<&str>,
-    now: UnixMillis,
-) -> Result<bool, StoreError> {
+async fn dismiss_one(store: &EventStore, pk: &str, reason: Option<&str>, now: UnixMillis) -> Result<bool, StoreError> {
     let Some(before) = store.read(pk).await? else { return Ok(false) };
     let Some(after) = before.dismiss(reason.map(str::to_owned), now) else { return Ok(false) };
     if store.take_over(&before, &after).await? == TakeOverOutcome::Ours {
