@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use rooms::invariants::{CLOCK, ENVIRONMENT, INSTANT, SPAWN};
+use rooms::invariants::{CLOCK, ENVIRONMENT, INSTANT, PRINT, SPAWN};
 use rooms::rules::Scan;
 
 mod rooms {
@@ -50,6 +50,11 @@ fn only_the_clock_reads_the_time_of_day() {
 #[test]
 fn only_the_config_reads_the_environment() {
     check(&SCAN.strays(&ENVIRONMENT));
+}
+
+#[test]
+fn only_the_terminal_prints() {
+    check(&SCAN.strays(&PRINT));
 }
 
 #[test]

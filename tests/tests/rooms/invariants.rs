@@ -56,6 +56,21 @@ pub(crate) const SPAWN: Act = Act {
     only: None,
 };
 
+/// What prints elsewhere escapes nothing, and panics when its reader leaves.
+pub(crate) const PRINT: Act = Act {
+    what: "prints",
+    signs: &[
+        Path("std::io::stdout"),
+        Path("std::io::stderr"),
+        Tokens("println !"),
+        Tokens("eprintln !"),
+        Tokens("print !"),
+        Tokens("eprint !"),
+    ],
+    within: &["tools/cli/src/"],
+    only: Some("tools/cli/src/terminal.rs"),
+};
+
 /// Who does it and may not. If the owner does not do it either, the sign is the wrong one.
 pub(crate) fn strays(act: &Act, workspace: &Workspace, imports: &[Import]) -> Vec<String> {
     let places = act.signs.iter().flat_map(|sign| match sign {

@@ -6,7 +6,7 @@ use page::console::serve;
 
 use crate::routes::file::RoutesFile;
 use crate::target::Account;
-use crate::terminal::interrupted;
+use crate::terminal::{interrupted, out};
 
 /// See a deployed bridge in the browser: what waits and why, each event's timeline, redrive, pause and resume
 ///
@@ -55,10 +55,10 @@ impl Console {
         let place = self.target.open().await?;
         let name = place.name();
         let serving = serve(place, routes, self.port).await?;
-        println!("The page over {name}: {}", serving.url());
-        println!("Anyone with this URL can act with your AWS permissions. Ctrl-C ends it.");
+        out!("The page over {name}: {}", serving.url());
+        out!("Anyone with this URL can act with your AWS permissions. Ctrl-C ends it.");
         interrupted().await;
-        println!();
+        out!("");
         Ok(())
     }
 }

@@ -2,17 +2,16 @@
 
 mod import;
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::{Args, Subcommand};
 use operator::OperatorError;
-use operator::words::printable;
 use serde::Serialize;
 use shared::clock::Clock;
 use shared::customer::reference::{Customer, CustomerRef};
 
 use crate::target::CustomersTarget;
-use crate::terminal::{self, print};
+use crate::terminal::{self, Lines, out, print};
 
 /// The customers table: import it from a file, look one up, write one
 #[derive(Args)]
@@ -132,7 +131,7 @@ impl Put {
         };
         let put = place.customers()?.put(&self.reference, &customer).await;
         put.map_err(|error| place.store_error(&error))?;
-        println!("{} is customer {} at {}.", self.reference, self.customer_id, place.name());
+        out!("{} is customer {} at {}.", self.reference, self.customer_id, place.name());
         Ok(())
     }
 }
@@ -154,7 +153,7 @@ impl<'c> Record<'c> {
         }
     }
 
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, out: &mut Lines) -> io::Result<()> {
         let logins = self.trading_accounts.join(", ");
         let lines = [
             ("ref", Some(self.r#ref)),
@@ -167,7 +166,7 @@ impl<'c> Record<'c> {
         ];
         for (name, value) in lines {
             if let Some(value) = value {
-                writeln!(out, "{name:<16}  {}", printable(value))?;
+                writeln!(out, "{name:<16}  {value}")?;
             }
         }
         Ok(())

@@ -28,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::signed_headers;
 use crate::routes::file::RoutesFile;
+use crate::terminal::{note, out};
 
 mod chaos;
 mod watch;
@@ -83,7 +84,7 @@ impl Dev {
         tokio::select! {
             biased;
             () = interrupted() => {
-                println!();
+                out!("");
                 match stays {
                     true => Ok(()),
                     false => Err(OperatorError::outside("Interrupted before it was complete", "run it again")),
@@ -99,7 +100,7 @@ impl Dev {
             .map_err(|error| OperatorError::usage(error, "run it inside a checkout of the bridge"))?;
         let routes = RoutesFile::default().read()?;
 
-        eprintln!("Building the functions ...");
+        note!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)
             .await
             .map_err(|error| OperatorError::outside(with_causes(&error), "see the messages of the compiler above"))?;
@@ -124,7 +125,8 @@ impl Dev {
             play_all(&stack, &samples).await
         } else {
             let _page = serve(&stack, samples.clone(), routes, board)?;
-            println!("The page is at {}/. It shows events as they arrive.\n", stack.url());
+            out!("The page is at {}/. It shows events as they arrive.", stack.url());
+            out!("");
             // It prints what is not as expected. The bridge keeps running, so that a person can examine it.
             let _ = play_all(&stack, &samples).await;
             telling.store(true, Ordering::Relaxed);
@@ -149,7 +151,7 @@ impl Dev {
             port: self.port,
             workflows: routes.workflows(),
             incoming_webhooks: routes.incoming_webhooks(),
-            log: if self.logs { LogSink::passing_on(|line| eprintln!("{line}")) } else { LogSink::default() },
+            log: if self.logs { LogSink::passing_on(|line| note!("{line}")) } else { LogSink::default() },
             observer: Some(Arc::new(move |exchange| {
                 note_answer(&board, exchange);
                 if telling.load(Ordering::Relaxed) {
@@ -191,14 +193,14 @@ fn environment(stack: &Stack, function: &str) -> String {
 async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError> {
     let mut wrong = 0;
     let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
-    println!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
+    out!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
     for sample in samples {
         let result = play(stack, sample).await?;
         print(sample, &result, width);
         wrong += usize::from(!result.differences.is_empty());
     }
-    println!();
-    println!(
+    out!("");
+    out!(
         "{} events: {} as expected, {wrong} not. {} messages at Returning.AI, {} violations of its rules.",
         samples.len(),
         samples.len() - wrong,
@@ -274,28 +276,28 @@ fn print(sample: &Sample, result: &SampleResult, width: usize) {
     let mark = if result.differences.is_empty() { ' ' } else { '✗' };
     let got = if result.got.is_empty() { "–".to_owned() } else { result.got.join("; ") };
     let ack = format!("{:.1} ms", result.ack.as_secs_f64() * 1000.0);
-    println!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, result.answer, result.state);
+    out!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, result.answer, result.state);
     for difference in &result.differences {
-        println!("    ✗ {difference}");
+        out!("    ✗ {difference}");
     }
 }
 
 fn tell(exchange: &Exchange) {
     let ms = exchange.ack.as_secs_f64() * 1000.0;
-    println!("{} {} {} in {ms:.1} ms", exchange.method, exchange.path, exchange.status);
+    out!("{} {} {} in {ms:.1} ms", exchange.method, exchange.path, exchange.status);
 }
 
 /// Prints what a person can do now.
 fn print_next_steps(stack: &Stack) {
-    println!();
-    println!("The bridge is running, and its page is at {}/. Send events from there, or from a terminal:", stack.url());
-    println!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
-    println!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
-    println!(
+    out!("");
+    out!("The bridge is running, and its page is at {}/. Send events from there, or from a terminal:", stack.url());
+    out!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
+    out!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
+    out!(
         "One KYC event waits for its customer, who is not registered yet. Register the customer, and redrive delivers it:"
     );
-    println!("  cargo run -- customers put rillis-user:69d2a91e5eee513d753f2c77 --customer-id C-1010");
-    println!("Redrive runs every {} s. Ctrl-C ends the bridge.", watch::REDRIVE_EVERY.as_secs());
+    out!("  cargo run -- customers put rillis-user:69d2a91e5eee513d753f2c77 --customer-id C-1010");
+    out!("Redrive runs every {} s. Ctrl-C ends the bridge.", watch::REDRIVE_EVERY.as_secs());
 }
 
 /// Returns at SIGINT (Ctrl-C) or SIGTERM.

@@ -1,6 +1,6 @@
 //! `bridge doctor`: is a bridge set up so that events get through? Each line is `ok`, or says what to do.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 use operator::doctor::{Line, Verdict, examine};
@@ -9,7 +9,7 @@ use shared::clock::Clock;
 
 use crate::routes::file::RoutesFile;
 use crate::target::Account;
-use crate::terminal::print;
+use crate::terminal::{Lines, print, write_json};
 
 /// Examine a bridge: tables, secrets, routes, handshakes, clocks, schedule, waiting events
 ///
@@ -47,21 +47,24 @@ impl Doctor {
     }
 }
 
-fn write(out: &mut dyn Write, lines: &[Line], json: bool) -> io::Result<()> {
+fn write(out: &mut Lines, lines: &[Line], json: bool) -> io::Result<()> {
     for line in lines {
         match json {
-            true => {
-                serde_json::to_writer(&mut *out, line)?;
-                writeln!(out)?;
+            true => write_json(out, [line])?,
+            false => {
+                writeln!(out, "{:<4}  {}: {}", line.verdict.name(), line.check, line.says)?;
+                if let Some(hint) = &line.hint {
+                    writeln!(out, "      → {hint}")?;
+                }
             }
-            false => writeln!(out, "{line}")?,
         }
     }
     if json {
         return Ok(());
     }
     let [ok, warn, fail] = [Verdict::Ok, Verdict::Warn, Verdict::Fail].map(|verdict| count(lines, verdict));
-    writeln!(out, "\n{} checks: {ok} ok, {warn} warn, {fail} fail", lines.len())
+    writeln!(out)?;
+    writeln!(out, "{} checks: {ok} ok, {warn} warn, {fail} fail", lines.len())
 }
 
 fn verdict(lines: &[Line]) -> Result<(), OperatorError> {

@@ -21,6 +21,8 @@ use clap::{Parser, Subcommand};
 use operator::OperatorError;
 use operator::error::ErrorKind;
 
+use crate::terminal::{all_is_printed, note_lines};
+
 /// Verified webhooks of Rail and Rillis, delivered to Returning.AI: run it here, sign and send samples, check
 /// routes, see what waits and try it again.
 #[derive(Parser)]
@@ -56,7 +58,7 @@ enum Verb {
 
 fn main() -> ExitCode {
     let verb = Cli::parse().verb;
-    let result = match verb {
+    let done = match verb {
         Verb::Dev(dev) => block_on(dev.run()),
         Verb::Send(send) => block_on(send.run()),
         Verb::Sign(sign) => sign.run(),
@@ -69,10 +71,11 @@ fn main() -> ExitCode {
         Verb::Console(console) => block_on(console.run()),
         Verb::Doctor(doctor) => block_on(doctor.run()),
     };
-    match result {
+    match done.and_then(|()| all_is_printed()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            note_lines(&format!("error: {}", failure.problem()));
+            note_lines(&format!("hint: {}", failure.hint()));
             ExitCode::from(match failure.kind() {
                 ErrorKind::Usage => 2,
                 ErrorKind::Refused => 3,

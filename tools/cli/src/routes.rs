@@ -9,7 +9,7 @@ use operator::words::counted;
 use shared::route::routes::Route;
 
 use crate::routes::file::RoutesFile;
-use crate::terminal::{Table, print};
+use crate::terminal::{Table, out, print};
 
 /// The file that says which event goes where
 #[derive(Args)]
@@ -52,7 +52,7 @@ impl Check {
         let row = |it: &Route| [it.name.clone(), format!("{} → {} ({})", it.provider, it.destination, it.event_type)];
         let rows: Vec<_> = routes.all().iter().map(row).collect();
         print(|out| Table::default().write(out, &rows))?;
-        println!("{}, sound", counted(rows.len(), "route"));
+        out!("{}, sound", counted(rows.len(), "route"));
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use shared::outside::http::{ExchangeError, Http};
 use shared::receive::provider::Provider;
 
 use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
+use crate::terminal::out;
 
 /// Sign a body and post it to the bridge
 #[derive(Args)]
@@ -115,18 +116,18 @@ impl Send {
 
 fn report(answers: &mut [Reply]) -> Result<(), OperatorError> {
     if let [answer] = answers {
-        println!("{} {} ({:.1} ms)", answer.status, answer.body, answer.took.as_secs_f64() * 1000.0);
+        out!("{} {} ({:.1} ms)", answer.status, answer.body, answer.took.as_secs_f64() * 1000.0);
     } else {
         let mut counts = BTreeMap::<(u16, &str), usize>::new();
         for answer in &*answers {
             *counts.entry((answer.status, &answer.body)).or_default() += 1;
         }
         for ((status, body), count) in counts {
-            println!("{count:>8} × {status} {body}");
+            out!("{count:>8} × {status} {body}");
         }
         answers.sort_by_key(|answer| answer.took);
         let at = |part: usize| answers[(answers.len() - 1) * part / 100].took.as_secs_f64() * 1000.0;
-        println!("p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms", at(50), at(99), at(100));
+        out!("p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms", at(50), at(99), at(100));
     }
     match answers.iter().find(|answer| answer.status != 200) {
         None => Ok(()),

@@ -11,6 +11,7 @@ use operator::OperatorError;
 use shared::receive::provider::Provider;
 
 use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
+use crate::terminal::{note, out};
 
 /// Sign a body with the time now, as its provider would
 #[derive(Args)]
@@ -60,7 +61,7 @@ impl Sign {
             }
             body = with_fresh_id(self.provider, &body, &mut fastrand::Rng::new())?;
             if let Some(key) = key_of(self.provider, &body) {
-                eprintln!("New event: {key}");
+                note!("New event: {key}");
             }
         }
         let headers = signed_headers(self.provider, &body, &self.key.read(self.provider)?)?;
@@ -68,16 +69,18 @@ impl Sign {
         match self.form {
             Output::Headers => {
                 for (name, value) in headers {
-                    println!("{name}: {value}");
+                    out!("{name}: {value}");
                 }
             }
             Output::Curl => {
-                println!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body));
+                out!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body));
             }
             Output::Apigw => {
                 let mut all = vec![("content-type".to_owned(), "application/json".to_owned())];
                 all.extend(headers.into_iter().map(|(name, value)| (name.to_owned(), value)));
-                println!("{:#}", http_api_event(&HttpRequest::post(&path, all, body)));
+                for line in format!("{:#}", http_api_event(&HttpRequest::post(&path, all, body))).lines() {
+                    out!("{line}");
+                }
             }
         }
         Ok(())

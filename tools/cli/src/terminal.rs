@@ -1,13 +1,16 @@
-//! Words out: lines and tables on standard output, how far a long run is on standard error, and one question.
+//! Words out: lines and tables on standard output, how far a long run is on standard error, and one question. Nothing else
+//! prints, and nothing that is printed acts on the terminal.
 
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use json::{Document, Kind, Value, write_string};
 use operator::OperatorError;
+use operator::words::escaped;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -41,21 +44,93 @@ enum Unit {
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Gives `write` the standard output.
-pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<Reader, OperatorError> {
-    let mut out = io::stdout().lock();
-    match write(&mut out).and_then(|()| out.flush()) {
+/// The first failure of a line on standard output, for the end of the program: it must not stop the work.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
+/// A line on standard output.
+macro_rules! out {
+    ($($arg:tt)*) => { $crate::terminal::line_out(format_args!($($arg)*)) };
+}
+
+/// A line on standard error.
+macro_rules! note {
+    ($($arg:tt)*) => { $crate::terminal::line_noted(format_args!($($arg)*)) };
+}
+
+pub(crate) use {note, out};
+
+pub(crate) fn line_out(line: fmt::Arguments<'_>) {
+    if let Err(error) = to_stdout(&(escaped(&line.to_string()) + "\n")) {
+        // A reader that has left (`| head -1`) wants no more of it.
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            let _ = UNPRINTED.set(error);
+        }
+    }
+}
+
+pub(crate) fn line_noted(line: fmt::Arguments<'_>) {
+    // Where it does not arrive, there is nobody to tell.
+    let _ = io::stderr().lock().write_all((escaped(&line.to_string()) + "\n").as_bytes());
+}
+
+/// Lines on standard error: a line feed with two spaces after it is ours, and no value can bring another.
+pub(crate) fn note_lines(text: &str) {
+    for (at, line) in text.split("\n  ").enumerate() {
+        let indent = if at == 0 { "" } else { "  " };
+        note!("{indent}{line}");
+    }
+}
+
+/// # Errors
+/// A line of the program's is lost: the disk is full.
+pub(crate) fn all_is_printed() -> Result<(), OperatorError> {
+    UNPRINTED.get().map_or(Ok(()), |error| Err(unprinted(error)))
+}
+
+/// Prints lines as one; whether somebody still reads.
+///
+/// # Errors
+/// They cannot be printed.
+pub(crate) fn print(write: impl FnOnce(&mut Lines) -> io::Result<()>) -> Result<Reader, OperatorError> {
+    let mut lines = Lines::default();
+    match write(&mut lines).and_then(|()| to_stdout(&lines.0)) {
         Ok(()) => Ok(Reader::Open),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Closed),
-        Err(error) => Err(OperatorError::outside(format!("Cannot print: {error}"), "check that the disk is not full")),
+        Err(error) => Err(unprinted(&error)),
+    }
+}
+
+fn to_stdout(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush())
+}
+
+fn unprinted(error: &io::Error) -> OperatorError {
+    let hint = "free some space where the output goes, and run it again; what is already done stays";
+    OperatorError::outside(format!("Cannot print: {error}"), hint)
+}
+
+/// Text to print. Whatever a value holds, one `writeln!` makes one line, on which nothing acts on the terminal.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(pub(crate) String);
+
+impl Lines {
+    /// For `write!` and `writeln!`.
+    pub(crate) fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> io::Result<()> {
+        let text = text.to_string();
+        let (line, end) = text.strip_suffix('\n').map_or((text.as_str(), ""), |line| (line, "\n"));
+        self.0 += &escaped(line);
+        self.0 += end;
+        Ok(())
     }
 }
 
 /// One JSON object a line.
-pub(crate) fn write_json(out: &mut dyn Write, lines: impl IntoIterator<Item = impl Serialize>) -> io::Result<()> {
+pub(crate) fn write_json(out: &mut Lines, lines: impl IntoIterator<Item = impl Serialize>) -> io::Result<()> {
     for line in lines {
-        serde_json::to_writer(&mut *out, &line)?;
-        writeln!(out)?;
+        // Between the tokens of a body that is passed on as it stands; in a string of JSON there are none.
+        let json = serde_json::to_string(&line)?.replace(|c: char| c.is_ascii_control(), " ");
+        writeln!(out, "{json}")?;
     }
     Ok(())
 }
@@ -68,13 +143,15 @@ impl<const N: usize> Default for Table<N> {
 
 impl<const N: usize> Table<N> {
     /// Writes rows, in columns at least as wide as those of the rows before.
-    pub(crate) fn write(&mut self, out: &mut dyn Write, rows: &[[String; N]]) -> io::Result<()> {
-        for row in rows {
+    pub(crate) fn write(&mut self, out: &mut Lines, rows: &[[String; N]]) -> io::Result<()> {
+        // A cell is as wide as what is printed of it.
+        let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| escaped(cell))).collect();
+        for row in &rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(cell.chars().count());
             }
         }
-        for row in rows {
+        for row in &rows {
             let cells: Vec<_> = row.iter().zip(&self.widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
             writeln!(out, "{}", cells.join("  ").trim_end())?;
         }
@@ -84,7 +161,7 @@ impl<const N: usize> Table<N> {
 
 /// One table under its titles.
 pub(crate) fn write_table<const N: usize>(
-    out: &mut dyn Write,
+    out: &mut Lines,
     titles: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> io::Result<()> {
@@ -93,7 +170,7 @@ pub(crate) fn write_table<const N: usize>(
 }
 
 /// A JSON object, a member a line, every value as it stands.
-pub(crate) fn write_members(out: &mut dyn Write, json: &str) -> io::Result<()> {
+pub(crate) fn write_members(out: &mut Lines, json: &str) -> io::Result<()> {
     let Ok(document) = Document::parse(json.as_bytes()) else {
         return writeln!(out, "  {json}");
     };
@@ -124,12 +201,12 @@ pub(crate) fn confirm(question: &str, hint: &str) -> Result<bool, OperatorError>
     if !io::stdin().is_terminal() {
         return Err(OperatorError::usage("Cannot ask for confirmation: not a terminal. Nothing was changed.", hint));
     }
-    eprint!("{question} [y/N] ");
+    let asked = io::stderr().lock().write_all(format!("{} [y/N] ", escaped(question)).as_bytes());
     let mut answer = String::new();
-    let read = io::stderr().flush().and_then(|()| io::stdin().read_line(&mut answer));
+    let read = asked.and_then(|()| io::stdin().read_line(&mut answer));
     let agreed = read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes");
     if !agreed {
-        println!("Nothing was changed.");
+        out!("Nothing was changed.");
     }
     Ok(agreed)
 }
@@ -169,15 +246,15 @@ impl Progress {
             self.printed_at.set(Instant::now());
             let total = self.bar.length().unwrap_or_default();
             match self.unit {
-                Unit::Items => eprintln!("{done} of {total}: {result}"),
-                Unit::Bytes => eprintln!("{} of {}: {result}", HumanBytes(done), HumanBytes(total)),
+                Unit::Items => note!("{done} of {total}: {result}"),
+                Unit::Bytes => note!("{} of {}: {result}", HumanBytes(done), HumanBytes(total)),
             }
         }
     }
 
     /// A line above the bar.
     pub(crate) fn print_above(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| note!("{line}"));
     }
 
     pub(crate) fn end(&self) {

@@ -12,6 +12,7 @@ use shared::receive::provider::Provider;
 use shared::receive::verification::Refusal;
 
 use crate::delivery::{provider_parser, read_file};
+use crate::terminal::out;
 
 /// Check a captured delivery: accepted, or why not
 ///
@@ -65,27 +66,28 @@ impl Verify {
             keys.iter().filter(|key| key.of == KeyOrigin::Provider).map(|key| key.key.as_str()).collect();
         let refusal = match capture.check(&own) {
             Ok(accepted) => {
-                println!("accepted");
-                println!("signed form: {}", accepted.form);
-                println!("event id:    {}", accepted.event_id);
-                println!("event type:  {}", accepted.event_type.as_deref().unwrap_or("unreadable: kept as dead"));
-                println!("occurred at: {}", accepted.occurred_at);
+                out!("accepted");
+                out!("signed form: {}", accepted.form);
+                out!("event id:    {}", accepted.event_id);
+                out!("event type:  {}", accepted.event_type.as_deref().unwrap_or("unreadable: kept as dead"));
+                out!("occurred at: {}", accepted.occurred_at);
                 return Ok(());
             }
             Err(refusal) => refusal,
         };
-        println!("refused: {}", refusal.code());
+        out!("refused: {}", refusal.code());
         for finding in explain(&capture, &keys) {
-            println!("  {finding}");
+            out!("  {finding}");
         }
         if refusal == Refusal::SignatureMismatch {
             for (form, message) in capture.signed_messages() {
                 match message {
                     Some(message) => {
-                        println!("signed message, {form} ({} bytes):", message.len());
-                        println!("{}", String::from_utf8_lossy(&message));
+                        out!("signed message, {form} ({} bytes):", message.len());
+                        // On one line, with its line feeds as `\n`: its bytes are what it is about.
+                        out!("{}", String::from_utf8_lossy(&message));
                     }
-                    None => println!("signed message, {form}: none, the body is not JSON"),
+                    None => out!("signed message, {form}: none, the body is not JSON"),
                 }
             }
         }

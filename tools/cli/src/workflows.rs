@@ -1,6 +1,6 @@
 //! `bridge workflows`: stop delivering to one workflow or incoming webhook for a while, without losing or ageing its events.
 
-use std::io::{self, Write};
+use std::io;
 
 use clap::{Args, Subcommand};
 use operator::events::filter::known_destination;
@@ -13,7 +13,7 @@ use shared::record::pauses::PauseStatus;
 
 use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
-use crate::terminal::{self, print, write_table};
+use crate::terminal::{self, Lines, out, print, write_table};
 
 /// The workflows and incoming webhooks that routes deliver to: list them, pause and resume one
 #[derive(Args)]
@@ -109,14 +109,14 @@ impl Workflows {
                 let destination = known_destination(&pause.routes.read()?, &pause.name)?;
                 let place = pause.target.open(Parts::default()).await?;
                 let sentence = pauses::pause(&place.events()?, &destination, now).await;
-                println!("{}", sentence.map_err(|error| place.store_error(&error))?);
+                out!("{}", sentence.map_err(|error| place.store_error(&error))?);
                 Ok(())
             }
             WorkflowsVerb::Resume(resume) => {
                 let destination = known_destination(&resume.routes.read()?, &resume.name)?;
                 let place = resume.target.open(Parts::default()).await?;
                 let sentence = pauses::resume(&place.events()?, &destination, now).await;
-                println!("{}", sentence.map_err(|error| place.store_error(&error))?);
+                out!("{}", sentence.map_err(|error| place.store_error(&error))?);
                 Ok(())
             }
         }
@@ -158,7 +158,7 @@ fn line<'w>(status: &'w WorkflowStatus<'_>) -> Line<'w> {
     }
 }
 
-fn write(out: &mut dyn Write, statuses: &[WorkflowStatus<'_>], now: UnixMillis) -> io::Result<()> {
+fn write(out: &mut Lines, statuses: &[WorkflowStatus<'_>], now: UnixMillis) -> io::Result<()> {
     let state = |it: &WorkflowStatus<'_>| match it.status {
         PauseStatus::Delivering => "delivering".to_owned(),
         PauseStatus::Paused { since } => format!("paused since {since}, for {}", age(since, now)),

@@ -10,7 +10,7 @@ use shared::clock::Clock;
 
 use crate::routes::file::RoutesFile;
 use crate::target::CustomersTarget;
-use crate::terminal::{self, interrupted, print};
+use crate::terminal::{self, interrupted, note, out, print};
 
 /// Write the lines of a CSV file into the customers table
 ///
@@ -68,8 +68,7 @@ impl Import {
         let on_bad = |bad: &BadLine| match self.json {
             true => {
                 let line = serde_json::json!({ "line": bad.line, "problem": bad.reason.to_string() });
-                // A reader that closes the output wants no more of it; the import goes on.
-                let _ = print(|out| writeln!(out, "{line}"));
+                out!("{line}");
             }
             false if shown < MAX_SHOWN => {
                 shown += 1;
@@ -84,7 +83,7 @@ impl Import {
         let (counts, ending) = import(&mut lines, tables.as_ref(), now, interrupted, on_bad, on_progress).await;
         progress.end();
         if counts.bad > shown && !self.json {
-            eprintln!("and {} more; `--json` prints them all", counts.bad - shown);
+            note!("and {} more; `--json` prints them all", counts.bad - shown);
         }
         let whereto = place.as_ref().map_or_else(|| "nothing was written".to_owned(), Place::name);
         print(|out| match self.json {
@@ -92,7 +91,7 @@ impl Import {
             false => writeln!(out, "{counts}; {whereto}"),
         })?;
         if matches!(ending, Ending::Unreadable(_) | Ending::Failed(_)) {
-            eprintln!("What was written stays. The same import can be run again.");
+            note!("What was written stays. The same import can be run again.");
         }
         ending.result(&counts, place.as_ref())
     }

@@ -7,9 +7,9 @@ const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 fn shown(customer: &Customer) -> (String, String) {
     let reference = CustomerRef::parse("user:1").unwrap();
     let record = Record::of(&reference, customer);
-    let mut out = Vec::new();
+    let mut out = Lines::default();
     record.write(&mut out).unwrap();
-    (String::from_utf8(out).unwrap(), serde_json::to_string(&record).unwrap())
+    (out.0, serde_json::to_string(&record).unwrap())
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_record_is_shown_with_what_is_known() {
     let expected = "ref               user:1
 customer id       C-1001
 email             sample@example.com
-first name        Sample\u{fffd}
+first name        Sample\\u001b
 last name         Person
 trading accounts  5001, 5002
 updated           2025-02-05T19:37:51.042Z

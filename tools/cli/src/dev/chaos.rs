@@ -1,7 +1,6 @@
 //! `bridge dev --chaos`: the samples through a [storm](local::storm), and its tally in words.
 
 use std::cell::RefCell;
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -15,13 +14,14 @@ use operator::error::with_causes;
 
 use crate::delivery::with_fresh_id;
 use crate::dev::watch;
+use crate::terminal::out;
 
 /// Sends `count` events through the storm and prints its tally.
 pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64) -> Result<(), OperatorError> {
     let began = Instant::now();
     let events = events(samples, count, seed)?;
     let bar = progress_bar(events.len());
-    println!("{count} events in {WAVES} waves, with seed {seed}.");
+    out!("{count} events in {WAVES} waves, with seed {seed}.");
 
     let printed = RefCell::default();
     let storm = Storm {
@@ -31,15 +31,15 @@ pub(super) async fn run(stack: &Stack, samples: &[Sample], count: u32, seed: u64
         seed,
         progress: &|progress| match progress {
             Progress::Acknowledged => bar.inc(1),
-            Progress::WaveEnded(wave) => bar.suspend(|| println!("{}", wave_line(&wave))),
-            Progress::Healed => bar.suspend(|| println!("Everything works again.")),
+            Progress::WaveEnded(wave) => bar.suspend(|| out!("{}", wave_line(&wave))),
+            Progress::Healed => bar.suspend(|| out!("Everything works again.")),
             Progress::Redriven(answer) => {
                 let line = match answer {
                     Ok(counts) => watch::summary(counts).unwrap_or_else(|| format!("redrive did nothing: {counts}")),
                     Err(error) => format!("redrive failed: {}", with_causes(error)),
                 };
                 if printed.replace(line.clone()) != line {
-                    bar.suspend(|| println!("{line}"));
+                    bar.suspend(|| out!("{line}"));
                 }
             }
         },
@@ -82,9 +82,7 @@ fn events(samples: &[Sample], count: u32, seed: u64) -> Result<Vec<Event>, Opera
 
 /// Shown on a terminal only; elsewhere the printed lines show the progress.
 fn progress_bar(events: usize) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
+    // Does not draw at all when standard error is no terminal.
     let bar = ProgressBar::new(u64::try_from(events).unwrap_or(u64::MAX));
     if let Ok(style) = ProgressStyle::with_template("{elapsed:>4} {wide_bar} {pos} of {len} acknowledged") {
         bar.set_style(style);
@@ -101,7 +99,7 @@ fn wave_line(wave: &Wave) -> String {
 }
 
 fn print(tally: &Tally, took: Duration) {
-    let line = |name: &str, count: usize, remark: &str| println!("{name:<14}{count:>7}  {remark}");
+    let line = |name: &str, count: usize, remark: &str| out!("{name:<14}{count:>7}  {remark}");
     let killed = |function: &str| tally.killed.get(function).copied().unwrap_or_default();
     let killed_by_function = FUNCTIONS.map(|name| format!("{} {name}", killed(name))).join(", ");
     let cause = |cause: Cause| tally.duplicates.get(&cause).copied().unwrap_or_default();
@@ -113,7 +111,7 @@ fn print(tally: &Tally, took: Duration) {
         cause(Cause::Settling),
         tally.unexplained.len(),
     );
-    println!();
+    out!("");
     line("acknowledged", tally.acknowledged, &format!("of {}; {} not at once", tally.sent, tally.acknowledged_late));
     line("delivered", tally.delivered, "");
     line("dead", tally.dead, "rejected permanently");
@@ -125,17 +123,17 @@ fn print(tally: &Tally, took: Duration) {
     line("killed", tally.killed.values().sum(), &killed_by_function);
     line("table faults", tally.table_faults, &format!("in {:.0} s", took.as_secs_f64()));
     for (pk, described) in &tally.lost {
-        println!("✗ lost: {pk}: {described}");
+        out!("✗ lost: {pk}: {described}");
     }
     for (what, pks) in [("not acknowledged", &tally.refused), ("sent again without a reason", &tally.unexplained)] {
         for pk in pks {
-            println!("✗ {what}: {pk}");
+            out!("✗ {what}: {pk}");
         }
     }
     for pk in &tally.inconsistent {
-        println!("✗ inconsistent: {pk}");
+        out!("✗ inconsistent: {pk}");
     }
     for of_customer in &tally.not_once {
-        println!("✗ not once: {of_customer}");
+        out!("✗ not once: {of_customer}");
     }
 }

@@ -12,6 +12,8 @@ use shared::clock::Clock;
 use shared::redrive::contract::Counts;
 use tokio::time::sleep;
 
+use crate::terminal::out;
+
 /// More often than EventBridge in AWS, so that a retry is seen soon after it is due.
 pub(super) const REDRIVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -52,10 +54,10 @@ async fn redrive(stack: &Stack) {
         match stack.redrive(json!({})).await {
             Ok(counts) => {
                 if let Some(line) = summary(&counts) {
-                    println!("{line}");
+                    out!("{line}");
                 }
             }
-            Err(error) => println!("redrive failed: {}", with_causes(&error)),
+            Err(error) => out!("redrive failed: {}", with_causes(&error)),
         }
     }
 }
@@ -84,11 +86,11 @@ async fn print_changes(stack: &Stack) -> Result<(), OperatorError> {
         let changed = snapshot.changes(pending);
         for pk in changed.iter().take(PRINTED_AT_ONCE) {
             if let Some(item) = stack.dynamodb.item(pk) {
-                println!("{pk} {}", line(&item, Clock::system().now().seconds().0));
+                out!("{pk} {}", line(&item, Clock::system().now().seconds().0));
             }
         }
         if changed.len() > PRINTED_AT_ONCE {
-            println!("... and {} more events", changed.len() - PRINTED_AT_ONCE);
+            out!("... and {} more events", changed.len() - PRINTED_AT_ONCE);
         }
         sleep(READ_EVERY).await;
     }

@@ -36,10 +36,10 @@ async fn world() -> World {
 impl World {
     async fn lines_of(&self, dev: &DevFile, clock: Clock) -> Vec<Line> {
         let lines = examine(&Place::local(dev, http().unwrap()), &self.routes, clock).await;
-        let mut printed = Vec::new();
+        let mut printed = Lines::default();
         write(&mut printed, &lines, false).unwrap();
         write(&mut printed, &lines, true).unwrap();
-        let printed = String::from_utf8(printed).unwrap();
+        let printed = printed.0;
         let verdict = verdict(&lines).err().map_or_else(String::new, |failure| failure.to_string());
         for secret in ["MARKED", "sample_key", "_do_not_use", "st_"] {
             assert!(!printed.contains(secret) && !verdict.contains(secret), "{printed}{verdict}");

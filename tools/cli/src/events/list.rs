@@ -1,12 +1,11 @@
 //! `bridge events list`: a line per event.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 use operator::events::selection::Selection;
 use operator::times::{age, relative, written};
-use operator::words::printable;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
@@ -16,7 +15,7 @@ use shared::record::store::listing::EventSummary;
 use crate::events::arguments::Filters;
 use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
-use crate::terminal::{self, Reader, Table, print};
+use crate::terminal::{self, Lines, Reader, Table, note, print};
 
 /// List events: what is pending, the next attempt first, then what is dead
 ///
@@ -99,24 +98,20 @@ impl List {
             }
         }
         for error in &selection.unreadable {
-            eprintln!("Skipped: {error}");
+            note!("Skipped: {error}");
         }
         if left == self.limit as usize && !self.json {
             let states: Vec<_> = filter.states().iter().map(|state| state.name()).collect();
-            eprintln!("No {} event matches in {}.", states.join(" or "), place.name());
+            note!("No {} event matches in {}.", states.join(" or "), place.name());
         }
         if left == 0 {
-            eprintln!(
-                "Stopped at {}; there may be more: pass `--limit {}`.",
-                self.limit,
-                self.limit.saturating_mul(10)
-            );
+            note!("Stopped at {}; there may be more: pass `--limit {}`.", self.limit, self.limit.saturating_mul(10));
         }
         Ok(())
     }
 }
 
-pub(super) fn write_json(out: &mut dyn Write, events: &[EventSummary], now: UnixMillis) -> io::Result<()> {
+pub(super) fn write_json(out: &mut Lines, events: &[EventSummary], now: UnixMillis) -> io::Result<()> {
     let line = |event| Line::of(event, now);
     terminal::write_json(out, events.iter().map(line))
 }
@@ -152,7 +147,7 @@ pub(super) fn deliveries(deliveries: &BTreeMap<String, Dispatch>) -> BTreeMap<&s
 
 /// Writes a row an event, and the titles over the `first` ones.
 pub(super) fn write_rows(
-    out: &mut dyn Write,
+    out: &mut Lines,
     table: &mut Table<7>,
     first: bool,
     events: &[EventSummary],
@@ -171,8 +166,8 @@ fn row(event: &EventSummary, now: UnixMillis) -> [String; 7] {
         _ => "–".to_owned(),
     };
     [
-        printable(&event.pk),
-        event.event_type.as_deref().map_or_else(|| "(unreadable)".to_owned(), printable),
+        event.pk.clone(),
+        event.event_type.as_deref().unwrap_or("(unreadable)").to_owned(),
         event.state.name().to_owned(),
         event.attempts.to_string(),
         next,

@@ -17,7 +17,7 @@ use crate::events::arguments::Filters;
 use crate::events::list::write_rows;
 use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
-use crate::terminal::{self, Table, confirm, interrupted, print};
+use crate::terminal::{self, Table, confirm, interrupted, note, note_lines, out, print};
 
 #[derive(Args)]
 pub(super) struct Many {
@@ -73,18 +73,18 @@ impl Many {
         let chosen = chosen.map_err(|error| place.store_error(&error))?;
         self.check_keys(&chosen, place)?;
         for sentence in chosen.skipped() {
-            eprintln!("{sentence}");
+            note!("{sentence}");
         }
         if self.dry_run {
             show(&chosen, action, remark, *now)?;
             return Ok(None);
         }
         if chosen.keys.is_empty() {
-            println!("Nothing to {} at {}.", action.name(), place.name());
+            out!("Nothing to {} at {}.", action.name(), place.name());
             return Ok(None);
         }
         if let Some(remark) = remark {
-            eprintln!("{remark}");
+            note!("{remark}");
         }
         if self.keys.is_empty() && !self.yes {
             let verb = if action == Action::Redrive { "Redrive" } else { "Dismiss" };
@@ -112,7 +112,7 @@ impl Many {
         };
         let result = run(invoke, keys, rate, interrupted, on_progress).await;
         progress.end();
-        println!("{} of {}: {}", result.done, counted(keys.len(), "event"), result.counts.summary());
+        out!("{} of {}: {}", result.done, counted(keys.len(), "event"), result.counts.summary());
         self.conclude(result, keys, scope.now)
     }
 
@@ -135,7 +135,7 @@ impl Many {
             return Err(place.store_error(error));
         }
         for error in &chosen.unreadable {
-            eprintln!("Skipped: {error}");
+            note!("Skipped: {error}");
         }
         match chosen.missing.is_empty() {
             true => Ok(()),
@@ -165,7 +165,11 @@ impl Many {
                 Err(OperatorError::refused(format!("Stopped with {} left", counted(left, "event")), go_on()))
             }
             Verdict::Failed { error, left } => {
-                eprintln!("Stopped with {} left; when the cause is fixed,\n      {}", counted(left, "event"), go_on());
+                note_lines(&format!(
+                    "Stopped with {} left; when the cause is fixed,\n      {}",
+                    counted(left, "event"),
+                    go_on()
+                ));
                 Err(error)
             }
         }

@@ -1,13 +1,12 @@
 //! `bridge events show`: all that the table knows of one event, and what would be sent for it now.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 use operator::events::report::{Moment, MomentKind, Report, RouteMessage, Which, customers, is_open};
 use operator::routes::preview::raw;
 use operator::times::{age, relative, written};
-use operator::words::printable;
 use operator::{OperatorError, Parts};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -18,7 +17,7 @@ use shared::record::pauses::PauseStatus;
 use crate::events::list::{Delivery, deliveries};
 use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
-use crate::terminal::{self, print, write_members};
+use crate::terminal::{self, Lines, print, write_members};
 
 /// Show one event: its timeline, its deliveries, and the message that would be sent now beside each failure
 ///
@@ -118,11 +117,11 @@ impl Show {
     }
 }
 
-pub(super) fn write(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io::Result<()> {
+pub(super) fn write(out: &mut Lines, report: &Report<'_>, body: bool) -> io::Result<()> {
     let event = report.event;
-    writeln!(out, "{}", printable(&event.pk()))?;
+    writeln!(out, "{}", event.pk())?;
     writeln!(out)?;
-    let event_type = event.event_type.as_deref().map_or_else(|| "(unreadable)".to_owned(), printable);
+    let event_type = event.event_type.as_deref().unwrap_or("(unreadable)");
     writeln!(out, "  type        {event_type}")?;
     writeln!(out, "  state       {}", report.state())?;
     writeln!(out, "  attempts    {}", event.attempts)?;
@@ -137,7 +136,8 @@ pub(super) fn write(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io:
     writeln!(out, "  kept        {kept}")?;
     writeln!(out, "  body        {} bytes stored; {} as received", event.body.len(), event.body_sha256)?;
 
-    writeln!(out, "\nTimeline")?;
+    writeln!(out)?;
+    writeln!(out, "Timeline")?;
     for moment in report.timeline() {
         write_moment(out, &moment, report.now)?;
     }
@@ -146,13 +146,16 @@ pub(super) fn write(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io:
         write_message(out, &message)?;
     }
     if body {
-        writeln!(out, "\nStored body")?;
-        writeln!(out, "{}", event.body)?;
+        writeln!(out)?;
+        writeln!(out, "Stored body")?;
+        for line in event.body.lines() {
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(())
 }
 
-fn write_moment(out: &mut dyn Write, moment: &Moment, now: UnixMillis) -> io::Result<()> {
+fn write_moment(out: &mut Lines, moment: &Moment, now: UnixMillis) -> io::Result<()> {
     let Moment { at, kind, what, remark } = moment;
     match kind {
         MomentKind::Next | MomentKind::Dead => {
@@ -162,9 +165,10 @@ fn write_moment(out: &mut dyn Write, moment: &Moment, now: UnixMillis) -> io::Re
     }
 }
 
-fn write_deliveries(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> {
+fn write_deliveries(out: &mut Lines, report: &Report<'_>) -> io::Result<()> {
     let event = report.event;
-    writeln!(out, "\nDeliveries")?;
+    writeln!(out)?;
+    writeln!(out, "Deliveries")?;
     if event.deliveries.is_empty() {
         return writeln!(out, "  none");
     }
@@ -195,7 +199,7 @@ fn write_deliveries(out: &mut dyn Write, report: &Report<'_>) -> io::Result<()> 
     Ok(())
 }
 
-pub(super) fn write_json(out: &mut dyn Write, report: &Report<'_>, body: bool) -> io::Result<()> {
+pub(super) fn write_json(out: &mut Lines, report: &Report<'_>, body: bool) -> io::Result<()> {
     let event = report.event;
     let at = |state| event.next_attempt_at.filter(|_| event.state == state).map(written);
     let facts = Facts {
@@ -238,10 +242,11 @@ fn failed<'e>(message: &RouteMessage<'e>) -> Option<&'e str> {
     message.delivery?.code.as_deref()
 }
 
-fn write_message(out: &mut dyn Write, message: &RouteMessage<'_>) -> io::Result<()> {
+fn write_message(out: &mut Lines, message: &RouteMessage<'_>) -> io::Result<()> {
     let to = message.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
     let failed = failed(message).map(|code| format!(", which failed: {code}")).unwrap_or_default();
-    writeln!(out, "\nWould be sent now by {}{to}{failed}", message.route)?;
+    writeln!(out)?;
+    writeln!(out, "Would be sent now by {}{to}{failed}", message.route)?;
     match &message.message {
         Ok(message) => write_members(out, message),
         Err(problem) => writeln!(out, "  nothing: {problem}"),

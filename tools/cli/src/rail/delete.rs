@@ -3,12 +3,11 @@
 use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::{Error, RailApi};
-use operator::words::printable;
 
 use super::report::needed;
 use super::target::Target;
 use crate::routes::file::RoutesFile;
-use crate::terminal::confirm;
+use crate::terminal::{confirm, out};
 
 /// Delete one subscription at Rail, whatever needs it, and forget its key
 #[derive(Args)]
@@ -37,19 +36,19 @@ impl Delete {
         let bridge = self.target.open(&RailApi::CHANGING).await?;
         let failed = |error| bridge.failure(&error);
         let snapshot = bridge.subscriptions.snapshot().await.map_err(failed)?;
-        let id = printable(&self.id);
+        let id = &self.id;
         match snapshot.subscriptions.iter().find(|it| it.id == self.id) {
             Some(it) => {
                 let needs = match needed.types.contains(&it.event_type) {
                     true => "; routes need this type: without another subscription its events stop",
                     false => "",
                 };
-                println!("Subscription {id} for {}{needs}.", printable(&it.event_type));
+                out!("Subscription {id} for {}{needs}.", it.event_type);
             }
             None if snapshot.stored.holds(&self.id) => {
-                println!("Rail has no subscription {id}; the secret holds a key of that label.");
+                out!("Rail has no subscription {id}; the secret holds a key of that label.");
             }
-            None => return Err(failed(Error::NoSuchSubscription(id))),
+            None => return Err(failed(Error::NoSuchSubscription(id.clone()))),
         }
         if !self.yes && !confirm("Delete it?", "pass `--yes`")? {
             return Ok(());
@@ -64,7 +63,7 @@ impl Delete {
             (false, true) => "its key is kept: a function does not start without a key",
             (false, false) => "the secret had no key for it",
         };
-        println!("{at_rail}; {key}.");
+        out!("{at_rail}; {key}.");
         Ok(())
     }
 }

@@ -1,19 +1,18 @@
 //! `bridge rail subscriptions list`: Rail, the routes and the secret side by side.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::plan::{Row, Status, compare};
 use operator::rail_subscriptions::{RailApi, Source, source};
-use operator::words::printable;
 use serde_json::json;
 
 use super::report::needed;
 use super::target::{CallbackArg, Target};
 use crate::routes::file::RoutesFile;
-use crate::terminal::{print, write_table};
+use crate::terminal::{Lines, print, write_table};
 
 /// Show what Rail has beside what routes.toml needs and which keys the signing secret holds
 ///
@@ -53,7 +52,7 @@ impl List {
     }
 }
 
-pub(super) fn write(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
+pub(super) fn write(out: &mut Lines, rows: &[Row]) -> io::Result<()> {
     let titles = ["STATE", "EVENT TYPE", "SUBSCRIPTION", "KEY", "DELIVERS TO"];
     write_table(out, titles, rows.iter().map(cells))?;
     let mut counts: BTreeMap<Status, usize> = BTreeMap::new();
@@ -88,7 +87,7 @@ const ADVICE: [(&[Status], &str); 3] = [
     (&[Status::NotNeeded], "`bridge rail subscriptions sync --prune` deletes subscriptions that no route needs"),
 ];
 
-pub(super) fn write_json(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
+pub(super) fn write_json(out: &mut Lines, rows: &[Row]) -> io::Result<()> {
     for row in rows {
         let json = json!({
             "state": row.status.name(),
@@ -103,13 +102,13 @@ pub(super) fn write_json(out: &mut dyn Write, rows: &[Row]) -> io::Result<()> {
 }
 
 fn cells(row: &Row) -> [String; 5] {
-    let or_dash = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), printable);
+    let or_dash = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
     let event_type = match (&row.event_type, row.status) {
-        (Some(event_type), Status::Missing) => format!("{}{}", printable(event_type), remark(event_type)),
+        (Some(event_type), Status::Missing) => format!("{event_type}{}", remark(event_type)),
         (event_type, _) => or_dash(event_type),
     };
     let key = if row.has_key { "held" } else { "-" };
-    let url = row.callback_url.as_deref().map(printable).unwrap_or_default();
+    let url = row.callback_url.clone().unwrap_or_default();
     [words(row.status).to_owned(), event_type, or_dash(&row.id), key.to_owned(), url]
 }
 

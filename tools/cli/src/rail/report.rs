@@ -7,36 +7,37 @@ use operator::rail_subscriptions::{
     CallbackUrl, Outcome, Progress, RejectedType, RequiredTypes, Snapshot, Source, source,
 };
 use operator::times::span;
-use operator::words::{counted, printable};
+use operator::words::counted;
 
 use crate::routes::file::RoutesFile;
+use crate::terminal::{note, out};
 
 /// What routes need of Rail; says which patterns come to nothing.
 pub(super) fn needed(routes: &RoutesFile) -> Result<RequiredTypes, OperatorError> {
     let needed = RequiredTypes::of(&routes.read()?, RAIL.name);
     for pattern in &needed.unmatched {
-        eprintln!("note: no documented event type of Rail matches `{pattern}`; name exact types to subscribe to them");
+        note!("note: no documented event type of Rail matches `{pattern}`; name exact types to subscribe to them");
     }
     Ok(needed)
 }
 
 /// One line for what has just been done.
 pub(super) fn tell(told: &Progress) {
-    println!("{}", sentence(told));
+    out!("{}", sentence(told));
 }
 
 fn sentence(told: &Progress) -> String {
     match told {
         Progress::Created { event_type, id } => {
-            format!("created   {}  {}; its key is in the secret", printable(event_type), printable(id))
+            format!("created   {event_type}  {id}; its key is in the secret")
         }
         Progress::KeyCopied { event_type, id } => {
-            format!("took key  {}  {}, from Rail's list", printable(event_type), printable(id))
+            format!("took key  {event_type}  {id}, from Rail's list")
         }
-        Progress::Deleted { event_type, id } => format!("deleted   {}  {}", printable(event_type), printable(id)),
+        Progress::Deleted { event_type, id } => format!("deleted   {event_type}  {id}"),
         Progress::KeysRemoved(count) => format!("removed   {}", counted(*count, "key")),
         Progress::Rejected(refused) => {
-            format!("REJECTED  {}: Rail does not accept it ({})", printable(&refused.event_type), answer(refused))
+            format!("REJECTED  {}: Rail does not accept it ({})", refused.event_type, answer(refused))
         }
         Progress::RotationStarted(types) => format!("started   {}", counted(*types, "event type")),
         Progress::RotationResumed(types) => {
@@ -66,7 +67,7 @@ pub(super) fn conclude(outcome: &Outcome) -> Result<(), OperatorError> {
             Source::GuideOnly => "named only by Rail's guide",
             Source::Neither => "not named in Rail's documentation",
         };
-        format!("{} ({}; {whose})", printable(&refused.event_type), answer(refused))
+        format!("{} ({}; {whose})", refused.event_type, answer(refused))
     });
     Err(OperatorError::refused(
         format!(

@@ -14,7 +14,7 @@ use shared::outside::secrets::{COOL_DOWN, MAX_AGE};
 use super::report::{conclude, needed, tell};
 use super::target::{CallbackArg, Target};
 use crate::routes::file::RoutesFile;
-use crate::terminal::confirm;
+use crate::terminal::{confirm, out};
 
 /// Replace subscriptions and their keys by new ones
 ///
@@ -80,22 +80,22 @@ impl Rotate {
         let begun = rotation.under_way(&snapshot);
         let fresh = rotation.to_start(&snapshot, &begun).map_err(failed)?;
         let joined = |types: &BTreeSet<String>| types.iter().cloned().collect::<Vec<_>>().join(", ");
-        println!("Subscriptions for {url}, keys in {}:", bridge.place.name());
+        out!("Subscriptions for {url}, keys in {}:", bridge.place.name());
         if !begun.is_empty() {
-            println!("  continue  {}", joined(&begun));
+            out!("  continue  {}", joined(&begun));
         }
         if !fresh.is_empty() {
-            println!("  rotate    {}", joined(&fresh));
+            out!("  rotate    {}", joined(&fresh));
         }
         let rest = needed.types.len() - begun.len() - fresh.len();
         if self.event.is_none() && rest > 0 {
-            println!("{} not changed: not in step, or left for the next rotation.", counted(rest, "event type"));
+            out!("{} not changed: not in step, or left for the next rotation.", counted(rest, "event type"));
         }
         if begun.is_empty() && fresh.is_empty() {
-            println!("Nothing to rotate.");
+            out!("Nothing to rotate.");
             return Ok(());
         }
-        println!(
+        out!(
             "It creates a new subscription every {}, deletes the old ones after {}, and removes their keys after as long again.",
             span(LEAST_PATIENCE),
             span(self.after)
@@ -108,9 +108,7 @@ impl Rotate {
         }
         let outcome = bridge.subscriptions.rotate(&rotation, tell).await.map_err(failed)?;
         conclude(&outcome)?;
-        println!(
-            "Rotated. The old keys stay valid as the secret's previous version until the secret is written again."
-        );
+        out!("Rotated. The old keys stay valid as the secret's previous version until the secret is written again.");
         Ok(())
     }
 }

@@ -1,19 +1,19 @@
 //! `bridge rail subscriptions sync`: Rail and the secret in step with the routes.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io;
 
 use clap::Args;
 use operator::OperatorError;
 use operator::rail_subscriptions::plan::{Step, plan};
 use operator::rail_subscriptions::{CallbackUrl, RailApi};
-use operator::words::{counted, printable};
+use operator::words::counted;
 
 use super::list::remark;
 use super::report::{conclude, needed, tell, unneeded};
 use super::target::{CallbackArg, Target};
 use crate::routes::file::RoutesFile;
-use crate::terminal::{confirm, print};
+use crate::terminal::{Lines, confirm, out, print};
 
 /// Create the subscriptions that routes.toml needs, and put their keys into the signing secret
 ///
@@ -72,18 +72,12 @@ impl Sync {
         let outcome =
             bridge.subscriptions.sync(snapshot, &needed.types, &url, self.prune, tell).await.map_err(failed)?;
         conclude(&outcome)?;
-        println!("In step.");
+        out!("In step.");
         Ok(())
     }
 }
 
-pub(super) fn write(
-    out: &mut dyn Write,
-    steps: &[Step],
-    url: &CallbackUrl,
-    secret: &str,
-    spared: usize,
-) -> io::Result<()> {
+pub(super) fn write(out: &mut Lines, steps: &[Step], url: &CallbackUrl, secret: &str, spared: usize) -> io::Result<()> {
     if steps.is_empty() {
         writeln!(out, "In step: Rail's subscriptions for {url}, the routes, and {secret}.")?;
     } else {
@@ -92,10 +86,9 @@ pub(super) fn write(
     for step in steps {
         let line = match step {
             Step::CopyKey { event_type, subscription, .. } => {
-                format!("take key  {}  {}", printable(event_type), printable(&subscription.id))
+                format!("take key  {event_type}  {}", subscription.id)
             }
             Step::Create { event_type, orphans, .. } => {
-                let orphans: Vec<_> = orphans.iter().map(|id| printable(id)).collect();
                 let instead = match orphans.is_empty() {
                     true => String::new(),
                     false => format!(
@@ -103,13 +96,13 @@ pub(super) fn write(
                         orphans.join(", ")
                     ),
                 };
-                format!("create    {}{}{instead}", printable(event_type), remark(event_type))
+                format!("create    {event_type}{}{instead}", remark(event_type))
             }
             Step::DeleteOrphan { event_type, id } => {
-                format!("delete    {}  {}: its key is not available", printable(event_type), printable(id))
+                format!("delete    {event_type}  {id}: its key is not available")
             }
             Step::DeleteUnused { event_type, id } => {
-                format!("delete    {}  {}: no route needs it", printable(event_type), printable(id))
+                format!("delete    {event_type}  {id}: no route needs it")
             }
             Step::RemoveKeys { ids } => {
                 format!("remove    {} whose subscriptions no longer exist", counted(ids.len(), "key"))

@@ -1,17 +1,16 @@
 //! `bridge routes preview`: the messages that a body would become, and why a route stays silent. Nothing is asked of anybody.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 use operator::OperatorError;
 use operator::routes::preview::{self, RoutePreview};
-use operator::words::printable;
 use shared::receive::provider::Provider;
 
 use crate::delivery::{provider_parser, read_file};
 use crate::routes::file::RoutesFile;
-use crate::terminal::{self, Table, print, write_members};
+use crate::terminal::{self, Lines, Table, print, write_members};
 
 /// Print the message that each route would make of a body, and why the others make none
 ///
@@ -49,11 +48,12 @@ impl Preview {
     }
 }
 
-fn write(out: &mut dyn Write, preview::Preview { event, routes }: &preview::Preview<'_>) -> io::Result<()> {
-    let event_type = event.event_type.as_deref().map_or_else(|| "(no type)".to_owned(), printable);
-    writeln!(out, "{} {event_type} {}", event.provider, printable(&event.event_id))?;
+fn write(out: &mut Lines, preview::Preview { event, routes }: &preview::Preview<'_>) -> io::Result<()> {
+    let event_type = event.event_type.as_deref().unwrap_or("(no type)");
+    writeln!(out, "{} {event_type} {}", event.provider, event.event_id)?;
     for route in routes.iter().filter(|route| route.matches) {
-        writeln!(out, "\n{} → {}", route.route, route.to)?;
+        writeln!(out)?;
+        writeln!(out, "{} → {}", route.route, route.to)?;
         if route.once_per_customer {
             writeln!(out, "  once per customer: skipped if another event was first")?;
         }
@@ -67,10 +67,12 @@ fn write(out: &mut dyn Write, preview::Preview { event, routes }: &preview::Prev
     }
     let silent: Vec<_> = routes.iter().filter(|route| !route.matches).collect();
     if silent.len() == routes.len() {
-        writeln!(out, "\nNo route wants it: it would be recorded as ignored.")?;
+        writeln!(out)?;
+        writeln!(out, "No route wants it: it would be recorded as ignored.")?;
     }
     if !silent.is_empty() {
-        writeln!(out, "\nSilent:")?;
+        writeln!(out)?;
+        writeln!(out, "Silent:")?;
     }
     let row = |it: &&RoutePreview<'_>| [format!("  {}", it.route), it.why_not.clone().unwrap_or_default()];
     Table::default().write(out, &silent.iter().map(row).collect::<Vec<_>>())

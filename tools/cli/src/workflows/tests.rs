@@ -15,10 +15,10 @@ fn a_paused_workflow_says_since_when_an_unreadable_one_that_it_is_and_messages_a
             (&vip, PauseStatus::Unreadable),
         ]
         .map(|(destination, status)| WorkflowStatus { destination, status, routes: vec!["opened"], pending });
-        let (mut table, mut json) = (Vec::new(), Vec::new());
+        let (mut table, mut json) = (Lines::default(), Lines::default());
         write(&mut table, &statuses, NOW).unwrap();
         terminal::write_json(&mut json, statuses.iter().map(line)).unwrap();
-        [table, json].map(|text| String::from_utf8(text).unwrap())
+        [table.0, json.0]
     };
     let [table, json] = written(None);
     let expected = "WORKFLOW  STATE

@@ -1,5 +1,6 @@
 //! One check and its result, as a person and `--json` read it.
 
+#[cfg(test)]
 use std::fmt;
 
 use serde::Serialize;
@@ -49,6 +50,7 @@ impl Verdict {
 }
 
 /// `fail  due-index: ...`, with what to do on a line of its own.
+#[cfg(test)]
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<4}  {}: {}", self.verdict.name(), self.check, self.says)?;

@@ -16,7 +16,6 @@ use shared::record::store::listing::EventSummary;
 use shared::route::routes::{Fit, Route, Routes};
 
 use crate::times::{relative, span};
-use crate::words::printable;
 
 /// An event and what it is to be read beside.
 pub struct Report<'e> {
@@ -229,7 +228,7 @@ pub fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
     match fit {
         Fit::Matches => None,
         Fit::OtherProvider => Some("for events of another provider".to_owned()),
-        Fit::OtherType => Some(format!("not for {}", printable(event_type))),
+        Fit::OtherType => Some(format!("not for {event_type}")),
         Fit::ConditionFails(parts) => {
             let parts: Vec<_> =
                 parts.iter().map(|part| format!("{} is none of {}", part.pointer, part.accepted.join(", "))).collect();

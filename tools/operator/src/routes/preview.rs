@@ -16,7 +16,6 @@ use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::OperatorError;
 use crate::events::report::why_not;
-use crate::words::printable;
 
 /// A body as an event, and what each route would make of it.
 #[derive(Debug)]
@@ -156,17 +155,17 @@ pub fn customer(route: &Route, body: Value<'_>) -> (Vec<String>, Option<MessageC
         };
         let (asked, reference) = match source {
             CustomerSource::Body(_) => {
-                lookups.push(format!("{source}: {}", printable(&id)));
+                lookups.push(format!("{source}: {id}"));
                 return (lookups, Some(placeholder(found.unwrap_or(id))));
             }
             CustomerSource::Link { kind, .. } => ("the customers table".to_owned(), format!("{kind}:{id}")),
             CustomerSource::Api { kind, .. } => {
                 let lookup = providers::lookups().find(|lookup| lookup.kind == kind);
                 let path = lookup.map_or("", |lookup| lookup.path);
-                (format!("the customers table, then GET {path}{}", printable(&id)), format!("{kind}:{id}"))
+                (format!("the customers table, then GET {path}{id}"), format!("{kind}:{id}"))
             }
         };
-        lookups.push(format!("{source}: {} is looked up in {asked}", printable(&reference)));
+        lookups.push(format!("{source}: {reference} is looked up in {asked}"));
         found.get_or_insert(format!("(the customer of {reference})"));
     }
     (lookups, found.map(placeholder))

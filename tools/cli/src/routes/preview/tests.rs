@@ -47,9 +47,9 @@ customer = "/data/user_id"
 fn printed(body: &str) -> String {
     let routes = providers::parse_routes("routes.toml", ROUTES).unwrap();
     let preview = preview::Preview::new(body.as_bytes(), Path::new("body.json"), None, &routes).unwrap();
-    let mut out = Vec::new();
+    let mut out = Lines::default();
     write(&mut out, &preview).unwrap();
-    String::from_utf8(out).unwrap()
+    out.0
 }
 
 #[track_caller]
@@ -109,7 +109,7 @@ fn a_body_that_nobody_wants_says_so_and_prints_nothing_a_terminal_would_act_on()
     check(
         r#"{"event_id":"evt_1\u001b[2J","event_date":"2023-11-20T14:32:18Z","event_type":"CLOSED"}"#,
         "
-rail CLOSED evt_1\u{fffd}[2J
+rail CLOSED evt_1\\u001b[2J
 
 No route wants it: it would be recorded as ignored.
 
