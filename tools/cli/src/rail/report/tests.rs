@@ -15,10 +15,7 @@ fn each_thing_done_is_one_line() {
             Progress::Created { event_type: event_type(), id: id() },
             "created   ACCOUNT_OPEN  sub_1; its key is in the secret",
         ),
-        (
-            Progress::KeyCopied { event_type: event_type(), id: id() },
-            "took key  ACCOUNT_OPEN  sub_1, from Rail's list",
-        ),
+        (Progress::KeyCopied { event_type: event_type(), id: id() }, "took key  ACCOUNT_OPEN  sub_1, from Rail's list"),
         (Progress::Deleted { event_type: event_type(), id: id() }, "deleted   ACCOUNT_OPEN  sub_1"),
         (Progress::KeysRemoved(1), "removed   1 key"),
         (
