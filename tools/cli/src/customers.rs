@@ -32,7 +32,7 @@ enum CustomersVerb {
 #[command(after_help = GET_EXAMPLES, after_long_help = GET_EXAMPLES)]
 struct Get {
     /// KIND:value, for example rail-account:CUSTOMER_USD_001
-    #[arg(value_name = "REF", value_parser = CustomerRef::parse)]
+    #[arg(value_name = "REF", value_parser = reference)]
     reference: CustomerRef,
     /// As a JSON object
     #[arg(long)]
@@ -46,7 +46,7 @@ struct Get {
 #[command(after_help = PUT_EXAMPLES, after_long_help = PUT_EXAMPLES)]
 struct Put {
     /// KIND:value, for example rillis-user:67a3a506b0f4c1e2d3a4b5c6
-    #[arg(value_name = "REF", value_parser = CustomerRef::parse)]
+    #[arg(value_name = "REF", value_parser = reference)]
     reference: CustomerRef,
     /// The broker's own id of the customer: a message's customerId
     #[arg(long, value_name = "ID", value_parser = customer_id)]
@@ -134,6 +134,10 @@ impl Put {
         out!("{} is customer {} at {}.", self.reference, self.customer_id, place.name());
         Ok(())
     }
+}
+
+fn reference(text: &str) -> Result<CustomerRef, String> {
+    operator::customers::lines::reference(text).map_err(|reason| reason.to_string())
 }
 
 fn customer_id(text: &str) -> Result<String, String> {

@@ -10,8 +10,11 @@ use json::SyntaxError;
 use local::delivery::SignedHeaders;
 use local::stack::sample_key;
 use operator::OperatorError;
+use operator::copied_key::slips;
 use shared::clock::Clock;
 use shared::receive::provider::Provider;
+
+use crate::terminal::note;
 
 /// Where a signing key comes from.
 #[derive(Args)]
@@ -58,7 +61,10 @@ impl KeySource {
         let key = String::from_utf8(key).map_err(|_| {
             OperatorError::usage(format!("{} is not text", path.display()), "a signing key is one line of text")
         })?;
-        let key = key.trim_end_matches(['\r', '\n']);
+        let key = key.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+        for slip in slips(key) {
+            note!("note: the key in {} {}", path.display(), slip.kind.says());
+        }
         if key.is_empty() {
             return Err(OperatorError::usage(format!("{} is empty", path.display()), "put the signing key into it"));
         }

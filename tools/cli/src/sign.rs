@@ -11,7 +11,7 @@ use operator::OperatorError;
 use shared::receive::provider::Provider;
 
 use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
-use crate::terminal::{note, out};
+use crate::terminal::{note, out, quoted};
 
 /// Sign a body with the time now, as its provider would
 #[derive(Args)]
@@ -91,7 +91,8 @@ impl Sign {
 fn curl(url: &str, headers: &[(&str, String)], body: &[u8]) -> String {
     let headers: String = headers.iter().map(|(name, value)| format!(" -H '{name}: {value}'")).collect();
     format!(
-        "printf %s {} | base64 -d | curl -sS {url} -H 'content-type: application/json'{headers} --data-binary @-",
-        STANDARD.encode(body)
+        "printf %s {} | base64 -d | curl -sS --url {} -H 'content-type: application/json'{headers} --data-binary @-",
+        STANDARD.encode(body),
+        quoted(url)
     )
 }

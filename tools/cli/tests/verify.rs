@@ -85,3 +85,28 @@ fn a_refusal_ends_with_3_says_why_and_shows_no_key_and_no_computed_signature() {
         }
     }
 }
+
+#[test]
+fn what_a_copied_key_picked_up_is_said_and_no_part_of_the_key_is() {
+    let folder = keys();
+    let good = signature(KEY, &format!("{STAMP}.{BODY}"));
+    for (copied, found) in [
+        (format!("SIGNING_KEY={KEY}"), "rail.key fits without the name before it, and not as it is"),
+        (
+            format!("export KEY=\"{KEY}\"\n"),
+            "rail.key fits without the name before it, without the quotes around it, and",
+        ),
+        (format!("\u{201c}{KEY}\u{201d}"), "rail.key fits without the typographic quotes around it"),
+        (format!("{}\u{200b}{}", &KEY[..9], &KEY[9..]), "rail.key fits without the invisible characters in it"),
+        (format!("<{KEY}>"), "rail.key fits without the brackets around it"),
+        (format!("{KEY}\u{a0}"), "rail.key fits without the white space around it"),
+        ("whsec_TUFS********".to_owned(), "a guess: rail.key is masked: a page showed it in place of the key"),
+        (format!("{}\u{430}", &KEY[..9]), "a guess: rail.key contains characters that are not ASCII"),
+    ] {
+        std::fs::write(folder.path().join("rail.key"), &copied).unwrap();
+        let said = verify(folder.path(), &good, &["--key-file", "rail.key", "--at", STAMP]);
+        assert_eq!(said.code, Some(3), "{}", said.text);
+        assert!(said.text.contains(found), "{copied:?}: {}", said.text);
+        assert!(!said.text.contains("TUFS") && !said.text.contains("MARKED"), "{}", said.text);
+    }
+}

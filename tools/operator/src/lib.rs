@@ -3,6 +3,7 @@
 //! The command line and the page ask with it and say what came of it. It prints nothing.
 
 pub mod cloudformation;
+pub mod copied_key;
 pub mod customers;
 pub mod dev_file;
 pub mod doctor;

@@ -96,9 +96,19 @@ pub fn header_map<'a>(headers: impl Iterator<Item = (&'a str, &'a str)>) -> Head
     headers.filter_map(|(name, value)| Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))).collect()
 }
 
-/// Reads `name: value` lines; tolerates curl's `> ` and `< `, and passes over the request line.
+/// Reads `name: value` lines; tolerates curl's `> ` and `< `, and passes over the request line. Or JSON: an object of names and
+/// values, or an event of API Gateway's, which has one.
 pub fn parse_headers(text: &[u8]) -> HeaderMap {
     let text = String::from_utf8_lossy(text);
+    let text = text.trim_start_matches('\u{feff}');
+    if let Ok(Value::Object(whole)) = serde_json::from_str(text) {
+        // Of a REST API's event this one has every value.
+        let held = ["multiValueHeaders", "headers"].iter().find_map(|name| whole.get(*name)?.as_object());
+        return header_map(held.unwrap_or(&whole).iter().flat_map(|(name, value)| {
+            let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+            values.iter().filter_map(|value| Some((name.as_str(), value.as_str()?.trim())))
+        }));
+    }
     let lines = text.lines().filter_map(|line| line.trim_start_matches(['>', '<', ' ']).split_once(':'));
     header_map(lines.map(|(name, value)| (name.trim(), value.trim())))
 }
@@ -110,6 +120,8 @@ pub fn parse_headers(text: &[u8]) -> HeaderMap {
 pub fn parse_keys(name: &str, file: &[u8], of: KeyOrigin) -> Result<Vec<CandidateKey>, OperatorError> {
     let text = str::from_utf8(file)
         .map_err(|_| OperatorError::usage(format!("{name} is not text"), "a signing key is one line of text"))?;
+    // The mark that some editors put at a file's beginning is none of the key's.
+    let text = text.trim_start_matches('\u{feff}');
     let secret = serde_json::from_str::<Value>(text).ok();
     let keys: Vec<CandidateKey> = match secret.as_ref().and_then(|secret| secret.get("keys")?.as_object()) {
         Some(keys) => keys

@@ -17,7 +17,7 @@ use crate::events::arguments::Filters;
 use crate::events::list::write_rows;
 use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
-use crate::terminal::{self, Table, confirm, interrupted, note, note_lines, out, print};
+use crate::terminal::{self, Table, confirm, interrupted, note, note_lines, out, print, quoted};
 
 #[derive(Args)]
 pub(super) struct Many {
@@ -221,15 +221,6 @@ pub(super) fn go_on(words: impl Iterator<Item = String>, times: &[(&str, String)
         }
     }
     command.join(" ")
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 fn spinner(doing: &'static str) -> ProgressBar {

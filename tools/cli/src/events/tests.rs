@@ -177,6 +177,17 @@ fn an_ignored_event_is_shown_with_the_routes_that_want_it_today() {
 }
 
 #[test]
+fn a_dead_event_whose_route_is_gone_is_shown_with_the_routes_that_want_it_today() {
+    let mut event = attempted(&recorded("evt_6"), AttemptBy::First, Duration::ZERO, [refused(), delivered()]);
+    let died = event.deliveries.remove("deposit").unwrap();
+    event.deliveries.insert("of-last-year".to_owned(), died);
+    let text = shown(&event, &no_pauses(), false);
+    assert!(text.contains("Would be sent now by of-last-year, which failed: refused 422\n  nothing: "), "{text}");
+    assert!(text.contains("\nWould be sent now by deposit to deposits\n  { \"eventType\""), "{text}");
+    assert_eq!(text.matches("Would be sent now by").count(), 2);
+}
+
+#[test]
 fn what_a_terminal_would_act_on_is_not_printed() {
     let text = shown(&received("evt\u{1b}[2J", "OPENED\u{7}"), &no_pauses(), false);
     assert!(text.starts_with("rail#evt\\u001b[2J\n"), "{text}");

@@ -9,6 +9,8 @@ use csv::{ByteRecord, ReaderBuilder, Trim};
 use shared::clock::UnixMillis;
 use shared::customer::reference::{Customer, CustomerRef, CustomerRefError};
 
+use crate::words::is_invisible;
+
 /// The lines of a file, read once from the first to the last. Holds one line and a buffer, however long the file is.
 pub struct Lines<R> {
     reader: csv::Reader<MeteredReader<R>>,
@@ -46,6 +48,8 @@ pub enum Reason {
     NotUtf8(&'static str),
     #[error("ref: {0}")]
     Ref(CustomerRefError),
+    #[error("{0}: with a no-break space, an invisible character, or white space at an end: no event is found by it")]
+    Unseen(&'static str),
     #[error("customer_id: empty")]
     CustomerIdEmpty,
     #[error("customer_id: longer than {MAX_CUSTOMER_ID_BYTES} bytes, or with control characters")]
@@ -183,7 +187,7 @@ impl<R: Read> Lines<R> {
         }
         let text = |wanted: Column| {
             let cell = self.columns.iter().position(|column| *column == wanted).map_or(&[][..], |at| &self.record[at]);
-            std::str::from_utf8(cell).map_err(|_| Reason::NotUtf8(wanted.name()))
+            std::str::from_utf8(cell).map(str::trim).map_err(|_| Reason::NotUtf8(wanted.name()))
         };
         let optional = |wanted| Ok(Some(text(wanted)?.to_owned()).filter(|text| !text.is_empty()));
         let list = |wanted| {
@@ -191,7 +195,7 @@ impl<R: Read> Lines<R> {
             Ok(parts.filter(|part| !part.is_empty()).map(str::to_owned))
         };
 
-        let reference = CustomerRef::parse(text(Column::Ref)?).map_err(Reason::Ref)?;
+        let reference = reference(text(Column::Ref)?)?;
         let customer = Customer {
             email: optional(Column::Email)?,
             first_name: optional(Column::FirstName)?,
@@ -207,6 +211,24 @@ impl<R: Read> Lines<R> {
     }
 }
 
+/// A reference that an event's can equal.
+///
+/// # Errors
+/// It is none, or holds what nobody sees.
+pub fn reference(text: &str) -> Result<CustomerRef, Reason> {
+    let reference = CustomerRef::parse(text).map_err(Reason::Ref)?;
+    let value = text.split_once(':').map_or(text, |(_, value)| value);
+    if value.trim() != value || value.contains(is_unseen) {
+        return Err(Reason::Unseen(Column::Ref.name()));
+    }
+    Ok(reference)
+}
+
+/// Not an ASCII space, and looks like one or like nothing.
+fn is_unseen(c: char) -> bool {
+    is_invisible(c) || (c.is_whitespace() && c != ' ')
+}
+
 /// An id that messages and keys can carry.
 pub fn customer_id(text: &str) -> Result<&str, Reason> {
     if text.is_empty() {
@@ -214,6 +236,9 @@ pub fn customer_id(text: &str) -> Result<&str, Reason> {
     }
     if text.len() > MAX_CUSTOMER_ID_BYTES || text.chars().any(char::is_control) {
         return Err(Reason::CustomerId);
+    }
+    if text.trim() != text || text.contains(is_unseen) {
+        return Err(Reason::Unseen(Column::CustomerId.name()));
     }
     Ok(text)
 }

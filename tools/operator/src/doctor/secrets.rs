@@ -16,6 +16,7 @@ use shared::receive::signing_keys::KeySet;
 use super::facts::{RouteNeeds, Scope, Secret};
 use super::line::{Line, Verdict, requires};
 use crate::cloudformation::capitalized;
+use crate::copied_key::{Slip, slips};
 use crate::words::counted;
 
 /// What a field holds, as far as it can look wrong.
@@ -167,19 +168,12 @@ fn inspect_key(scope: &Scope, field: &str, value: &Value) -> Vec<Finding> {
     let Some(key) = value.as_str().filter(|key| !key.is_empty()) else {
         return Vec::new();
     };
-    let ends_in_newline = key.ends_with(['\n', '\r']);
+    let slips = slips(key)
+        .into_iter()
+        .map(|Slip { kind, .. }| (true, if kind.is_sure() { Verdict::Fail } else { Verdict::Warn }, kind.says()));
     let bare = key.trim();
-    let quoted = |mark: char| bare.len() > 1 && bare.starts_with(mark) && bare.ends_with(mark);
     let is_text = |bytes: Vec<u8>| bytes.len() >= 12 && bytes.trim_ascii().iter().all(u8::is_ascii_graphic);
     let signs = [
-        (ends_in_newline, Verdict::Fail, "ends in a newline, which counts as part of the key"),
-        (
-            !ends_in_newline && bare != key,
-            Verdict::Fail,
-            "starts or ends with white space, which counts as part of the key",
-        ),
-        (quoted('"') || quoted('\''), Verdict::Fail, "is in quotes, which count as part of the key"),
-        (bare.contains(char::is_whitespace), Verdict::Warn, "contains white space"),
         (bare.len() < SHORTEST_KEY, Verdict::Warn, "has fewer than 16 characters"),
         (
             STANDARD.decode(bare).is_ok_and(is_text),
@@ -192,7 +186,7 @@ fn inspect_key(scope: &Scope, field: &str, value: &Value) -> Vec<Finding> {
             "is a sample key of this repository, which is public",
         ),
     ];
-    let found = signs.into_iter().filter(|(holds, ..)| *holds);
+    let found = slips.chain(signs).filter(|(holds, ..)| *holds);
     found.map(|(_, verdict, says)| Finding { verdict, field: field.to_owned(), says: says.to_owned() }).collect()
 }
 

@@ -13,7 +13,7 @@ use shared::record::event::{AttemptBy, DISMISSED, Dispatch, DispatchState, Event
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
 use shared::record::store::listing::EventSummary;
-use shared::route::routes::{Fit, Route, Routes};
+use shared::route::routes::{Fit, Routes};
 
 use crate::times::{relative, span};
 
@@ -65,7 +65,7 @@ pub struct RouteMessage<'e> {
     pub route: &'e str,
     /// `None` when today's routes have no such route.
     pub to: Option<String>,
-    /// `None` of an event that was ignored.
+    /// `None` of a route that a redrive would add.
     pub delivery: Option<&'e Dispatch>,
     /// The message, or why there would be none.
     pub message: Result<String, String>,
@@ -178,7 +178,7 @@ impl Report<'_> {
         }
     }
 
-    /// A message for each route that the event was recorded with, or, if it was ignored, for each that wants it today.
+    /// A message for each route that the event was recorded with, and for each that a redrive would add.
     pub fn messages(&self, which: Which) -> Vec<RouteMessage<'_>> {
         let event = self.event;
         let document = Document::parse(event.body.as_bytes());
@@ -192,19 +192,30 @@ impl Report<'_> {
         };
         let to = |route: &str| self.routes.by_name(route).map(|route| route.destination.to_string());
         let message_of = |route, delivery| RouteMessage { route, to: to(route), delivery, message: compose(route) };
-        if event.state == EventState::Ignored {
-            let Ok(document) = &document else { return Vec::new() };
-            let event_type = event.event_type.as_deref().unwrap_or_default();
-            let fit = |route: &Route| route.fit(&event.provider, event_type, document.root()) == Fit::Matches;
-            let wanting = self.routes.all().iter().filter(|route| fit(route));
-            return wanting.map(|route| message_of(route.name.as_str(), None)).collect();
-        }
-        event
-            .deliveries
-            .iter()
-            .filter(|(_, delivery)| which == Which::All || is_open(delivery.state))
-            .map(|(route, delivery)| message_of(route, Some(delivery)))
-            .collect()
+        let recorded = event.deliveries.iter().filter(|(_, it)| which == Which::All || is_open(it.state));
+        let recorded = recorded.map(|(route, delivery)| message_of(route.as_str(), Some(delivery)));
+        recorded.chain(self.wanting_instead().into_iter().map(|route| message_of(route, None))).collect()
+    }
+
+    /// The routes that a redrive would add: those that want the event today, if it was ignored or a route of it died and is gone.
+    fn wanting_instead(&self) -> Vec<&str> {
+        let event = self.event;
+        let is_gone = |(route, delivery): (&String, &Dispatch)| {
+            delivery.state == DispatchState::Dead && self.routes.by_name(route).is_none()
+        };
+        let takes_others = match event.state {
+            EventState::Ignored => true,
+            EventState::Dead | EventState::Dismissed => event.deliveries.iter().any(is_gone),
+            EventState::Pending | EventState::Delivered => false,
+        };
+        let Ok(document) = Document::parse(event.body.as_bytes()) else { return Vec::new() };
+        let event_type = event.event_type.as_deref().unwrap_or_default();
+        let wanting = self.routes.all().iter().filter(|route| {
+            takes_others
+                && !event.deliveries.contains_key(&route.name)
+                && route.fit(&event.provider, event_type, document.root()) == Fit::Matches
+        });
+        wanting.map(|route| route.name.as_str()).collect()
     }
 
     /// The provider's routes that made no message of it, and why not. They are held against the stored body.

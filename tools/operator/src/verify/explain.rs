@@ -21,6 +21,7 @@ mod spellings;
 
 use self::spellings::{Departure, Spelling};
 use super::{CandidateKey, Capture, KeyOrigin, others};
+use crate::copied_key::slips;
 
 /// One thing that was found out.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,6 +49,9 @@ pub fn explain(capture: &Capture<'_>, keys: &[CandidateKey]) -> Vec<Finding> {
     }
     findings.extend(about_signature(signature, provider.signature));
     findings.extend(what_fits(signature, signed_at, capture, keys));
+    if findings.iter().any(|finding| finding.code == "nothing_fits") {
+        findings.extend(keys.iter().filter(|key| key.of != KeyOrigin::Sample).flat_map(about_key));
+    }
     findings
 }
 
@@ -176,6 +180,12 @@ fn about_signature(signature: &str, part: HeaderPart) -> Vec<Finding> {
         findings.push(Finding::sure("signature_malformed", text));
     }
     findings
+}
+
+/// What a key seems to have picked up.
+fn about_key(key: &CandidateKey) -> impl Iterator<Item = Finding> {
+    let slips = slips(&key.key).into_iter();
+    slips.map(|slip| Finding::guess(slip.kind.code(), format!("{} {}", key.label, slip.kind.says())))
 }
 
 /// Tries keys, spellings, timestamps and layouts, what differs least first, until the signature fits.
@@ -421,16 +431,11 @@ impl KeyForm {
         let bare = key.strip_prefix("whsec_");
         let decode = |text: &str| STANDARD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok();
         let text = |text: String| Some(text.into_bytes());
-        let quoted = |mark: char| key.strip_prefix(mark).and_then(|rest| rest.strip_suffix(mark));
-        let unquoted = quoted('"').or_else(|| quoted('\'')).map(str::to_owned);
-        let trimmed = Some(key.trim()).filter(|trimmed| trimmed.len() < key.len()).map(str::to_owned);
         let forms = [
             ("key_newline", "with a newline at its end", text(format!("{key}\n"))),
             ("key_newline", "with CR LF at its end", text(format!("{key}\r\n"))),
-            ("key_trimmed", "without the white space around it", trimmed.map(String::into_bytes)),
             ("key_quoted", "in double quotes", text(format!("\"{key}\""))),
             ("key_quoted", "in single quotes", text(format!("'{key}'"))),
-            ("key_unquoted", "without the quotes around it", unquoted.map(String::into_bytes)),
             ("key_prefix_cut", "without its prefix `whsec_`", bare.map(|bare| bare.as_bytes().to_vec())),
             ("key_prefix_added", "with `whsec_` before it", text(format!("whsec_{key}"))),
             ("key_decoded_after_prefix", "without its prefix `whsec_` and decoded from base64", bare.and_then(decode)),
@@ -443,8 +448,15 @@ impl KeyForm {
             ("key_case", "in lower case", text(key.to_lowercase())),
             ("key_case", "in upper case", text(key.to_uppercase())),
         ];
-        let as_it_is = [("", "", Some(key.clone().into_bytes()))];
-        let forms = as_it_is.into_iter().chain(forms).filter_map(|(code, words, bytes)| {
+        let forms = forms.map(|(code, words, bytes)| (code, words.to_owned(), bytes));
+        let mut peeled = Vec::new();
+        let copied = slips(key).into_iter().map(|slip| {
+            peeled.push(slip.kind.without());
+            (slip.kind.code(), peeled.join(", "), slip.rest.map(String::into_bytes))
+        });
+        let copied: Vec<_> = copied.collect();
+        let as_it_is = [("", String::new(), Some(key.clone().into_bytes()))];
+        let forms = as_it_is.into_iter().chain(copied).chain(forms).filter_map(|(code, words, bytes)| {
             let bytes = bytes.filter(|bytes| !bytes.is_empty() && (code.is_empty() || bytes != key.as_bytes()))?;
             let form = Departure { code, words: format!("{label} fits {words}, and not as it is") };
             let departures = of_key

@@ -56,6 +56,18 @@ fn what_is_empty_was_not_said_and_blanks_around_cells_count_for_nothing() {
     let row = good("ref , customer_id,email,trading_accounts,once", " user:1,\tC-1 , ,;, ");
     assert_eq!((row.customer, row.once.len()), (Customer::new("C-1", NOW), 0));
     assert_eq!(good("ref,customer_id", "user:1,C-1").customer, Customer::new("C-1", NOW));
+    let row = good("\u{feff}ref,customer_id", "\u{a0}user:a b\u{2003},C 1\u{a0}");
+    assert_eq!((row.reference.as_str(), row.customer.customer_id.as_str()), ("user:a b", "C 1"));
+}
+
+#[test]
+fn what_nobody_sees_in_a_reference_or_an_id_is_a_bad_line() {
+    for value in ["A\u{a0}1", "A\u{200b}1", "A1\u{ad}", " A1", "\u{a0}A1", "A\u{2028}1", "\u{202e}1A"] {
+        check_bad(&format!("user:{value},C-1,,"), Reason::Unseen("ref"));
+    }
+    for value in ["C\u{a0}1", "C\u{200b}1", "\u{feff}C1"] {
+        check_bad(&format!("user:1,{value},,"), Reason::Unseen("customer_id"));
+    }
 }
 
 #[test]
