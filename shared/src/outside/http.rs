@@ -19,8 +19,9 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use reqwest::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, Request, Response, StatusCode, Url, redirect};
+use reqwest::{Client, ClientBuilder, Method, Proxy, Request, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 
@@ -128,20 +129,38 @@ impl Http {
     /// # Errors
     /// Only on a build without the TLS versions asked for.
     pub fn new() -> Result<Self, HttpSetupError> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::over(CONNECT_TIMEOUT, Vec::new(), Vec::new())
+    }
+
+    /// Over another network than the functions': one that needs more time, proxies, or roots of its own.
+    ///
+    /// # Errors
+    /// As of [`new`](Self::new), or one of the roots is no certificate.
+    pub fn over(
+        connect_timeout: Duration,
+        proxies: Vec<Proxy>,
+        own_roots: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, HttpSetupError> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        for root in own_roots {
+            roots.add(root).map_err(HttpSetupError::Tls)?;
+        }
         let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(HttpSetupError::Tls)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let client = Client::builder()
+        // Without this it would ask the environment.
+        let direct = Client::builder().no_proxy();
+        let client = proxies
+            .into_iter()
+            .fold(direct, ClientBuilder::proxy)
             .tls_backend_preconfigured(tls)
             .user_agent(USER_AGENT)
-            .no_proxy()
             // A redirect would send an API key or a session token to an address that is not configured.
             .redirect(redirect::Policy::none())
             .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(connect_timeout)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build()
             .map_err(HttpSetupError::Client)?;

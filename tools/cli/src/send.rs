@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::join_all;
-use operator::OperatorError;
 use operator::error::with_causes;
+use operator::{OperatorError, network};
 use shared::outside::http::{ExchangeError, Http};
 use shared::receive::provider::Provider;
 
@@ -56,8 +56,7 @@ impl Send {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let body = read_file(&self.body)?;
         let key = self.key.read(self.provider)?;
-        let http = Http::new()
-            .map_err(|error| OperatorError::outside(with_causes(&error), "this build lacks TLS; build it again"))?;
+        let http = network::http()?;
         let url = self.target();
 
         let mut answers = Vec::new();

@@ -7,10 +7,10 @@ use operator::{OperatorError, Parts, Place, Target};
 /// How AWS is reached. Each command that has these names a bridge in AWS by an argument of the group `deployed`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Account {
-    /// AWS region, unless environment or profile say
+    /// AWS region; without it, as the environment or the profile says
     #[arg(long, value_name = "REGION", requires = "deployed", help_heading = "Where")]
     region: Option<String>,
-    /// AWS profile, unless the environment says
+    /// AWS profile; its credentials count, whatever keys the environment holds
     #[arg(long, value_name = "NAME", requires = "deployed", help_heading = "Where")]
     profile: Option<String>,
 }

@@ -9,6 +9,7 @@ pub mod dev_file;
 pub mod doctor;
 pub mod error;
 pub mod events;
+pub mod network;
 pub mod parts;
 pub mod pauses;
 pub mod place;

@@ -4,6 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
+use aws_config::default_provider::region::DefaultRegionChain;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
@@ -22,6 +25,7 @@ use shared::record::store::error::StoreError;
 use crate::cloudformation::Stack;
 use crate::dev_file::DevFile;
 use crate::error::{OperatorError, reach_hint, with_causes};
+use crate::network;
 use crate::parts::{Parts, Target};
 use crate::redrive_function::RedriveFunction;
 
@@ -43,7 +47,7 @@ enum Site {
 }
 
 /// An operator waits longer than a provider does, and perhaps from another continent.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Lambda's longest run is 15 minutes; no function of the bridge is given more than one.
 const INVOKE_TIMEOUT: Duration = Duration::from_secs(90);
@@ -58,10 +62,10 @@ impl Place {
     /// # Errors
     /// No bridge runs here; or AWS has no region, no credentials or no such stack.
     pub async fn open(target: Target, root: &Path, flag: &str) -> Result<Self, OperatorError> {
-        let http = http()?;
         if target.stack.is_none() && target.parts == Parts::default() {
-            return Ok(Self::local(&running(root, flag)?, http));
+            return Ok(Self::local(&running(root, flag)?, http()?));
         }
+        let http = network::http()?;
         let config = aws_config(target.region.as_deref(), target.profile.as_deref(), &http).await?;
         let stack = match &target.stack {
             Some(name) => Some(Stack::read(name, &config).await?),
@@ -256,6 +260,8 @@ impl Place {
     }
 }
 
+/// A client for what is on this machine.
+///
 /// # Errors
 /// This build lacks TLS.
 pub fn http() -> Result<Http, OperatorError> {
@@ -282,11 +288,19 @@ async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) ->
         .timeout_config(timeouts(ATTEMPT_TIMEOUT))
         .retry_config(retries())
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-    if let Some(region) = region {
-        loader = loader.region(Region::new(region.to_owned()));
+    let region = region.map(|region| Region::new(region.to_owned()));
+    if let Some(region) = &region {
+        loader = loader.region(region.clone());
     }
     if let Some(profile) = profile {
-        loader = loader.profile_name(profile);
+        // The usual chain would ask the environment first: a profile that a person names must win over keys there.
+        let region = match region {
+            Some(region) => Some(region),
+            None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
+        };
+        let services = ProviderConfig::without_region().with_region(region).with_http_client(http.clone());
+        let named = ProfileFileCredentialsProvider::builder().configure(&services).profile_name(profile).build();
+        loader = loader.profile_name(profile).credentials_provider(named);
     }
     let config = loader.load().await;
 
@@ -298,17 +312,23 @@ async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) ->
     }
     // Asked here, so that the reason can be told: behind a call it would read as a call that failed.
     let Some(provider) = config.credentials_provider() else {
-        return Err(no_credentials("none are configured"));
+        return Err(no_credentials("none are configured", profile));
     };
-    provider.provide_credentials().await.map_err(|error| no_credentials(&with_causes(&error)))?;
+    provider.provide_credentials().await.map_err(|error| no_credentials(&with_causes(&error), profile))?;
     Ok(config)
 }
 
-fn no_credentials(why: &str) -> OperatorError {
-    OperatorError::outside(
-        format!("No AWS credentials: {why}"),
-        "run `aws sso login`, pass `--profile`, or set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
-    )
+fn no_credentials(why: &str, profile: Option<&str>) -> OperatorError {
+    match profile {
+        Some(profile) => OperatorError::outside(
+            format!("No AWS credentials from profile `{profile}`: {why}"),
+            "`aws configure list-profiles` shows the names; a profile with SSO needs `aws sso login --profile NAME`",
+        ),
+        None => OperatorError::outside(
+            format!("No AWS credentials: {why}"),
+            "run `aws sso login`, pass `--profile`, or set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`",
+        ),
+    }
 }
 
 fn timeouts(attempt: Duration) -> TimeoutConfig {
