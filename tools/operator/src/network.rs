@@ -8,8 +8,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use shared::outside::http::Http;
 
-use crate::OperatorError;
-use crate::error::with_causes;
+use crate::error::{OperatorError, with_causes};
 
 /// A person's network may be a telephone's, or a tunnel to another continent.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
