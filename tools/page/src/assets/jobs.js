@@ -6,9 +6,14 @@ import { state } from "./state.js";
 import { number, span } from "./words.js";
 
 const ACTIONS = {
-  redrive: { verb: "Redrive", doing: "Redriving", noun: "Redrive", takes: (row) => row.state !== "delivered" },
+  redrive: { verb: "Redrive", doing: "Redriving", noun: "Redrive", takes: isRedrivable },
   dismiss: { verb: "Dismiss", doing: "Dismissing", noun: "Dismissal", takes: (row) => row.state === "dead" },
 };
+
+// What a person has dismissed is taken up again only where it is asked for by its state.
+function isRedrivable(row) {
+  return row.state !== "delivered" && (row.state !== "dismissed" || state.filters.state === "dismissed");
+}
 
 export function listenToJobs() {
   for (const [action, { takes }] of Object.entries(ACTIONS)) {

@@ -154,7 +154,7 @@ function drawHello() {
   document.body.dataset.mode = mode;
   byId("playground").hidden = mode !== "dev";
   if (mode === "dev" && !state.sample) loadSamples();
-  byId("redrive-shown").title = redrive ?? "Redrives the listed events that are not delivered, after a confirmation";
+  byId("redrive-shown").title = redrive ?? "Redrives the listed events that are neither delivered nor dismissed, after a confirmation; the filter by state takes dismissed ones";
   drawLimits();
   soon(drawRows);
 }

@@ -151,8 +151,11 @@ async fn dead_events_are_dismissed_with_a_reason_and_a_redrive_takes_one_up_agai
     browser.wait_for_text("#job-counts", "3 of 3: 3 dismissed").await;
     browser.wait_for_text("#dead", "0").await;
     assert_eq!((here.count("delivered"), here.count("dismissed")), (1, 3));
+    // Nothing dismissed is taken up again by the way.
+    browser.wait_until("document.querySelector('#redrive-shown').disabled").await;
     browser.choose("#filter-state", "dismissed").await;
     shows(&browser, 3, 4).await;
+    browser.wait_for_text("#redrive-shown", "Redrive shown (3)").await;
     browser.close().await;
     here.end().await;
 }
