@@ -47,3 +47,12 @@ fn a_signal_ends_it_while_cargo_builds_and_cargo_and_its_compilers_too() {
         assert_eq!(dev.wait().unwrap().code(), Some(status), "SIG{signal} {arguments:?}");
     }
 }
+
+#[test]
+fn a_reader_that_leaves_ends_no_run_of_the_samples() {
+    let (reader, out) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    let ended = dev.args(["dev", "--once", "--port", "0"]).stdout(out).stderr(Stdio::null()).status().unwrap();
+    assert_eq!(ended.code(), Some(0));
+}

@@ -95,7 +95,8 @@ impl SlipKind {
 
     /// Whether no key is meant to be like this.
     pub fn is_sure(self) -> bool {
-        !matches!(self, Self::WhiteSpaceWithin | Self::NotAscii)
+        // An API key may be of two parts.
+        !matches!(self, Self::Name | Self::WhiteSpaceWithin | Self::NotAscii)
     }
 }
 
