@@ -36,7 +36,7 @@ use crate::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
 use crate::receive::signing_keys::KeySet;
 use crate::record::store::EventStore;
 use crate::redrive::contract::{Counts, Request};
-use crate::redrive::run::{Redrive, STOP_BEFORE_END};
+use crate::redrive::run::{Redriver, STOP_BEFORE_END};
 use crate::route::routes::{LookupKinds, Routes, RoutesError};
 
 /// Why a function does not start.
@@ -115,7 +115,7 @@ async fn serve_redrive(providers: &[&'static Provider], routes: &str) -> Result<
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
     let parts = Parts::new(&config, routes, providers)?;
-    let redriver = Arc::new((parts.deliverer, Meter::new(config.function_name, parts.clock)));
+    let redriver = Arc::new((Redriver::new(parts.deliverer), Meter::new(config.function_name, parts.clock)));
     let after_ack = AfterAck::default();
     let layer = after_ack.clone();
     let redrive =
@@ -188,17 +188,16 @@ async fn answer(
 }
 
 async fn redrive(
-    redriver: Arc<(Deliverer, Meter)>,
+    redriver: Arc<(Redriver, Meter)>,
     after_ack: AfterAck,
     event: LambdaEvent<Request>,
 ) -> Result<Counts, Infallible> {
-    let (deliverer, _) = &*redriver;
+    let deliverer = &redriver.0.deliverer;
     deliverer.refresh_pauses().await;
     let now = deliverer.clock.now();
     let left = ends_at(UnixMillis(event.context.deadline), now).since(now);
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
-    let (counts, measured) =
-        Redrive::begin(deliverer, &event.context.request_id, stops_at).await.run(&event.payload).await;
+    let (counts, measured) = redriver.0.run(&event.payload, &event.context.request_id, stops_at).await;
     let meter = Arc::clone(&redriver);
     after_ack.defer(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)

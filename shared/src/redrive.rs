@@ -2,4 +2,6 @@
 
 pub mod backlog;
 pub mod contract;
+pub mod due;
 pub mod run;
+pub mod schedule;

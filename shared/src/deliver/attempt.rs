@@ -18,12 +18,14 @@ use crate::observe::metrics::{
     EVENT_GONE, FAILED, Measurements, SKIPPED,
 };
 use crate::outside::http::CallTime;
-use crate::record::destination::Destination;
-use crate::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, api_entry};
+use crate::record::event::{
+    AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, api_entry, is_api_entry,
+};
 use crate::record::failure::{Blame, DispatchFailure, FailureCode};
 use crate::record::pauses::{PauseStatus, Pauses};
 use crate::record::retry_plan::{Draw, quick_wait};
 use crate::record::store::error::StoreError;
+use crate::record::store::index::IndexEntry;
 use crate::record::store::once::ClaimOutcome;
 use crate::record::store::{EventStore, SettleOutcome};
 use crate::route::routes::{Route, Routes};
@@ -111,11 +113,6 @@ impl Deliverer {
         run.attempt(event, &run.open_routes(event), AttemptBy::First, ends_at).await
     }
 
-    /// Where a route delivers to; `None` for a route that no longer exists.
-    pub fn destination(&self, route: &str) -> Option<&Destination> {
-        self.routes.by_name(route).map(|route| &route.destination)
-    }
-
     /// Reads the pauses that are not known as of the last 30 s.
     pub async fn refresh_pauses(&self) {
         self.pauses.refresh(&self.store, &self.routes.destinations(), self.clock).await;
@@ -129,9 +126,20 @@ impl Run<'_> {
         due.filter(|route| self.status(route) == PauseStatus::Delivering).collect()
     }
 
+    /// How long an event has waited for what is not paused; `None` when all is.
+    pub fn waiting_time(&self, entry: &IndexEntry, now: UnixMillis) -> Option<Duration> {
+        let since = entry.waits_since()?;
+        if entry.waits_for.is_empty() {
+            return Some(now.since(since));
+        }
+        let routes = entry.waits_for.iter().map(|(name, _)| name).filter(|name| !is_api_entry(name));
+        let open = routes.filter(|route| !matches!(self.status(route), PauseStatus::Paused { .. }));
+        open.map(|route| self.age(since, route, now)).max()
+    }
+
     fn failed(&self, event: &EventRecord, outcomes: &[(String, DispatchOutcome)]) -> Vec<String> {
         let failed = |(route, outcome): &(String, DispatchOutcome)| match outcome.as_ref().err()?.code.blames() {
-            Blame::Destination => self.deliverer.destination(route).map(ToString::to_string),
+            Blame::Destination => self.deliverer.routes.destination(route).map(ToString::to_string),
             Blame::ProviderApi => Some(api_entry(&event.provider)),
             Blame::Event | Blame::Customer | Blame::Nobody => None,
         };
@@ -151,7 +159,7 @@ impl Run<'_> {
 
     /// A route that no longer exists has no destination that could be paused.
     fn status(&self, route: &str) -> PauseStatus {
-        let destination = self.deliverer.destination(route);
+        let destination = self.deliverer.routes.destination(route);
         destination.map_or(PauseStatus::Delivering, |destination| self.pauses.status(destination))
     }
 
@@ -193,7 +201,14 @@ impl Run<'_> {
         }
         kill_point("delivered");
         let now = clock.now();
-        let after = event.settle(by, &outcomes, began_at, now, |route| self.age(event, route, now), Draw::random());
+        let after = event.settle(
+            by,
+            &outcomes,
+            began_at,
+            now,
+            |route| self.age(event.waits_since(), route, now),
+            Draw::random(),
+        );
         let settled = self.deliverer.store.settle(&after).await;
         kill_point("settled");
         let pauses_unreadable = self.unreadable_routes(event);
@@ -202,9 +217,8 @@ impl Run<'_> {
     }
 
     /// How long a route has waited, without the pauses of its destination.
-    fn age(&self, event: &EventRecord, route: &str, now: UnixMillis) -> Duration {
-        let since = event.waits_since();
-        match self.deliverer.destination(route) {
+    fn age(&self, since: UnixMillis, route: &str, now: UnixMillis) -> Duration {
+        match self.deliverer.routes.destination(route) {
             Some(destination) => self.pauses.age(destination, since, now),
             None => now.since(since),
         }

@@ -116,8 +116,7 @@ pub enum DispatchSuccess {
     Skipped,
 }
 
-/// The index's hash key of all dead events.
-pub const DUE_DEAD: &str = "dead";
+const API_ENTRY: &str = "api:";
 
 /// The outcome in the history of an event that an operator has closed.
 pub const DISMISSED: &str = "dismissed";
@@ -128,7 +127,7 @@ pub const MAX_HISTORY: usize = 20;
 /// An event expires 90 days after the end of the work on it.
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
 
-/// Redrive reads the pending events in this many parts, which several schedules can share.
+/// The index holds the pending events and the dead ones in this many parts each; several schedules can share redrive's work.
 pub const SHARDS: u8 = 8;
 
 /// After so many attempts without an outcome an event is dead: whatever ends the process must not be tried for ever.
@@ -463,11 +462,20 @@ impl EventRecord {
         self
     }
 
-    /// Routes that wait for the provider's API are due together: by its time the index's reader knows which they are.
+    /// Routes that wait for the provider's API are due together, and no other route with them: by this time the index's
+    /// reader knows which they are.
     fn wait_together_for_the_api(&mut self) {
-        let waiting = |it: &&mut Dispatch| it.state == DispatchState::Pending && it.waits_for_the_api();
-        let first = self.deliveries.values_mut().filter(waiting).filter_map(|dispatch| dispatch.next_attempt_at).min();
-        self.deliveries.values_mut().filter(waiting).for_each(|dispatch| dispatch.next_attempt_at = first);
+        let pending = |it: &&mut Dispatch| it.state == DispatchState::Pending;
+        let mut pending: Vec<&mut Dispatch> = self.deliveries.values_mut().filter(pending).collect();
+        let times = pending.iter().filter(|it| it.waits_for_the_api()).filter_map(|it| it.next_attempt_at);
+        let Some(first) = times.min() else { return };
+        for dispatch in &mut pending {
+            if dispatch.waits_for_the_api() {
+                dispatch.next_attempt_at = Some(first);
+            } else if dispatch.next_attempt_at == Some(first) {
+                dispatch.next_attempt_at = Some(first.plus(1));
+            }
+        }
     }
 
     fn remember(&mut self, attempt: Attempt) {
@@ -476,11 +484,12 @@ impl EventRecord {
         self.history.drain(..surplus);
     }
 
-    /// Hash key of the sparse index: `p0` to `p7` while pending, `dead` while dead.
+    /// Hash key of the sparse index: `p0` to `p7` while pending, `d0` to `d7` while dead.
     pub fn due(&self) -> Option<String> {
+        let part = || Sha256::digest(self.pk().as_bytes())[0] % SHARDS;
         match self.state {
-            EventState::Pending => Some(shard_name(Sha256::digest(self.pk().as_bytes())[0] % SHARDS)),
-            EventState::Dead => Some(DUE_DEAD.to_owned()),
+            EventState::Pending => Some(pending_part(part())),
+            EventState::Dead => Some(dead_part(part())),
             EventState::Delivered | EventState::Ignored | EventState::Dismissed => None,
         }
     }
@@ -499,7 +508,12 @@ pub fn is_in_hand(
 
 /// The entry of `waits_for` that speaks of the provider's API.
 pub fn api_entry(provider: &str) -> String {
-    format!("api:{provider}")
+    format!("{API_ENTRY}{provider}")
+}
+
+/// Whether an entry of `waits_for` speaks of a provider's API. No route's name has a colon.
+pub fn is_api_entry(name: &str) -> bool {
+    name.starts_with(API_ENTRY)
 }
 
 /// The name of a new attempt, for `taken_by`.
@@ -507,9 +521,24 @@ pub fn holder(request_id: &str) -> String {
     format!("{request_id}/{:016x}", fastrand::u64(..))
 }
 
-/// The index's hash key of a shard of the pending events.
-pub fn shard_name(shard: u8) -> String {
+/// The index's hash key of one part of the pending events.
+pub fn pending_part(shard: u8) -> String {
     format!("p{shard}")
+}
+
+/// The index's hash key of one part of the dead events.
+pub fn dead_part(shard: u8) -> String {
+    format!("d{shard}")
+}
+
+/// The hash keys of all pending events.
+pub fn pending_parts() -> impl Iterator<Item = String> {
+    (0..SHARDS).map(pending_part)
+}
+
+/// The hash keys of all dead events.
+pub fn dead_parts() -> impl Iterator<Item = String> {
+    (0..SHARDS).map(dead_part)
 }
 
 impl Dispatch {
@@ -542,7 +571,8 @@ impl Dispatch {
         }
     }
 
-    fn waits_for_the_api(&self) -> bool {
+    /// Whether the provider's API failed last.
+    pub fn waits_for_the_api(&self) -> bool {
         let code = self.code.as_deref().and_then(FailureCode::of_summary);
         code.is_some_and(|code| code.blames() == Blame::ProviderApi)
     }

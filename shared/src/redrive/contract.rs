@@ -53,6 +53,14 @@ impl Default for Counts {
     }
 }
 
+impl Counts {
+    /// Counts events that were found and left unchanged.
+    pub fn hold_back(&mut self, events: u32) {
+        self.found += events;
+        self.held_back += events;
+    }
+}
+
 impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         let Self { found, delivered, retried, dead, lost, held_back, nothing_to_do, troubled, complete } = more;

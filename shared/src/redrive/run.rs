@@ -1,57 +1,73 @@
 //! Redrive: every event that is due is taken over, delivered and settled; by the schedule each minute, or by hand.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use futures_util::stream;
+use futures_util::future::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::config::kill_point;
+use crate::config::{DEFAULT_MAX_BODY_BYTES, kill_point};
 use crate::deliver::attempt::{AttemptOutcome, AttemptReport, Deliverer, Run, measure_attempt, measure_ends};
 use crate::observe::metrics::{
     DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE,
 };
-use crate::record::destination::Destination;
-use crate::record::event::{
-    AttemptBy, DispatchOutcome, EventRecord, EventState, MAX_UNSETTLED, SHARDS, holder, shard_name,
-};
-use crate::record::failure::Blame;
+use crate::record::event::{AttemptBy, EventRecord, EventState, MAX_UNSETTLED, SHARDS, holder, pending_part};
 use crate::record::store::error::StoreError;
-use crate::record::store::index::{DUE_PAGE, IndexRange};
+use crate::record::store::index::IndexPage;
 use crate::record::store::{SettleOutcome, TakeOverOutcome};
 use crate::redrive::backlog::Backlog;
 use crate::redrive::contract::{Counts, Request};
+use crate::redrive::due::{Bookmarks, DueReader};
+use crate::redrive::schedule::{Schedule, Turn};
 use json::Document;
 
-/// One run over what is due.
-pub struct Redrive<'d> {
-    deliverer: &'d Deliverer,
-    run: Run<'d>,
-    request_id: String,
-    stops_at: Instant,
-    breaker: Breaker,
-    in_time: AtomicBool,
-    counts: Mutex<Counts>,
-    measured: Mutex<Measurements>,
+/// What the redrive function keeps between its runs.
+pub struct Redriver {
+    pub deliverer: Deliverer,
+    bookmarks: Bookmarks,
 }
 
-/// Events processed concurrently: enough to fill a second with calls of 10 ms, few enough for 128 MB.
+/// One run over what is due.
+struct Redrive<'d> {
+    redriver: &'d Redriver,
+    run: Run<'d>,
+    request_id: &'d str,
+    stops_at: Instant,
+    /// Of the bodies that are in memory, in KiB.
+    room: Semaphore,
+}
+
+/// What a run has done so far.
+#[derive(Default)]
+struct Tally {
+    counts: Counts,
+    measured: Measurements,
+    /// Events whose last attempts were lost, each with their number: they are tried alone, after all others.
+    suspects: Vec<(u32, String)>,
+}
+
+/// Events in hand at once: enough to fill a second with calls of 10 ms, few enough for 128 MB.
 const AT_ONCE: usize = 32;
+
+/// The bodies that are in memory at once, in KiB: eight of the largest. Parsed and in messages, one takes up to forty times
+/// its size.
+const ROOM_KIB: u32 = 8 * LARGEST_BODY_KIB;
+
+/// Reserved before an event is read.
+const LARGEST_BODY_KIB: u32 = DEFAULT_MAX_BODY_BYTES as u32 / 1024;
+
+/// After so many lost attempts in a row an event is tried alone: whatever ends the process must not take others with it.
+const SUSPECT_FROM: u32 = 2;
+
+/// How many suspects a run remembers.
+const MAX_SUSPECTS: usize = 1_000;
 
 /// No new event is started in the last ten seconds of an invocation: an attempt takes up to eight, settling the rest.
 pub const STOP_BEFORE_END: Duration = Duration::from_secs(10);
 
 /// The longest an attempt may take.
 const ATTEMPT_TIME: Duration = Duration::from_secs(8);
-
-/// After so many consecutive failures a destination is skipped for the rest of the run.
-const FAILURES_IN_A_ROW: u32 = 5;
-
-/// Consecutive failures of each destination; a success resets them.
-struct Breaker(HashMap<Destination, AtomicU32>);
 
 /// The outcome of one event in this run.
 enum EventOutcome {
@@ -61,34 +77,69 @@ enum EventOutcome {
     Lost,
     HeldBack,
     NothingToDo,
-    Troubled(StoreError),
+    /// So many attempts were lost: it is to be tried alone.
+    Suspect(u32),
+    Troubled,
 }
 
-impl<'d> Redrive<'d> {
-    /// A run that starts no event after `stops_at`.
-    pub async fn begin(deliverer: &'d Deliverer, request_id: &str, stops_at: Instant) -> Self {
-        let destinations = deliverer.routes.destinations().into_iter().cloned();
-        let breaker = Breaker(destinations.map(|destination| (destination, AtomicU32::new(0))).collect());
-        let (counts, measured) = Default::default();
-        let run = deliverer.run().await;
-        let request_id = request_id.to_owned();
-        Self { deliverer, run, request_id, stops_at, breaker, in_time: AtomicBool::new(true), counts, measured }
+/// A step of a run that has ended.
+enum Step {
+    Event(Ended),
+    Page(usize, Result<IndexPage, StoreError>),
+}
+
+/// An event whose turn is over.
+struct Ended {
+    turn: Turn,
+    outcome: EventOutcome,
+    change: Option<Change>,
+}
+
+/// What was made of an event.
+enum Change {
+    Attempt { before: Box<EventRecord>, report: Box<AttemptReport> },
+    GivenUp { before: Box<EventRecord>, after: Box<EventRecord> },
+}
+
+impl Redriver {
+    pub fn new(deliverer: Deliverer) -> Self {
+        Self { deliverer, bookmarks: Bookmarks::default() }
     }
 
-    /// Does what was asked, as far as time allows. Measures the backlog first, unless single events were asked for.
-    pub async fn run(self, request: &Request) -> (Counts, Measurements) {
+    /// Does what was asked, as far as time allows: no event is started after `stops_at`. Measures the backlog first, unless
+    /// single events were asked for.
+    pub async fn run(&self, request: &Request, request_id: &str, stops_at: Instant) -> (Counts, Measurements) {
+        let run = self.deliverer.run().await;
+        let room = Semaphore::new(ROOM_KIB as usize);
+        Redrive { redriver: self, run, request_id, stops_at, room }.run(request).await
+    }
+}
+
+impl Redrive<'_> {
+    async fn run(self, request: &Request) -> (Counts, Measurements) {
+        let mut tally = Tally::default();
+        let Redriver { deliverer, bookmarks } = self.redriver;
+        let now = deliverer.clock.now();
+        let mut schedule = Schedule::new(&deliverer.routes, &self.run.pauses, now);
         let mut backlog = None;
-        match &request.keys {
-            Some(keys) => self.all(keys.iter().cloned(), AttemptBy::Manual).await,
-            None => {
-                let store = &self.deliverer.store;
-                backlog = Backlog::measure(store, self.deliverer.clock.now(), self.stops_at).await;
-                self.shards(request.shards.as_deref()).await;
+        let (by, parts) = match &request.keys {
+            Some(keys) => {
+                keys.iter().cloned().for_each(|pk| schedule.add(pk));
+                (AttemptBy::Manual, Vec::new())
             }
-        }
-        let counts = self.counts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let counts = Counts { complete: self.in_time.into_inner(), ..counts };
-        let mut measured = self.measured.into_inner().unwrap_or_else(PoisonError::into_inner);
+            None => {
+                backlog = Backlog::measure(&deliverer.store, &self.run, now, self.stops_at).await;
+                (AttemptBy::Redrive, parts_of(request))
+            }
+        };
+        let mut reader = DueReader::new(parts, now.seconds(), bookmarks);
+        self.work(&mut schedule, &mut reader, by, &mut tally).await;
+        tally.counts.hold_back(schedule.hold_back());
+        tally.counts.complete = reader.is_complete() && schedule.is_empty();
+        reader.leave(bookmarks);
+        self.work_alone(by, &mut tally).await;
+
+        let Tally { counts, mut measured, .. } = tally;
         measure_run(&mut measured, backlog.as_ref(), &counts);
         let unreadable = self.run.unreadable_destinations();
         if unreadable > 0 {
@@ -97,94 +148,111 @@ impl<'d> Redrive<'d> {
         (counts, measured)
     }
 
-    async fn shards(&self, wanted: Option<&[u8]>) {
-        let wanted: Vec<u8> = match wanted {
-            Some(wanted) => wanted.to_vec(),
-            // Starts at another shard each time, so that after an outage no shard always waits for all others.
-            None => {
-                let first = fastrand::u8(..SHARDS);
-                (0..SHARDS).map(|shard| (first + shard) % SHARDS).collect()
-            }
-        };
-        for shard in wanted {
-            self.shard(&shard_name(shard)).await;
-        }
-    }
-
-    /// Page by page, so that memory stays flat however much is due.
-    async fn shard(&self, due: &str) {
-        let by = IndexRange::Due(self.deliverer.clock.now().seconds());
-        let mut from = None;
+    /// Tries what is on the schedule, and reads what is to come onto it, side by side.
+    async fn work(&self, schedule: &mut Schedule<'_>, reader: &mut DueReader, by: AttemptBy, tally: &mut Tally) {
+        let mut steps = FuturesUnordered::new();
+        let (mut in_hand, mut is_reading) = (0, false);
         loop {
-            if Instant::now() >= self.stops_at {
-                self.in_time.store(false, Ordering::Relaxed);
-                return;
+            if self.is_in_time() {
+                while in_hand < AT_ONCE
+                    && let Some(turn) = schedule.next_turn()
+                {
+                    in_hand += 1;
+                    steps.push(self.one(turn, by).map(Step::Event).left_future());
+                }
+                if !is_reading && let Some(request) = reader.next_page(schedule) {
+                    is_reading = true;
+                    let store = &self.redriver.deliverer.store;
+                    let page = async move { Step::Page(request.part, request.send(store).await) };
+                    steps.push(page.right_future());
+                }
             }
-            match self.deliverer.store.indexed(due, by, DUE_PAGE, from.as_ref()).await {
-                Ok(page) => {
+            match steps.next().await {
+                None => return,
+                Some(Step::Event(ended)) => {
+                    in_hand -= 1;
+                    schedule.end(&ended.turn, ended.attempt());
+                    tally.event(ended, by);
+                }
+                Some(Step::Page(part, page)) => {
+                    is_reading = false;
                     kill_point("queried");
-                    self.all(page.keys.into_iter().map(|(pk, _)| pk), AttemptBy::Redrive).await;
-                    from = page.next;
+                    match page {
+                        Ok(page) => tally.counts.hold_back(reader.take(part, page, schedule)),
+                        Err(error) => {
+                            tracing::error!(error = %error, "the events that are due cannot be read");
+                            reader.skip(part);
+                            tally.count(&EventOutcome::Troubled);
+                        }
+                    }
                 }
-                Err(error) => {
-                    tracing::error!(error = %error, "the events that are due cannot be read");
-                    return self.count(&EventOutcome::Troubled(error));
-                }
-            }
-            if from.is_none() {
-                return;
             }
         }
     }
 
-    async fn all(&self, pks: impl Iterator<Item = String>, by: AttemptBy) {
-        stream::iter(pks)
-            .for_each_concurrent(AT_ONCE, |pk| async move {
-                if Instant::now() >= self.stops_at {
-                    self.in_time.store(false, Ordering::Relaxed);
-                    return;
-                }
-                let became = self.one(&pk, by).await.unwrap_or_else(EventOutcome::Troubled);
-                if let EventOutcome::Troubled(error) = &became {
-                    tracing::error!(event.pk = pk, error = %error, "an event could not be redriven");
-                }
-                self.count(&became);
-            })
-            .await;
+    /// Tries the suspects one by one, those with the fewest lost attempts first.
+    async fn work_alone(&self, by: AttemptBy, tally: &mut Tally) {
+        let mut suspects = std::mem::take(&mut tally.suspects);
+        suspects.sort_unstable();
+        for (_, pk) in suspects {
+            if !self.is_in_time() {
+                tally.counts.complete = false;
+                return;
+            }
+            tally.event(self.one(Turn::alone(pk), by).await, by);
+        }
     }
 
-    async fn one(&self, pk: &str, by: AttemptBy) -> Result<EventOutcome, StoreError> {
-        let deliverer = self.deliverer;
-        let Some(before) = deliverer.store.read(pk).await? else {
-            return Ok(EventOutcome::NothingToDo);
+    fn is_in_time(&self) -> bool {
+        Instant::now() < self.stops_at
+    }
+
+    async fn one(&self, turn: Turn, by: AttemptBy) -> Ended {
+        match self.look(&turn, by).await {
+            Ok((outcome, change)) => Ended { turn, outcome, change },
+            Err(error) => Ended { outcome: troubled(&turn.pk, &error), turn, change: None },
+        }
+    }
+
+    async fn look(&self, turn: &Turn, by: AttemptBy) -> Result<(EventOutcome, Option<Change>), StoreError> {
+        let deliverer = &self.redriver.deliverer;
+        // It is never closed.
+        let mut room = self.room.acquire_many(LARGEST_BODY_KIB).await.ok();
+        let Some(before) = deliverer.store.read(&turn.pk).await? else {
+            return Ok((EventOutcome::NothingToDo, None));
         };
         kill_point("read");
+        let spare = (LARGEST_BODY_KIB as usize).saturating_sub(before.body.len().div_ceil(1024));
+        drop(room.as_mut().and_then(|room| room.split(spare)));
         let now = deliverer.clock.now();
         let ours = match by {
             AttemptBy::Manual => match self.revived(&before) {
                 Some(revived) => revived,
-                None => return Ok(EventOutcome::NothingToDo),
+                None => return Ok((EventOutcome::NothingToDo, None)),
             },
             // The index may lag behind: only the item itself says whether the event is due.
-            _ if before.is_due(now) => before.take_over(now, holder(&self.request_id)),
-            _ => return Ok(EventOutcome::Lost),
+            _ if before.is_due(now) => before.take_over(now, holder(self.request_id)),
+            _ => return Ok((EventOutcome::Lost, None)),
         };
         if before.unsettled >= MAX_UNSETTLED {
             let after = before.give_up(now);
-            let written = deliverer.store.take_over(&before, &after).await? == TakeOverOutcome::Ours;
-            if !written {
-                return Ok(EventOutcome::Lost);
-            }
-            measure_ends(&mut self.measured.lock().unwrap_or_else(PoisonError::into_inner), &before, &after);
-            return Ok(EventOutcome::Dead);
+            return Ok(match deliverer.store.take_over(&before, &after).await? {
+                TakeOverOutcome::Ours => {
+                    (EventOutcome::Dead, Some(Change::GivenUp { before: Box::new(before), after: Box::new(after) }))
+                }
+                TakeOverOutcome::Lost => (EventOutcome::Lost, None),
+            });
         }
-        let routes = self.run.open_routes(&ours);
-        let routes: Vec<&str> = routes.into_iter().filter(|route| !self.is_broken(route)).collect();
+        if before.unsettled >= SUSPECT_FROM && !turn.is_alone() {
+            return Ok((EventOutcome::Suspect(before.unsettled), None));
+        }
+        let open = self.run.open_routes(&ours);
+        let routes: Vec<&str> = open.into_iter().filter(|route| turn.allows(&deliverer.routes, &ours, route)).collect();
         if routes.is_empty() {
-            return Ok(EventOutcome::HeldBack);
+            return Ok((EventOutcome::HeldBack, None));
         }
         if deliverer.store.take_over(&before, &ours).await? == TakeOverOutcome::Lost {
-            return Ok(EventOutcome::Lost);
+            return Ok((EventOutcome::Lost, None));
         }
         kill_point("taken_over");
 
@@ -192,20 +260,17 @@ impl<'d> Redrive<'d> {
             AttemptOutcome::NoTime
             | AttemptOutcome::Paused
             | AttemptOutcome::PausesUnreadable
-            | AttemptOutcome::CoolingOff => Ok(EventOutcome::HeldBack),
+            | AttemptOutcome::CoolingOff => Ok((EventOutcome::HeldBack, None)),
             AttemptOutcome::Made(report) => {
-                self.note(&report.outcomes);
-                log_attempt(&report, by);
-                let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
-                measure_attempt(&mut measured, &ours, &report);
-                drop(measured);
-                Ok(match (report.settled?, report.after.state) {
-                    (SettleOutcome::Superseded, _) => EventOutcome::Lost,
-                    (SettleOutcome::Written, EventState::Pending) => EventOutcome::Retried,
-                    (SettleOutcome::Written, EventState::Dead) => EventOutcome::Dead,
-                    (SettleOutcome::Gone, _) => EventOutcome::Lost,
-                    (SettleOutcome::Written, _) => EventOutcome::Delivered,
-                })
+                let outcome = match (&report.settled, report.after.state) {
+                    (Err(error), _) => troubled(&turn.pk, error),
+                    (Ok(SettleOutcome::Superseded | SettleOutcome::Gone), _) => EventOutcome::Lost,
+                    (Ok(SettleOutcome::Written), EventState::Pending) => EventOutcome::Retried,
+                    (Ok(SettleOutcome::Written), EventState::Dead) => EventOutcome::Dead,
+                    (Ok(SettleOutcome::Written), _) => EventOutcome::Delivered,
+                };
+                drop(routes);
+                Ok((outcome, Some(Change::Attempt { before: Box::new(ours), report })))
             }
         }
     }
@@ -214,46 +279,70 @@ impl<'d> Redrive<'d> {
     fn revived(&self, before: &EventRecord) -> Option<EventRecord> {
         let document = Document::parse(before.body.as_bytes()).ok()?;
         let event_type = before.event_type.as_deref()?;
-        let routes = self.deliverer.routes.matching(&before.provider, event_type, document.root());
-        let is_gone = |route: &str| self.deliverer.destination(route).is_none();
+        let deliverer = &self.redriver.deliverer;
+        let routes = deliverer.routes.matching(&before.provider, event_type, document.root());
+        let is_gone = |route: &str| deliverer.routes.destination(route).is_none();
         let names = routes.map(|route| route.name.as_str());
-        before.revive(names, is_gone, self.deliverer.clock.now(), holder(&self.request_id))
+        before.revive(names, is_gone, deliverer.clock.now(), holder(self.request_id))
     }
+}
 
-    fn is_broken(&self, route: &str) -> bool {
-        let failures = self.deliverer.destination(route).and_then(|destination| self.breaker.0.get(destination));
-        failures.is_some_and(|count| count.load(Ordering::Relaxed) >= FAILURES_IN_A_ROW)
-    }
-
-    /// Counts consecutive failures of destinations; failures that blame the event or its customer do not count.
-    fn note(&self, outcomes: &[(String, DispatchOutcome)]) {
-        for (route, outcome) in outcomes {
-            let Some(failures) = self.deliverer.destination(route).and_then(|to| self.breaker.0.get(to)) else {
-                continue;
-            };
-            match outcome {
-                Ok(_) => failures.store(0, Ordering::Relaxed),
-                Err(failure) if failure.code.blames() == Blame::Destination => {
-                    failures.fetch_add(1, Ordering::Relaxed);
-                }
-                Err(_) => {}
+impl Tally {
+    fn event(&mut self, ended: Ended, by: AttemptBy) {
+        match &ended.change {
+            Some(Change::Attempt { before, report }) => {
+                log_attempt(report, by);
+                measure_attempt(&mut self.measured, before, report);
             }
+            Some(Change::GivenUp { before, after }) => measure_ends(&mut self.measured, before, after),
+            None => {}
+        }
+        match ended.outcome {
+            EventOutcome::Suspect(unsettled) if self.suspects.len() < MAX_SUSPECTS => {
+                self.suspects.push((unsettled, ended.turn.pk));
+            }
+            outcome => self.count(&outcome),
         }
     }
 
-    fn count(&self, became: &EventOutcome) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    fn count(&mut self, outcome: &EventOutcome) {
+        let counts = &mut self.counts;
         counts.found += 1;
-        let counter = match became {
+        let counter = match outcome {
             EventOutcome::Delivered => &mut counts.delivered,
             EventOutcome::Retried => &mut counts.retried,
             EventOutcome::Dead => &mut counts.dead,
             EventOutcome::Lost => &mut counts.lost,
-            EventOutcome::HeldBack => &mut counts.held_back,
+            EventOutcome::HeldBack | EventOutcome::Suspect(_) => &mut counts.held_back,
             EventOutcome::NothingToDo => &mut counts.nothing_to_do,
-            EventOutcome::Troubled(_) => &mut counts.troubled,
+            EventOutcome::Troubled => &mut counts.troubled,
         };
         *counter += 1;
+    }
+}
+
+impl Ended {
+    fn attempt(&self) -> Option<(&EventRecord, &AttemptReport)> {
+        match &self.change {
+            Some(Change::Attempt { before, report }) => Some((before, report)),
+            Some(Change::GivenUp { .. }) | None => None,
+        }
+    }
+}
+
+fn troubled(pk: &str, error: &StoreError) -> EventOutcome {
+    tracing::error!(event.pk = pk, error = %error, "an event could not be redriven");
+    EventOutcome::Troubled
+}
+
+/// The parts of the index that a run reads, at random another one first, so that none always waits for all others.
+fn parts_of(request: &Request) -> Vec<String> {
+    match &request.shards {
+        Some(shards) => shards.iter().copied().map(pending_part).collect(),
+        None => {
+            let first = fastrand::u8(..SHARDS);
+            (0..SHARDS).map(|shard| pending_part((first + shard) % SHARDS)).collect()
+        }
     }
 }
 

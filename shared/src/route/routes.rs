@@ -146,6 +146,11 @@ impl Routes {
         &self.routes
     }
 
+    /// Where a route delivers to; `None` for a route that does not exist.
+    pub fn destination(&self, name: &str) -> Option<&Destination> {
+        self.by_name(name).map(|route| &route.destination)
+    }
+
     /// All that routes deliver to, each once.
     pub fn destinations(&self) -> BTreeSet<&Destination> {
         self.routes.iter().map(|route| &route.destination).collect()

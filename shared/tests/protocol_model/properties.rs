@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use shared::clock::UnixMillis;
 use shared::record::event::{
-    AttemptBy, DUE_DEAD, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState, MAX_HISTORY, SHARDS,
-    shard_name,
+    AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState, MAX_HISTORY, dead_parts,
+    pending_parts,
 };
 
 use super::{BEGIN, ItemId, Model, ROUTES, World, Write};
@@ -98,7 +98,11 @@ impl Model {
         let has_time = event.next_attempt_at.is_some();
         let is_found = match event.state {
             EventState::Pending => has_time && item.due.as_deref().is_some_and(is_shard) && event.expires_at.is_none(),
-            EventState::Dead => has_time && item.due.as_deref() == Some(DUE_DEAD) && event.expires_at.is_none(),
+            EventState::Dead => {
+                has_time
+                    && item.due.as_deref().is_some_and(|due| dead_parts().any(|part| part == due))
+                    && event.expires_at.is_none()
+            }
             EventState::Delivered | EventState::Ignored | EventState::Dismissed => {
                 !has_time && item.due.is_none() && event.expires_at.is_some()
             }
@@ -138,5 +142,5 @@ impl Model {
 }
 
 pub(super) fn is_shard(due: &str) -> bool {
-    (0..SHARDS).any(|shard| shard_name(shard) == due)
+    pending_parts().any(|part| part == due)
 }

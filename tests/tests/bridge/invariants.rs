@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
 use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE};
 use serde_json::json;
+use shared::record::store::index::PROJECTED;
 
 use crate::bridge::examples::{expectations, folder};
 
@@ -120,7 +121,7 @@ fn the_tables_have_the_keys_that_the_functions_write() {
             { "AttributeName": "next_attempt_at", "KeyType": "RANGE" },
         ])
     );
-    assert_eq!(index["Projection"]["ProjectionType"], "KEYS_ONLY");
+    assert_eq!(index["Projection"], json!({ "ProjectionType": "INCLUDE", "NonKeyAttributes": PROJECTED }));
     let customers = customers_table_definition("customers");
     assert_eq!(customers["KeySchema"], json!([{ "AttributeName": "ref", "KeyType": "HASH" }]));
     let time_to_live = time_to_live_definition("events");

@@ -272,7 +272,7 @@ async fn redrive_tells_how_much_waits_and_how_long_the_oldest_has_waited() {
         left(&bridge, RAIL, id, |item| {
             item["received_at"] = ms_ago(86_400);
             item["state"] = json!({ "S": "dead" });
-            item["due"] = json!({ "S": "dead" });
+            item["due"] = json!({ "S": "d0" });
         });
     }
     bridge.redrive(json!({})).await;

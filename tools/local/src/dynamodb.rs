@@ -57,7 +57,10 @@ pub fn events_table_definition(name: &str) -> Value {
                 { "AttributeName": "due", "KeyType": "HASH" },
                 { "AttributeName": "next_attempt_at", "KeyType": "RANGE" },
             ],
-            "Projection": { "ProjectionType": "KEYS_ONLY" },
+            "Projection": {
+                "ProjectionType": "INCLUDE",
+                "NonKeyAttributes": ["received_at", "revived_at", "waits_for"],
+            },
         }],
     })
 }

@@ -8,7 +8,7 @@ use local::front::{Answer, Front};
 use operator::{OperatorError, Place};
 use shared::clock::Clock;
 use shared::customer::reference::CustomerRef;
-use shared::record::event::DUE_DEAD;
+use shared::record::event::dead_part;
 use shared::record::store::index::IndexRange;
 use shared::route::routes::Routes;
 use tokio::task::JoinSet;
@@ -46,7 +46,10 @@ async fn serve_polling(
 ) -> Result<PageServer, OperatorError> {
     let store = place.events()?;
     let resolver = place.resolver();
-    store.indexed(DUE_DEAD, IndexRange::LatestFirst, 1, None).await.map_err(|error| place.store_error(&error))?;
+    store
+        .indexed(&dead_part(0), IndexRange::LatestFirst, Some(1), None)
+        .await
+        .map_err(|error| place.store_error(&error))?;
     if let (Some(customers), Ok(nobody)) = (&resolver.customers, CustomerRef::parse(NOBODY)) {
         customers.find(&nobody).await.map_err(|error| place.store_error(&error))?;
     }

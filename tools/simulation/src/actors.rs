@@ -14,7 +14,6 @@ use operator::events::dismiss::dismiss;
 use operator::events::filter::{Criteria, Filter};
 use sha2::Sha256;
 use shared::clock::{UnixMillis, UnixSeconds};
-use shared::deliver::attempt::Deliverer;
 use shared::receive::provider::Provider;
 use shared::receive::receipt::Answer;
 use shared::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
@@ -22,7 +21,7 @@ use shared::receive::verification::hex;
 use shared::record::destination::Destination;
 use shared::record::event::EventState;
 use shared::redrive::contract::Request;
-use shared::redrive::run::{Redrive, STOP_BEFORE_END};
+use shared::redrive::run::{Redriver, STOP_BEFORE_END};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
@@ -42,7 +41,7 @@ use crate::world::{Shared, lock};
 /// The environments of all functions.
 pub struct Fleet {
     receivers: BTreeMap<&'static str, Idle<Receiver>>,
-    redrives: Idle<Deliverer>,
+    redrives: Idle<Redriver>,
     running: RefCell<Vec<JoinHandle<()>>>,
     pub changes: Rc<Notify>,
 }
@@ -196,13 +195,13 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
 
 /// One invocation of the redrive function.
 async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request) {
-    let (deliverer, skew_ms) =
+    let (redriver, skew_ms) =
         fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
     let id = lock(world).start_process(kind, skew_ms, true);
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
-        deliverer.refresh_pauses().await;
-        Redrive::begin(&deliverer, &format!("r{id}"), stops_at).await.run(&request).await
+        redriver.deliverer.refresh_pauses().await;
+        redriver.run(&request, &format!("r{id}"), stops_at).await
     };
     if let Some((counts, measured)) = invocation::run(world, id, TIMEOUT, work).await {
         let mut world = lock(world);
@@ -210,7 +209,7 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
             let _ = write!(text, "p{id} has redriven: {counts:?}");
         });
         check::on_measured(&mut world, id, &measured);
-        fleet.redrives.give_back(deliverer, skew_ms);
+        fleet.redrives.give_back(redriver, skew_ms);
     }
 }
 

@@ -23,6 +23,7 @@ use shared::receive::provider::Provider;
 use shared::receive::receiver::Receiver;
 use shared::receive::signing_keys::KeySet;
 use shared::record::store::EventStore;
+use shared::redrive::run::Redriver;
 use shared::route::routes::{LookupKinds, Routes};
 
 use crate::outside::{API_SECRET, DYNAMODB, SECRETS_MANAGER, SIGNING_SECRET, WEBHOOKS_SECRET, end};
@@ -56,8 +57,8 @@ pub fn receiver(world: &Shared, provider: &'static Provider) -> Receiver {
 }
 
 /// The redrive function, cold.
-pub fn redrive(world: &Shared) -> Deliverer {
-    Parts::new(world).deliverer(providers::ALL)
+pub fn redrive(world: &Shared) -> Redriver {
+    Redriver::new(Parts::new(world).deliverer(providers::ALL))
 }
 
 pub fn events(world: &Shared) -> EventStore {

@@ -1,12 +1,11 @@
 //! The bridge's two tables, as `template.yaml` deploys them; a test holds them against it.
 
+use shared::record::store::index::PROJECTED;
+
 use crate::table::{IndexDefinition, Tables};
 
 pub const EVENTS: &str = "events";
 pub const CUSTOMERS: &str = "customers";
-
-/// What the index has of an event besides its keys.
-const PROJECTED: [&str; 0] = [];
 
 pub fn empty() -> Tables {
     let mut tables = Tables::default();

@@ -98,7 +98,7 @@ fn an_event_without_a_type_begins_dead_whatever_routes_are_given() {
         assert_eq!((event.state, event.attempts), (EventState::Dead, 0));
         assert_eq!(event.last_error.as_deref(), Some("envelope_unreadable"));
         assert_eq!(event.next_attempt_at, Some(UnixSeconds(NOW_S)));
-        assert_eq!((event.due().as_deref(), event.expires_at), (Some("dead"), None));
+        assert_eq!((event.due().as_deref(), event.expires_at), (Some("d0"), None));
         assert!(event.deliveries.is_empty());
     }
 }
@@ -294,11 +294,11 @@ fn only_what_has_work_left_is_in_the_index_and_only_what_has_none_expires_90_day
     check(&settled_at(&pending(), &[("a", delivered()), ("b", skipped())], later), None, Some(later));
     check(&ignored, None, Some(NOW));
     check(&revive(&ignored), Some("p0"), None);
-    check(&dead, Some("dead"), None);
+    check(&dead, Some("d0"), None);
     check(&revive(&dead), Some("p0"), None);
     check(&dismissed, None, Some(later));
     check(&revive(&dismissed), Some("p0"), None);
-    check(&pending().give_up(later), Some("dead"), None);
+    check(&pending().give_up(later), Some("d0"), None);
 }
 
 #[test]

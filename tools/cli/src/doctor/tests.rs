@@ -67,7 +67,7 @@ impl World {
         let now = Clock::system().now();
         let ago = |s: u64| json!({ "N": (now.0 - s * 1000).to_string() });
         let attempt = |s: u64| json!({ "M": { "at": ago(s), "by": { "S": "redrive" }, "outcome": { "S": "server_error" }, "ms": { "N": "5" } } });
-        let state = if due == "dead" { "dead" } else { "pending" };
+        let state = if due.starts_with('d') { "dead" } else { "pending" };
         let item = json!({
             "pk": { "S": format!("rail#{id}") }, "provider": { "S": "rail" }, "event_type": { "S": "TRANSACTION_POSTED" },
             "occurred_at": ago(age_s), "received_at": ago(age_s), "state": { "S": state }, "attempts": { "N": "2" },
@@ -75,6 +75,7 @@ impl World {
             "body": { "B": "e30=" }, "body_encoding": { "S": "identity" }, "body_sha256": { "S": "00" },
             "history": { "L": redriven_s_ago.map(attempt).into_iter().collect::<Vec<_>>() },
             "deliveries": { "M": { &self.routes.all()[0].name: { "M": { "state": { "S": state } } } } },
+            "waits_for": { "M": { &self.routes.all()[0].name: { "N": (now.seconds().0 - age_s).to_string() } } },
         });
         self.stack.dynamodb.put_raw(EVENTS_TABLE, &item).unwrap();
     }
@@ -238,14 +239,14 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
     assert_eq!(world.wrong().await, [""; 0]);
 
     world.put_event("evt_1", "p3", 7_200, None);
-    world.put_event("evt_2", "dead", 90, None);
+    world.put_event("evt_2", "d0", 90, None);
     let wrong = world.wrong().await;
     assert_eq!(
         wrong,
         ["fail redrive: 1 event overdue, by up to 2 h: it does not run", "warn dead events: 1 needs a person"]
     );
 
-    world.put_event("evt_2", "dead", 90, Some(30));
+    world.put_event("evt_2", "d0", 90, Some(30));
     let wrong = world.wrong().await;
     let expected = "warn redrive: 1 event overdue, by up to 2 h, though it runs; its last attempt was ";
     assert!(wrong[0].starts_with(expected), "{wrong:?}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use shared::record::destination::Destination;
 use shared::record::pauses::PauseStatus;
+use shared::record::store::index::PROJECTED;
 
 use super::facts::{ClockOffset, Facts, Handshake, Index, Queue, Schedule, Scope, StackStatus, Table, Webhook};
 use super::line::{Line, requires};
@@ -171,6 +172,11 @@ fn check_events_table(table: &Result<Table, String>, name: &str, scope: &Scope) 
         Some(Index { keys, .. }) if keys[..] != ["due HASH", "next_attempt_at RANGE"] => Line::fail(
             "due-index",
             format!("its keys are {}; due HASH, next_attempt_at RANGE expected", keys.join(", ")),
+            again,
+        ),
+        Some(Index { projects, .. }) if !PROJECTED.iter().all(|name| projects.contains(*name)) => Line::fail(
+            "due-index",
+            format!("it does not have {}: redrive has to read every event that is held back", PROJECTED.join(", ")),
             again,
         ),
         Some(Index { status, .. }) if status != "ACTIVE" => Line::warn(

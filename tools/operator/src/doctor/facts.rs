@@ -87,6 +87,8 @@ pub(super) struct Table {
 pub(super) struct Index {
     pub(super) status: String,
     pub(super) keys: Vec<String>,
+    /// The attributes that it has besides its keys.
+    pub(super) projects: BTreeSet<String>,
 }
 
 /// A secret's name and its current text, which no `Debug` shows.

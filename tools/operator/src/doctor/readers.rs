@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
 use aws_sdk_scheduler::types::ScheduleState;
-use futures_util::future::{OptionFuture, join, join_all, join3, join4};
+use futures_util::future::{OptionFuture, join, join_all, join3, join4, try_join_all};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
@@ -14,11 +14,11 @@ use shared::deliver::webhooks::Webhooks;
 use shared::outside::aws::sdk_reason;
 use shared::outside::http::{CallTime, HttpAnswer};
 use shared::record::destination::Destination;
-use shared::record::event::{AttemptBy, DUE_DEAD, DispatchState, SHARDS, shard_name};
+use shared::record::event::{AttemptBy, dead_parts, is_api_entry, pending_parts};
 use shared::record::pauses::PauseStatus;
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
-use shared::record::store::index::{DUE_PAGE, IndexRange};
+use shared::record::store::index::{IndexPage, IndexRange, SHORT_PAGE};
 use shared::route::routes::Routes;
 
 use super::facts::{
@@ -94,7 +94,9 @@ async fn table(place: &Place, name: &str) -> Result<Table, String> {
     let table = answer.table.ok_or("the answer has no table")?;
     let indexes = table.global_secondary_indexes.unwrap_or_default().into_iter().map(|index| {
         let status = index.index_status.map_or_else(String::new, |status| status.as_str().to_owned());
-        (index.index_name.unwrap_or_default(), Index { status, keys: keys(index.key_schema.as_deref()) })
+        let projects = index.projection.and_then(|it| it.non_key_attributes).unwrap_or_default().into_iter().collect();
+        let index_keys = keys(index.key_schema.as_deref());
+        (index.index_name.unwrap_or_default(), Index { status, keys: index_keys, projects })
     });
     let ttl = async {
         let answer = client.describe_time_to_live().table_name(name).send().await;
@@ -223,39 +225,38 @@ async fn read_queue(
 ) -> Result<Queue, StoreError> {
     let mut queue = Queue::default();
     let latest = UnixSeconds(now.seconds().0.saturating_sub(patience_s));
-    let mut overdue: BTreeMap<String, UnixSeconds> = BTreeMap::new();
     let mut sample = Vec::new();
-    let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-    let pages =
-        join_all(shards.iter().map(|shard| store.indexed(shard, IndexRange::SoonestFirst, DUE_PAGE, None))).await;
-    for page in pages {
-        let page = page?;
-        let page_is_overdue = page.keys.last().is_some_and(|(_, at)| *at <= latest);
-        queue.more_overdue |= page.next.is_some() && page_is_overdue;
-        sample.extend(page.keys.iter().take(EVENTS_READ).map(|(pk, _)| pk.clone()));
-        overdue.extend(page.keys.into_iter().filter(|(_, at)| *at <= latest));
-    }
     // An event that waits for such workflows alone is not overdue.
-    let pks: Vec<String> = overdue.into_keys().collect();
     let is_open = |route: &str| needs.destinations.get(route).is_none_or(|destination| !held.contains_key(destination));
-    for event in store.summaries(&pks).await?.into_iter().flatten() {
-        let mut pending = event.deliveries.iter().filter(|(_, it)| it.state == DispatchState::Pending).peekable();
-        let waits = pending.peek().is_none() || pending.any(|(route, _)| is_open(route));
-        // The index may lag: the item itself has the time.
-        let at = event.next_attempt_at.filter(|at| *at <= latest && waits);
-        if let Some(at) = at {
-            queue.overdue += 1;
-            queue.overdue_s = queue.overdue_s.max(now.seconds().0.saturating_sub(at.0));
+    for page in first_pages(store, pending_parts()).await? {
+        let page_is_overdue = page.entries.last().is_some_and(|entry| entry.next_attempt_at <= latest);
+        queue.more_overdue |= page.next.is_some() && page_is_overdue;
+        sample.extend(page.entries.iter().take(EVENTS_READ).map(|entry| entry.pk.clone()));
+        for entry in page.entries.iter().filter(|entry| entry.next_attempt_at <= latest) {
+            let mut routes = entry.waits_for.iter().map(|(name, _)| name).filter(|name| !is_api_entry(name)).peekable();
+            if routes.peek().is_none() || routes.any(|route| is_open(route)) {
+                queue.overdue += 1;
+                queue.overdue_s = queue.overdue_s.max(now.seconds().0.saturating_sub(entry.next_attempt_at.0));
+            }
         }
     }
-    let dead = store.indexed(DUE_DEAD, IndexRange::SoonestFirst, DUE_PAGE, None).await?;
-    queue.dead = dead.keys.len();
-    queue.more_dead = dead.next.is_some();
+    let dead = first_pages(store, dead_parts()).await?;
+    queue.more_dead = dead.iter().any(|page| page.next.is_some());
+    let mut dead: Vec<_> = dead.into_iter().flat_map(|page| page.entries).collect();
+    queue.dead = dead.len();
+    dead.sort_by_key(|entry| entry.next_attempt_at);
     // Redrive has last worked on the events that are due first, and on the youngest of the dead.
-    sample.extend(dead.keys.into_iter().rev().take(EVENTS_READ).map(|(pk, _)| pk));
+    sample.extend(dead.into_iter().rev().take(EVENTS_READ).map(|entry| entry.pk));
     sample.truncate(EVENTS_READ);
     let events = join_all(sample.iter().map(|pk| store.read(pk))).await;
     let history = events.iter().flatten().flatten().flat_map(|event| &event.history);
     queue.redrive_seen = history.filter(|attempt| attempt.by == AttemptBy::Redrive).map(|attempt| attempt.at).max();
     Ok(queue)
+}
+
+/// The beginnings of these parts of the index.
+async fn first_pages(store: &EventStore, parts: impl Iterator<Item = String>) -> Result<Vec<IndexPage>, StoreError> {
+    let page =
+        |part: String| async move { store.indexed(&part, IndexRange::SoonestFirst, Some(SHORT_PAGE), None).await };
+    try_join_all(parts.map(page)).await
 }

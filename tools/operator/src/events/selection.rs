@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use futures_util::future::try_join_all;
 use shared::clock::UnixSeconds;
-use shared::record::event::{DUE_DEAD, EventState, SHARDS, shard_name};
+use shared::record::event::{EventState, dead_parts, pending_parts};
 use shared::record::store::EventStore;
 use shared::record::store::MAX_BATCH;
 use shared::record::store::error::StoreError;
-use shared::record::store::index::{Cursor, DUE_PAGE, IndexRange};
+use shared::record::store::index::{Cursor, IndexRange, SHORT_PAGE};
 use shared::record::store::listing::EventSummary;
 
 use crate::events::filter::Filter;
@@ -47,10 +47,10 @@ impl<'s> Selection<'s> {
         let source = if filter.is_indexed() {
             let mut groups = VecDeque::new();
             if filter.states().contains(&EventState::Pending) {
-                groups.push_back((0..SHARDS).map(|shard| Partition::new(shard_name(shard))).collect());
+                groups.push_back(pending_parts().map(Partition::new).collect());
             }
             if filter.states().contains(&EventState::Dead) {
-                groups.push_back(vec![Partition::new(DUE_DEAD.to_owned())]);
+                groups.push_back(dead_parts().map(Partition::new).collect());
             }
             Source::Index(groups)
         } else {
@@ -126,9 +126,11 @@ impl Partition {
     /// Reads on until a key is at hand, or there is none left.
     async fn fill(&mut self, store: &EventStore, filter: &Filter) -> Result<(), StoreError> {
         while self.keys.is_empty() && !matches!(self.place, Place::End) {
-            let page = store.indexed(&self.due, IndexRange::SoonestFirst, DUE_PAGE, self.place.cursor()).await?;
+            let page =
+                store.indexed(&self.due, IndexRange::SoonestFirst, Some(SHORT_PAGE), self.place.cursor()).await?;
             self.place = Place::after(page.next);
-            self.keys.extend(page.keys.into_iter().filter(|(pk, _)| filter.fits_key(pk)));
+            let fitting = page.entries.into_iter().filter(|entry| filter.fits_key(&entry.pk));
+            self.keys.extend(fitting.map(|entry| (entry.pk, entry.next_attempt_at)));
         }
         Ok(())
     }

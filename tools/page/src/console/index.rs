@@ -1,6 +1,7 @@
 //! The live events of a deployed table, which does not push its changes: the sparse index is polled while the page is open,
 //! and changed events are looked up.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -8,9 +9,9 @@ use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{self, StreamExt};
 use operator::Place;
 use shared::clock::{Clock, UnixSeconds};
-use shared::record::event::{DUE_DEAD, SHARDS, shard_name};
+use shared::record::event::{SHARDS, dead_parts, pending_parts};
 use shared::record::store::error::StoreError;
-use shared::record::store::index::{DUE_PAGE, IndexRange};
+use shared::record::store::index::{IndexRange, SHORT_PAGE};
 use shared::record::store::{EventStore, MAX_BATCH};
 use tokio::time::sleep;
 
@@ -46,9 +47,8 @@ const KEYS_PER_PAUSE: u32 = 5_000;
 /// How often consecutive failures double the pause.
 const DOUBLINGS: u32 = 3;
 
-/// How many dead events are read, the latest, and how many pending ones of each shard, the next due. Keys are spread evenly
-/// over the shards, so that these are enough for all rows.
-const DEAD_KEYS: usize = MAX_ROWS;
+/// How many events of each part are read: the latest dead and the next due ones. Keys are spread evenly over the parts, so
+/// that these are enough for all rows.
 const SHARD_KEYS: usize = 2 * MAX_ROWS / SHARDS as usize;
 
 /// The first reading takes this many keys of each shard: together a few screens.
@@ -88,14 +88,14 @@ impl Index {
     pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
         if !self.is_complete {
             // A little of each shard: the first rows are shown while the rest of a long index is read.
-            let beginning = IndexReading::read(store, FIRST_KEYS, FIRST_KEYS).await?;
+            let beginning = IndexReading::read(store, FIRST_KEYS).await?;
             self.take(store, board, &beginning).await?;
             self.is_complete = !beginning.more;
             if self.is_complete {
                 return Ok(beginning.count());
             }
         }
-        let seen = IndexReading::read(store, DEAD_KEYS, SHARD_KEYS).await?;
+        let seen = IndexReading::read(store, SHARD_KEYS).await?;
         self.take(store, board, &seen).await?;
         self.is_complete = true;
         Ok(seen.count())
@@ -204,14 +204,16 @@ impl Index {
 }
 
 impl IndexReading {
-    async fn read(store: &EventStore, dead_keys: usize, shard_keys: usize) -> Result<Self, StoreError> {
-        let shards: Vec<String> = (0..SHARDS).map(shard_name).collect();
-        let pending = try_join_all(shards.iter().map(|due| part(store, due, IndexRange::SoonestFirst, shard_keys)));
-        let (dead, pending) = try_join(part(store, DUE_DEAD, IndexRange::LatestFirst, dead_keys), pending).await?;
-        let more = dead.more || pending.iter().any(|part| part.more);
-        let mut pending: Vec<_> = pending.into_iter().flat_map(|part| part.keys).collect();
+    async fn read(store: &EventStore, shard_keys: usize) -> Result<Self, StoreError> {
+        let pending = pending_parts().map(|due| part(store, due, IndexRange::SoonestFirst, shard_keys));
+        let dead = dead_parts().map(|due| part(store, due, IndexRange::LatestFirst, shard_keys));
+        let (dead, pending) = try_join(try_join_all(dead), try_join_all(pending)).await?;
+        let more = dead.iter().chain(&pending).any(|part| part.more);
+        let keys = |parts: Vec<Self>| parts.into_iter().flat_map(|part| part.keys);
+        let (mut dead, mut pending): (Vec<_>, Vec<_>) = (keys(dead).collect(), keys(pending).collect());
+        dead.sort_by_key(|(_, at)| Reverse(*at));
         pending.sort_by_key(|(_, at)| *at);
-        Ok(Self { keys: alternate(dead.keys, pending), more })
+        Ok(Self { keys: alternate(dead, pending), more })
     }
 
     fn count(&self) -> u32 {
@@ -220,13 +222,13 @@ impl IndexReading {
 }
 
 /// The keys under one hash key of the index, from one end, in whole pages until there are `enough`.
-async fn part(store: &EventStore, due: &str, range: IndexRange, enough: usize) -> Result<IndexReading, StoreError> {
-    let at_most = u32::try_from(enough).unwrap_or(DUE_PAGE).min(DUE_PAGE);
+async fn part(store: &EventStore, due: String, range: IndexRange, enough: usize) -> Result<IndexReading, StoreError> {
+    let at_most = u32::try_from(enough).unwrap_or(SHORT_PAGE).min(SHORT_PAGE);
     let mut keys = Vec::new();
     let mut from = None;
     loop {
-        let page = store.indexed(due, range, at_most, from.as_ref()).await?;
-        keys.extend(page.keys);
+        let page = store.indexed(&due, range, Some(at_most), from.as_ref()).await?;
+        keys.extend(page.entries.into_iter().map(|entry| (entry.pk, entry.next_attempt_at)));
         from = page.next;
         if from.is_none() || keys.len() >= enough {
             return Ok(IndexReading { keys, more: from.is_some() });

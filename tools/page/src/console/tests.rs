@@ -9,7 +9,7 @@ use operator::Parts;
 use operator::dev_file::DevFile;
 use operator::place::http;
 use serde_json::{Value, json};
-use shared::record::event::{DUE_DEAD, EventState};
+use shared::record::event::EventState;
 use shared::record::store::EventStore;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -90,7 +90,7 @@ impl World {
     }
 
     fn dead(&self, id: &str, at_s: u64) {
-        self.put(id, EventState::Dead, Some(DUE_DEAD), at_s);
+        self.put(id, EventState::Dead, Some("d0"), at_s);
     }
 
     fn done(&self, id: &str) {
@@ -235,7 +235,7 @@ async fn look_ups_that_fail_are_made_again() {
 async fn an_item_that_does_not_read_is_told_as_long_as_it_is_there() {
     let mut world = world().await;
     world.dead("sound", NOW_S);
-    let odd = json!({ "pk": { "S": "rail#odd" }, "due": { "S": "dead" }, "next_attempt_at": { "N": "1" } });
+    let odd = json!({ "pk": { "S": "rail#odd" }, "due": { "S": "d0" }, "next_attempt_at": { "N": "1" } });
     world.dynamodb.put_raw(EVENTS_TABLE, &odd).unwrap();
     let _viewer = world.opened();
     let hint = "Hint: another program wrote or changed it; inspect it in the DynamoDB console";

@@ -10,7 +10,7 @@ use local::dynamodb::{DynamoDb, EVENTS_TABLE};
 use local::stack::{Stack, StackOptions};
 use serde_json::{Map, Value, json};
 use shared::clock::Clock;
-use shared::record::event::{DUE_DEAD, EventState, shard_name};
+use shared::record::event::{EventState, dead_part, pending_part};
 
 use super::browser::{BOUND, Browser};
 use super::here::Here;
@@ -314,7 +314,7 @@ pub(crate) fn item(n: usize, state: EventState, from_ms: u64) -> Value {
     item["deliveries"] = json!({ "M": deliveries });
     item["history"] = json!({ "L": [{ "M": attempt }] });
     if state != EventState::Delivered {
-        let due = if state == EventState::Dead { DUE_DEAD.to_owned() } else { shard_name(n as u8 % 8) };
+        let due = if state == EventState::Dead { dead_part(n as u8 % 8) } else { pending_part(n as u8 % 8) };
         item["due"] = json!({ "S": due });
         item["next_attempt_at"] = number(received / 1_000 + 3_600);
         item["last_error"] = json!({ "S": "server_error 503" });

@@ -20,8 +20,11 @@ fn sound() -> Facts {
         keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         ..Table::default()
     };
-    let index =
-        Index { status: "ACTIVE".to_owned(), keys: vec!["due HASH".to_owned(), "next_attempt_at RANGE".to_owned()] };
+    let index = Index {
+        status: "ACTIVE".to_owned(),
+        keys: vec!["due HASH".to_owned(), "next_attempt_at RANGE".to_owned()],
+        projects: PROJECTED.map(str::to_owned).into(),
+    };
     let events = Table {
         indexes: BTreeMap::from([("due-index".to_owned(), index)]),
         ttl: Some(Ok(Some("expires_at".to_owned()))),
@@ -331,6 +334,12 @@ fn an_index_that_is_missing_or_has_other_keys_is_found() {
     expect(
         index(|index| index.keys = vec!["due HASH".to_owned()]),
         &["fail due-index: its keys are due HASH; due HASH, next_attempt_at RANGE expected"],
+    );
+    expect(
+        index(|index| index.projects.clear()),
+        &[
+            "fail due-index: it does not have received_at, revived_at, waits_for: redrive has to read every event that is held back",
+        ],
     );
     expect(index(|index| index.status = "CREATING".to_owned()), &["warn due-index: it is CREATING"]);
 }

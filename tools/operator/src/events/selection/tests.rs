@@ -87,7 +87,7 @@ async fn an_item_that_does_not_read_is_left_out_and_told_and_the_others_are_list
     let (dynamodb, store) = store().await;
     put(&store, &recorded("sound")).await;
     let odd = serde_json::json!({
-        "pk": { "S": "rail#odd" }, "due": { "S": "dead" }, "next_attempt_at": { "N": "1" }, "state": { "S": "gone" },
+        "pk": { "S": "rail#odd" }, "due": { "S": "d0" }, "next_attempt_at": { "N": "1" }, "state": { "S": "gone" },
         "received_at": { "N": "1" },
     });
     dynamodb.put_raw(EVENTS_TABLE, &odd).unwrap();
