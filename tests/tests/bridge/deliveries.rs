@@ -132,7 +132,7 @@ fn cases() -> Vec<Case> {
         no_session(Fault::Status(400), "handshake_refused 400", 3),
         no_session(Fault::Status(500), "server_error 500", 3),
         no_session(Fault::SuccessFalse, "reported_failure 200", 3),
-        no_session(Fault::GarbageBody, "answer_unreadable 200", 3),
+        no_session(Fault::GarbageBody, "handshake_unreadable 200", 3),
         no_session(Fault::WrongContentType, "answer_unreadable 200", 3),
         no_session(Fault::Reset, "connection_lost", 6),
         Case { wait_s: TEN_MINUTES_S, ..no_session(retry_after(429, "600"), "throttled 429", 1) },

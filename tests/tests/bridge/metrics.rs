@@ -297,14 +297,17 @@ async fn redrive_tells_how_much_waits_and_how_long_the_oldest_has_waited() {
 async fn what_is_only_counted_or_read_in_part_says_so() {
     let bridge = Bridge::start().await;
     let old = now_s() - 5000;
+    // Of 5,100 such entries, a page holds some 3,500.
+    let long_name = "a".repeat(200);
     for n in 0..5_100_u64 {
         left(&bridge, RAIL, &format!("e{n}"), |item| {
             item["due"] = json!({ "S": "p3" });
             item["received_at"] = json!({ "N": (old * 1000).to_string() });
             item["next_attempt_at"] = json!({ "N": (now_s() + 600 + n).to_string() });
+            item["waits_for"] = json!({ "M": { &long_name: { "N": (now_s() + 600).to_string() } } });
         });
     }
-    // Received first, and held back: due before all others.
+    // Received first, and due before all others.
     left(&bridge, RAIL, "held back", |item| {
         item["due"] = json!({ "S": "p3" });
         item["received_at"] = json!({ "N": ((old - 10_000) * 1000).to_string() });
@@ -314,7 +317,7 @@ async fn what_is_only_counted_or_read_in_part_says_so() {
     bridge.redrive(json!({})).await;
     let line = bridge.metric_lines(1).await.remove(0);
     assert_eq!(line["atLeast"], json!(["PendingEvents", "OldestPendingAge"]), "{line}");
-    assert_eq!(line["PendingEvents"], 5_000, "{line}");
+    assert!((1_000..5_100).contains(&line["PendingEvents"].as_u64().unwrap()), "{line}");
     assert!((15_000.0..15_300.0).contains(&line["OldestPendingAge"].as_f64().unwrap()), "{line}");
 }
 

@@ -54,7 +54,7 @@ fn allowed(function: &str) -> BTreeMap<String, BTreeSet<&'static str>> {
         _ => (own("SigningSecret"), &SECRET),
     });
     let of_events: &[&str] = match function {
-        REDRIVE => &["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+        REDRIVE => &["dynamodb:GetItem", "dynamodb:UpdateItem"],
         _ => &["dynamodb:PutItem", "dynamodb:UpdateItem"],
     };
     let its_providers = providers::ALL.iter().copied().filter(is_its);

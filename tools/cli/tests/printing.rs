@@ -67,7 +67,7 @@ async fn world() -> World {
     rail.add_subscription("OPEN\u{202e}desrever\u{200b}", URL);
     let body = hostile_body();
     for (state, id) in [("dead", format!("dead{HOSTILE}")), ("pending", "waits".to_owned())] {
-        let due = if state == "dead" { shared::record::event::DUE_DEAD } else { "p0" };
+        let due = if state == "dead" { "d0" } else { "p0" };
         let item = json!({
             "pk": { "S": format!("rail#{id}") }, "provider": { "S": "rail" }, "event_type": { "S": "ACCOUNT_OPEN" },
             "occurred_at": { "N": "1738784271000" }, "received_at": { "N": "1738784271000" }, "state": { "S": state },
