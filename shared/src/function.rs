@@ -33,7 +33,7 @@ use crate::receive::door::GatewayEvent;
 use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
-use crate::receive::signing_keys::KeySet;
+use crate::receive::signing_keys::SigningKeys;
 use crate::record::store::EventStore;
 use crate::redrive::contract::{Counts, Request};
 use crate::redrive::run::{Redriver, STOP_BEFORE_END};
@@ -77,7 +77,7 @@ async fn serve(provider: &'static Provider, routes: &str) -> Result<(), StartErr
     let receiver = Arc::new(Receiver {
         provider,
         clock: parts.clock,
-        signing_keys: CachedSecret::new(parts.secrets, receiver_config.signing_secret_id, parts.clock, KeySet::parse),
+        signing_keys: SigningKeys::new(parts.secrets, receiver_config.signing_secret_id, parts.clock),
         deliverer: parts.deliverer,
         max_body_bytes: receiver_config.max_body_bytes,
     });
@@ -139,12 +139,11 @@ impl Parts {
         let dynamodb = aws::dynamodb(&config.aws, &http);
         let secrets = aws::secrets_manager(&config.aws, &http);
         let webhooks =
-            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Webhooks::parse)
-                .current_only();
+            CachedSecret::new(secrets.clone(), config.returning_ai_secret_id.clone(), clock, Webhooks::parse);
         let api_client = |provider: &&'static Provider| {
             let api = provider.api.as_ref()?;
             let id = config::provider_api_secret_id(api.secret_variable)?;
-            let account = CachedSecret::new(secrets.clone(), id, clock, ApiAccount::parse).current_only();
+            let account = CachedSecret::new(secrets.clone(), id, clock, ApiAccount::parse);
             Some(ApiClient::new(api, http.clone(), account, clock))
         };
         let resolver = Resolver {

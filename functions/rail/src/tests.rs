@@ -1,7 +1,6 @@
 use http::HeaderMap;
 use proptest::prelude::*;
 use shared::clock::UnixMillis;
-use shared::outside::secrets::Versions;
 use shared::receive::signing_keys::KeySet;
 use shared::receive::verification::{Delivery, Refusal, verify};
 
@@ -35,7 +34,7 @@ type Read = (&'static str, String, Option<String>, String);
 
 fn read(key: &str, body: &[u8], headers: &HeaderMap) -> Result<Read, &'static str> {
     let secret = serde_json::json!({ "keys": { "sub_1": "whsec_of_another_subscription", "sub_2": key } });
-    let keys = KeySet::parse(&Versions { current: secret.to_string(), previous: None }).unwrap();
+    let keys = KeySet::parse(&secret.to_string()).unwrap();
     let event = verify(&RAIL, Delivery { headers, body }, &keys, NOW).map_err(Refusal::code)?;
     let event_type = event.event_type().map(str::to_owned);
     Ok((event.form(), event.event_id().into_owned(), event_type, event.occurred_at().to_string()))
@@ -87,7 +86,7 @@ fn the_signed_text_has_the_amount_as_it_was_signed() {
         [(FLAT_SIGNATURE, r#""amount":1000.00,"#), (FLAT_SIGNATURE_STRINGIFIED, r#""amount":1000,"#)]
     {
         let secret = serde_json::json!({ "keys": { "sub_1": KEY } }).to_string();
-        let keys = KeySet::parse(&Versions { current: secret, previous: None }).unwrap();
+        let keys = KeySet::parse(&secret).unwrap();
         let headers = signed(signature);
         let event = verify(&RAIL, Delivery { headers: &headers, body: FLAT.as_bytes() }, &keys, NOW).unwrap();
         assert!(event.signed_text().contains(amount), "{}", event.signed_text());

@@ -1,7 +1,6 @@
 use http::HeaderMap;
 use proptest::prelude::*;
 use shared::clock::UnixMillis;
-use shared::outside::secrets::Versions;
 use shared::receive::signing_keys::{KeySet, KeyVersion};
 use shared::receive::verification::{Delivery, Refusal, VerifiedEvent, verify};
 
@@ -22,7 +21,7 @@ const REBUILT_SIGNATURE: &str = "fca04b9d742ae50835e3e0d60f0bfb0ab07a0b5e57dc08d
 
 fn keys(current: &str, previous: Option<&str>) -> KeySet {
     let secret = |key: &str| serde_json::json!({ "keys": { "current": key } }).to_string();
-    KeySet::parse(&Versions { current: secret(current), previous: previous.map(secret) }).unwrap()
+    KeySet::parse_with_previous(&secret(current), &previous.map(secret).unwrap_or_default()).unwrap()
 }
 
 fn headers(signature: &str, signed_at: &str) -> HeaderMap {

@@ -18,7 +18,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::customer::provider_api::{Lookup, ProviderApi};
 use crate::outside::cool_off::CoolOff;
 use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
-use crate::outside::secrets::{self, CachedSecret, Problem, SecretError, Versions};
+use crate::outside::secrets::{self, CachedSecret, Problem, SecretError};
 use crate::outside::token_slot::{Token, TokenSlot, is_token};
 use crate::record::failure::{DispatchFailure, FailureCode};
 
@@ -192,20 +192,9 @@ impl ApiClient {
 }
 
 impl ApiAccount {
-    /// Reads the secret's current version.
-    ///
-    /// # Errors
-    /// Names the first field that is wrong, never its value.
-    pub fn parse(versions: &Versions) -> Result<Self, Problem> {
-        Self::read(&versions.current).map_err(|mut problems| problems.swap_remove(0))
-    }
-
-    /// Reads the text of the secret.
-    ///
-    /// # Errors
-    /// All problems, at least one.
-    pub fn read(secret: &str) -> Result<Self, Vec<Problem>> {
-        let (account, problems) = secrets::read(secret, |fields| {
+    /// Reads the text of the secret: nothing can be used of one with any problem.
+    pub fn parse(secret: &str) -> (Option<Self>, Vec<Problem>) {
+        secrets::read(secret, |fields| {
             let (base_url, token_url) = (fields.url("base_url"), fields.url("token_url"));
             let client = |field| fields.text(field, "a non-empty string");
             let (id, secret) = (client("client_id"), client("client_secret"));
@@ -213,8 +202,7 @@ impl ApiAccount {
             let mut authorization = HeaderValue::try_from(format!("Basic {credentials}")).ok()?;
             authorization.set_sensitive(true);
             Some(Self { base_url: base_url?, token_url: token_url?, authorization })
-        });
-        account.ok_or(problems)
+        })
     }
 
     fn request(&self, call: &ApiCall<'_>, authorization: HeaderValue) -> Request {

@@ -101,6 +101,7 @@ impl ReturningAi {
         match to {
             Destination::Workflow(name) => {
                 let workflow = webhooks.workflows.get(name).ok_or(FailureCode::WorkflowUnknown)?;
+                let workflow = workflow.as_ref().ok_or(FailureCode::WorkflowUnusable)?;
                 match self.call_workflow(to, workflow, message, time).await {
                     Err(failure) if failure.code == FailureCode::Unauthorized && workflow.handshake_url.is_some() => {
                         self.call_workflow(to, workflow, message, time).await
@@ -110,6 +111,7 @@ impl ReturningAi {
             }
             Destination::IncomingWebhook(name) => {
                 let webhook = webhooks.incoming.get(name).ok_or(FailureCode::IncomingWebhookUnknown)?;
+                let webhook = webhook.as_ref().ok_or(FailureCode::IncomingWebhookUnusable)?;
                 self.post(to, &webhook.url, webhook.api_key.clone(), message.clone(), time).await?.outcome()
             }
         }
@@ -194,7 +196,7 @@ async fn post(
 
 impl Webhooks {
     /// Makes the handshake that a dispatch to this workflow would make, and sends no message. `None` for a workflow without
-    /// one: it is in legacy mode, or not in the secret.
+    /// one: it is in legacy mode, or not in the secret, or cannot be used.
     ///
     /// # Errors
     /// There is no answer.
@@ -204,23 +206,28 @@ impl Webhooks {
         http: &Http,
         clock: Clock,
     ) -> Option<Result<Handshake, ExchangeError>> {
-        let workflow = self.workflows.get(workflow)?;
+        let workflow = self.workflows.get(workflow)?.as_ref()?;
         let url = workflow.handshake_url.as_ref()?;
         let time = CallTime::of_a_person();
         let answer = post(http, clock, url, Some(workflow.api_key.clone()), Bytes::new(), time).await;
         Some(answer.map(|answer| Handshake { opened: answer.session(clock.now()).is_ok(), answer }))
     }
 
-    /// Whether a newer secret may help: the webhook is not in this one, or the API key in it was refused.
+    /// Whether a newer secret may help: the webhook is not in this one or cannot be used, or the API key in it was refused.
     fn may_be_outdated(&self, to: &Destination, failure: &DispatchFailure) -> bool {
         let uses_a_session = match to {
             Destination::Workflow(name) => {
-                self.workflows.get(name).is_some_and(|workflow| workflow.handshake_url.is_some())
+                let workflow = self.workflows.get(name).and_then(Option::as_ref);
+                workflow.is_some_and(|workflow| workflow.handshake_url.is_some())
             }
             Destination::IncomingWebhook(_) => false,
         };
         match failure.code {
-            FailureCode::WorkflowUnknown | FailureCode::IncomingWebhookUnknown | FailureCode::HandshakeRefused => true,
+            FailureCode::WorkflowUnknown
+            | FailureCode::WorkflowUnusable
+            | FailureCode::IncomingWebhookUnknown
+            | FailureCode::IncomingWebhookUnusable
+            | FailureCode::HandshakeRefused => true,
             FailureCode::Unauthorized => !uses_a_session,
             _ => false,
         }

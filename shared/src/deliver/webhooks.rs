@@ -6,13 +6,13 @@ use std::fmt;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
-use crate::outside::secrets::{self, Fields, Problem, Versions};
+use crate::outside::secrets::{self, Fields, Problem};
 use crate::record::destination::Destination;
 
-/// What the secret `RETURNING_AI_SECRET_ID` says, by name.
+/// What the secret `RETURNING_AI_SECRET_ID` says, by name; `None` of an entry that cannot be used.
 pub struct Webhooks {
-    pub(super) workflows: HashMap<String, Workflow>,
-    pub(super) incoming: HashMap<String, IncomingWebhook>,
+    pub(super) workflows: HashMap<String, Option<Workflow>>,
+    pub(super) incoming: HashMap<String, Option<IncomingWebhook>>,
 }
 
 pub(super) struct Workflow {
@@ -33,18 +33,9 @@ pub(super) type ApiKey = (HeaderName, HeaderValue);
 static API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 impl Webhooks {
-    /// Reads the secret's current version.
-    ///
-    /// # Errors
-    /// Names the first field that is wrong, never its value.
-    pub fn parse(versions: &Versions) -> Result<Self, Problem> {
-        let (webhooks, problems) = Self::read(&versions.current);
-        Problem::first(problems).map(|()| webhooks)
-    }
-
-    /// The workflows and incoming webhooks of the secret's text that can be used, and all problems.
-    pub fn read(secret: &str) -> (Self, Vec<Problem>) {
-        secrets::read(secret, |fields| Self {
+    /// Reads the text of the secret. One entry's problem is no reason to do without the others.
+    pub fn parse(secret: &str) -> (Option<Self>, Vec<Problem>) {
+        let (webhooks, problems) = secrets::read(secret, |fields| Self {
             workflows: fields.entries("workflows", "an object of name and workflow", Workflow::read),
             incoming: match fields.is_given("incoming_webhooks") {
                 true => {
@@ -53,21 +44,19 @@ impl Webhooks {
                 }
                 false => HashMap::new(),
             },
-        })
+        });
+        let is_of_use = problems.is_empty()
+            || webhooks.workflows.values().any(Option::is_some)
+            || webhooks.incoming.values().any(Option::is_some);
+        (is_of_use.then_some(webhooks), problems)
     }
 
-    /// Whether the secret has an entry for this destination.
-    pub fn knows(&self, to: &Destination) -> bool {
-        match to {
-            Destination::Workflow(name) => self.workflows.contains_key(name),
-            Destination::IncomingWebhook(name) => self.incoming.contains_key(name),
-        }
-    }
-
-    /// All destinations in the secret, in no order.
+    /// All destinations in the secret that can be used, in no order.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
-        let workflows = self.workflows.keys().cloned().map(Destination::Workflow);
-        workflows.chain(self.incoming.keys().cloned().map(Destination::IncomingWebhook))
+        let workflows = self.workflows.iter().filter(|(_, entry)| entry.is_some());
+        let incoming = self.incoming.iter().filter(|(_, entry)| entry.is_some());
+        let workflows = workflows.map(|(name, _)| Destination::Workflow(name.clone()));
+        workflows.chain(incoming.map(|(name, _)| Destination::IncomingWebhook(name.clone())))
     }
 }
 

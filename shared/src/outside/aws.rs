@@ -79,7 +79,7 @@ where
 }
 
 /// Whether the same call may succeed a moment later: throttled, an error of the service's own, or no answer.
-fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+pub(crate) fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
     match error {
         SdkError::ServiceError(service) => {
             let throttled = service.err().code().is_some_and(|code| THROTTLED.contains(&code));
@@ -91,7 +91,7 @@ fn may_pass<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool 
     }
 }
 
-/// How DynamoDB says that it has had too many calls.
+/// How AWS says that it has had too many calls.
 pub(crate) const THROTTLED: [&str; 3] =
     ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
 

@@ -12,12 +12,11 @@ use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::attempt::Deliverer;
 use crate::observe::metrics::Measurements;
-use crate::outside::secrets::SecretError;
 use crate::receive::id_conflict::IdConflict;
 use crate::receive::log::{log_delivery, measure_delivery};
 use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, InternalError, Receipt};
-use crate::receive::signing_keys::{KeySet, SigningKeys};
+use crate::receive::signing_keys::{KeySet, KeysError, SigningKeys};
 use crate::receive::verification::{Delivery, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
 use crate::record::event::{EventRecord, EventState, holder};
 use crate::record::store::RecordOutcome;
@@ -95,9 +94,9 @@ impl Receiver {
         }
     }
 
-    /// Verifies with the cached keys, and once more with the newest ones when none of those fits.
+    /// Verifies with the cached keys; while none fits, with newer ones and those of the previous version.
     async fn verify<'a>(&self, delivery: Delivery<'a>, now: UnixMillis) -> Result<VerifiedEvent<'a>, Unverified> {
-        let keys: Arc<KeySet> = match self.signing_keys.fresh() {
+        let keys = match self.signing_keys.fresh() {
             Some(keys) => keys,
             None => {
                 // Check the headers first: a request that is refused anyway must not cause a secret fetch.
@@ -105,13 +104,15 @@ impl Receiver {
                 self.signing_keys.value().await?
             }
         };
-        match verify(self.provider, delivery, &keys, now) {
-            Err(Refusal::SignatureMismatch) => match self.signing_keys.newer_than(&keys).await? {
-                Some(newer) => Ok(verify(self.provider, delivery, &newer, now)?),
-                None => Err(Refusal::SignatureMismatch.into()),
-            },
-            result => Ok(result?),
+        let mut verified = verify(self.provider, delivery, &keys, now);
+        let mut tried: Arc<KeySet> = keys;
+        while let Err(Refusal::SignatureMismatch) = verified
+            && let Some(more) = self.signing_keys.more(&tried).await?
+        {
+            verified = verify(self.provider, delivery, &more, now);
+            tried = Arc::new(more);
         }
+        Ok(verified?)
     }
 
     /// Makes the event durable with everything that delivering it needs.
@@ -178,7 +179,7 @@ impl Receiver {
 enum Unverified {
     Refused(Refusal),
     /// Without keys the signature cannot be checked: never a 401, which some senders take as final.
-    NoKeys(SecretError),
+    NoKeys(KeysError),
 }
 
 impl From<Refusal> for Unverified {
@@ -187,8 +188,8 @@ impl From<Refusal> for Unverified {
     }
 }
 
-impl From<SecretError> for Unverified {
-    fn from(error: SecretError) -> Self {
+impl From<KeysError> for Unverified {
+    fn from(error: KeysError) -> Self {
         Self::NoKeys(error)
     }
 }

@@ -66,6 +66,7 @@ codes! {
     HandshakeUnreadable = "handshake_unreadable",
     IdConflict = "id_conflict",
     IncomingWebhookUnknown = "incoming_webhook_unknown",
+    IncomingWebhookUnusable = "incoming_webhook_unusable",
     MappingFailed = "mapping_failed",
     NoTime = "no_time",
     NotFound = "not_found",
@@ -89,6 +90,7 @@ codes! {
     Unauthorized = "unauthorized",
     UnexpectedStatus = "unexpected_status",
     WorkflowUnknown = "workflow_unknown",
+    WorkflowUnusable = "workflow_unusable",
     WorkflowsUnavailable = "workflows_unavailable",
 }
 
@@ -124,6 +126,7 @@ impl FailureCode {
             | Self::HandshakeRefused
             | Self::HandshakeUnreadable
             | Self::IncomingWebhookUnknown
+            | Self::IncomingWebhookUnusable
             | Self::NotFound
             | Self::ReportedFailure
             | Self::ServerError
@@ -132,6 +135,7 @@ impl FailureCode {
             | Self::Unauthorized
             | Self::UnexpectedStatus
             | Self::WorkflowUnknown
+            | Self::WorkflowUnusable
             | Self::WorkflowsUnavailable => Blame::Destination,
         }
     }

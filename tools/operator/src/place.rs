@@ -233,7 +233,7 @@ impl Place {
 
     /// What a failed call for a secret of this place means.
     pub fn secret_error(&self, error: &SecretError) -> OperatorError {
-        let SecretError::Unreachable { id, reason } = error else {
+        let SecretError::Unreachable { id, reason, .. } = error else {
             return OperatorError::usage(
                 error,
                 "correct it with `aws secretsmanager put-secret-value`; values are not shown",

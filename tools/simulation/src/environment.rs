@@ -21,7 +21,7 @@ use shared::outside::http::Http;
 use shared::outside::secrets::CachedSecret;
 use shared::receive::provider::Provider;
 use shared::receive::receiver::Receiver;
-use shared::receive::signing_keys::KeySet;
+use shared::receive::signing_keys::SigningKeys;
 use shared::record::store::EventStore;
 use shared::redrive::run::Redriver;
 use shared::route::routes::{LookupKinds, Routes};
@@ -50,7 +50,7 @@ pub fn receiver(world: &Shared, provider: &'static Provider) -> Receiver {
     Receiver {
         provider,
         clock: parts.clock,
-        signing_keys: CachedSecret::new(parts.secrets.clone(), SIGNING_SECRET.to_owned(), parts.clock, KeySet::parse),
+        signing_keys: SigningKeys::new(parts.secrets.clone(), SIGNING_SECRET.to_owned(), parts.clock),
         deliverer: parts.deliverer(&[provider]),
         max_body_bytes: 256 * 1024,
     }
@@ -110,11 +110,11 @@ impl Parts {
         let secret = |id: &str| (secrets.clone(), id.to_owned(), *clock);
         let webhooks = {
             let (client, id, clock) = secret(WEBHOOKS_SECRET);
-            CachedSecret::new(client, id, clock, Webhooks::parse).current_only()
+            CachedSecret::new(client, id, clock, Webhooks::parse)
         };
         let api_client = |provider: &&'static Provider| {
             let (client, id, clock) = secret(API_SECRET);
-            let account = CachedSecret::new(client, id, clock, ApiAccount::parse).current_only();
+            let account = CachedSecret::new(client, id, clock, ApiAccount::parse);
             Some(ApiClient::new(provider.api.as_ref()?, http.clone(), account, clock))
         };
         Deliverer {

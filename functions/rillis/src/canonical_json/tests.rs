@@ -1,6 +1,5 @@
 use json::Document;
 use proptest::prelude::*;
-use shared::outside::secrets::Versions;
 use shared::receive::signing_keys::{KeySet, KeyVersion};
 use shared::receive::verification::signature_bytes;
 
@@ -12,7 +11,7 @@ fn every_vector_of_node_is_spelled_and_signed_the_same() {
         let field = |name: &str| vector[name].as_str().unwrap();
         let name = field("name");
         let secret = serde_json::json!({ "keys": { "current": field("key") } }).to_string();
-        let keys = KeySet::parse(&Versions { current: secret, previous: None }).unwrap();
+        let keys = KeySet::parse(&secret).unwrap();
         let body = from_hex(field("raw_hex"));
         let document = Document::parse(&body).unwrap();
         for (spelling, printed) in [("rebuilt", rebuilt(document.root())), ("built", built(document.root()))] {

@@ -71,7 +71,7 @@ fn world(clock: Clock) -> World {
     *url.lock().unwrap() = server.url.clone();
     let http = Http::new().unwrap();
     let secrets = aws::secrets_manager(&server.aws(), &http);
-    let account = CachedSecret::new(secrets, "api".to_owned(), clock, ApiAccount::parse).current_only();
+    let account = CachedSecret::new(secrets, "api".to_owned(), clock, ApiAccount::parse);
     World { server, script, client: ApiClient::new(&API, http, account, clock) }
 }
 
@@ -304,8 +304,9 @@ mod secret_text {
     use super::*;
 
     fn parse(secret: &str) -> Result<ApiAccount, String> {
-        let versions = Versions { current: secret.to_owned(), previous: None };
-        ApiAccount::parse(&versions).map_err(|problem| problem.to_string())
+        let (account, problems) = ApiAccount::parse(secret);
+        assert_eq!(account.is_some(), problems.is_empty());
+        account.ok_or_else(|| problems[0].to_string())
     }
 
     #[test]
@@ -329,7 +330,7 @@ mod secret_text {
             secret[field] = value;
             assert_eq!(parse(&secret.to_string()).map(|_| ()), Err(expected.to_owned()));
         }
-        let problems = ApiAccount::read(r#"{"base_url":"REPLACE-ME","client_id":7}"#).unwrap_err();
+        let (_, problems) = ApiAccount::parse(r#"{"base_url":"REPLACE-ME","client_id":7}"#);
         let fields: Vec<&str> = problems.iter().map(|problem| problem.field.as_str()).collect();
         assert_eq!(fields, ["base_url", "token_url", "client_id", "client_secret"]);
         assert_eq!(parse("hunter2").map(|_| ()), Err("the secret: a JSON object expected".to_owned()));

@@ -84,7 +84,7 @@ fn world() -> World {
     let clock = Clock::system();
     let http = Http::new().unwrap();
     let secrets = aws::secrets_manager(&server.aws(), &http);
-    let account = CachedSecret::new(secrets, "api".to_owned(), clock, ApiAccount::parse).current_only();
+    let account = CachedSecret::new(secrets, "api".to_owned(), clock, ApiAccount::parse);
     let resolver = Resolver {
         clock,
         customers: Some(Customers::new(aws::dynamodb(&server.aws(), &http), "customers".to_owned())),

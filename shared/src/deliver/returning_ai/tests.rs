@@ -339,8 +339,9 @@ mod a_handshake_alone {
         let legacy = world.workflow(&json!({ "mode": "legacy" }));
         let unreachable = world.workflow(&json!({ "handshake_url": "http://127.0.0.1:9/" }));
         let secret = json!({ "workflows": { "kyc": world.workflow(&json!({})), "chat": legacy, "far": unreachable } });
-        let (webhooks, problems) = Webhooks::read(&secret.to_string());
+        let (webhooks, problems) = Webhooks::parse(&secret.to_string());
         assert_eq!(problems, []);
+        let webhooks = webhooks.unwrap();
 
         for (reply, opened, status) in [
             (session("token", None), true, 200),

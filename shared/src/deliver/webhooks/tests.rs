@@ -3,8 +3,9 @@ use serde_json::{Value, json};
 use super::*;
 
 fn parse(secret: &str) -> Result<Webhooks, String> {
-    let versions = Versions { current: secret.to_owned(), previous: None };
-    Webhooks::parse(&versions).map_err(|problem| problem.to_string())
+    let (webhooks, problems) = Webhooks::parse(secret);
+    assert_eq!(webhooks.is_some(), problems.is_empty(), "there is one entry, or none");
+    webhooks.ok_or_else(|| problems[0].to_string())
 }
 
 fn with(field: &str, value: Value) -> String {
@@ -143,7 +144,8 @@ fn every_problem_is_found_and_what_is_sound_can_be_used() {
         "workflows": { "a": sound, "b": { "handshake_url": "REPLACE-ME", "webhook_url": "w", "api_key": "k", "mode": 1 } },
         "incoming_webhooks": { "c": { "url": "https://example.com/c" }, "d": { "url": "", "encryption": {} } },
     });
-    let (webhooks, problems) = Webhooks::read(&secret.to_string());
+    let (webhooks, problems) = Webhooks::parse(&secret.to_string());
+    let webhooks = webhooks.unwrap();
     let mut known: Vec<String> = webhooks.destinations().map(|to| to.to_string()).collect();
     known.sort();
     assert_eq!(known, ["a", "incoming-webhook:c"]);

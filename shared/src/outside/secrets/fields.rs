@@ -29,14 +29,6 @@ impl Problem {
     pub fn is_placeholder(&self) -> bool {
         self.expected == REAL_VALUE
     }
-
-    /// The first problem, as an error.
-    ///
-    /// # Errors
-    /// There is one.
-    pub(crate) fn first(problems: Vec<Self>) -> Result<(), Self> {
-        problems.into_iter().next().map_or(Ok(()), Err)
-    }
 }
 
 /// One object of a secret.
@@ -75,16 +67,16 @@ impl<'s> Fields<'s> {
         }
     }
 
-    /// The entries of the object under `field`, each read with `read`, by name. Entries that cannot be read are left out.
+    /// The entries of the object under `field`, each read with `read`, by name; `None` of those that cannot be read.
     pub(crate) fn entries<T>(
         &self,
         field: &str,
         expected: &'static str,
         read: impl Fn(&Self) -> Option<T>,
-    ) -> HashMap<String, T> {
+    ) -> HashMap<String, Option<T>> {
         let entries = self.object(field, expected);
         let entries = entries.iter().flat_map(|all| all.names().map(move |name| (name, all.object(name, "an object"))));
-        entries.filter_map(|(name, fields)| Some((name.to_owned(), read(&fields?)?))).collect()
+        entries.map(|(name, fields)| (name.to_owned(), fields.and_then(|fields| read(&fields)))).collect()
     }
 
     /// All names, in the order of the secret.

@@ -37,11 +37,16 @@ fn world(clock: Clock, current: &str) -> World {
         }
     });
     let client = aws::secrets_manager(&server.aws(), &Http::new().unwrap());
-    let secret = CachedSecret::new(client, "signing".to_owned(), clock, |versions| match versions.current.as_str() {
-        "malformed" => Err(Problem { field: "keys".to_owned(), expected: "something else" }),
-        current => Ok(format!("{current}/{}", versions.previous.as_deref().unwrap_or("-"))),
-    });
+    let secret = CachedSecret::new(client, "signing".to_owned(), clock, parse);
     (server, fake, secret)
+}
+
+fn parse(text: &str) -> (Option<String>, Vec<Problem>) {
+    let problem = || Problem { field: "keys".to_owned(), expected: "something else" };
+    match text {
+        "malformed" => (None, vec![problem()]),
+        text => (Some(text.to_owned()), text.contains("flawed").then(problem).into_iter().collect()),
+    }
 }
 
 fn set(fake: &Mutex<Fake>, change: impl FnOnce(&mut Fake)) {
@@ -52,10 +57,10 @@ fn advance(now: &AtomicU64, span: Duration) {
     now.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::Relaxed);
 }
 
-/// How often the secret was read; each time both versions are asked for.
+/// How often the secret was read.
 #[track_caller]
 fn check_reads(server: &Loopback, expected: usize) {
-    assert_eq!(server.asked().len(), 2 * expected);
+    assert_eq!(server.asked().len(), expected);
 }
 
 async fn value(secret: &CachedSecret<String>) -> Result<String, String> {
@@ -69,31 +74,116 @@ async fn newer(secret: &CachedSecret<String>, seen: &Arc<String>) -> Result<Opti
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[tokio::test]
-async fn a_secret_is_read_with_both_versions_and_kept_for_five_minutes() {
+async fn a_secret_is_read_once_and_kept_for_five_minutes() {
     let (clock, now) = settable_clock!();
     let (server, fake, secret) = world(clock, "new");
-    set(&fake, |fake| fake.previous = Some("old".to_owned()));
     assert_eq!(secret.fresh(), None);
-    assert_eq!(value(&secret).await.as_deref(), Ok("new/old"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("new"));
 
     set(&fake, |fake| fake.current = Some("newest".to_owned()));
     advance(now, MAX_AGE - MILLISECOND);
-    assert_eq!(value(&secret).await.as_deref(), Ok("new/old"));
-    assert_eq!(secret.fresh().as_deref().map(String::as_str), Some("new/old"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("new"));
+    assert_eq!(secret.fresh().as_deref().map(String::as_str), Some("new"));
     check_reads(&server, 1);
 
     advance(now, MILLISECOND);
     assert_eq!(secret.fresh(), None);
-    assert_eq!(value(&secret).await.as_deref(), Ok("newest/old"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("newest"));
     check_reads(&server, 2);
 }
 
 #[tokio::test]
-async fn a_secret_that_never_changed_has_no_previous_version() {
+async fn a_previous_version_is_read_alone_and_is_empty_until_the_secret_changes() {
+    let (clock, now) = settable_clock!();
+    let (server, fake, secret) = world(clock, "new");
+    let secret = secret.previous();
+    assert_eq!(value(&secret).await.as_deref(), Ok(""));
+    set(&fake, |fake| fake.previous = Some("old".to_owned()));
+    advance(now, MAX_AGE - MILLISECOND);
+    assert_eq!(value(&secret).await.as_deref(), Ok(""));
+    advance(now, MILLISECOND);
+    assert_eq!(value(&secret).await.as_deref(), Ok("old"));
+    check_reads(&server, 2);
+    assert!(server.asked().iter().all(|asked| asked.json()["VersionStage"] == "AWSPREVIOUS"));
+    secret.forget();
+    assert_eq!(secret.fresh(), None);
+    assert_eq!(value(&secret).await.as_deref(), Ok("old"));
+    check_reads(&server, 3);
+}
+
+#[tokio::test]
+async fn a_previous_version_that_cannot_be_read_is_asked_for_less_and_less() {
+    let (clock, now) = settable_clock!();
+    let (server, fake, secret) = world(clock, "new");
+    let secret = secret.previous().cooling_down(SIGNING_COOL_DOWN);
+    for (error, may_pass) in [("DecryptionFailure", false), ("ThrottlingException", true)] {
+        set(&fake, |fake| fake.error = Some(error));
+        secret.forget();
+        let before = server.asked().len();
+        for (reads, wait_s) in [4, 8, 16, 30, 30].into_iter().enumerate() {
+            let failure = secret.value().await.unwrap_err();
+            assert_eq!(failure.may_pass(), may_pass, "{error}");
+            // The SDK repeats what may pass.
+            let asked = server.asked().len();
+            assert!(asked - before > reads, "{error}");
+            advance(now, Duration::from_secs(wait_s) - MILLISECOND);
+            assert_eq!(secret.value().await.unwrap_err(), failure);
+            assert_eq!(server.asked().len(), asked, "{error} {wait_s}");
+            advance(now, MILLISECOND);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_counts_as_one_without_an_answer() {
     let (clock, _) = settable_clock!();
-    let (server, _, secret) = world(clock, "new");
-    assert_eq!(value(&secret).await.as_deref(), Ok("new/-"));
-    check_reads(&server, 1);
+    let silent = Loopback::start(|_, _| Reply::Silence);
+    let client = aws::secrets_manager(&silent.aws(), &Http::new().unwrap());
+    let secret = CachedSecret::new(client, "signing".to_owned(), clock, parse).previous();
+    let cut_off = tokio::time::timeout(Duration::from_millis(50), secret.value()).await;
+    assert!(cut_off.is_err());
+    assert_eq!(value(&secret).await, Err("secret `signing` cannot be read: no answer in time".to_owned()));
+    assert!(secret.value().await.unwrap_err().may_pass());
+}
+
+#[tokio::test]
+async fn what_is_left_out_of_a_value_is_counted_at_each_read() {
+    let (clock, now) = settable_clock!();
+    let (_server, fake, secret) = world(clock, "flawed");
+    assert_eq!(value(&secret).await.as_deref(), Ok("flawed"));
+    assert_eq!((secret.take_left_out(), secret.take_left_out()), (1, 0));
+    for _ in 0..2 {
+        advance(now, MAX_AGE);
+        assert_eq!(value(&secret).await.as_deref(), Ok("flawed"));
+    }
+    assert_eq!(secret.take_left_out(), 2);
+    set(&fake, |fake| fake.current = Some("sound".to_owned()));
+    advance(now, MAX_AGE);
+    assert_eq!(value(&secret).await.as_deref(), Ok("sound"));
+    assert_eq!(secret.take_left_out(), 0);
+}
+
+#[tokio::test]
+async fn a_newer_value_is_looked_for_less_and_less_until_there_is_one() {
+    let (clock, now) = settable_clock!();
+    let (server, fake, secret) = world(clock, "new");
+    let secret = secret.cooling_down(SIGNING_COOL_DOWN);
+    let mut seen = secret.value().await.unwrap();
+    for change in ["newer", "newest"] {
+        for wait_s in [2, 4, 8, 16, 30, 30] {
+            let reads = server.asked().len();
+            advance(now, Duration::from_secs(wait_s) - MILLISECOND);
+            assert_eq!(newer(&secret, &seen).await, Ok(None));
+            check_reads(&server, reads);
+            advance(now, MILLISECOND);
+            assert_eq!(newer(&secret, &seen).await, Ok(None), "an unchanged value is no newer one");
+            check_reads(&server, reads + 1);
+        }
+        set(&fake, |fake| fake.current = Some(change.to_owned()));
+        advance(now, Duration::from_secs(30));
+        assert_eq!(newer(&secret, &seen).await, Ok(Some(change.to_owned())));
+        seen = secret.value().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -101,7 +191,7 @@ async fn however_many_ask_at_once_it_is_read_once() {
     let (clock, _) = settable_clock!();
     let (server, _, secret) = world(clock, "new");
     let values = join_all((0..64).map(|_| value(&secret))).await;
-    assert!(values.iter().all(|value| value.as_deref() == Ok("new/-")), "{values:?}");
+    assert!(values.iter().all(|value| value.as_deref() == Ok("new")), "{values:?}");
     check_reads(&server, 1);
 }
 
@@ -119,7 +209,7 @@ async fn a_secret_that_was_never_read_is_asked_for_each_time_and_the_error_names
     }
     check_reads(&server, 3);
     set(&fake, |fake| fake.error = None);
-    assert_eq!(value(&secret).await.as_deref(), Ok("new/-"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("new"));
 }
 
 #[tokio::test]
@@ -134,7 +224,7 @@ async fn nobody_answering_is_an_error_with_a_reason() {
     let (clock, _) = settable_clock!();
     let nobody = Loopback::nobody();
     let client = aws::secrets_manager(&nobody.aws(), &Http::new().unwrap());
-    let secret = CachedSecret::new(client, "signing".to_owned(), clock, |versions| Ok(versions.current.clone()));
+    let secret = CachedSecret::new(client, "signing".to_owned(), clock, parse);
     assert_eq!(value(&secret).await, Err("secret `signing` cannot be read: no connection".to_owned()));
 }
 
@@ -142,28 +232,28 @@ async fn nobody_answering_is_an_error_with_a_reason() {
 async fn an_old_value_serves_on_while_it_cannot_be_refreshed_and_each_try_cools_down() {
     let (clock, now) = settable_clock!();
     let (server, fake, secret) = world(clock, "new");
-    assert_eq!(value(&secret).await.as_deref(), Ok("new/-"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("new"));
     for (fault, error) in [("down", Some("AccessDeniedException")), ("malformed", None)] {
-        let reads = server.asked().len() / 2;
+        let reads = server.asked().len();
         set(&fake, |fake| {
             fake.error = error;
             fake.current = Some("malformed".to_owned());
         });
         advance(now, MAX_AGE);
         for _ in 0..3 {
-            assert_eq!(value(&secret).await.as_deref(), Ok("new/-"), "{fault}");
+            assert_eq!(value(&secret).await.as_deref(), Ok("new"), "{fault}");
         }
         check_reads(&server, reads + 1);
         advance(now, COOL_DOWN - MILLISECOND);
-        assert_eq!(value(&secret).await.as_deref(), Ok("new/-"), "{fault}");
+        assert_eq!(value(&secret).await.as_deref(), Ok("new"), "{fault}");
         check_reads(&server, reads + 1);
         advance(now, MILLISECOND);
-        assert_eq!(value(&secret).await.as_deref(), Ok("new/-"), "{fault}");
+        assert_eq!(value(&secret).await.as_deref(), Ok("new"), "{fault}");
         check_reads(&server, reads + 2);
     }
     set(&fake, |fake| fake.current = Some("newest".to_owned()));
     advance(now, COOL_DOWN);
-    assert_eq!(value(&secret).await.as_deref(), Ok("newest/-"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("newest"));
 }
 
 #[tokio::test]
@@ -178,10 +268,10 @@ async fn a_newer_value_is_looked_for_once_in_ten_seconds() {
     check_reads(&server, 1);
 
     advance(now, MILLISECOND);
-    assert_eq!(newer(&secret, &seen).await, Ok(Some("newest/-".to_owned())));
+    assert_eq!(newer(&secret, &seen).await, Ok(Some("newest".to_owned())));
     check_reads(&server, 2);
     // A caller that has seen the older one gets the newer one without a call.
-    assert_eq!(newer(&secret, &seen).await, Ok(Some("newest/-".to_owned())));
+    assert_eq!(newer(&secret, &seen).await, Ok(Some("newest".to_owned())));
     let seen = secret.value().await.unwrap();
     assert_eq!(newer(&secret, &seen).await, Ok(None));
     check_reads(&server, 2);
@@ -195,7 +285,7 @@ async fn however_many_look_for_a_newer_value_at_once_it_is_read_once() {
     set(&fake, |fake| fake.current = Some("newest".to_owned()));
     advance(now, COOL_DOWN);
     let newer = join_all((0..64).map(|_| newer(&secret, &seen))).await;
-    assert!(newer.iter().all(|newer| *newer == Ok(Some("newest/-".to_owned()))), "{newer:?}");
+    assert!(newer.iter().all(|newer| *newer == Ok(Some("newest".to_owned()))), "{newer:?}");
     check_reads(&server, 2);
 }
 
@@ -212,11 +302,11 @@ async fn whether_there_is_a_newer_value_is_unknown_while_the_secret_cannot_be_re
     assert_eq!(newer(&secret, &seen).await, unknown);
     check_reads(&server, 2);
     // Deliveries that a kept key verifies are not affected.
-    assert_eq!(value(&secret).await.as_deref(), Ok("new/-"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("new"));
 
     set(&fake, |fake| fake.error = None);
     advance(now, COOL_DOWN);
-    assert_eq!(newer(&secret, &seen).await, Ok(Some("new/-".to_owned())));
+    assert_eq!(newer(&secret, &seen).await, Ok(None));
 }
 
 #[tokio::test]
@@ -235,13 +325,7 @@ async fn a_value_that_will_soon_be_old_is_read_ahead() {
     advance(now, MILLISECOND);
     secret.refresh_ahead().await;
     check_reads(&server, 2);
-    assert_eq!(value(&secret).await.as_deref(), Ok("newest/-"));
+    assert_eq!(value(&secret).await.as_deref(), Ok("newest"));
     secret.refresh_ahead().await;
     check_reads(&server, 2);
-}
-
-#[test]
-fn debug_output_shows_no_secret() {
-    let versions = Versions { current: "sample-key".to_owned(), previous: Some("old-key".to_owned()) };
-    assert_eq!(format!("{versions:?}"), "Versions(..)");
 }

@@ -126,7 +126,7 @@ fn world(clock: Clock) -> World {
     let receiver = Receiver {
         provider: &SAMPLE,
         clock,
-        signing_keys: CachedSecret::new(secrets, "signing".to_owned(), clock, KeySet::parse),
+        signing_keys: SigningKeys::new(secrets, "signing".to_owned(), clock),
         deliverer: Deliverer {
             clock,
             store: EventStore::new(aws::dynamodb(&server.aws(), &http), "events".to_owned()),

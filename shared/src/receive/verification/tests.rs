@@ -3,7 +3,6 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::outside::secrets::Versions;
 use crate::receive::provider::{EnvelopeMembers, Form, TimeFormat};
 
 /// Nobody's contract: raw bytes or `JSON.stringify`, and an envelope of `id`, `type` and `at`.
@@ -47,8 +46,7 @@ fn keys(current: &[&str], previous: &[&str]) -> KeySet {
             keys.iter().enumerate().map(|(at, key)| (format!("sub_{at}"), json!(key))).collect();
         json!({ "keys": labelled }).to_string()
     };
-    let previous = (!previous.is_empty()).then(|| secret(previous));
-    KeySet::parse(&Versions { current: secret(current), previous }).unwrap()
+    KeySet::parse_with_previous(&secret(current), &secret(previous)).unwrap()
 }
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

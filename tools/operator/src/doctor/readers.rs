@@ -174,7 +174,7 @@ async fn handshakes(
     clock: Clock,
 ) -> BTreeMap<String, (Handshake, Option<i64>)> {
     let text = secret.and_then(|secret| secret.text.as_deref().ok()).unwrap_or_default();
-    let (webhooks, _) = Webhooks::read(text);
+    let (Some(webhooks), _) = Webhooks::parse(text) else { return BTreeMap::new() };
     let names = webhooks.destinations().filter_map(|to| match to {
         Destination::Workflow(name) => Some(name),
         Destination::IncomingWebhook(_) => None,

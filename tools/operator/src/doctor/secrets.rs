@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use shared::customer::api_client::ApiAccount;
 use shared::deliver::webhooks::Webhooks;
 use shared::outside::http::is_safe_url;
-use shared::outside::secrets::{Problem, Versions, printable_name};
+use shared::outside::secrets::{Problem, printable_name};
 use shared::receive::signing_keys::KeySet;
 
 use super::facts::{RouteNeeds, Scope, Secret};
@@ -67,7 +67,7 @@ struct Finding {
 pub(super) fn check_signing(scope: &Scope, needs: &RouteNeeds, provider: &str, secret: &Secret) -> Vec<Line> {
     let name = format!("signing keys of {provider}");
     check(scope, &name, secret, |text, whole| {
-        let (_, problems) = KeySet::read(&Versions { current: text.to_owned(), previous: None });
+        let problems = KeySet::problems(text);
         let mut findings = inspect(scope, "", whole, if provider == "rail" { RAIL_KEYS } else { KEYS });
         for (label, key) in entries(whole, "keys") {
             findings.extend(inspect_key(scope, &format!("keys.{}", printable_name(label)), key));
@@ -82,7 +82,7 @@ pub(super) fn check_signing(scope: &Scope, needs: &RouteNeeds, provider: &str, s
 /// Returning.AI's secret: the fields of each workflow and incoming webhook, and whether it has those that routes name.
 pub(super) fn check_returning_ai(scope: &Scope, needs: &RouteNeeds, secret: &Secret) -> Vec<Line> {
     check(scope, "workflows", secret, |text, whole| {
-        let (_, problems) = Webhooks::read(text);
+        let (_, problems) = Webhooks::parse(text);
         let mut findings = inspect(scope, "", whole, WEBHOOKS);
         for (kind, fields) in [("workflows", WORKFLOW), ("incoming_webhooks", INCOMING_WEBHOOK)] {
             for (name, entry) in entries(whole, kind).filter_map(|(name, entry)| Some((name, entry.as_object()?))) {
@@ -105,7 +105,7 @@ pub(super) fn check_returning_ai(scope: &Scope, needs: &RouteNeeds, secret: &Sec
 pub(super) fn check_api(scope: &Scope, provider: &str, secret: &Secret) -> Vec<Line> {
     let name = format!("{}'s API", capitalized(provider));
     check(scope, &name, secret, |text, whole| {
-        let problems = ApiAccount::read(text).err().unwrap_or_default();
+        let (_, problems) = ApiAccount::parse(text);
         let findings = merge(inspect(scope, "", whole, API), problems, Verdict::Fail);
         lines(scope, &name, secret, findings, format!("{} is complete", secret.id))
     })

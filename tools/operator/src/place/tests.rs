@@ -94,7 +94,8 @@ fn what_aws_refuses_is_told_with_what_helps() {
     ] {
         assert_eq!(hint(table, reason), expected);
     }
-    let denied = SecretError::Unreachable { id: "rail".to_owned(), reason: "AccessDeniedException".to_owned() };
+    let denied =
+        SecretError::Unreachable { id: "rail".to_owned(), reason: "AccessDeniedException".to_owned(), may_pass: false };
     let expected =
         "requires permission `secretsmanager:GetSecretValue`, and for changes `PutSecretValue`, on secret `rail`";
     assert_eq!(place.secret_error(&denied).hint(), expected);

@@ -30,7 +30,7 @@ impl RailAccess {
         let signing_secret = secret_of_rail(&place.parts.signing_secrets, "--signing-secret")?;
         let api_secret = secret_of_rail(&place.parts.api_secrets, "--api-secret")?;
         let (client, clock) = (place.secrets_manager.clone(), Clock::system());
-        let account = CachedSecret::new(client.clone(), api_secret.clone(), clock, ApiAccount::parse).current_only();
+        let account = CachedSecret::new(client.clone(), api_secret.clone(), clock, ApiAccount::parse);
         let subscriptions = Subscriptions {
             api: RailApi::new(ApiClient::new(api, place.http.clone(), account, clock)),
             secret: SigningSecret::new(client, signing_secret),

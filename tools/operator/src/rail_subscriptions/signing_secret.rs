@@ -173,7 +173,7 @@ impl SigningSecret {
     }
 
     fn unreachable(&self, reason: String) -> Error {
-        SecretError::Unreachable { id: self.id.clone(), reason }.into()
+        SecretError::Unreachable { id: self.id.clone(), reason, may_pass: false }.into()
     }
 }
 

@@ -130,7 +130,7 @@ async fn a_secret_that_is_not_there_or_not_readable_is_named_and_not_written() {
     }
     world.secrets.remove(SIGNING).unwrap();
     let reason = "ResourceNotFoundException".to_owned();
-    let expected = SecretError::Unreachable { id: SIGNING.to_owned(), reason };
+    let expected = SecretError::Unreachable { id: SIGNING.to_owned(), reason, may_pass: false };
     assert_eq!(world.sync().await.unwrap_err(), Error::Secret(expected));
     assert_eq!(world.ids(), [] as [String; 0], "nothing is created whose key could not be kept");
 }
