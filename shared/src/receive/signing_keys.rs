@@ -66,11 +66,12 @@ pub enum KeyVersion {
 
 impl SigningKeys {
     pub fn new(client: Client, id: String, clock: Clock) -> Self {
-        let secret =
-            |parse| CachedSecret::new(client.clone(), id.clone(), clock, parse).cooling_down(SIGNING_COOL_DOWN);
+        let (same_client, same_id) = (client.clone(), id.clone());
+        let current = CachedSecret::new(same_client, same_id, clock, Keys::parse);
+        let previous = CachedSecret::new(client, id, clock, Keys::parse_previous).previous();
         Self {
-            current: secret(Keys::parse),
-            previous: secret(Keys::parse_previous).previous(),
+            current: current.cooling_down(SIGNING_COOL_DOWN),
+            previous: previous.cooling_down(SIGNING_COOL_DOWN),
             newest: Mutex::default(),
         }
     }

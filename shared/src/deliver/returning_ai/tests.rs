@@ -408,6 +408,22 @@ mod the_secret {
     }
 
     #[tokio::test]
+    async fn with_one_bad_entry_serves_the_others_and_the_bad_one_once_it_is_mended() {
+        let (clock, now) = settable_clock!();
+        let world = world(clock);
+        let (sound, bad) =
+            (world.workflow(&json!({})), world.workflow(&json!({ "webhook_url": "http://example.com" })));
+        world.set_workflows(json!({ "kyc": sound, "deposit": bad }));
+        assert_eq!(world.deliver().await, Ok(200));
+        assert_eq!(told(world.deliver_to("deposit").await), Err("workflow_unusable".to_owned()));
+        assert_eq!(told(world.deliver_to("absent").await), Err("workflow_unknown".to_owned()));
+        assert_eq!(world.deliver().await, Ok(200));
+        world.set_workflows(json!({ "kyc": sound, "deposit": sound }));
+        advance(now, COOL_DOWN);
+        assert_eq!(world.deliver_to("deposit").await, Ok(200));
+    }
+
+    #[tokio::test]
     async fn is_read_ahead_of_its_first_use() {
         let (clock, _) = settable_clock!();
         let world = world(clock);

@@ -15,7 +15,7 @@ use crate::deliver::returning_ai::ReturningAi;
 use crate::deliver::webhooks::Webhooks;
 use crate::outside::aws;
 use crate::outside::http::Http;
-use crate::outside::secrets::{COOL_DOWN, CachedSecret, MAX_AGE};
+use crate::outside::secrets::{CachedSecret, MAX_AGE};
 use crate::receive::provider::{EnvelopeMembers, Form, HeaderPart, TimeFormat};
 use crate::receive::signing_keys::KeyVersion;
 use crate::record::store::EventStore;
@@ -62,6 +62,10 @@ const ROUTES: &str = r#"
 struct Outside {
     /// The signing secret; nothing while Secrets Manager refuses.
     key: Option<&'static str>,
+    /// Another entry of it.
+    other_entry: Option<Json>,
+    /// The answer to who asks for its previous version.
+    previous: Reply,
     put_item: Reply,
     /// What the next writes are answered with, last first, before it is `put_item` again.
     next_writes: Vec<Reply>,
@@ -90,9 +94,12 @@ impl Outside {
 
     fn secret(&self, question: &Json) -> Reply {
         let secret = match (question["SecretId"].as_str(), question["VersionStage"].as_str(), self.key) {
-            (_, Some("AWSPREVIOUS"), _) => return Reply::json(400, r#"{"__type":"ResourceNotFoundException"}"#),
+            (_, Some("AWSPREVIOUS"), _) => return self.previous.clone(),
             (Some("signing"), _, None) => return Reply::json(400, r#"{"__type":"AccessDeniedException"}"#),
-            (Some("signing"), _, Some(key)) => json!({ "keys": { "current": key } }),
+            (Some("signing"), _, Some(key)) => match &self.other_entry {
+                Some(other) => json!({ "keys": { "a": other, "current": key } }),
+                None => json!({ "keys": { "current": key } }),
+            },
             _ => json!({ "workflows": { "deposit": {
                 "webhook_url": self.webhook_url, "api_key": "sample-key", "mode": "legacy",
             } } }),
@@ -110,6 +117,8 @@ struct World {
 fn world(clock: Clock) -> World {
     let outside = Arc::new(Mutex::new(Outside {
         key: Some("sample-key"),
+        other_entry: None,
+        previous: Reply::json(400, r#"{"__type":"ResourceNotFoundException"}"#),
         put_item: Reply::json(200, "{}"),
         next_writes: Vec::new(),
         secret_hangs: false,
@@ -469,12 +478,72 @@ async fn a_rotated_key_works_at_once_and_a_flood_of_bad_signatures_fetches_nothi
         assert_eq!(told(&world.receive(request(BODY, SIGNATURE_OLD_KEY)).await), refused);
     }
     assert_eq!(reads(), 2, "both versions, once");
+    for _ in 0..3 {
+        assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Accepted, None));
+    }
+    assert_eq!(reads(), 2);
 
     world.set(|outside| outside.key = Some("old-key"));
-    now.fetch_add(u64::try_from(COOL_DOWN.as_millis()).unwrap(), Ordering::Relaxed);
+    now.fetch_add(2_000, Ordering::Relaxed);
     assert_eq!(told(&world.receive(request(BODY, SIGNATURE_OLD_KEY)).await), (Answer::Accepted, None));
     assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), refused);
-    assert_eq!(reads(), 4);
+    assert_eq!(reads(), 4, "the previous version is another one now");
+}
+
+fn secret_of(keys: &Json) -> Reply {
+    Reply::json(200, json!({ "SecretString": json!({ "keys": keys }).to_string() }).to_string())
+}
+
+#[tokio::test]
+async fn a_previous_version_is_read_only_when_no_current_key_fits_and_is_no_hindrance_to_one_that_does() {
+    let (clock, now) = settable_clock!();
+    let failing = |name: &str| Reply::json(400, json!({ "__type": name }).to_string());
+    for previous in [failing("DecryptionFailure"), failing("ThrottlingException"), Reply::Silence] {
+        let world = world(clock);
+        world.set(|outside| outside.previous = previous);
+        assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Accepted, None));
+        assert_eq!(world.server.asked().iter().filter(|asked| asked.body.contains("AWSPREVIOUS")).count(), 0);
+        // Nor to a key that was just added.
+        world.set(|outside| outside.other_entry = Some(json!("old-key")));
+        now.fetch_add(2_000, Ordering::Relaxed);
+        assert_eq!(told(&world.receive(request(BODY, SIGNATURE_OLD_KEY)).await), (Answer::Accepted, None));
+        assert_eq!(world.server.asked().iter().filter(|asked| asked.body.contains("AWSPREVIOUS")).count(), 0);
+    }
+
+    let world = world(clock);
+    world.set(|outside| outside.previous = secret_of(&json!({ "current": "old-key", "empty": "" })));
+    for _ in 0..3 {
+        let receipt = world.receive(request(BODY, SIGNATURE_OLD_KEY)).await;
+        assert_eq!((receipt.answer, receipt.key_version), (Answer::Accepted, Some(KeyVersion::Previous)));
+    }
+    assert_eq!(world.server.asked().iter().filter(|asked| asked.body.contains("AWSPREVIOUS")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_signature_is_not_refused_while_a_key_that_fits_it_may_exist() {
+    let (clock, _) = settable_clock!();
+    let failing = |status, name: &str| Reply::json(status, json!({ "__type": name }).to_string());
+    let (unavailable, refused) = ((Answer::Unavailable, Some("keys_incomplete")), (Answer::Unauthorized, None));
+    for (previous, other_entry, expected) in [
+        (failing(400, "ResourceNotFoundException"), None, refused),
+        (failing(400, "DecryptionFailure"), None, refused),
+        (failing(400, "AccessDeniedException"), None, refused),
+        (failing(400, "ThrottlingException"), None, unavailable),
+        (failing(500, "InternalServiceError"), None, unavailable),
+        (secret_of(&json!({ "current": "", "b": 7 })), None, refused),
+        (failing(400, "ResourceNotFoundException"), Some(json!("REPLACE-ME")), refused),
+        (failing(400, "ResourceNotFoundException"), Some(json!("")), unavailable),
+        (failing(400, "DecryptionFailure"), Some(json!(7)), unavailable),
+    ] {
+        let world = world(clock);
+        let case = format!("{previous:?} {other_entry:?}");
+        world.set(|outside| (outside.previous, outside.other_entry) = (previous, other_entry));
+        for _ in 0..2 {
+            let receipt = world.receive(request(BODY, SIGNATURE_OLD_KEY)).await;
+            assert_eq!((receipt.answer, receipt.error.map(|error| error.code)), expected, "{case}");
+            assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Accepted, None), "{case}");
+        }
+    }
 }
 
 #[tokio::test]

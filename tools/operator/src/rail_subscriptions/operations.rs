@@ -77,7 +77,7 @@ pub struct Rotation<'r> {
     /// `None` is all that are required.
     pub only: Option<&'r str>,
     /// Between two new subscriptions: a function that has just read the secret because of one new key does not read it again
-    /// for [`COOL_DOWN`](shared::outside::secrets::COOL_DOWN).
+    /// for [`SIGNING_COOL_DOWN`](shared::outside::secrets::SIGNING_COOL_DOWN).
     pub pace: Duration,
     /// Between the last new key and the deletion of the old subscriptions, and again before the removal of their keys.
     pub pause: Duration,
