@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
 use time::format_description::FormatItem;
 use time::macros::format_description;
+use time::{Date, Month, OffsetDateTime};
 
 use crate::config::clock_skew_ms;
 
@@ -68,26 +68,82 @@ impl UnixMillis {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// A time of RFC 3339; one without a zone is UTC, since providers leave it out. Years 1970 to 9999.
-    pub fn from_rfc3339(text: &str) -> Option<Self> {
-        use time::format_description::well_known::Rfc3339;
-        let instant = OffsetDateTime::parse(text, &Rfc3339)
-            .or_else(|_| OffsetDateTime::parse(&format!("{text}Z"), &Rfc3339))
-            .ok()?;
-        let millis = u64::try_from(instant.unix_timestamp_nanos() / 1_000_000).ok()?;
-        Some(Self(millis)).filter(|at| *at <= LATEST)
+    /// A date and a time of day as RFC 3339 and common libraries write them; one without a zone is UTC, since providers leave it
+    /// out. Years 1970 to 9999.
+    ///
+    /// The seconds may be absent and have a fraction of any length after a point or a comma, the zone may be `Z`, `UTC`, `GMT`,
+    /// `+02:00`, `+0200` or `+02`, and Java's `[Europe/Berlin]` behind it is ignored.
+    pub fn from_date_text(text: &str) -> Option<Self> {
+        let (date, rest) = text.trim().split_at_checked(10)?;
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let zone_at = rest.find(|char: char| !char.is_ascii_digit() && !":.,".contains(char)).unwrap_or(rest.len());
+        let (time, zone) = rest.split_at(zone_at);
+        let (time, fraction) = time.split_once(['.', ',']).unwrap_or((time, "0"));
+        let [hour, minute, second] = match time.len() {
+            5 => numbers(time, ':', [2, 2]).map(|[hour, minute]| [hour, minute, 0])?,
+            _ => numbers(time, ':', [2, 2, 2])?,
+        };
+        let millis: u32 = format!("{:0<3}", fraction.get(..3.min(fraction.len()))?).parse().ok()?;
+        let is_number = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+        // A leap second is told as the end of the one before it.
+        let (second, millis) = if second == 60 { (59, 999) } else { (second, millis) };
+
+        let month = Month::try_from(u8::try_from(month).ok()?).ok()?;
+        let date = Date::from_calendar_date(i32::try_from(year).ok()?, month, u8::try_from(day).ok()?).ok()?;
+        let [hour, minute, second] = [hour, minute, second].map(|number| u8::try_from(number).unwrap_or(u8::MAX));
+        let local = date.with_hms_milli(hour, minute, second, u16::try_from(millis).ok()?).ok()?.assume_utc();
+        let at =
+            i64::try_from(local.unix_timestamp_nanos() / 1_000_000).ok()? - i64::from(zone_minutes(zone)?) * 60_000;
+        u64::try_from(at).ok().map(Self).filter(|at| is_number && *at <= LATEST)
     }
 
-    /// Milliseconds as an integer literal; only what can be written as a date again.
-    pub fn from_millis_literal(digits: &str) -> Option<Self> {
-        digits.parse().ok().map(Self).filter(|at| *at <= LATEST)
+    /// Seconds or milliseconds since the epoch, perhaps with a fraction; only what can be written as a date again. Which of the
+    /// two it is, its size tells: 100,000,000,000 s are the year 5138, and as many milliseconds 1973.
+    pub fn from_epoch_literal(digits: &str) -> Option<Self> {
+        const FIRST_MILLIS: f64 = 1e11;
+        if digits.contains(|char: char| !char.is_ascii_digit() && !".eE+".contains(char)) {
+            return None;
+        }
+        let number: f64 = digits.parse().ok()?;
+        let millis = if number < FIRST_MILLIS { number * 1000.0 } else { number };
+        (millis <= LATEST.0 as f64).then(|| Self(millis.round() as u64)).filter(|at| *at <= LATEST)
     }
+}
 
-    /// As [`from_millis_literal`](Self::from_millis_literal), of seconds.
-    pub fn from_seconds_literal(digits: &str) -> Option<Self> {
-        let seconds: u64 = digits.parse().ok()?;
-        seconds.checked_mul(1000).map(Self).filter(|at| *at <= LATEST)
+/// Numbers of these many digits with `separator` between them, and nothing else.
+fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> Option<[u32; N]> {
+    let mut parts = text.split(separator);
+    let mut numbers = [0; N];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
     }
+    parts.next().is_none().then_some(numbers)
+}
+
+/// How far a zone is ahead of UTC.
+fn zone_minutes(zone: &str) -> Option<i32> {
+    let zone = zone.split_once('[').map_or(zone, |(offset, _)| offset).trim();
+    let (sign, offset) = match zone.chars().next() {
+        None | Some('Z' | 'z' | 'U' | 'G') => {
+            return ["", "Z", "z", "UTC", "GMT"].contains(&zone).then_some(0);
+        }
+        Some('-') => (-1, &zone[1..]),
+        Some('+') => (1, &zone[1..]),
+        Some(_) => return None,
+    };
+    let [hours, minutes] = match offset.len() {
+        2 => numbers(offset, ':', [2]).map(|[hours]| [hours, 0])?,
+        4 => {
+            let [number] = numbers(offset, ':', [4])?;
+            [number / 100, number % 100]
+        }
+        _ => numbers(offset, ':', [2, 2])?,
+    };
+    let minutes = i32::try_from((hours < 24 && minutes < 60).then_some(hours * 60 + minutes)?).ok()?;
+    Some(sign * minutes)
 }
 
 impl fmt::Display for UnixMillis {

@@ -2,7 +2,7 @@
 
 use json::Value;
 use shared::customer::provider_api::{Lookup, ProviderApi};
-use shared::receive::provider::{EnvelopeMembers, Form, HeaderPart, Provider, TimeFormat};
+use shared::receive::provider::{EnvelopeMembers, Form, HeaderPart, Provider};
 
 pub static RAIL: Provider = Provider {
     name: "rail",
@@ -10,12 +10,7 @@ pub static RAIL: Provider = Provider {
     signed_at: HeaderPart::Whole("x-rail-timestamp"),
     // Rail's samples sign the bytes in Python and `JSON.stringify` of the parsed body in Node: both are accepted.
     forms: &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }],
-    envelope: EnvelopeMembers {
-        event_id: "event_id",
-        event_type: "event_type",
-        occurred_at: "event_date",
-        time: TimeFormat::Rfc3339,
-    },
+    envelope: EnvelopeMembers { event_id: "event_id", event_type: "event_type", occurred_at: "event_date" },
     // `customer_id` is the broker's own reference: the id that Rail was given when the customer was registered.
     api: Some(ProviderApi {
         secret_variable: "RAIL_API_SECRET_ID",

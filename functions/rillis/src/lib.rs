@@ -2,7 +2,7 @@
 
 pub mod canonical_json;
 
-use shared::receive::provider::{EnvelopeMembers, Form, HeaderPart, Provider, TimeFormat};
+use shared::receive::provider::{EnvelopeMembers, Form, HeaderPart, Provider};
 
 pub static RILLIS: Provider = Provider {
     name: "rillis",
@@ -13,12 +13,7 @@ pub static RILLIS: Provider = Provider {
         Form { name: "built", spell: Some(canonical_json::built) },
         Form { name: "raw", spell: None },
     ],
-    envelope: EnvelopeMembers {
-        event_id: "id",
-        event_type: "type",
-        occurred_at: "timestamp",
-        time: TimeFormat::UnixMillis,
-    },
+    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "timestamp" },
     api: None,
 };
 

@@ -98,6 +98,8 @@ table! {
     IGNORED: "Ignored", Count, Receivers, None, Work, "of these, new events that no route wants";
     UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None, Harm,
         "new events whose type no route's `events` names, or whose envelope is unreadable";
+    DATED_BY_SIGNATURE: "DatedBySignature", Count, Receivers, None, Work,
+        "new events without a time that can be read: `occurredAt` is when they were signed";
     ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None, Harm,
         "acknowledged events that only the secret's previous version verifies";
     VERIFIED: "Verified", Count, Receivers, BY_FORM, Work, "deliveries whose signature fits";

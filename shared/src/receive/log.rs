@@ -2,9 +2,9 @@
 
 use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
-    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, COOLING_OFF, DEAD, DUPLICATE, ID_CONFLICT, IGNORED,
-    Measurements, PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE, UNAVAILABLE, UNKNOWN_EVENT_TYPE,
-    VERIFIED,
+    ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, COOLING_OFF, DATED_BY_SIGNATURE, DEAD, DUPLICATE,
+    ID_CONFLICT, IGNORED, Measurements, PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE,
+    UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
 };
 use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
@@ -51,6 +51,7 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
                 refusal = receipt.refusal.map(Refusal::code),
                 signed_form = receipt.signed_form,
                 previous_key = (receipt.key_version == Some(KeyVersion::Previous)).then_some(true),
+                dated_by_signature = receipt.dated_by_signature.then_some(true),
                 conflicting = receipt.conflicting.then_some(true),
                 conflicts_with = receipt.conflicts_with,
                 state,
@@ -115,6 +116,9 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
     };
     if !type_is_known {
         measured.count(UNKNOWN_EVENT_TYPE, 1);
+    }
+    if receipt.dated_by_signature {
+        measured.count(DATED_BY_SIGNATURE, 1);
     }
     if receipt.conflicts_with.is_some() {
         measured.count(ID_CONFLICT, 1);

@@ -51,19 +51,8 @@ pub struct EnvelopeMembers {
     /// A text, or a number, whose digits are kept.
     pub event_id: &'static str,
     pub event_type: &'static str,
+    /// A date and time, or seconds or milliseconds since the epoch.
     pub occurred_at: &'static str,
-    pub time: TimeFormat,
-}
-
-/// How a provider writes when something happened.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum TimeFormat {
-    /// A text; without a zone it is UTC.
-    Rfc3339,
-    /// An integer.
-    UnixMillis,
-    /// An integer.
-    UnixSeconds,
 }
 
 /// What a provider's envelope says; what is absent or of the wrong kind is `None`.
@@ -98,18 +87,19 @@ impl Provider {
 
     /// The envelope of an event.
     pub fn read_envelope(&self, event: Value<'_>) -> Envelope {
-        let EnvelopeMembers { event_id, event_type, occurred_at, time } = self.envelope;
+        let EnvelopeMembers { event_id, event_type, occurred_at } = self.envelope;
         Envelope {
             event_id: event.get(event_id).and_then(|id| match id.kind() {
                 Kind::Number(digits) => Some(digits.to_owned()),
                 _ => id.text().map(Into::into),
             }),
             event_type: event.get(event_type).and_then(Value::text).map(Into::into),
-            occurred_at: event.get(occurred_at).and_then(|at| match (time, at.kind()) {
-                (TimeFormat::Rfc3339, _) => UnixMillis::from_rfc3339(&at.text()?),
-                (TimeFormat::UnixMillis, Kind::Number(digits)) => UnixMillis::from_millis_literal(digits),
-                (TimeFormat::UnixSeconds, Kind::Number(digits)) => UnixMillis::from_seconds_literal(digits),
-                _ => None,
+            occurred_at: event.get(occurred_at).and_then(|at| match at.kind() {
+                Kind::Number(digits) => UnixMillis::from_epoch_literal(digits),
+                _ => {
+                    let text = at.text()?;
+                    UnixMillis::from_date_text(&text).or_else(|| UnixMillis::from_epoch_literal(&text))
+                }
             }),
         }
     }

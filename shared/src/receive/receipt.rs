@@ -33,6 +33,8 @@ pub struct Receipt {
     pub event: Option<EventRecord>,
     pub signed_form: Option<&'static str>,
     pub key_version: Option<KeyVersion>,
+    /// The event has no time that can be read: that of its signature stands for it.
+    pub dated_by_signature: bool,
     /// A duplicate whose body is not the recorded one.
     pub conflicting: bool,
     /// The provider's id of the event, where another fact has it: `event` has one of its own.
@@ -106,6 +108,7 @@ impl Receipt {
             event: None,
             signed_form: None,
             key_version: None,
+            dated_by_signature: false,
             conflicting: false,
             conflicts_with: None,
             error: None,

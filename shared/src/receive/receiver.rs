@@ -170,6 +170,7 @@ impl Receiver {
             conflicts_with,
             signed_form: Some(verified.form()),
             key_version: Some(verified.key_version()),
+            dated_by_signature: verified.is_dated_by_its_signature(),
             ..receipt
         }
     }

@@ -234,6 +234,11 @@ impl VerifiedEvent<'_> {
         self.envelope.occurred_at.unwrap_or(UnixMillis(self.signed_at.0.saturating_mul(1000)))
     }
 
+    /// Whether the envelope has no time that can be read.
+    pub fn is_dated_by_its_signature(&self) -> bool {
+        self.envelope.occurred_at.is_none()
+    }
+
     /// Of the bytes as received: tells a redelivery from a changed event with the same id.
     pub fn body_sha256(&self) -> &[u8; 32] {
         &self.body_sha256

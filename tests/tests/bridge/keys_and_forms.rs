@@ -6,12 +6,13 @@ use local::aws::AwsFault;
 use local::faults::When;
 use local::stack::{sample_key, signing_secret};
 use serde_json::json;
+use shared::outside::secrets::SIGNING_COOL_DOWN;
 use tokio::time::{Instant, sleep_until};
 
 use crate::bridge::fixture::*;
 
 /// After the signing secret was read, how long no mismatch makes it read again.
-const COOL_DOWN: Duration = Duration::from_secs(10);
+const COOL_DOWN: Duration = SIGNING_COOL_DOWN[0];
 
 #[tokio::test]
 async fn rail_may_sign_the_bytes_or_what_javascript_makes_of_them() {
@@ -91,23 +92,23 @@ async fn the_signature_of_a_rotated_key_counts_at_once_and_that_of_the_previous_
     secrets.put(&signing_secret(RILLIS), &json!({ "keys": { "current": "the new key" } })).unwrap();
     secrets.reset_calls();
     let by_new_key = |id: &str| Delivery::signed_by(RILLIS, "the new key", flow_completed(id));
-    assert_eq!(bridge.send(&by_new_key("too early")).await.told(), UNAUTHORIZED);
-    assert_eq!(secrets.calls(), [] as [&str; 0], "the secret was read a moment ago");
-
     sleep_until(read_at + COOL_DOWN).await;
     let first = bridge.send(&by_new_key("after")).await;
     assert_eq!(first.told(), ACCEPTED);
-    assert_eq!(secrets.calls(), ["GetSecretValue", "GetSecretValue"], "one read, of both versions");
+    assert_eq!(secrets.calls(), ["GetSecretValue"], "of the current version alone, which has the key");
     assert_eq!(bridge.post(RILLIS, flow_completed("by the previous key")).await.told(), ACCEPTED);
     bridge.settled().await;
     let previous: Vec<_> = bridge.delivery_lines().await.iter().map(|line| line["previous_key"].clone()).collect();
-    assert_eq!(previous, [json!(null), json!(null), json!(null), json!(true)]);
+    assert_eq!(previous, [json!(null), json!(null), json!(true)]);
+    assert_eq!(secrets.count("GetSecretValue"), 2, "and one of the previous version, when it was needed");
+    let before = Instant::now();
 
     for _ in 0..20 {
         let unknown = Delivery::signed_by(RILLIS, "no key of ours", flow_completed("flood"));
         assert_eq!(bridge.send(&unknown).await.told(), UNAUTHORIZED);
     }
-    assert_eq!(secrets.count("GetSecretValue"), 2, "a flood of bad signatures reads nothing");
+    let most = 3 + usize::try_from(before.elapsed().as_secs() / COOL_DOWN.as_secs()).unwrap();
+    assert!(secrets.count("GetSecretValue") <= most, "a flood of bad signatures reads next to nothing");
     assert_eq!(bridge.function(RILLIS).pids().len(), 1);
 }
 
@@ -162,9 +163,12 @@ async fn an_event_s_time_reads_in_every_spelling_and_is_the_signature_s_where_th
         (r#""2023-11-20T14:32:18.123456789+02:00""#, json!(1_700_483_538_123_u64)),
         (r#""2022-11-08T19:53:09""#, json!(1_667_937_189_000_u64)),
         (r#""2022-11-08T19:53:09.5""#, json!(1_667_937_189_500_u64)),
+        (r#""2022-11-08T19:53""#, json!(1_667_937_180_000_u64)),
+        (r#""2022-11-08 21:53:09.5+0200""#, json!(1_667_937_189_500_u64)),
+        ("1700490738", json!(1_700_490_738_000_u64)),
+        (r#""1700490738123""#, json!(1_700_490_738_123_u64)),
         (r#""yesterday""#, at_signing.clone()),
         (r#""1969-12-31T23:59:59Z""#, at_signing.clone()),
-        ("1700490738", at_signing.clone()),
         ("null", at_signing.clone()),
     ];
     for (n, (date, expected)) in cases.into_iter().enumerate() {

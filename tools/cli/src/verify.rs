@@ -124,7 +124,7 @@ fn keys_in(file: &Path, of: KeyOrigin) -> Result<Vec<CandidateKey>, OperatorErro
 
 fn time(text: &str) -> Result<UnixMillis, String> {
     let seconds = text.parse::<u64>().ok().map(|seconds| UnixMillis(seconds.saturating_mul(1000)));
-    let at = seconds.or_else(|| UnixMillis::from_rfc3339(text));
+    let at = seconds.or_else(|| UnixMillis::from_date_text(text));
     at.ok_or_else(|| "Unix seconds or a time such as 2025-05-14T20:12:57Z expected".to_owned())
 }
 

@@ -18,8 +18,8 @@ impl Moment {
     pub fn parse(text: &str) -> Result<Self, String> {
         ago(text)
             .map(Self::Ago)
-            .or_else(|| UnixMillis::from_rfc3339(text).map(Self::At))
-            .or_else(|| UnixMillis::from_rfc3339(&format!("{text}T00:00:00Z")).map(Self::At))
+            .or_else(|| UnixMillis::from_date_text(text).map(Self::At))
+            .or_else(|| UnixMillis::from_date_text(&format!("{text}T00:00:00Z")).map(Self::At))
             .ok_or_else(|| {
                 "a time such as 2025-02-05T19:37:51Z or 2025-02-05, or how long ago: 90s, 15m, 2h, 3d, 1w".to_owned()
             })

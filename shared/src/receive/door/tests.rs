@@ -1,14 +1,14 @@
 use lambda_http::Request;
 
 use super::*;
-use crate::receive::provider::{EnvelopeMembers, HeaderPart, TimeFormat};
+use crate::receive::provider::{EnvelopeMembers, HeaderPart};
 
 static PROVIDER: Provider = Provider {
     name: "x",
     signature: HeaderPart::Whole("x-signature"),
     signed_at: HeaderPart::Whole("x-timestamp"),
     forms: &[],
-    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at", time: TimeFormat::Rfc3339 },
+    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at" },
     api: None,
 };
 

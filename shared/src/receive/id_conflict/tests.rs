@@ -1,13 +1,13 @@
 use super::*;
 use crate::clock::UnixMillis;
-use crate::receive::provider::{EnvelopeMembers, HeaderPart, TimeFormat};
+use crate::receive::provider::{EnvelopeMembers, HeaderPart};
 
 static SAMPLE: Provider = Provider {
     name: "sample",
     signature: HeaderPart::Whole("x-sample-signature"),
     signed_at: HeaderPart::Whole("x-sample-timestamp"),
     forms: &[],
-    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at", time: TimeFormat::Rfc3339 },
+    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at" },
     api: None,
 };
 

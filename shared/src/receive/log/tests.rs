@@ -184,6 +184,7 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
         conflicting: true,
         conflicts_with: Some("evt_0".to_owned()),
         key_version: Some(KeyVersion::Previous),
+        dated_by_signature: true,
         ..recorded(Answer::Accepted, Some("PAID"), &["a", "b", "c", "d"])
     };
     let outcomes = vec![

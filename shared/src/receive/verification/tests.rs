@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::receive::provider::{EnvelopeMembers, Form, TimeFormat};
+use crate::receive::provider::{EnvelopeMembers, Form};
 
 /// Nobody's contract: raw bytes or `JSON.stringify`, and an envelope of `id`, `type` and `at`.
 const SAMPLE: Provider = Provider {
@@ -11,7 +11,7 @@ const SAMPLE: Provider = Provider {
     signature: HeaderPart::Whole("x-sample-signature"),
     signed_at: HeaderPart::Whole("x-sample-timestamp"),
     forms: &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }],
-    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at", time: TimeFormat::UnixMillis },
+    envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at" },
     api: None,
 };
 

@@ -120,7 +120,7 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, part: HeaderPart) -> Vec<F
     let is_near = |at: UnixSeconds| at.0.abs_diff(now.0) < 10 * 365 * 86_400;
     let number = signed_at.parse::<u64>().ok().filter(|_| signed_at.bytes().all(|byte| byte.is_ascii_digit()));
     let Some(number) = number else {
-        let date = UnixMillis::from_rfc3339(signed_at);
+        let date = UnixMillis::from_date_text(signed_at);
         return match (signed_at, date) {
             ("", _) => Vec::new(),
             (_, Some(_)) => {
@@ -362,7 +362,7 @@ fn layouts(signed_at: &str, headers: &HeaderMap) -> Vec<Layout> {
         );
         stamps.push((format!("{number}000"), Some(millis)));
     }
-    if let Some(date) = UnixMillis::from_rfc3339(signed_at) {
+    if let Some(date) = UnixMillis::from_date_text(signed_at) {
         let seconds =
             departure("signed_in_seconds", "the signature is over the timestamp in seconds; the header has a date");
         stamps.push((date.seconds().0.to_string(), Some(seconds)));
