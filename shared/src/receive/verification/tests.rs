@@ -546,7 +546,7 @@ mod envelope {
             (
                 r#"{"id":"evt_1","type":"PAID","at":"1738784271042"}"#,
                 "38468df7c51fee7533d617ca25374a67c354764433f8e9988947e2ffc4d3dabb",
-                NOW,
+                UnixMillis(1_738_784_271_042),
             ),
             (
                 r#"{"id":"evt_1","type":"PAID","at":-1}"#,
@@ -556,7 +556,7 @@ mod envelope {
             (
                 r#"{"id":"evt_1","type":"PAID","at":1738784271042.5}"#,
                 "687544d125abe392d09721e58c7238992516254d5709e23c97b282108d341bcb",
-                NOW,
+                UnixMillis(1_738_784_271_043),
             ),
         ] {
             check(occurred_at, body, signature, &expected);
