@@ -25,6 +25,7 @@ use crate::deliver::resolver::Resolver;
 use crate::deliver::returning_ai::ReturningAi;
 use crate::deliver::webhooks::Webhooks;
 use crate::observe::meter::Meter;
+use crate::observe::metrics::SECRET_ENTRY_LEFT_OUT;
 use crate::observe::telemetry;
 use crate::outside::aws;
 use crate::outside::http::{Http, HttpSetupError};
@@ -196,7 +197,11 @@ async fn redrive(
     let now = deliverer.clock.now();
     let left = ends_at(UnixMillis(event.context.deadline), now).since(now);
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
-    let (counts, measured) = redriver.0.run(&event.payload, &event.context.request_id, stops_at).await;
+    let (counts, mut measured) = redriver.0.run(&event.payload, &event.context.request_id, stops_at).await;
+    let left_out = deliverer.returning_ai.take_left_out();
+    if left_out > 0 {
+        measured.count(SECRET_ENTRY_LEFT_OUT, left_out);
+    }
     let meter = Arc::clone(&redriver);
     after_ack.defer(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)

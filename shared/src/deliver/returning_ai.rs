@@ -91,6 +91,11 @@ impl ReturningAi {
         self.webhooks.refresh_ahead().await;
     }
 
+    /// As [`CachedSecret::take_left_out`].
+    pub fn take_left_out(&self) -> u64 {
+        self.webhooks.take_left_out()
+    }
+
     async fn deliver_with(
         &self,
         webhooks: &Webhooks,

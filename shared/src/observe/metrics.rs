@@ -105,6 +105,8 @@ table! {
     VERIFIED: "Verified", Count, Receivers, BY_FORM, Work, "deliveries whose signature fits";
     ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, Work, "from the event's arrival in the function to the answer";
     COLD_START: "ColdStart", Count, All, None, Work, "invocations that were the first of their process";
+    SECRET_ENTRY_LEFT_OUT: "SecretEntryLeftOut", Count, All, None, Harm,
+        "reads of the signing keys or the workflows that left out an entry because it cannot be used";
     DELIVERED: "Delivered", Count, All, None, Work, "messages that a route's destination accepted, once this is settled";
     SKIPPED: "Skipped", Count, All, None, Work,
         "messages that were not sent because the route's `once_per` was used by another event";

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
 use crate::deliver::attempt::Deliverer;
-use crate::observe::metrics::Measurements;
+use crate::observe::metrics::{Measurements, SECRET_ENTRY_LEFT_OUT};
 use crate::receive::id_conflict::IdConflict;
 use crate::receive::log::{log_delivery, measure_delivery};
 use crate::receive::provider::Provider;
@@ -70,7 +70,12 @@ impl Receiver {
         let event_type = receipt.event.as_ref().and_then(|event| event.event_type.as_deref());
         let type_is_known =
             event_type.is_some_and(|event_type| self.deliverer.routes.knows_type(self.provider.name, event_type));
-        measure_delivery(receipt, attempted.as_ref(), type_is_known)
+        let mut measured = measure_delivery(receipt, attempted.as_ref(), type_is_known);
+        let left_out = self.signing_keys.take_left_out() + self.deliverer.returning_ai.take_left_out();
+        if left_out > 0 {
+            measured.count(SECRET_ENTRY_LEFT_OUT, left_out);
+        }
+        measured
     }
 
     /// Refreshes secrets that will soon be old, so that no delivery has to wait for them.

@@ -127,7 +127,11 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.stack.dynamodb.delete("rail#e11").unwrap();
     bridge.settled().await;
     // A new process knows both keys.
-    bridge.stack.secrets_manager.put(&signing_secret(RAIL), &json!({ "keys": { "new": "a newer key" } })).unwrap();
+    bridge
+        .stack
+        .secrets_manager
+        .put(&signing_secret(RAIL), &json!({ "keys": { "new": "a newer key", "empty": "" } }))
+        .unwrap();
     bridge.function(RAIL).kill(bridge.function(RAIL).pids()[0]);
     assert_eq!(bridge.post(RAIL, deposit("e7")).await.told(), ACCEPTED);
     bridge.settled().await;

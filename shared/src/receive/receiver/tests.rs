@@ -532,9 +532,13 @@ async fn a_signature_is_not_refused_while_a_key_that_fits_it_may_exist() {
     ] {
         let world = world(clock);
         let case = format!("{previous:?} {other_entry:?}");
+        let is_flawed = other_entry.is_some();
         world.set(|outside| (outside.previous, outside.other_entry) = (previous, other_entry));
-        for _ in 0..2 {
+        for first in [true, false] {
             let receipt = world.receive(request(BODY, SIGNATURE_OLD_KEY)).await;
+            let measured = by_metric(&world.receiver.after_ack(&receipt, &world.invocation(Duration::ZERO)).await);
+            let is_counted = measured.contains_key("SecretEntryLeftOut");
+            assert_eq!(is_counted, first && is_flawed, "{case}: once for each read");
             assert_eq!((receipt.answer, receipt.error.map(|error| error.code)), expected, "{case}");
             assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Accepted, None), "{case}");
         }
