@@ -1,7 +1,8 @@
 //! Redrive takes over what was left: once, by whoever holds the newest attempt, and not more than a workflow can bear.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -561,4 +562,75 @@ async fn an_event_remembers_its_newest_twenty_attempts() {
     bridge.redrive(json!({})).await;
     let history = check_state(&bridge, "rail#e1", "delivered", 27)["history"].as_array().unwrap().clone();
     assert_eq!((history.len(), &history[19]["outcome"]), (20, &json!("delivered")));
+}
+
+#[tokio::test]
+async fn seventy_two_thousand_events_of_a_paused_workflow_keep_nothing_from_eight_others() {
+    const HELD_BACK: usize = 72_000;
+    let bridge = Bridge::start().await;
+    pause(&bridge, "withdrawal", now_ms(), None);
+    // As the index has them: nothing else of them is to be read.
+    let due_at = now_s() - HOUR_MS / 1000;
+    let held_back: Vec<_> = (0..HELD_BACK)
+        .map(|n| {
+            json!({
+                "pk": { "S": format!("rail#held-back-{n}") },
+                "due": { "S": format!("p{}", n % 8) },
+                "next_attempt_at": { "N": due_at.to_string() },
+                "received_at": { "N": (due_at * 1000).to_string() },
+                "waits_for": { "M": { "withdrawal-completed": { "N": due_at.to_string() } } },
+            })
+        })
+        .collect();
+    bridge.stack.dynamodb.put_raw_all(EVENTS_TABLE, &held_back).unwrap();
+    for n in 0..8 {
+        left(&bridge, RILLIS, &format!("good-{n}"), |_| {});
+    }
+    bridge.stack.dynamodb.reset_calls();
+    let began = Instant::now();
+    let counts = bridge.redrive(json!({})).await;
+    let (reads, pages) = (bridge.stack.dynamodb.count("GetItem"), bridge.stack.dynamodb.count("Query"));
+    println!("{reads} events read, {pages} pages of the index, {:.1} s: {counts}", began.elapsed().as_secs_f64());
+    let found = HELD_BACK as u64 + 8;
+    check_counts(&counts, &[("found", found), ("delivered", 8), ("held_back", HELD_BACK as u64)]);
+    assert_eq!((reads, &counts["complete"]), (8, &json!(true)));
+    assert!(pages < 100, "{pages}");
+}
+
+/// Bodies that take the most memory for their size: of many small values, and of a text that does not become smaller.
+fn largest_bodies(event_id: &str) -> [String; 2] {
+    const LARGEST: usize = 256 * 1024;
+    let body = deposit(event_id);
+    let open = body.trim_end().strip_suffix('}').unwrap();
+    let values = format!("{open},\"more\":[0{}]}}", ",0".repeat((LARGEST - open.len() - 20) / 2));
+    let noise: Vec<u8> = (0_u32..).flat_map(|n| Sha256::digest(n.to_be_bytes())).take(LARGEST * 3 / 4 - 1000).collect();
+    let noise = format!("{open},\"more\":\"{}\"}}", STANDARD.encode(noise));
+    assert!([&values, &noise].iter().all(|body| (LARGEST - 2000..=LARGEST).contains(&body.len())));
+    [values, noise]
+}
+
+#[tokio::test]
+async fn sixty_four_of_the_largest_bodies_in_one_part_of_the_index_take_less_than_100_mb() {
+    let bridge = Bridge::start().await;
+    bridge.import_sample_customers().await;
+    for n in 0..64 {
+        let id = format!("e{n}");
+        let body = &largest_bodies(&id)[n % 2];
+        left(&bridge, RAIL, &id, |item| {
+            item["event_type"] = json!({ "S": "TRANSACTION_POSTED" });
+            item["body"] = json!({ "B": STANDARD.encode(body) });
+            item["due"] = json!({ "S": "p0" });
+            let routes = ["deposit-posted", "first-deposit"];
+            item["deliveries"] = json!({ "M": routes.map(|route| (route, json!({ "M": { "state": { "S": "pending" } } }))).into_iter().collect::<HashMap<_, _>>() });
+            item["waits_for"] = json!({ "M": routes.map(|route| (route, json!({ "N": now_s().to_string() }))).into_iter().collect::<HashMap<_, _>>() });
+        });
+    }
+    let slow = Fault::SlowBody(Duration::from_millis(500));
+    bridge.stack.returning_ai.inject(None, slow, When::UntilCleared);
+    let counts = bridge.redrive(json!({})).await;
+    let function = bridge.function("redrive");
+    let peak = function.process_stats(function.pids()[0]).unwrap().peak_rss_bytes;
+    println!("{:.1} MB at most: {counts}", peak as f64 / 1e6);
+    check_counts(&counts, &[("found", 64), ("delivered", 64)]);
+    assert!(peak < 100_000_000, "{peak} bytes");
 }
