@@ -14,7 +14,7 @@ use crate::record::store::error::StoreError;
 use crate::record::store::index::IndexRange;
 
 /// The events that are pending and dead.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Backlog {
     pub pending: u64,
     /// There are more: a part of the index has more than one page of them.
@@ -26,6 +26,8 @@ pub struct Backlog {
     pub oldest_at_least: bool,
     pub dead: u64,
     pub dead_at_least: bool,
+    /// The parts of the index in which nothing is due.
+    pub idle_parts: Vec<String>,
 }
 
 /// How many dead events of one part of the index are counted: about 40,000 in all.
@@ -58,6 +60,9 @@ impl Backlog {
             let page = store.indexed(&part, IndexRange::SoonestFirst, None, None).await?;
             backlog.pending += page.entries.len() as u64;
             let mut entries = page.entries;
+            if entries.first().is_none_or(|soonest| soonest.next_attempt_at > now.seconds()) {
+                backlog.idle_parts.push(part.clone());
+            }
             if page.next.is_some() {
                 (backlog.pending_at_least, backlog.oldest_at_least) = (true, true);
                 // Apart from the jitter, the oldest events have the longest waits.

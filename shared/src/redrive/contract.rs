@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Request {
-    /// Which parts of the pending events, so that several schedules can share the work; all by default.
+    /// Which parts of the pending events, so that several schedules can share the work; all by default. Who has part 0
+    /// measures the backlog of all.
     pub shards: Option<Vec<u8>>,
     /// These events now, whatever their state.
     pub keys: Option<Vec<String>>,

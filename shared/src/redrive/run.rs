@@ -107,7 +107,7 @@ impl Redriver {
     }
 
     /// Does what was asked, as far as time allows: no event is started after `stops_at`. Measures the backlog first, unless
-    /// single events were asked for.
+    /// single events or other parts than the first were asked for.
     pub async fn run(&self, request: &Request, request_id: &str, stops_at: Instant) -> (Counts, Measurements) {
         let run = self.deliverer.run().await;
         let room = Semaphore::new(ROOM_KIB as usize);
@@ -128,8 +128,13 @@ impl Redrive<'_> {
                 (AttemptBy::Manual, Vec::new())
             }
             None => {
-                backlog = Backlog::measure(&deliverer.store, &self.run, now, self.stops_at).await;
-                (AttemptBy::Redrive, parts_of(request))
+                // Of several that share the work, one measures it.
+                if request.shards.as_ref().is_none_or(|shards| shards.contains(&0)) {
+                    backlog = Backlog::measure(&deliverer.store, &self.run, now, self.stops_at).await;
+                }
+                let mut parts = parts_of(request);
+                parts.retain(|part| backlog.as_ref().is_none_or(|backlog| !backlog.idle_parts.contains(part)));
+                (AttemptBy::Redrive, parts)
             }
         };
         let mut reader = DueReader::new(parts, now.seconds(), bookmarks);

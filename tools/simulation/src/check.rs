@@ -400,7 +400,8 @@ fn acknowledged(world: &mut World, fact: &Fact) {
         let when = integer(item, "occurred_at");
         text(item, "event_type") == fact.event_type && (fact.event_type.is_none() || when == Some(fact.happened))
     };
-    let held = pks.iter().filter_map(|pk| world.tables.item(tables::EVENTS, pk).or_else(|| world.expired.get(pk)));
+    // Another fact may have its key once it has expired.
+    let held = pks.iter().flat_map(|pk| world.tables.item(tables::EVENTS, pk).into_iter().chain(world.expired.get(pk)));
     let Some(item) = held.clone().find(of_type).cloned() else {
         return world.violate("what is acknowledged is kept", &pks[0], fact.event_type.unwrap_or_default());
     };

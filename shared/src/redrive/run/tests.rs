@@ -12,6 +12,7 @@ fn backlog() -> Backlog {
         oldest_at_least: true,
         dead: 2,
         dead_at_least: false,
+        idle_parts: Vec::new(),
     }
 }
 
