@@ -126,7 +126,7 @@ fn an_id_that_is_no_text_is_replaced_by_the_digest() {
         "raw",
         "sha256:cbbd64f21331c3ff48906ff11f7bb0f0703cdaba0f1b8dc99a75ad733a30bbb3",
         Some("ACCOUNT_OPEN"),
-        "2025-05-14T20:12:57.000Z",
+        "2025-02-05T19:37:51.042Z",
     );
 }
 
