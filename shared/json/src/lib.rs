@@ -11,20 +11,23 @@
 //! (`OrdinaryOwnPropertyKeys`); RFC 6901.
 
 use std::borrow::Cow;
-use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::str::Chars;
 
 mod number;
+mod order;
 mod parser;
 mod pointer;
+mod print;
+mod work;
 
-use self::number::push_number;
+use self::order::Arranger;
+pub use self::order::Order;
 pub use self::parser::SyntaxError;
 use self::parser::{Node, Tag};
 pub use self::pointer::{Pointer, PointerError};
+pub use self::print::write_string;
 
 /// A text that `JSON.parse` accepts, ready to be looked into, cut and printed.
 pub struct Document<'t> {
@@ -246,87 +249,11 @@ impl<'d> Value<'d> {
         document.text_without(document.gaps_of_places(&named), self.node().bytes())
     }
 
-    /// What `JSON.stringify(JSON.parse(source))` gives.
-    ///
-    /// In each object integer-like keys come first, ascending, then the others as received. An own `__proto__` is kept.
-    /// Numbers go through `f64` (`1000.00` becomes `1000`, `1e400` becomes `null`).
-    pub fn stringify(self) -> String {
-        self.stringify_arranged(|members| {
-            if members.iter().any(|member| member.key.array_index().is_some()) {
-                // The sort is stable: the others keep the order they came in.
-                members.sort_by_key(|member| member.key.array_index().map_or(u64::MAX, u64::from));
-            }
-        })
-    }
-
-    /// As [`stringify`](Self::stringify), but the order of each object's members is up to `arrange`.
-    ///
-    /// `arrange` sees one object at a time, from the outside in: the members in the order they were received, duplicates
-    /// settled (the last value, at the place of the first). It orders them, and may drop some.
-    pub fn stringify_arranged(self, mut arrange: impl FnMut(&mut Vec<Member<'d>>)) -> String {
-        let mut out = String::with_capacity(self.source().len());
-        let mut open: Vec<Open> = Vec::with_capacity(8);
-        let mut waiting: Vec<Member<'d>> = Vec::with_capacity(32);
-        let mut members: Vec<Member<'d>> = Vec::with_capacity(32);
-        let mut value = self;
-        loop {
-            match value.node().tag {
-                Tag::Object => {
-                    out.push('{');
-                    members.extend(value.all_members());
-                    settle_duplicates(&mut members);
-                    arrange(&mut members);
-                    open.push(Open::Object { waiting_outside: waiting.len() as u32 });
-                    waiting.extend(members.drain(..).rev());
-                }
-                Tag::Array => {
-                    out.push('[');
-                    open.push(Open::Array { next: value.index + 1, end: value.node().after });
-                }
-                Tag::Null | Tag::True | Tag::False | Tag::PlainString => out.push_str(value.source()),
-                Tag::EscapedString => push_string(&mut out, value.source()),
-                Tag::Number => push_number(&mut out, value.source()),
-            }
-
-            value = loop {
-                match open.last_mut() {
-                    None => return out,
-                    Some(Open::Array { next, end }) => {
-                        if *next < *end {
-                            let element = self.document.value(*next);
-                            *next = element.node().after;
-                            push_comma(&mut out);
-                            break element;
-                        }
-                        out.push(']');
-                    }
-                    Some(Open::Object { waiting_outside }) => {
-                        if waiting.len() > *waiting_outside as usize
-                            && let Some(member) = waiting.pop()
-                        {
-                            push_comma(&mut out);
-                            if member.key.escaped {
-                                push_string(&mut out, member.key.source);
-                            } else {
-                                out.push_str(member.key.source);
-                            }
-                            out.push(':');
-                            break member.value;
-                        }
-                        out.push('}');
-                    }
-                }
-                open.pop();
-            };
-        }
-    }
-
     /// The members of an object in the order received, the last value of duplicates at the place of the first; none of
     /// what is not an object.
     pub fn members(self) -> impl Iterator<Item = Member<'d>> + use<'d> {
-        let mut members: Vec<Member<'d>> = self.all_members().collect();
-        settle_duplicates(&mut members);
-        members.into_iter()
+        let members: Vec<Member<'d>> = self.all_members().collect();
+        Arranger::default().settle(&members).collect::<Vec<_>>().into_iter()
     }
 
     /// The elements of an array; none of what is not an array.
@@ -412,8 +339,7 @@ pub struct Member<'d> {
     pub value: Value<'d>,
 }
 
-/// The key of a member: equal, ordered and hashed by its UTF-16 code units with escapes resolved, as JavaScript's strings
-/// are, without allocating.
+/// The key of a member, a string of UTF-16 code units once its escapes are resolved, as JavaScript's strings are.
 #[derive(Clone, Copy)]
 pub struct Key<'d> {
     /// With its quotes.
@@ -422,25 +348,6 @@ pub struct Key<'d> {
 }
 
 impl<'d> Key<'d> {
-    /// The number that an integer-like key stands for: canonical (no sign, no leading zero) and at most 4294967294, an
-    /// "array index" of ECMA-262 §6.1.7. Objects hold such keys first, ascending.
-    pub fn array_index(&self) -> Option<u32> {
-        const LONGEST: usize = "4294967294".len();
-
-        if !matches!(self.source.as_bytes()[1], b'0'..=b'9' | b'\\') {
-            return None;
-        }
-        let mut index = 0_u64;
-        for (place, unit) in self.units().enumerate() {
-            let digit = char::from_u32(u32::from(unit))?.to_digit(10)?;
-            if place >= LONGEST || (place == 1 && index == 0) {
-                return None;
-            }
-            index = index * 10 + u64::from(digit);
-        }
-        u32::try_from(index).ok().filter(|index| *index < u32::MAX)
-    }
-
     /// Whether this key, escapes resolved, is `text`.
     pub fn equals(&self, text: &str) -> bool {
         if self.escaped { self.units().eq(text.encode_utf16()) } else { self.inner() == text }
@@ -462,64 +369,6 @@ impl<'d> Key<'d> {
     fn units(&self) -> Units<'d> {
         Units { rest: self.inner().chars(), low_surrogate: None }
     }
-}
-
-impl Ord for Key<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        if self.escaped || other.escaped {
-            return self.units().cmp(other.units());
-        }
-
-        // UTF-8 sorts as UTF-16 does but for U+E000..U+FFFF (first byte 0xEE or 0xEF), which UTF-16 puts after the
-        // surrogates of the astral characters (first byte 0xF0..=0xF4).
-        fn rank(byte: u8) -> u8 {
-            if byte & 0xFE == 0xEE { byte | 0x10 } else { byte }
-        }
-        let (ours, theirs) = (self.inner().as_bytes(), other.inner().as_bytes());
-        match ours.iter().zip(theirs).find(|(our, their)| our != their) {
-            Some((our, their)) => rank(*our).cmp(&rank(*their)),
-            None => ours.len().cmp(&theirs.len()),
-        }
-    }
-}
-
-impl PartialOrd for Key<'_> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Eq for Key<'_> {}
-
-impl PartialEq for Key<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        if self.escaped || other.escaped { self.units().eq(other.units()) } else { self.source == other.source }
-    }
-}
-
-impl Hash for Key<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for unit in self.units() {
-            state.write_u16(unit);
-        }
-        state.write_u8(0xFF);
-    }
-}
-
-/// Writes `text` as a JSON string, the way `JSON.stringify` does, for callers that compose messages.
-pub fn write_string(out: &mut String, text: &str) {
-    out.push('"');
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        if let Some(special) = rest.chars().next() {
-            push_char(out, special);
-            rest = &rest[special.len_utf8()..];
-        }
-    }
-    out.push_str(rest);
-    out.push('"');
 }
 
 /// Where a container holds something: the indices of a key and its value, or twice that of an element.
@@ -556,53 +405,6 @@ impl Iterator for Places<'_> {
 struct Gap {
     bytes: Range<usize>,
     filled_with: &'static str,
-}
-
-/// A container that is being printed, in 12 bytes: there may be as many of them as half the bytes of a text.
-enum Open {
-    /// The indices of the element to print next, and of the first node behind the array.
-    Array { next: u32, end: u32 },
-    /// Its members wait on the common stack, the next one on top, above this many of the containers around it.
-    Object { waiting_outside: u32 },
-}
-
-/// Leaves of each key the place of its first member and the value of its last.
-fn settle_duplicates(members: &mut Vec<Member<'_>>) {
-    /// Up to here, comparing each with each is quicker than sorting.
-    const FEW: usize = 16;
-
-    if members.len() <= FEW {
-        let mut kept = 0;
-        for next in 0..members.len() {
-            let member = members[next];
-            if let Some(first) = members[..kept].iter_mut().find(|earlier| earlier.key == member.key) {
-                first.value = member.value;
-            } else {
-                members[kept] = member;
-                kept += 1;
-            }
-        }
-        members.truncate(kept);
-        return;
-    }
-
-    // The sort is stable: duplicates stay in the order they came in.
-    let mut by_key: Vec<usize> = (0..members.len()).collect();
-    by_key.sort_by(|a, b| members[*a].key.cmp(&members[*b].key));
-    let mut superseded = vec![false; members.len()];
-    let mut last_values = Vec::new();
-    for same_key in by_key.chunk_by(|a, b| members[*a].key == members[*b].key) {
-        if let [first, others @ .., last] = same_key {
-            last_values.push((*first, members[*last].value));
-            superseded[*last] = true;
-            others.iter().for_each(|other| superseded[*other] = true);
-        }
-    }
-    for (first, value) in last_values {
-        members[first].value = value;
-    }
-    let mut superseded = superseded.into_iter();
-    members.retain(|_| superseded.next() == Some(false));
 }
 
 /// An element's index as a pointer writes it: digits without a leading zero (RFC 6901 §4).
@@ -653,46 +455,6 @@ impl Units<'_> {
             itself => itself,
         };
         u16::try_from(u32::from(unit)).ok()
-    }
-}
-
-/// The separator before a value or key, unless it is the first of its container.
-fn push_comma(out: &mut String) {
-    if !out.ends_with(['{', '[']) {
-        out.push(',');
-    }
-}
-
-/// Prints a string with escapes, given as it was sent (ECMA-262 §25.5.2.3 `QuoteJSONString`).
-fn push_string(out: &mut String, source: &str) {
-    out.push('"');
-    for decoded in char::decode_utf16(Key { source, escaped: true }.units()) {
-        match decoded {
-            Ok(char) => push_char(out, char),
-            Err(lone) => push_unit(out, lone.unpaired_surrogate()),
-        }
-    }
-    out.push('"');
-}
-
-fn push_char(out: &mut String, char: char) {
-    match char {
-        '"' => out.push_str("\\\""),
-        '\\' => out.push_str("\\\\"),
-        '\u{8}' => out.push_str("\\b"),
-        '\u{c}' => out.push_str("\\f"),
-        '\n' => out.push_str("\\n"),
-        '\r' => out.push_str("\\r"),
-        '\t' => out.push_str("\\t"),
-        '\0'..' ' => push_unit(out, char as u16),
-        _ => out.push(char),
-    }
-}
-
-fn push_unit(out: &mut String, unit: u16) {
-    out.push_str("\\u");
-    for shift in [12, 8, 4, 0] {
-        out.extend(char::from_digit(u32::from(unit >> shift) & 0xF, 16));
     }
 }
 

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -194,13 +194,19 @@ fn exponents_beyond_any_integer_and_as_many_digits_make_up_for_each_other() {
 }
 
 #[test]
-fn arranging_sees_settled_members_and_may_drop_and_reorder_them() {
-    let document = parsed(r#"{"b":{"y":1,"x":2},"drop":0,"a":[{"d":1,"c":2}],"b":{"z":3,"drop":4,"x":5}}"#);
-    let printed = document.root().stringify_arranged(|members| {
-        members.retain(|member| !member.key.equals("drop"));
-        members.sort_by_key(|member| member.key);
-    });
-    assert_eq!(printed, r#"{"a":[{"c":2,"d":1}],"b":{"x":5,"z":3}}"#);
+fn members_are_printed_in_each_order() {
+    let text = r#"{"b":{"y":1,"x":2},"__proto__":{"q":5},"10":[{"d":1,"c":2}],"9":3,"b":{"z":3,"2":4,"01":5,"x":6}}"#;
+    for (order, printed) in [
+        (
+            Order::Received,
+            r#"{"9":3,"10":[{"d":1,"c":2}],"b":{"2":4,"z":3,"01":5,"x":6},"__proto__":{"q":5}}"#,
+        ),
+        (Order::SortedAndAssigned, r#"{"9":3,"10":[{"c":2,"d":1}],"b":{"2":4,"01":5,"x":6,"z":3}}"#),
+        (Order::Sorted, r#"{"10":[{"c":2,"d":1}],"9":3,"__proto__":{"q":5},"b":{"01":5,"2":4,"x":6,"z":3}}"#),
+    ] {
+        assert_eq!(parsed(text).root().print(order, printed.len()).as_deref(), Some(printed), "{order:?}");
+        assert_eq!(parsed(text).root().print(order, printed.len() - 1), None, "{order:?}");
+    }
 }
 
 #[test]
@@ -322,10 +328,15 @@ fn keys_are_ordered_by_utf16_code_units() {
     ];
     for (a, one) in ordered.iter().enumerate() {
         for (b, other) in ordered.iter().enumerate() {
-            let (one, other) = (parsed(one), parsed(other));
-            let (one, other) = (key(&one), key(&other));
-            assert_eq!(one.cmp(&other), a.cmp(&b), "{} {}", one.source, other.source);
-            assert_eq!(one == other, a == b);
+            let printed = parsed(&format!("{{{one}:1,{other}:2}}")).root().print(Order::Sorted, usize::MAX).unwrap();
+            let printed = parsed(&printed);
+            let values: Vec<&str> = printed.root().members().map(|member| member.value.source()).collect();
+            let expected: &[&str] = match a.cmp(&b) {
+                std::cmp::Ordering::Less => &["1", "2"],
+                std::cmp::Ordering::Equal => &["2"],
+                std::cmp::Ordering::Greater => &["2", "1"],
+            };
+            assert_eq!(values, expected, "{one} {other}");
         }
     }
 }
@@ -333,14 +344,15 @@ fn keys_are_ordered_by_utf16_code_units() {
 #[test]
 fn only_canonical_integers_below_2_to_the_32_minus_1_are_array_indices() {
     #[track_caller]
-    fn check(text: &str, index: Option<u32>) {
-        assert_eq!(key(&parsed(text)).array_index(), index, "{text}");
+    fn check(text: &str, is_index: bool) {
+        let printed = parsed(&format!("{{\"a\":1,{text}:2}}")).root().stringify();
+        assert_eq!(printed.ends_with(r#""a":1}"#), is_index, "{text} {printed}");
     }
 
-    check(r#""0""#, Some(0));
-    check(r#""7""#, Some(7));
-    check(r#""\u0031\u0030""#, Some(10));
-    check(r#""4294967294""#, Some(4_294_967_294));
+    check(r#""0""#, true);
+    check(r#""7""#, true);
+    check(r#""\u0031\u0030""#, true);
+    check(r#""4294967294""#, true);
     for text in [
         r#""""#,
         r#""4294967295""#,
@@ -359,7 +371,7 @@ fn only_canonical_integers_below_2_to_the_32_minus_1_are_array_indices() {
         r#""１""#,
         r#""\ud835\udfcf""#,
     ] {
-        check(text, None);
+        check(text, false);
     }
 }
 
@@ -455,6 +467,73 @@ fn a_hundred_thousand_members_are_settled_sorted_and_cut_in_no_time() {
     assert_eq!(parsed(&format!("{{{}}}", twice.join(","))).root().stringify(), format!("{{{}}}", once.join(",")));
 }
 
+/// Steps for each byte of the body. A step is about a nanosecond, so 15 for 256 KiB are 4 ms.
+const MAX_STEPS_PER_BYTE: u64 = 15;
+
+#[test]
+fn no_body_takes_more_than_a_few_steps_for_each_byte_in_any_order() {
+    const BYTES: usize = 64 * 1024;
+
+    /// `piece`s of a number in no order, as many as fit.
+    #[track_caller]
+    fn check(brackets: &str, piece: impl Fn(u64) -> String) {
+        let (open, close) = brackets.split_at(1);
+        let mut body = open.to_owned();
+        for n in 0_u64.. {
+            let piece = piece(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40);
+            if body.len() + piece.len() > BYTES {
+                break;
+            }
+            body.push_str(&piece);
+            body.push(',');
+        }
+        body.pop();
+        body.push_str(close);
+
+        let document = parsed(&body);
+        for order in [Order::Received, Order::SortedAndAssigned, Order::Sorted] {
+            let steps = work::steps(|| drop(document.root().print(order, usize::MAX)));
+            let per_byte = steps / body.len() as u64;
+            assert!(per_byte <= MAX_STEPS_PER_BYTE, "{per_byte} steps a byte, {order:?}: {}..", &body[..100]);
+        }
+    }
+
+    // Keys: escapes, long common prefixes, integer-like ones, duplicates, the shortest.
+    check("{}", |n| format!(r#""\u0031111111111{n}":0"#));
+    check("{}", |n| format!(r#""\u0031{}":0"#, n % 1_000_000_000));
+    check("{}", |n| format!(r#""\u0061{}{n}":0"#, "a".repeat(40)));
+    check("{}", |n| format!(r#""{}{n}":0"#, "a".repeat(40)));
+    check("{}", |n| format!(r#""\u{:04x}":0"#, n % 0x1_0000));
+    check("{}", |n| format!(r#""{n}":0"#));
+    check("{}", |n| format!(r#""{:x}":0"#, n % 0x1000));
+    check("{}", |n| format!(r#""é{:x}":0"#, n % 0x1000));
+    check("{}", |n| format!(r#""\u0061{}":0"#, n % 100));
+    check("{}", |_| r#""a":0"#.to_owned());
+    check("{}", |_| r#""__proto__":0"#.to_owned());
+    check("[]", |n| {
+        let members = (0..16).map(|at| format!(r#""\u0061{}{:x}":0"#, "a".repeat(200), (at * 7 + n) % 16));
+        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+    });
+    check("[]", |_| r#"{"b":0,"a":0}"#.to_owned());
+    check("[]", |_| r#"{"":0}"#.to_owned());
+    // Numbers: short ones, and such as are all but halfway between two `f64`.
+    check("[]", |_| "9e9".to_owned());
+    check("[]", |_| "9e0".to_owned());
+    check("[]", |_| "1e20".to_owned());
+    check("[]", |n| (n % 10).to_string());
+    check("[]", |n| format!("{}.{}1", (1 << 53) + 2 * n + 1, "0".repeat(262)));
+    check("[]", |n| format!("{}.01", (1 << 53) + 2 * n + 1));
+    check("[]", |_| "1.35807730622717845950001e-290".to_owned());
+    check("[]", |_| "2.47032822920623272088284396e-324".to_owned());
+    check("[]", |_| format!("2.4703282292062327208{}e-324", "2".repeat(780)));
+    check("[]", |_| format!("17976931348623158{}", "0".repeat(292)));
+    // Strings.
+    check("[]", |_| format!("\"{}\"", r"\n".repeat(1000)));
+    check("[]", |_| format!("\"{}\"", r"\u0001".repeat(1000)));
+    check("[]", |_| format!("\"{}\"", r"\ud800".repeat(1000)));
+    check("[]", |_| r#""\n""#.to_owned());
+}
+
 #[test]
 fn what_the_sender_wrote_is_not_in_debug_output() {
     let document = parsed(r#"{"secret":"4711"}"#);
@@ -498,14 +577,16 @@ proptest! {
     }
 
     #[test]
-    fn keys_compare_as_their_code_units_do(one in json_string(), other in json_string()) {
-        let (one, other) = (parsed(&one), parsed(&other));
-        let (one, other) = (key(&one), key(&other));
-        let units = |key: &Key<'_>| key.units().collect::<Vec<u16>>();
-        prop_assert_eq!(one.cmp(&other), units(&one).cmp(&units(&other)));
-        prop_assert_eq!(one == other, units(&one) == units(&other));
-        let both = HashSet::from([one, other]);
-        prop_assert_eq!(both.len(), if units(&one) == units(&other) { 1 } else { 2 });
+    fn keys_are_sorted_and_settled_as_their_code_units_are(keys in prop::collection::vec(json_string(), 0..30)) {
+        let members: Vec<String> = keys.iter().enumerate().map(|(at, key)| format!("{key}:{at}")).collect();
+        let text = format!("{{{}}}", members.join(","));
+        let units = |text: &str| key(&parsed(text)).units().collect::<Vec<u16>>();
+        let model: BTreeMap<_, _> = keys.iter().enumerate().map(|(at, key)| (units(key), at.to_string())).collect();
+        let printed = parsed(&text).root().print(Order::Sorted, usize::MAX).unwrap();
+        let printed = parsed(&printed);
+        let sorted = printed.root().all_members();
+        let sorted: Vec<_> = sorted.map(|it| (it.key.units().collect(), it.value.source().to_owned())).collect();
+        prop_assert_eq!(sorted, Vec::from_iter(model));
     }
 
     #[test]
@@ -516,6 +597,34 @@ proptest! {
         prop_assert_eq!(document.root().text(), Some(Cow::Borrowed(text.as_str())));
         prop_assert_eq!(document.root().stringify(), written.as_str());
         prop_assert!(key(&document).equals(&text));
+    }
+
+    #[test]
+    fn at_and_beside_the_middle_of_two_f64_numbers_are_read_as_std_reads_them(
+        bits in any::<u64>(),
+        zeros in 0..30_usize,
+        exponent in -40..40_i64,
+    ) {
+        let below = f64::from_bits(bits >> 1);
+        prop_assume!(below.is_finite() && below < f64::MAX);
+        let middle = exact_middle(below);
+        let last = middle.rfind(|char| matches!(char, '1'..='9')).unwrap();
+        let lowered = char::from(middle.as_bytes()[last] - 1);
+        let nines = middle[last + 1..].replace('0', "9") + &"9".repeat(zeros);
+        let less = format!("{}{lowered}{nines}", &middle[..last]);
+        let more = format!("{middle}{}1", "0".repeat(zeros));
+        let short = middle[..middle.len().min(22 + zeros)].trim_end_matches('.');
+        for literal in [&middle, &less, &more, &format!("-{middle}"), &format!("{short}e{exponent}")] {
+            let expected = ryu_js::Buffer::new().format(literal.parse::<f64>().unwrap()).to_owned();
+            prop_assert_eq!(parsed(literal).root().stringify(), expected, "{}", literal);
+        }
+    }
+
+    #[test]
+    fn long_numbers_are_read_as_std_reads_them(literal in "-?(0|[1-9][0-9]{0,400})(\\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?") {
+        let number: f64 = literal.parse().unwrap();
+        let expected = if number.is_finite() { ryu_js::Buffer::new().format(number).to_owned() } else { "null".to_owned() };
+        prop_assert_eq!(parsed(&literal).root().stringify(), expected);
     }
 
     #[test]
@@ -546,6 +655,32 @@ fn pointer(text: &str) -> Pointer {
 #[track_caller]
 fn key<'d>(document: &'d Document<'_>) -> Key<'d> {
     document.root().as_key().unwrap()
+}
+
+/// The number halfway between `below` and the next `f64`, with a point and all its digits.
+fn exact_middle(below: f64) -> String {
+    let above = f64::from_bits(below.to_bits() + 1);
+    let [below, above] = [below, above].map(|number| format!("{number:01400.1075}"));
+    let digit = |byte: u8| u16::from(byte - b'0');
+    let mut sum: Vec<u16> = Vec::new();
+    for (a, b) in below.bytes().zip(above.bytes()).filter(|(a, _)| *a != b'.') {
+        sum.push(digit(a) + digit(b));
+    }
+    // Halved from the front, what is over goes on to the next digit; then each sum above 9 is carried.
+    let mut over = 0;
+    for digit in &mut sum {
+        let all = over * 10 + *digit;
+        (*digit, over) = (all / 2, all % 2);
+    }
+    for at in (1..sum.len()).rev() {
+        sum[at - 1] += sum[at] / 10;
+        sum[at] %= 10;
+    }
+    let digits: String = sum.iter().map(|digit| char::from(b'0' + *digit as u8)).collect();
+    let (whole, fraction) = digits.split_at(digits.len() - 1075);
+    let whole = whole.trim_start_matches('0');
+    let text = format!("{}.{}", if whole.is_empty() { "0" } else { whole }, fraction.trim_end_matches('0'));
+    text.strip_suffix('.').map_or(text.clone(), |whole| format!("{whole}.0"))
 }
 
 /// Path and source of all that a document holds, duplicates too, but for what `cut` names: a plain model of
