@@ -1,6 +1,6 @@
 //! What Rail promises (`docs/contracts/rail.md`). Payments: accounts, transactions, applications, withdrawals.
 
-use json::Value;
+use json::Order;
 use shared::customer::provider_api::{Lookup, ProviderApi};
 use shared::receive::provider::{EnvelopeMembers, Form, HeaderPart, Provider};
 
@@ -9,7 +9,7 @@ pub static RAIL: Provider = Provider {
     signature: HeaderPart::Whole("x-rail-signature"),
     signed_at: HeaderPart::Whole("x-rail-timestamp"),
     // Rail's samples sign the bytes in Python and `JSON.stringify` of the parsed body in Node: both are accepted.
-    forms: &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }],
+    forms: &[Form { name: "raw", spelling: None }, Form { name: "stringified", spelling: Some(Order::Received) }],
     envelope: EnvelopeMembers { event_id: "event_id", event_type: "event_type", occurred_at: "event_date" },
     // `customer_id` is the broker's own reference: the id that Rail was given when the customer was registered.
     api: Some(ProviderApi {
@@ -21,11 +21,6 @@ pub static RAIL: Provider = Provider {
         ],
     }),
 };
-
-/// What Rail's Node sample signs: the body parsed and printed again, keys in received order.
-fn stringified(event: Value<'_>) -> String {
-    event.stringify()
-}
 
 #[cfg(test)]
 mod tests;

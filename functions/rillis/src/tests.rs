@@ -2,7 +2,7 @@ use http::HeaderMap;
 use proptest::prelude::*;
 use shared::clock::UnixMillis;
 use shared::receive::signing_keys::{KeySet, KeyVersion};
-use shared::receive::verification::{Delivery, Refusal, VerifiedEvent, verify};
+use shared::receive::verification::{Delivery, Refusal, VerifiedEvent, signature_bytes, verify};
 
 use super::*;
 
@@ -42,10 +42,7 @@ fn form(event: &VerifiedEvent<'_>) -> &'static str {
 
 #[test]
 fn every_vector_of_node_verifies_in_each_spelling_and_only_that_text_is_read() {
-    let vectors: Vec<serde_json::Value> =
-        serde_json::from_str(include_str!("../../../tests/vectors/rillis_node.json")).unwrap();
-    assert!(!vectors.is_empty(), "no vectors, so nothing was tested");
-    for vector in vectors {
+    for vector in vectors() {
         let field = |name: &str| vector[name].as_str().unwrap();
         let body = from_hex(field("raw_hex"));
         let signed_at = field("timestamp");
@@ -210,7 +207,81 @@ fn an_event_without_a_type_is_verified_and_has_none() {
     assert_eq!(event_type, Ok(None));
 }
 
+#[test]
+fn every_vector_of_node_is_spelled_and_signed_the_same() {
+    for vector in vectors() {
+        let field = |name: &str| vector[name].as_str().unwrap();
+        let name = field("name");
+        let secret = serde_json::json!({ "keys": { "current": field("key") } }).to_string();
+        let keys = KeySet::parse(&secret).unwrap();
+        let body = from_hex(field("raw_hex"));
+        for spelling in ["rebuilt", "built"] {
+            let printed = spelled(spelling, &body);
+            assert_eq!(printed, field(spelling), "{spelling} {name}");
+            let signature = signature_bytes(field(&format!("hmac_{spelling}"))).unwrap();
+            let matching = keys.matching(field("timestamp"), printed.as_bytes(), &signature);
+            assert_eq!(matching, Some(KeyVersion::Current), "{spelling} {name}");
+        }
+    }
+}
+
+#[test]
+fn the_spellings_differ_for_integer_like_keys_and_proto_alone() {
+    #[track_caller]
+    fn check(text: &str, as_rebuilt: &str, as_built: &str) {
+        assert_eq!(spelled("rebuilt", text.as_bytes()), as_rebuilt, "rebuilt {text}");
+        assert_eq!(spelled("built", text.as_bytes()), as_built, "built {text}");
+    }
+
+    for (text, spelled) in [
+        (" [ 3 , 1 , 2 , \"\" , null ] ", r#"[3,1,2,"",null]"#),
+        (r#"{"b":{"d":1,"c":[{"f":2,"e":3}]},"a":{}}"#, r#"{"a":{},"b":{"c":[{"e":3,"f":2}],"d":1}}"#),
+        (r#"{"b":1,"a":2,"b":3}"#, r#"{"a":2,"b":3}"#),
+        (r#"{"ﬁ":1,"😀":2,"\ud83d":3}"#, r#"{"\ud83d":3,"😀":2,"ﬁ":1}"#),
+        (r#"{"__proto":1,"_":2,"constructor":3}"#, r#"{"_":2,"__proto":1,"constructor":3}"#),
+        (r#"{"01":1,"-1":2,"1.5":3,"4294967295":4}"#, r#"{"-1":2,"01":1,"1.5":3,"4294967295":4}"#),
+        ("1000.00", "1000"),
+    ] {
+        check(text, spelled, spelled);
+    }
+    check(
+        r#"{"b":1,"10":2,"9":3,"1":4,"01":5,"4294967294":6}"#,
+        r#"{"1":4,"9":3,"10":2,"4294967294":6,"01":5,"b":1}"#,
+        r#"{"01":5,"1":4,"10":2,"4294967294":6,"9":3,"b":1}"#,
+    );
+    check(r#"{"a":{"__proto__":{"x":1}}}"#, r#"{"a":{}}"#, r#"{"a":{"__proto__":{"x":1}}}"#);
+    check(r#"{"a":1,"__proto__":null}"#, r#"{"a":1}"#, r#"{"__proto__":null,"a":1}"#);
+    check(r#"{"\u005f_proto__":[],"a":1}"#, r#"{"a":1}"#, r#"{"__proto__":[],"a":1}"#);
+}
+
+#[test]
+fn depth_costs_no_stack() {
+    let depth = 170_000;
+    let text = format!("{}1{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+    assert_eq!(spelled("rebuilt", text.as_bytes()), text);
+    assert_eq!(spelled("built", text.as_bytes()), text);
+}
+
 proptest! {
+    #[test]
+    fn neither_spelling_depends_on_the_order_received(
+        members in prop::collection::btree_map("[a-c0-9_é😀ﬁ]{0,3}", 0..100_u8, 0..30),
+        draws in prop::collection::vec(any::<u32>(), 30),
+    ) {
+        let text = |members: Vec<(&String, &u8)>| {
+            let members: Vec<String> = members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        let mut shuffled: Vec<_> = members.iter().zip(draws).collect();
+        shuffled.sort_by_key(|(_, draw)| *draw);
+        let ordered = text(members.iter().collect());
+        let shuffled = text(shuffled.into_iter().map(|(member, _)| member).collect());
+
+        for spelling in ["rebuilt", "built"] {
+            prop_assert_eq!(spelled(spelling, ordered.as_bytes()), spelled(spelling, shuffled.as_bytes()));
+        }
+    }
+
     #[test]
     fn no_other_body_has_the_signature(body in r#"[\[\]{}:,"\\a-z0-9.eE+_ -]{0,60}"#) {
         let verdict = read(body.as_bytes(), REBUILT_SIGNATURE, form);
@@ -230,6 +301,19 @@ proptest! {
         let body = format!("{{ {} }}", members.join(" ,\n"));
         prop_assert_eq!(read(body.as_bytes(), REBUILT_SIGNATURE, form), Ok("rebuilt"));
     }
+}
+
+/// A body as the form of this name has it.
+fn spelled(form: &str, body: &[u8]) -> String {
+    let form = RILLIS.forms.iter().find(|known| known.name == form).unwrap();
+    String::from_utf8(form.text(body).unwrap()).unwrap()
+}
+
+fn vectors() -> Vec<serde_json::Value> {
+    let vectors: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../../tests/vectors/rillis_node.json")).unwrap();
+    assert!(!vectors.is_empty(), "no vectors, so nothing was tested");
+    vectors
 }
 
 fn from_hex(text: &str) -> Vec<u8> {

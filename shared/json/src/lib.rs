@@ -22,12 +22,14 @@ mod pointer;
 mod print;
 mod work;
 
-use self::order::Arranger;
+use self::number::push_number;
 pub use self::order::Order;
+use self::order::{Arranger, is_special};
 pub use self::parser::SyntaxError;
 use self::parser::{Node, Tag};
 pub use self::pointer::{Pointer, PointerError};
 pub use self::print::write_string;
+use self::print::{push_char, push_unit};
 
 /// A text that `JSON.parse` accepts, ready to be looked into, cut and printed.
 pub struct Document<'t> {
@@ -253,7 +255,11 @@ impl<'d> Value<'d> {
     /// what is not an object.
     pub fn members(self) -> impl Iterator<Item = Member<'d>> + use<'d> {
         let members: Vec<Member<'d>> = self.all_members().collect();
-        Arranger::default().settle(&members).collect::<Vec<_>>().into_iter()
+        let push_key = |at: usize, utf16: &mut Vec<u8>| members[at].key.push_utf16(utf16);
+        let mut arranger = Arranger::default();
+        let settled = arranger.settle(members.len(), push_key);
+        let member = |(first, last): (usize, usize)| Member { value: members[last].value, ..members[first] };
+        settled.map(member).collect::<Vec<_>>().into_iter()
     }
 
     /// The elements of an array; none of what is not an array.
@@ -310,6 +316,96 @@ impl<'d> Value<'d> {
     }
 }
 
+impl Value<'_> {
+    /// What `JSON.stringify(JSON.parse(source))` gives.
+    ///
+    /// In each object integer-like keys come first, ascending, then the others as received. An own `__proto__` is kept.
+    /// Numbers go through `f64` (`1000.00` becomes `1000`, `1e400` becomes `null`).
+    pub fn stringify(self) -> String {
+        self.print(Order::Received, usize::MAX).unwrap_or_default()
+    }
+
+    /// Whether [`print`](Self::print) surely gives the same in both orders, which the keys tell without any sorting.
+    pub fn prints_alike(self, one: Order, other: Order) -> bool {
+        one == other || (one != Order::Received && other != Order::Received && !self.has_special_key())
+    }
+
+    /// Whether an object here has a key that [`Order::SortedAndAssigned`] treats unlike the others.
+    fn has_special_key(self) -> bool {
+        let objects = (self.index..self.node().after).map(|index| self.document.value(index));
+        let mut keys = objects.flat_map(Self::all_members).map(|member| member.key);
+        keys.any(|key| key.is_special())
+    }
+
+    /// As [`stringify`](Self::stringify) with the members of each object in this order; `None` when that takes more than
+    /// `max_bytes`: `1e20` is printed with 21 digits, so a text may have many times the bytes of its source.
+    pub fn print(self, order: Order, max_bytes: usize) -> Option<String> {
+        let mut out = String::with_capacity(self.source().len().min(max_bytes));
+        let mut open: Vec<Open> = Vec::with_capacity(8);
+        let mut waiting: Vec<Member<'_>> = Vec::with_capacity(32);
+        let mut members: Vec<Member<'_>> = Vec::with_capacity(32);
+        let mut arranger = Arranger::default();
+        let mut value = self;
+        loop {
+            work::count(|| 10);
+            match value.node().tag {
+                Tag::Object => {
+                    out.push('{');
+                    members.clear();
+                    members.extend(value.all_members());
+                    open.push(Open::Object { waiting_outside: waiting.len() as u32 });
+                    let push_key = |at: usize, utf16: &mut Vec<u8>| members[at].key.push_utf16(utf16);
+                    let arranged = arranger.arrange(members.len(), push_key, order);
+                    let member =
+                        |(first, last): (usize, usize)| Member { value: members[last].value, ..members[first] };
+                    waiting.extend(arranged.map(member).rev());
+                }
+                Tag::Array => {
+                    out.push('[');
+                    open.push(Open::Array { next: value.index + 1, end: value.node().after });
+                }
+                Tag::Null | Tag::True | Tag::False | Tag::PlainString => out.push_str(value.source()),
+                Tag::EscapedString => push_string(&mut out, value.source()),
+                Tag::Number => push_number(&mut out, value.source()),
+            }
+
+            value = loop {
+                if out.len() > max_bytes {
+                    return None;
+                }
+                match open.last_mut() {
+                    None => return Some(out),
+                    Some(Open::Array { next, end }) => {
+                        if *next < *end {
+                            let element = self.document.value(*next);
+                            *next = element.node().after;
+                            push_comma(&mut out);
+                            break element;
+                        }
+                        out.push(']');
+                    }
+                    Some(Open::Object { waiting_outside }) => {
+                        if waiting.len() > *waiting_outside as usize
+                            && let Some(member) = waiting.pop()
+                        {
+                            push_comma(&mut out);
+                            if member.key.escaped {
+                                push_string(&mut out, member.key.source);
+                            } else {
+                                out.push_str(member.key.source);
+                            }
+                            out.push(':');
+                            break member.value;
+                        }
+                        out.push('}');
+                    }
+                }
+                open.pop();
+            };
+        }
+    }
+}
+
 /// Tells kind and size alone: what the sender wrote belongs in no log.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -360,6 +456,26 @@ impl<'d> Key<'d> {
         }
         let decoded: Result<String, _> = char::decode_utf16(self.units()).collect();
         decoded.ok().map(Cow::Owned)
+    }
+
+    /// Writes its code units, the high byte first.
+    fn push_utf16(&self, utf16: &mut Vec<u8>) {
+        work::count(|| self.source.len());
+        if self.escaped || !self.source.is_ascii() {
+            self.units().for_each(|unit| utf16.extend(unit.to_be_bytes()));
+        } else {
+            self.inner().bytes().for_each(|byte| utf16.extend([0, byte]));
+        }
+    }
+
+    /// Whether [`Order::SortedAndAssigned`] treats it unlike other keys.
+    fn is_special(&self) -> bool {
+        if !matches!(self.source.as_bytes()[1], b'0'..=b'9' | b'_' | b'\\') {
+            return false;
+        }
+        let mut utf16 = Vec::new();
+        self.push_utf16(&mut utf16);
+        is_special(&utf16)
     }
 
     fn inner(&self) -> &'d str {
@@ -456,6 +572,34 @@ impl Units<'_> {
         };
         u16::try_from(u32::from(unit)).ok()
     }
+}
+
+/// A container that is being printed, in 12 bytes: there may be as many of them as half the bytes of a text.
+enum Open {
+    /// The indices of the element to print next, and of the first node behind the array.
+    Array { next: u32, end: u32 },
+    /// Its members wait on the common stack, the next one on top, above this many of the containers around it.
+    Object { waiting_outside: u32 },
+}
+
+/// The separator before a value or key, unless it is the first of its container.
+fn push_comma(out: &mut String) {
+    if !out.ends_with(['{', '[']) {
+        out.push(',');
+    }
+}
+
+/// Prints a string with escapes, given as it was sent (ECMA-262 §25.5.2.3 `QuoteJSONString`).
+fn push_string(out: &mut String, source: &str) {
+    work::count(|| source.len());
+    out.push('"');
+    for decoded in char::decode_utf16(Key { source, escaped: true }.units()) {
+        match decoded {
+            Ok(char) => push_char(out, char),
+            Err(lone) => push_unit(out, lone.unpaired_surrogate()),
+        }
+    }
+    out.push('"');
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use crate::work;
-use crate::{Key, Member};
 
 /// How the members of each object are ordered. Of duplicates the last value counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,34 +45,40 @@ struct Slot {
 const NOT_AN_INDEX: u64 = 1 << 63;
 
 impl Arranger {
-    /// The members in this order, duplicates settled.
-    pub(crate) fn arrange<'a, 'd>(
-        &'a mut self,
-        members: &'a [Member<'d>],
+    /// Which of `count` members come in this order, each with the one whose value counts; `push_key` writes the key of one in
+    /// UTF-16.
+    pub(crate) fn arrange(
+        &mut self,
+        count: usize,
+        push_key: impl Fn(usize, &mut Vec<u8>),
         order: Order,
-    ) -> impl DoubleEndedIterator<Item = Member<'d>> {
-        self.sort(members, order);
+    ) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+        self.sort(count, push_key, order);
         if order == Order::Received {
             let indices = self.slots.partition_point(|slot| slot.rank < NOT_AN_INDEX);
             self.slots[indices..].sort_unstable_by_key(|slot| slot.first);
         }
-        self.arranged(members)
+        self.slots.iter().map(|slot| (slot.first as usize, slot.last as usize))
     }
 
-    /// The members as they were received, duplicates settled: the last value, at the place of the first.
-    pub(crate) fn settle<'a, 'd>(&'a mut self, members: &'a [Member<'d>]) -> impl Iterator<Item = Member<'d>> {
-        self.sort(members, Order::Sorted);
+    /// The same as they were received: the last value, at the place of the first.
+    pub(crate) fn settle(
+        &mut self,
+        count: usize,
+        push_key: impl Fn(usize, &mut Vec<u8>),
+    ) -> impl Iterator<Item = (usize, usize)> {
+        self.sort(count, push_key, Order::Sorted);
         self.slots.sort_unstable_by_key(|slot| slot.first);
-        self.arranged(members)
+        self.slots.iter().map(|slot| (slot.first as usize, slot.last as usize))
     }
 
     /// Sorts the keys, and leaves one slot for each.
-    fn sort(&mut self, members: &[Member<'_>], order: Order) {
+    fn sort(&mut self, count: usize, push_key: impl Fn(usize, &mut Vec<u8>), order: Order) {
         self.slots.clear();
         self.keys.clear();
-        for (at, member) in members.iter().enumerate() {
+        for at in 0..count {
             let key_start = self.keys.len();
-            member.key.push_utf16(&mut self.keys);
+            push_key(at, &mut self.keys);
             let key = &self.keys[key_start..];
             if order == Order::SortedAndAssigned && key == PROTO {
                 continue;
@@ -100,13 +105,11 @@ impl Arranger {
             same
         });
     }
+}
 
-    fn arranged<'a, 'd>(&'a self, members: &'a [Member<'d>]) -> impl DoubleEndedIterator<Item = Member<'d>> {
-        self.slots.iter().map(|slot| Member {
-            key: members[slot.first as usize].key,
-            value: members[slot.last as usize].value,
-        })
-    }
+/// Whether [`Order::SortedAndAssigned`] treats a key in UTF-16 unlike others.
+pub(crate) fn is_special(key: &[u8]) -> bool {
+    key == PROTO || array_index(key).is_some()
 }
 
 /// `__proto__` in UTF-16.
@@ -144,16 +147,4 @@ fn compare(keys: &[u8], a: &Slot, b: &Slot) -> Ordering {
     let [a, b] = [a, b].map(|slot| &keys[slot.key_start as usize..slot.key_end as usize]);
     work::count(|| 5 + a.iter().zip(b).take_while(|(a, b)| a == b).count() / 16);
     a.cmp(b)
-}
-
-impl Key<'_> {
-    /// Writes its code units, the high byte first.
-    fn push_utf16(&self, bytes: &mut Vec<u8>) {
-        work::count(|| self.source.len());
-        if self.escaped || !self.source.is_ascii() {
-            self.units().for_each(|unit| bytes.extend(unit.to_be_bytes()));
-        } else {
-            self.inner().bytes().for_each(|byte| bytes.extend([0, byte]));
-        }
-    }
 }

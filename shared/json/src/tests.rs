@@ -197,10 +197,7 @@ fn exponents_beyond_any_integer_and_as_many_digits_make_up_for_each_other() {
 fn members_are_printed_in_each_order() {
     let text = r#"{"b":{"y":1,"x":2},"__proto__":{"q":5},"10":[{"d":1,"c":2}],"9":3,"b":{"z":3,"2":4,"01":5,"x":6}}"#;
     for (order, printed) in [
-        (
-            Order::Received,
-            r#"{"9":3,"10":[{"d":1,"c":2}],"b":{"2":4,"z":3,"01":5,"x":6},"__proto__":{"q":5}}"#,
-        ),
+        (Order::Received, r#"{"9":3,"10":[{"d":1,"c":2}],"b":{"2":4,"z":3,"01":5,"x":6},"__proto__":{"q":5}}"#),
         (Order::SortedAndAssigned, r#"{"9":3,"10":[{"c":2,"d":1}],"b":{"2":4,"01":5,"x":6,"z":3}}"#),
         (Order::Sorted, r#"{"10":[{"c":2,"d":1}],"9":3,"__proto__":{"q":5},"b":{"01":5,"2":4,"x":6,"z":3}}"#),
     ] {

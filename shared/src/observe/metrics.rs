@@ -102,6 +102,8 @@ table! {
         "new events without a time that can be read: `occurredAt` is when they were signed";
     ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None, Harm,
         "acknowledged events that only the secret's previous version verifies";
+    VERIFICATION_BOUND: "VerificationBound", Count, Receivers, BY_CODE, Work,
+        "deliveries for which more than 100 keys were tried, or that no key fits although a form was left out for its size";
     VERIFIED: "Verified", Count, Receivers, BY_FORM, Work, "deliveries whose signature fits";
     ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, Work, "from the event's arrival in the function to the answer";
     COLD_START: "ColdStart", Count, All, None, Work, "invocations that were the first of their process";

@@ -1,8 +1,6 @@
 //! Two facts under one event id.
 
-use std::mem;
-
-use json::{Document, Value};
+use json::{Document, Order, Pointer};
 
 use crate::receive::provider::Provider;
 use crate::record::event::EventRecord;
@@ -29,20 +27,15 @@ impl IdConflict {
         // The record's `occurred_at` may be when it was signed, which differs from one resend to the next.
         let times = [&recorded, &received].map(|document| provider.read_envelope(document.root()).occurred_at);
         let [Some(then), Some(now)] = times else { return None };
-        let [recorded, received] = [&recorded, &received].map(|document| without_time(provider, document.root()));
+        let [recorded, received] = [&recorded, &received].map(|document| without_time(provider, document));
         (then != now && recorded != received).then_some(Self::AnotherTime)
     }
 }
 
 /// The event without its time: the same text for the same values, however they are spelled and ordered.
-fn without_time(provider: &Provider, event: Value<'_>) -> String {
-    let mut is_outermost = true;
-    event.stringify_arranged(|members| {
-        if mem::take(&mut is_outermost) {
-            members.retain(|member| !member.key.equals(provider.envelope.occurred_at));
-        }
-        members.sort_by_key(|member| member.key);
-    })
+fn without_time(provider: &Provider, event: &Document<'_>) -> Option<String> {
+    let time = Pointer::parse(&format!("/{}", provider.envelope.occurred_at)).ok()?;
+    Document::of(event.without(&[time])).ok()?.root().print(Order::Sorted, usize::MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::deliver::attempt::{AttemptOutcome, measure_attempt};
 use crate::observe::metrics::{
     ACCEPTED_BY_PREVIOUS_KEY, ACK_LATENCY, CONFLICTING_DUPLICATE, COOLING_OFF, DATED_BY_SIGNATURE, DEAD, DUPLICATE,
     ID_CONFLICT, IGNORED, Measurements, PAUSES_UNREADABLE, RECEIVED, REFUSED, SIGNED_AND_REFUSED, TOO_LARGE,
-    UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFIED,
+    UNAVAILABLE, UNKNOWN_EVENT_TYPE, VERIFICATION_BOUND, VERIFIED,
 };
 use crate::receive::receipt::{Answer, Receipt};
 use crate::receive::signing_keys::KeyVersion;
@@ -101,6 +101,12 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
     }
     if receipt.conflicting {
         measured.count(CONFLICTING_DUPLICATE, 1);
+    }
+    if receipt.too_many_keys {
+        measured.count_by(VERIFICATION_BOUND, "too_many_keys");
+    }
+    if receipt.refusal == Some(Refusal::SignatureMismatch { form_left_out: true }) {
+        measured.count_by(VERIFICATION_BOUND, "form_left_out");
     }
     if let Some(form) = receipt.signed_form {
         measured.count_by(VERIFIED, form);

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use http::HeaderMap;
-use json::{Document, Kind, SyntaxError, Value};
+use json::{Document, Kind, Order, SyntaxError, Value};
 
 use crate::clock::{UnixMillis, UnixSeconds};
 use crate::customer::provider_api::ProviderApi;
@@ -41,8 +41,8 @@ pub enum HeaderPart {
 pub struct Form {
     /// Stable: it stands in log lines and metrics.
     pub name: &'static str,
-    /// How the text is made from the JSON that was received; the bytes as received when there is no such function.
-    pub spell: Option<fn(Value<'_>) -> String>,
+    /// How the JSON that was received is printed; `None` for the bytes as received.
+    pub spelling: Option<Order>,
 }
 
 /// The members of an event that every provider has under some name.
@@ -111,8 +111,8 @@ impl Form {
     /// # Errors
     /// It is not JSON, and the form is made of JSON.
     pub fn text(&self, body: &[u8]) -> Result<Vec<u8>, SyntaxError> {
-        match self.spell {
-            Some(spell) => Ok(spell(Document::parse(body)?.root()).into_bytes()),
+        match self.spelling {
+            Some(order) => Ok(Document::parse(body)?.root().print(order, usize::MAX).unwrap_or_default().into_bytes()),
             None => Ok(body.to_vec()),
         }
     }

@@ -39,6 +39,8 @@ pub struct Receipt {
     pub conflicting: bool,
     /// The provider's id of the event, where another fact has it: `event` has one of its own.
     pub conflicts_with: Option<String>,
+    /// More than [`MAX_KEYS`](crate::receive::signing_keys::MAX_KEYS) keys are tried for each delivery.
+    pub too_many_keys: bool,
     /// Why the answer is `Unavailable` or `TooLarge`.
     pub error: Option<InternalError>,
     pub ack: Duration,
@@ -111,6 +113,7 @@ impl Receipt {
             dated_by_signature: false,
             conflicting: false,
             conflicts_with: None,
+            too_many_keys: false,
             error: None,
             ack: Duration::ZERO,
         }

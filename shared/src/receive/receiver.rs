@@ -16,7 +16,7 @@ use crate::receive::id_conflict::IdConflict;
 use crate::receive::log::{log_delivery, measure_delivery};
 use crate::receive::provider::Provider;
 use crate::receive::receipt::{Answer, InternalError, Receipt};
-use crate::receive::signing_keys::{KeySet, KeysError, SigningKeys};
+use crate::receive::signing_keys::{KeySet, KeysError, MAX_KEYS, SigningKeys};
 use crate::receive::verification::{Delivery, Refusal, VerifiedEvent, hex, refuse_by_headers, verify};
 use crate::record::event::{EventRecord, EventState, holder};
 use crate::record::store::RecordOutcome;
@@ -92,11 +92,13 @@ impl Receiver {
             let refusal = refuse_by_headers(self.provider, delivery.headers, now).err();
             return Receipt { refusal, ..Receipt::of(Answer::TooLarge) };
         }
-        match self.verify(delivery, now).await {
+        let receipt = match self.verify(delivery, now).await {
             Ok(verified) => self.record(&verified, now, invocation).await,
             Err(Unverified::Refused(refusal)) => Receipt::refused(refusal),
             Err(Unverified::NoKeys(error)) => Receipt::unavailable(error.code(), error.to_string()),
-        }
+        };
+        let too_many_keys = self.signing_keys.fresh().is_some_and(|keys| keys.tried_in_all() > MAX_KEYS);
+        Receipt { too_many_keys, ..receipt }
     }
 
     /// Verifies with the cached keys; while none fits, with newer ones and those of the previous version.
@@ -111,7 +113,7 @@ impl Receiver {
         };
         let mut verified = verify(self.provider, delivery, &keys, now);
         let mut tried: Arc<KeySet> = keys;
-        while let Err(Refusal::SignatureMismatch) = verified
+        while let Err(Refusal::SignatureMismatch { .. }) = verified
             && let Some(more) = self.signing_keys.more(&tried).await?
         {
             verified = verify(self.provider, delivery, &more, now);

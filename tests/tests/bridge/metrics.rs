@@ -105,6 +105,8 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         (Delivery::signed(RAIL, withdrawal("e1")), ACCEPTED),
         (Delivery::signed(RAIL, "[]"), BAD_REQUEST),
         (Delivery::signed(RAIL, " ".repeat(256 * 1024 + 1)), TOO_LARGE),
+        // What is signed of it has more than 256 KiB: each number is printed with 21 digits.
+        (Delivery::signed(RILLIS, format!("[{}1]", "1e20,".repeat(15_000))), UNAUTHORIZED),
         (wrong.clone(), UNAUTHORIZED),
         (wrong.without(header("x-rail-signature")), UNAUTHORIZED),
     ] {

@@ -79,7 +79,7 @@ impl Verify {
         for finding in explain(&capture, &keys) {
             out!("  {finding}");
         }
-        if refusal == Refusal::SignatureMismatch {
+        if matches!(refusal, Refusal::SignatureMismatch { .. }) {
             for (form, message) in capture.signed_messages() {
                 match message {
                     Some(message) => {

@@ -148,7 +148,10 @@ pub fn refused(refusal: Refusal) -> OperatorError {
         Refusal::OutsideTolerance { .. } => {
             "for an old capture pass `--at` with the time it was received; else set the clock"
         }
-        Refusal::SignatureMismatch => {
+        Refusal::SignatureMismatch { form_left_out: true } => {
+            "the body is too long to be tried in every form with this many keys; pass fewer with `--key-file`"
+        }
+        Refusal::SignatureMismatch { form_left_out: false } => {
             "the lines above say what was found; pass more keys with `--key-file` and `--other-key-file`"
         }
         Refusal::BodyNotAnObject => "the signature is right; ask the provider what it sent",

@@ -74,7 +74,7 @@ fn what_was_refused_is_counted_by_its_code() {
     for (receipt, expected) in [
         (refused(Refusal::HeaderMissing(HeaderPart::Whole("x"))), "Refused header_missing"),
         (refused(Refusal::OutsideTolerance { skew_s: 301 }), "Refused outside_tolerance"),
-        (refused(Refusal::SignatureMismatch), "Refused signature_mismatch"),
+        (refused(Refusal::SignatureMismatch { form_left_out: false }), "Refused signature_mismatch"),
         (
             Receipt { refusal: Some(Refusal::HeaderMissing(HeaderPart::Whole("x"))), ..receipt(Answer::TooLarge) },
             "Refused header_missing",
@@ -96,6 +96,18 @@ fn what_is_signed_and_refused_counts_apart_from_what_is_too_large_to_be_looked_a
     check(&no_item_holds_it, None, true, &expected);
     let no_object = Receipt { refusal: Some(Refusal::BodyNotAnObject), ..receipt(Answer::BadRequest) };
     check(&no_object, None, false, &[("Refused body_not_an_object", &[1.0]), ("SignedAndRefused", &[1.0])]);
+}
+
+#[test]
+fn the_bound_on_what_verifying_may_cost_is_counted_where_it_is_met() {
+    let refusal = Some(Refusal::SignatureMismatch { form_left_out: true });
+    let left_out = Receipt { refusal, ..receipt(Answer::Unauthorized) };
+    let expected: [(&str, &[f64]); 2] =
+        [("Refused signature_mismatch", &[1.0]), ("VerificationBound form_left_out", &[1.0])];
+    check(&left_out, None, false, &expected);
+    let many_keys = Receipt { too_many_keys: true, ..receipt(Answer::Duplicate) };
+    let expected: [(&str, &[f64]); 2] = [("Duplicate", &[1.0]), ("VerificationBound too_many_keys", &[1.0])];
+    check(&many_keys, None, false, &expected);
 }
 
 #[test]
@@ -198,7 +210,10 @@ fn every_metric_of_the_table_but_redrive_s_and_the_cold_start_is_counted() {
         report.failed.push("kyc".to_owned());
     }
     let mut measured = vec![measure_delivery(&receipt, Some(&attempted), false)];
-    let refused = Receipt { refusal: Some(Refusal::SignatureMismatch), ..self::receipt(Answer::Unauthorized) };
+    let refused = Receipt {
+        refusal: Some(Refusal::SignatureMismatch { form_left_out: true }),
+        ..self::receipt(Answer::Unauthorized)
+    };
     let no_object = Receipt { refusal: Some(Refusal::BodyNotAnObject), ..self::receipt(Answer::BadRequest) };
     let others = [Answer::Duplicate, Answer::Ignored, Answer::Unavailable, Answer::TooLarge].map(self::receipt);
     for receipt in others.into_iter().chain([refused, no_object]) {

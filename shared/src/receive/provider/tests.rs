@@ -4,7 +4,7 @@ const LISTED: Provider = Provider {
     name: "sample",
     signature: HeaderPart::Member { header: "x-sample", name: "v1" },
     signed_at: HeaderPart::Member { header: "x-sample", name: "t" },
-    forms: &[Form { name: "raw", spell: None }],
+    forms: &[Form { name: "raw", spelling: None }],
     envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at" },
     api: None,
 };

@@ -18,6 +18,7 @@ use crate::outside::http::Http;
 use crate::outside::secrets::{CachedSecret, MAX_AGE};
 use crate::receive::provider::{EnvelopeMembers, Form, HeaderPart};
 use crate::receive::signing_keys::KeyVersion;
+use crate::receive::signing_keys::tests::HASHED_BYTES;
 use crate::record::store::EventStore;
 use crate::route::routes::{LookupKinds, Routes};
 use crate::testing::{Asked, Loopback, Reply, by_metric, settable_clock};
@@ -27,7 +28,7 @@ static SAMPLE: Provider = Provider {
     name: "sample",
     signature: HeaderPart::Whole("x-sample-signature"),
     signed_at: HeaderPart::Whole("x-sample-timestamp"),
-    forms: &[Form { name: "raw", spell: None }],
+    forms: &[Form { name: "raw", spelling: None }],
     envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "happened_at" },
     api: None,
 };
@@ -542,6 +543,20 @@ async fn a_signature_is_not_refused_while_a_key_that_fits_it_may_exist() {
             assert_eq!((receipt.answer, receipt.error.map(|error| error.code)), expected, "{case}");
             assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Accepted, None), "{case}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_forged_body_is_hashed_once_though_the_secret_is_read_again() {
+    let (clock, now) = settable_clock!();
+    let world = world(clock);
+    let reads = || world.server.asked().iter().filter(|asked| asked.body.contains("AWSCURRENT")).count();
+    for current_reads in [1, 2] {
+        now.fetch_add(40_000, Ordering::Relaxed);
+        let before = HASHED_BYTES.get();
+        let refused = (Answer::Unauthorized, Some("signature_mismatch"));
+        assert_eq!(told(&world.receive(request(BODY, SIGNATURE_OLD_KEY)).await), refused);
+        assert_eq!((HASHED_BYTES.get() - before, reads()), (BODY.len(), current_reads));
     }
 }
 

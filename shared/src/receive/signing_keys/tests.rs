@@ -1,4 +1,11 @@
+use std::cell::Cell;
+
 use super::*;
+
+thread_local! {
+    /// Bytes × keys on this thread.
+    pub(crate) static HASHED_BYTES: Cell<usize> = const { Cell::new(0) };
+}
 
 #[track_caller]
 fn problem(secret: &str) -> String {
@@ -86,6 +93,16 @@ fn one_entry_of_either_version_takes_nothing_from_the_others() {
     let flawed = r#"{"keys":{"a":"","b":"sample","c":7,"d":"REPLACE-ME"}}"#;
     check(flawed, None, Some(KeyVersion::Current));
     check(r#"{"keys":{"b":"other"}}"#, Some(flawed), Some(KeyVersion::Previous));
+}
+
+#[test]
+fn a_key_is_tried_once_whatever_it_is_called() {
+    let secret = r#"{"keys":{"a":"sample","b":"sample","c":"other"}}"#;
+    let keys = KeySet::parse_with_previous(secret, r#"{"keys":{"d":"other"}}"#).unwrap();
+    assert_eq!(keys.tried_in_all(), 2);
+    let before = HASHED_BYTES.get();
+    keys.matching("1747253577", b"{}", &[0; 32]);
+    assert_eq!(HASHED_BYTES.get() - before, 2 * "{}".len());
 }
 
 #[test]

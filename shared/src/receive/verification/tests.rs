@@ -1,4 +1,4 @@
-use json::Value;
+use json::Order;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -10,14 +10,10 @@ const SAMPLE: Provider = Provider {
     name: "sample",
     signature: HeaderPart::Whole("x-sample-signature"),
     signed_at: HeaderPart::Whole("x-sample-timestamp"),
-    forms: &[Form { name: "raw", spell: None }, Form { name: "stringified", spell: Some(stringified) }],
+    forms: &[Form { name: "raw", spelling: None }, Form { name: "stringified", spelling: Some(Order::Received) }],
     envelope: EnvelopeMembers { event_id: "id", event_type: "type", occurred_at: "at" },
     api: None,
 };
-
-fn stringified(event: Value<'_>) -> String {
-    event.stringify()
-}
 
 // Every signature here: `printf '%s' "1747253577.$BODY" | openssl dgst -sha256 -hmac sample-key`
 // and every digest:     `printf '%s' "$BODY" | openssl dgst -sha256`
@@ -239,6 +235,95 @@ mod signature {
     fn hex_writes_what_signature_bytes_reads() {
         assert_eq!(signature_bytes(SIGNATURE).map(|bytes| hex(&bytes)).as_deref(), Some(SIGNATURE));
         assert_eq!(hex(&[]), "");
+    }
+}
+
+/// What is hashed for one delivery that no key fits.
+mod cost {
+    use super::*;
+
+    const RAW: Form = Form { name: "raw", spelling: None };
+    const RECEIVED: Form = Form { name: "received", spelling: Some(Order::Received) };
+    const ASSIGNED: Form = Form { name: "assigned", spelling: Some(Order::SortedAndAssigned) };
+    const SORTED: Form = Form { name: "sorted", spelling: Some(Order::Sorted) };
+    const LONGEST: usize = DEFAULT_MAX_BODY_BYTES;
+
+    /// Names of the forms whose text is tried, their bytes, and whether one was left out.
+    fn tried(forms: &[Form], body: &str, keys: usize) -> (usize, usize, bool) {
+        let (mut count, mut bytes) = (0, 0);
+        let found = find_text(forms, body.as_bytes(), keys, |text| {
+            (count, bytes) = (count + 1, bytes + text.len());
+            None::<()>
+        });
+        (count, bytes, found.unwrap_err())
+    }
+
+    /// Of the most bytes, and another text in each form.
+    fn longest() -> String {
+        format!(r#"{{"b":0,"9":0,"10":0,"a":"{}"}}"#, "x".repeat(LONGEST - 27))
+    }
+
+    #[test]
+    fn bytes_times_keys_are_bounded_and_the_first_form_is_always_tried() {
+        let body = longest();
+        assert_eq!(body.len(), LONGEST);
+        for forms in [&[RAW, RECEIVED][..], &[ASSIGNED, SORTED, RAW]] {
+            for keys in [1, 2, 10, 25, 26, 38, 39, 76, 77, 100, 1000] {
+                let (count, bytes, form_left_out) = tried(forms, &body, keys);
+                let affordable = (20_000_000 / keys / body.len()).clamp(1, forms.len());
+                assert_eq!((count, form_left_out), (affordable, affordable < forms.len()), "{keys} keys");
+                assert!(count == 1 || bytes * keys <= 20_000_000, "{keys} keys");
+            }
+        }
+        // A documented body is tried in every form, whatever the number of keys.
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], &format!("{{\"1\":\"{}\" }}", "x".repeat(2900)), 1000).0, 2);
+    }
+
+    #[test]
+    fn the_longest_body_that_is_tried_in_every_form_is_told() {
+        for (forms, keys) in [(2, 1), (2, 38), (2, 39), (2, 100), (3, 25), (3, 26), (3, 1000)] {
+            let bytes = longest_in_every_form(forms, keys);
+            assert!(bytes * forms * keys <= 20_000_000);
+            assert_eq!(bytes == LONGEST, forms * keys <= 76, "{forms} forms, {keys} keys");
+        }
+    }
+
+    #[test]
+    fn a_text_is_not_longer_than_the_longest_body() {
+        let numbers = |count| format!("[{}1e20]", "1e20,".repeat(count));
+        let longer = numbers(LONGEST / 5 - 1);
+        assert!(longer.len() <= LONGEST);
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], &longer, 100), (1, longer.len(), true));
+        let (count, bytes, form_left_out) = tried(&[ASSIGNED, RAW], &numbers(LONGEST / 22 - 1), 1);
+        assert_eq!((count, form_left_out), (2, false));
+        assert!(bytes > LONGEST);
+    }
+
+    #[test]
+    fn the_same_text_is_tried_once() {
+        let printed = r#"{"a":1,"b":2}"#;
+        assert_eq!(tried(&[RAW, RECEIVED], printed, 1), (1, printed.len(), false));
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], printed, 1), (1, printed.len(), false));
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], r#"{"b":2,"a":1}"#, 1).0, 2);
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], r#"{"b":2,"9":1,"10":1}"#, 1).0, 3);
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], r#"{"b":2,"__proto__":1}"#, 1).0, 3);
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], r#"{"b":2,"\u0039":1,"10":1}"#, 1).0, 3);
+        assert_eq!(tried(&[ASSIGNED, SORTED, RAW], "no JSON", 1), (1, 7, false));
+    }
+
+    #[test]
+    fn a_form_that_is_left_out_is_told() {
+        let keys: Vec<String> = (0..60).map(|n| format!("key {n}")).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let refusal = |body: &str, keys: &[&str]| {
+            let headers = signed(WRONG);
+            verify(&SAMPLE, Delivery { headers: &headers, body: body.as_bytes() }, &self::keys(keys, &[]), NOW)
+                .unwrap_err()
+        };
+        let long = refusal(&longest(), &keys);
+        assert_eq!((long, long.code()), (Refusal::SignatureMismatch { form_left_out: true }, "signature_mismatch"));
+        assert_eq!(long.to_string(), "no signing key gives this signature; a form was not tried");
+        assert_eq!(refusal(BODY, &keys), Refusal::SignatureMismatch { form_left_out: false });
     }
 }
 

@@ -7,11 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use serde_json::{Map, Value};
+use shared::config::DEFAULT_MAX_BODY_BYTES;
 use shared::customer::api_client::ApiAccount;
 use shared::deliver::webhooks::Webhooks;
 use shared::outside::http::is_safe_url;
 use shared::outside::secrets::{Problem, printable_name};
-use shared::receive::signing_keys::KeySet;
+use shared::receive::signing_keys::{KeySet, MAX_KEYS};
+use shared::receive::verification::longest_in_every_form;
 
 use super::facts::{RouteNeeds, Scope, Secret};
 use super::line::{Line, Verdict, requires};
@@ -68,13 +70,23 @@ pub(super) fn check_signing(scope: &Scope, needs: &RouteNeeds, provider: &str, s
     let name = format!("signing keys of {provider}");
     check(scope, &name, secret, |text, whole| {
         let problems = KeySet::problems(text);
+        let keys = KeySet::parse(text).map_or(0, |keys| keys.tried_in_all());
         let mut findings = inspect(scope, "", whole, if provider == "rail" { RAIL_KEYS } else { KEYS });
         for (label, key) in entries(whole, "keys") {
             findings.extend(inspect_key(scope, &format!("keys.{}", printable_name(label)), key));
         }
+        if keys > MAX_KEYS {
+            let says = format!("{keys} keys; what a forged delivery may cost is bounded for {MAX_KEYS}");
+            findings.push(Finding { verdict: Verdict::Warn, field: "keys".to_owned(), says });
+        }
         // A provider that no route names may have no keys.
         let placeholder = if needs.providers.contains(provider) { Verdict::Fail } else { Verdict::Warn };
-        let ok = format!("{} in {}", counted(entries(whole, "keys").count(), "key"), secret.id);
+        let mut ok = format!("{} in {}", counted(entries(whole, "keys").count(), "key"), secret.id);
+        let forms = providers::by_name(provider).map_or(1, |provider| provider.forms.len());
+        let longest = longest_in_every_form(forms, keys);
+        if longest < DEFAULT_MAX_BODY_BYTES {
+            ok += &format!("; of a body above {longest} bytes not every signed form is tried with as many");
+        }
         lines(scope, &name, secret, merge(findings, problems, placeholder), ok)
     })
 }

@@ -455,6 +455,29 @@ fn a_key_that_was_not_copied_as_it_is_is_found() {
 }
 
 #[test]
+fn more_keys_than_a_forged_delivery_s_cost_is_bounded_for_are_told() {
+    let keys = |count: usize| {
+        let keys: serde_json::Map<_, _> =
+            (0..count).map(|n| (format!("sub_{n}"), json!(format!("{RAIL_KEY}{n}")))).collect();
+        json!({ "keys": keys }).to_string()
+    };
+    expect(
+        |facts| facts.set_signing("rail", keys(101)),
+        &["warn signing keys of rail: bridge/rail: keys: 101 keys; what a forged delivery may cost is bounded for 100"],
+    );
+    for (count, says) in [
+        (38, "38 keys in bridge/rail"),
+        (100, "100 keys in bridge/rail; of a body above 100000 bytes not every signed form is tried with as many"),
+    ] {
+        let mut facts = sound();
+        facts.set_signing("rail", keys(count));
+        let lines = check(&facts);
+        let line = lines.iter().find(|line| line.check == "signing keys of rail").unwrap();
+        assert_eq!((line.verdict, line.says.as_str()), (Verdict::Ok, says));
+    }
+}
+
+#[test]
 fn a_label_that_is_a_key_is_not_shown() {
     let swapped = json!({ "keys": { RAIL_KEY: "sub_1" } }).to_string();
     expect(
