@@ -215,7 +215,8 @@ impl EventStore {
         update.update_expression(set + &remove)
     }
 
-    /// What the table says of each of these destinations' pauses; those that it does not answer for are left out.
+    /// What the table says of each of these destinations' pauses, read consistently; those that it does not answer for are
+    /// left out.
     ///
     /// # Errors
     /// When DynamoDB answers for none.
@@ -224,7 +225,7 @@ impl EventStore {
             destinations.into_iter().map(|destination| (key::pauses(destination), destination)).collect();
         let (mut pauses, mut failure) = (Pauses::default(), None);
         for some in by_pk.keys().collect::<Vec<_>>().chunks(MAX_BATCH) {
-            let (items, unread) = match self.batch(some, |keys| keys).await {
+            let (items, unread) = match self.batch(some, |keys| keys.consistent_read(true)).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     failure = Some(error);
@@ -250,23 +251,35 @@ impl EventStore {
         }
     }
 
-    /// Writes the pauses of a destination in place of what was there.
+    /// Writes the pauses of a destination, unless they are no longer as `before` has them: then it is false. Without `before`
+    /// it overwrites what is there.
     ///
     /// # Errors
     /// When DynamoDB rejects it.
-    pub async fn write_pauses(&self, destination: &Destination, pauses: &[Pause]) -> Result<(), StoreError> {
-        let list = pauses
-            .iter()
-            .map(|pause| map([("from", Some(number(pause.from.0))), ("to", pause.to.map(|to| number(to.0)))]));
-        self.client
+    pub async fn write_pauses(
+        &self,
+        destination: &Destination,
+        before: Option<&[Pause]>,
+        after: &[Pause],
+    ) -> Result<bool, StoreError> {
+        let mut put = self
+            .client
             .put_item()
             .table_name(&self.table)
             .item("pk", string(key::pauses(destination)))
-            .item("pauses", AttributeValue::L(list.collect()))
-            .send()
-            .await
-            .map_err(|error| self.unavailable(&error))?;
-        Ok(())
+            .item("pauses", list_of(after));
+        if let Some(before) = before {
+            let unchanged =
+                if before.is_empty() { "attribute_not_exists(pk) OR pauses = :before" } else { "pauses = :before" };
+            put = put.condition_expression(unchanged).expression_attribute_values(":before", list_of(before));
+        }
+        let Err(error) = put.send().await else {
+            return Ok(true);
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+            _ => Err(self.unavailable(&error)),
+        }
     }
 
     /// The items of these keys, in no order; `asked` sets the attributes and the consistency.
@@ -334,6 +347,11 @@ impl EventStore {
 /// Whether the item is as this attempt left it.
 fn is_taken_by(item: &Item, event: &EventRecord) -> bool {
     holds(item, "taken_by", &event.taken_by) && integer(item, "attempts") == Some(event.attempts.into())
+}
+
+fn list_of(pauses: &[Pause]) -> AttributeValue {
+    let pause = |pause: &Pause| map([("from", Some(number(pause.from.0))), ("to", pause.to.map(|to| number(to.0)))]);
+    AttributeValue::L(pauses.iter().map(pause).collect())
 }
 
 fn holds(item: &Item, name: &str, value: &str) -> bool {

@@ -53,15 +53,16 @@ pub fn statuses<'r>(
 /// # Errors
 /// The table cannot be read or written.
 pub async fn pause(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
-    let before = store.pauses([destination]).await?;
-    if let PauseStatus::Paused { since } = before.status(destination) {
-        return Ok(format!("{destination} is already paused, since {since}."));
-    }
-    let after = pauses::pause(&known_or_overwritten(&before, destination, now), now);
-    store.write_pauses(destination, &after).await?;
-    Ok(format!(
-        "{destination} is paused: {NOTICED_WITHIN}. Its events wait; `bridge workflows resume {destination}` ends it."
-    ))
+    change(store, destination, |status, before| match status {
+        PauseStatus::Paused { since } => Err(format!("{destination} is already paused, since {since}.")),
+        PauseStatus::Delivering | PauseStatus::Unreadable => Ok((
+            pauses::pause(&before.unwrap_or_else(|| vec![unknown_until(now)]), now),
+            format!(
+                "{destination} is paused: {NOTICED_WITHIN}. Its events wait; `bridge workflows resume {destination}` ends it."
+            ),
+        )),
+    })
+    .await
 }
 
 /// Resumes a destination; what that means, in a sentence. Pauses that are malformed are overwritten.
@@ -69,20 +70,36 @@ pub async fn pause(store: &EventStore, destination: &Destination, now: UnixMilli
 /// # Errors
 /// The table cannot be read or written.
 pub async fn resume(store: &EventStore, destination: &Destination, now: UnixMillis) -> Result<String, StoreError> {
-    let before = store.pauses([destination]).await?;
-    let resumed = match before.status(destination) {
-        PauseStatus::Delivering => return Ok(format!("{destination} is not paused.")),
-        PauseStatus::Paused { since } => format!("is resumed after {}", age(since, now)),
-        PauseStatus::Unreadable => "is resumed (its pauses could not be read, and are overwritten)".to_owned(),
-    };
-    let after = pauses::resume(&known_or_overwritten(&before, destination, now), now);
-    store.write_pauses(destination, &after).await?;
-    Ok(format!("{destination} {resumed}: {NOTICED_WITHIN}, and redrive sends what has waited."))
+    change(store, destination, |status, before| {
+        let resumed = match status {
+            PauseStatus::Delivering => return Err(format!("{destination} is not paused.")),
+            PauseStatus::Paused { since } => format!("is resumed after {}", age(since, now)),
+            PauseStatus::Unreadable => "is resumed (its pauses could not be read, and are overwritten)".to_owned(),
+        };
+        Ok((
+            pauses::resume(&before.unwrap_or_else(|| vec![unknown_until(now)]), now),
+            format!("{destination} {resumed}: {NOTICED_WITHIN}, and redrive sends what has waited."),
+        ))
+    })
+    .await
 }
 
-/// The pauses of a destination, or what stands in place of malformed ones.
-fn known_or_overwritten(pauses: &Pauses, destination: &Destination, now: UnixMillis) -> Vec<Pause> {
-    pauses.known(destination).map_or_else(|| vec![unknown_until(now)], <[Pause]>::to_vec)
+/// Writes what `decide` makes of the pauses (`None` when they are malformed), and gives its sentence; a refusal is the sentence
+/// alone. Decides again when somebody else has changed them meanwhile.
+async fn change(
+    store: &EventStore,
+    destination: &Destination,
+    decide: impl Fn(PauseStatus, Option<Vec<Pause>>) -> Result<(Vec<Pause>, String), String>,
+) -> Result<String, StoreError> {
+    loop {
+        let read = store.pauses([destination]).await?;
+        let before = read.known(destination);
+        match decide(read.status(destination), before.map(<[Pause]>::to_vec)) {
+            Err(sentence) => return Ok(sentence),
+            Ok((after, sentence)) if store.write_pauses(destination, before, &after).await? => return Ok(sentence),
+            Ok(_) => {}
+        }
+    }
 }
 
 /// How many messages wait for each destination; reads every pending event.

@@ -254,7 +254,7 @@ async fn events_that_nobody_takes_and_dead_ones_are_found_and_paused_ones_are_no
     let workflow = world.routes.all()[0].destination.clone();
     let store = Place::local(&dev_file(&world.stack), http().unwrap()).events().unwrap();
     let pauses = shared::record::pauses::pause(&[], Clock::system().now());
-    store.write_pauses(&workflow, &pauses).await.unwrap();
+    store.write_pauses(&workflow, None, &pauses).await.unwrap();
     let wrong = world.wrong().await;
     let expected = [
         format!("warn workflow {workflow}: it is paused: its events wait"),

@@ -65,6 +65,22 @@ async fn a_workflow_is_paused_and_resumed_and_its_status_says_so() {
 }
 
 #[tokio::test]
+async fn pauses_that_somebody_else_has_changed_are_decided_about_again() {
+    let (_dynamodb, store) = store().await;
+    let pause_at = |at| Pause { from: at, to: None };
+    let later = NOW.plus(Duration::from_secs(1));
+    assert!(store.write_pauses(&kyc(), Some(&[]), &[pause_at(NOW)]).await.unwrap());
+    assert!(!store.write_pauses(&kyc(), Some(&[]), &[pause_at(later)]).await.unwrap(), "it was read before the pause");
+    assert!(!store.write_pauses(&kyc(), Some(&[pause_at(later)]), &[]).await.unwrap());
+    assert_eq!(store.pauses([&kyc()]).await.unwrap().status(&kyc()), Paused { since: NOW });
+    assert!(store.write_pauses(&kyc(), Some(&[pause_at(NOW)]), &[]).await.unwrap());
+    assert!(
+        store.write_pauses(&kyc(), Some(&[]), &[pause_at(later)]).await.unwrap(),
+        "a list that is empty is no pause"
+    );
+}
+
+#[tokio::test]
 async fn what_a_pause_was_is_remembered_for_the_age_of_its_events() {
     let (_dynamodb, store) = store().await;
     let later = NOW.plus(Duration::from_secs(7_500));

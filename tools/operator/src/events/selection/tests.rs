@@ -48,7 +48,7 @@ async fn pending_events_are_listed_by_their_next_attempt_over_all_shards_and_pag
 #[tokio::test]
 async fn states_without_an_index_are_found_by_a_scan_and_switches_are_no_events() {
     let (dynamodb, store) = store().await;
-    store.write_pauses(&workflow("welcome"), &[Pause { from: NOW, to: None }]).await.unwrap();
+    store.write_pauses(&workflow("welcome"), None, &[Pause { from: NOW, to: None }]).await.unwrap();
     put(&store, &recorded("waiting")).await;
     let dead = attempted(&recorded("dead"), AttemptBy::First, Duration::ZERO, [refused(), delivered()]);
     put(&store, &recorded("dead")).await;
