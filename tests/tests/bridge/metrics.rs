@@ -105,8 +105,8 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         (Delivery::signed(RAIL, withdrawal("e1")), ACCEPTED),
         (Delivery::signed(RAIL, "[]"), BAD_REQUEST),
         (Delivery::signed(RAIL, " ".repeat(256 * 1024 + 1)), TOO_LARGE),
-        // What is signed of it has more than 256 KiB: each number is printed with 21 digits.
-        (Delivery::signed(RILLIS, format!("[{}1]", "1e20,".repeat(15_000))), UNAUTHORIZED),
+        // As Rillis signs it, it has more than 256 KiB: each number is printed with 21 digits.
+        (Delivery::signed_by(RILLIS, "another key", format!("[{}1]", "1e20,".repeat(15_000))), UNAUTHORIZED),
         (wrong.clone(), UNAUTHORIZED),
         (wrong.without(header("x-rail-signature")), UNAUTHORIZED),
     ] {
@@ -162,7 +162,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
     bridge.stack.dynamodb.clear_faults();
     bridge.redrive(json!({})).await;
 
-    let lines = bridge.metric_lines(20).await;
+    let lines = bridge.metric_lines(21).await;
     let mut seen = BTreeSet::new();
     for line in &lines {
         let function = line[FUNCTION_NAME].as_str().unwrap();
