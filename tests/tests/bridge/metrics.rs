@@ -209,7 +209,7 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("Dead{FunctionName=redrive}", 0.0),
         ("DeadEvents{FunctionName=redrive}", 2.0),
     ] {
-        assert_eq!(bridge.sum(metric, 20).await, expected, "{metric}");
+        assert_eq!(bridge.sum(metric, 21).await, expected, "{metric}");
     }
     let bounds = lines.iter().filter_map(|line| line["AckLatency"].as_f64());
     assert!(bounds.into_iter().all(|ms| (0.0..4000.0).contains(&ms)));
