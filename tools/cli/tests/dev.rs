@@ -1,9 +1,13 @@
-//! `bridge dev` ends when it is asked to, and all that it has started ends with it.
+//! `bridge dev` ends when it is asked to, all that it has started ends with it, and meanwhile no web site reaches any of it.
 
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in test functions; these are called by them")]
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -46,6 +50,160 @@ fn a_signal_ends_it_while_cargo_builds_and_cargo_and_its_compilers_too() {
         wait.recv_timeout(BOUND).unwrap_or_else(|_| panic!("SIG{signal} did not end all of them"));
         assert_eq!(dev.wait().unwrap().code(), Some(status), "SIG{signal} {arguments:?}");
     }
+}
+
+/// A bridge that runs until this is dropped.
+struct Running {
+    dev: Child,
+    /// Of the webhooks and the page.
+    port: u16,
+}
+
+impl Running {
+    fn start() -> Self {
+        let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"))
+            .args(["dev", "--port", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let page = lines.find(|line| line.starts_with("The page is at ")).expect("it did not start");
+        lines.find(|line| line.contains("Ctrl-C ends the bridge")).expect("it did not stay");
+        thread::spawn(move || lines.for_each(drop));
+        let url = page.split(' ').find_map(|word| word.strip_prefix("http://127.0.0.1:")).unwrap();
+        Self { dev, port: url.split('/').next().unwrap().parse().unwrap() }
+    }
+
+    /// Every port on which this process or one that it started listens, with its address.
+    fn listening(&self) -> BTreeSet<SocketAddr> {
+        let mut inodes = BTreeSet::new();
+        for pid in descendants(self.dev.id()) {
+            // A process may have ended meanwhile.
+            let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
+            let links = files.flatten().filter_map(|file| fs::read_link(file.path()).ok());
+            inodes.extend(links.filter_map(|link| {
+                let inode = link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?;
+                Some(inode.to_owned())
+            }));
+        }
+        let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+        let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+        lines
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|columns| columns[3] == LISTENS && inodes.contains(columns[9]))
+            .map(|columns| address(columns[1]))
+            .collect()
+    }
+
+    /// Sends one event as a provider would; what became of it.
+    fn send(&self) -> String {
+        let url = format!("http://127.0.0.1:{}", self.port);
+        let mut send = Command::new(env!("CARGO_BIN_EXE_bridge"));
+        send.args(["send", "rail", "../../events/rail/account_open.json", "--fresh", "--url", &url]);
+        String::from_utf8(send.output().unwrap().stdout).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-s", "TERM", &self.dev.id().to_string()]).status();
+        let _ = self.dev.wait();
+    }
+}
+
+/// The state of a listening socket in `/proc/net/tcp`.
+const LISTENS: &str = "0A";
+
+/// A process and all that it has started.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut parents = BTreeMap::new();
+    for process in fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        // The name before it may hold anything.
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<u32>().ok());
+        parents.extend(parent.map(|parent| (pid, parent)));
+    }
+    let mut found = vec![pid];
+    let mut looked_at = 0;
+    while let Some(parent) = found.get(looked_at).copied() {
+        found.extend(parents.iter().filter(|(_, of)| **of == parent).map(|(pid, _)| *pid));
+        looked_at += 1;
+    }
+    found
+}
+
+/// An address as `/proc/net/tcp` has it: words of the machine's byte order, in hexadecimal, then the port.
+fn address(text: &str) -> SocketAddr {
+    let (ip, port) = text.split_once(':').unwrap();
+    let words = (0..ip.len() / 8).map(|word| u32::from_str_radix(&ip[word * 8..word * 8 + 8], 16).unwrap());
+    let bytes: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
+    let ip: IpAddr = match <[u8; 4]>::try_from(bytes.as_slice()) {
+        Ok(v4) => v4.into(),
+        Err(_) => <[u8; 16]>::try_from(bytes.as_slice()).unwrap().into(),
+    };
+    SocketAddr::new(ip, u16::from_str_radix(port, 16).unwrap())
+}
+
+/// The head and the beginning of the body of the answer to one request; empty if the connection ends without one.
+fn answer(to: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).unwrap_or_else(|error| panic!("no answer of {to} to {request}: {error}"));
+    String::from_utf8_lossy(&answer[..read]).into_owned()
+}
+
+/// No web site that the person visits reaches a table, a secret, a function or an event. What listens is asked of the system, so
+/// that no port is forgotten.
+#[test]
+fn every_port_refuses_foreign_hosts_foreign_origins_and_what_a_web_site_sends() {
+    let bridge = Running::start();
+    let ports = bridge.listening();
+    // Gateway, tables, secrets, Returning.AI, Rail's API, and the Runtime APIs of the processes that the samples have started.
+    let v4 = ports.iter().filter(|port| port.is_ipv4()).count();
+    assert!(v4 >= 6, "{ports:?}");
+    assert!(ports.iter().all(|port| port.ip().is_loopback()), "{ports:?}");
+    let image = "sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors\r\nsec-fetch-dest: image\r\n";
+    let targets = [
+        ("GET", "/", ""),
+        ("GET", "/2018-06-01/runtime/invocation/next", ""),
+        ("GET", "/api/live", ""),
+        ("OPTIONS", "/", ""),
+        ("POST", "/", "x-amz-target: DynamoDB_20120810.ListTables\r\ncontent-type: text/plain\r\n"),
+        ("POST", "/", "x-amz-target: secretsmanager.ListSecrets\r\ncontent-type: text/plain\r\n"),
+        ("POST", "/2015-03-31/functions/redrive/invocations", "content-type: text/plain\r\n"),
+    ];
+    for port in &ports {
+        let own = format!("host: localhost:{}\r\n", port.port());
+        let strangers = [
+            "host: evil.example\r\n".to_owned(),
+            format!("host: evil.example:{}\r\n", port.port()),
+            format!("host: 127.0.0.1.evil.example:{}\r\n", port.port()),
+            String::new(),
+            format!("{own}host: evil.example\r\n"),
+            format!("{own}origin: http://evil.example\r\n"),
+            format!("{own}origin: null\r\n"),
+            format!("{own}{image}"),
+            format!("{own}origin: http://evil.example\r\nsec-fetch-site: cross-site\r\nsec-fetch-mode: cors\r\n"),
+        ];
+        for (method, path, headers) in targets {
+            for stranger in &strangers {
+                let request = format!("{method} {path} HTTP/1.1\r\n{stranger}{headers}content-length: 2\r\n\r\n{{}}");
+                let answer = answer(*port, &request);
+                assert!(answer.starts_with("HTTP/1.1 403 "), "{port} to {request}: {answer}");
+                assert!(!answer.to_lowercase().contains("access-control-"), "{port} to {request}: {answer}");
+            }
+        }
+        // Without what a browser of today says, it is asked of a path that nobody knows.
+        if port.port() != bridge.port {
+            let request = format!("GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n{own}\r\n");
+            assert!(!answer(*port, &request).contains("lambda-runtime-aws-request-id"), "{port}");
+        }
+    }
+    assert!(bridge.send().contains("200"), "and it works on");
 }
 
 #[test]

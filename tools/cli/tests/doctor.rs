@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
-use local::front::{Answer, Front, json_response};
+use local::front::{Answer, Front, Guests, json_response};
 use local::http_client::HttpClient;
 use local::returning_ai::{ReturningAi, Workflow};
 use local::secrets_manager::SecretsManager;
@@ -53,10 +53,15 @@ async fn account() -> Account {
 
     let schedule_state = Arc::new(Mutex::new("ENABLED"));
     let (state, table_url, client) = (schedule_state.clone(), dynamodb.url(), HttpClient::default());
-    let front = Front::start(0, 1 << 20, move |request| {
-        let (state, table_url, client) = (*state.lock().unwrap(), table_url.clone(), client.clone());
-        async move { answer(request, state, &table_url, &client).await }
-    });
+    let front = Front::start(
+        0,
+        1 << 20,
+        |_| Guests::Programs,
+        move |request| {
+            let (state, table_url, client) = (*state.lock().unwrap(), table_url.clone(), client.clone());
+            async move { answer(request, state, &table_url, &client).await }
+        },
+    );
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("routes.toml"), ROUTES).unwrap();
     Account { front: front.unwrap(), _dynamodb: dynamodb, secrets_manager, returning_ai, schedule_state, folder }
@@ -227,7 +232,7 @@ async fn a_stack_that_cannot_be_reached_ends_with_4() {
     assert_eq!(said.stderr, expected);
 
     // A port that was somebody's, and is nobody's now.
-    let closed = Front::start(0, 1, |_| async { Answer::Hang }).unwrap().url();
+    let closed = Front::start(0, 1, |_| Guests::Programs, |_| async { Answer::Hang }).unwrap().url();
     let said = account.doctor_at(&closed, &["--stack", "bridge"]).await;
     assert_eq!((said.code, said.stdout.as_str()), (Some(4), ""));
     assert!(said.stderr.starts_with("error: Stack bridge cannot be read: no connection\nhint: "), "{}", said.stderr);

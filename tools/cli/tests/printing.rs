@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use bytes::Bytes;
 use http::Response;
 use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
-use local::front::{Answer, Front};
+use local::front::{Answer, Front, Guests};
 use local::rail_api::RailApi;
 use local::secrets_manager::SecretsManager;
 use serde_json::{Value, json};
@@ -85,7 +85,9 @@ async fn world() -> World {
         "trading_accounts": { "L": [{ "S": HOSTILE }] }, "updated_at": { "N": "1" },
     });
     dynamodb.put_raw(CUSTOMERS_TABLE, &customer).unwrap();
-    let webhook = Front::start(0, 1 << 20, |_| async { Answer::Http(Response::new(Bytes::from(HOSTILE))) }).unwrap();
+    let webhook =
+        Front::start(0, 1 << 20, |_| Guests::Programs, |_| async { Answer::Http(Response::new(Bytes::from(HOSTILE))) })
+            .unwrap();
 
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("routes.toml"), ROUTES).unwrap();

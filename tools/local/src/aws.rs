@@ -121,7 +121,7 @@ impl AwsFront {
             return Answer::Http(Response::new(Bytes::from_static(b"healthy")));
         }
         let Some(operation) = self.operation(&request) else {
-            return Answer::Http(self.exception(StatusCode::BAD_REQUEST, "UnknownOperationException", ""));
+            return Answer::Http(self.unknown_operation("the header `X-Amz-Target`"));
         };
         let fault = self.faults.draw(&operation);
         // Counted after the draw and before the effect: a test that waits for the call can then change the script.
@@ -161,6 +161,12 @@ impl AwsFront {
     pub(crate) fn exception(&self, status: StatusCode, name: &str, message: &str) -> Response<Bytes> {
         let kind = format!("{}{name}", self.dialect.exception_prefix);
         json_response(status, self.dialect.content_type, &json!({ "__type": kind, "message": message }))
+    }
+
+    /// The answer to an operation, or a header, that this stand-in does not know.
+    pub(crate) fn unknown_operation(&self, named: &str) -> Response<Bytes> {
+        let message = format!("{named} is not among the operations that `bridge dev` answers for this service");
+        self.exception(StatusCode::BAD_REQUEST, "UnknownOperationException", &message)
     }
 
     fn operation(&self, request: &Request<Bytes>) -> Option<String> {

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::Ipv4Addr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,20 +16,19 @@ use dynoxide::actions::query::QueryRequest;
 use dynoxide::actions::scan::ScanRequest;
 use dynoxide::actions::update_item::UpdateItemRequest;
 use dynoxide::{AttributeValue, Database, DynoxideError, ImportOptions};
-use http::{Request, Response, StatusCode};
+use http::Response;
 use serde::Deserialize as _;
 use serde_json::{Map, Number, Value, json};
 use shared::record::key;
-use tokio::net::TcpListener;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::broadcast;
 
 use crate::aws::{AwsFront, Dialect};
-use crate::front::Front;
-use crate::http_client::HttpClient;
+use crate::front::{Front, Guests};
 
 pub use self::writes::Write;
 use self::writes::Writes;
 
+mod engine;
 mod writes;
 
 /// The names of the bridge's tables on this machine.
@@ -92,8 +90,6 @@ pub struct DynamoDb {
     aws: Arc<AwsFront>,
     writes: Writes,
     front: Front,
-    /// The engine serves until this is dropped.
-    _engine: oneshot::Sender<()>,
 }
 
 /// Why there is no DynamoDB.
@@ -120,29 +116,22 @@ impl DynamoDb {
     /// The folder or the file in it cannot be used, or there is no port.
     pub async fn start(folder: Option<&Path>) -> Result<Self, DynamoDbError> {
         let database = open(folder)?;
-        let engine_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let engine_url = format!("http://{}/", engine_listener.local_addr()?);
-        let (running, stopped) = oneshot::channel::<()>();
-        let engine = database.clone();
-        tokio::spawn(async move {
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            let _ = dynoxide::server::serve_with_shutdown(engine_listener, engine, stopped).await;
-        });
-
         let aws = Arc::new(AwsFront::new(DYNAMODB));
         let writes = Writes::default();
-        let engine =
-            Engine { aws: aws.clone(), client: HttpClient::default(), url: engine_url.into(), writes: writes.clone() };
-        let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
-            let engine = engine.clone();
-            async move {
-                let aws = engine.aws.clone();
-                aws.answer(request, |operation, request| engine.call(operation, request)).await
-            }
-        })?;
-        let dynamodb = Self { database, aws, writes, front, _engine: running };
+        let engine = Engine { aws: aws.clone(), database: database.clone(), writes: writes.clone() };
+        let front = Front::start(
+            0,
+            MAX_REQUEST_BYTES,
+            |_| Guests::Programs,
+            move |request| {
+                let engine = engine.clone();
+                async move {
+                    let aws = engine.aws.clone();
+                    aws.answer(request, async |operation, request| engine.call(&operation, request.body())).await
+                }
+            },
+        )?;
+        let dynamodb = Self { database, aws, writes, front };
         dynamodb.create_table(events_table_definition(EVENTS_TABLE))?;
         dynamodb.create_table(customers_table_definition(CUSTOMERS_TABLE))?;
         Ok(dynamodb)
@@ -368,41 +357,19 @@ fn open(folder: Option<&Path>) -> Result<Database, DynamoDbError> {
 #[derive(Clone)]
 struct Engine {
     aws: Arc<AwsFront>,
-    client: HttpClient,
-    url: Arc<str>,
+    database: Database,
     writes: Writes,
 }
 
 impl Engine {
-    async fn call(self, operation: String, request: Request<Bytes>) -> Response<Bytes> {
-        let aws = self.aws.clone();
-        if !self.writes.somebody_listens() {
-            return self.forward(operation, request).await;
-        }
-        // What the engine has started takes effect and is announced even if the caller disconnects.
-        let forwarded = tokio::spawn(async move { self.forward(operation, request).await });
-        forwarded.await.unwrap_or_else(|_| unavailable(&aws))
-    }
-
-    async fn forward(&self, operation: String, request: Request<Bytes>) -> Response<Bytes> {
-        let (mut head, body) = request.into_parts();
-        head.headers.remove(http::header::HOST);
-        match self.url.parse() {
-            Ok(uri) => head.uri = uri,
-            Err(_) => return unavailable(&self.aws),
-        }
-        let forwarded = self.client.send(Request::from_parts(head, body.clone())).await;
-        let response = forwarded.unwrap_or_else(|_| unavailable(&self.aws));
-        // There may be a listener by now.
+    /// In one go: what the engine has begun takes effect and is announced even if the caller disconnects.
+    fn call(&self, operation: &str, request: &[u8]) -> Response<Bytes> {
+        let response = engine::call(&self.database, &self.aws, operation, request);
         if response.status().is_success() && self.writes.somebody_listens() {
-            self.writes.tell_call(&operation, &body);
+            self.writes.tell_call(operation, request);
         }
         response
     }
-}
-
-fn unavailable(aws: &AwsFront) -> Response<Bytes> {
-    aws.exception(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the embedded engine does not answer")
 }
 
 fn string(text: &str) -> AttributeValue {

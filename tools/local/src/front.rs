@@ -1,9 +1,10 @@
-//! An HTTP/1.1 server on loopback that can also fail the way networks do: every server of this crate is one.
+//! An HTTP/1.1 server on loopback that can also fail the way networks do: every server of this machine is one, and its
+//! [guard] stands before all that it answers.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tower::Service;
+
+pub use self::guard::Guests;
+use self::guard::{Refusal, admit};
+
+mod guard;
 
 /// What goes back over the connection for one request.
 pub enum Answer {
@@ -58,7 +64,12 @@ impl Answer {
 
 /// A response with `body` printed as JSON.
 pub fn json_response(status: StatusCode, content_type: &'static str, body: &serde_json::Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
+    json_body(status, content_type, body.to_string())
+}
+
+/// A response with a body that is JSON already.
+pub(crate) fn json_body(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
@@ -76,7 +87,8 @@ pub struct Front {
 }
 
 impl Front {
-    /// Listens on `127.0.0.1:port` (0: any free port) and answers each request with what `serve` returns for it.
+    /// Listens on `127.0.0.1:port` (0: any free port), on `[::1]:port` too where this machine has IPv6, and answers each
+    /// request with what `serve` returns for it. `guests` says whom a path is for; others are answered 403 without `serve`.
     ///
     /// `serve` sees whole bodies; one above `max_body` bytes is answered 413 without it. A client that goes away drops
     /// the future of `serve`, so an effect that must outlive the client belongs into a task of its own. Call this inside
@@ -84,17 +96,16 @@ impl Front {
     ///
     /// # Errors
     /// The port is taken.
-    pub fn start<S, F>(port: u16, max_body: usize, serve: S) -> io::Result<Self>
+    pub fn start<S, F>(port: u16, max_body: usize, guests: fn(&str) -> Guests, serve: S) -> io::Result<Self>
     where
         S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
         F: Future<Output = Answer> + Send + 'static,
     {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
+        let (listener, listener_v6) = listen(port)?;
         let addr = listener.local_addr()?;
         let (close, closing) = mpsc::unbounded_channel();
-        let accept = tokio::spawn(accept(closing, listener, max_body, Arc::new(serve))).abort_handle();
+        let terms = Terms { port: addr.port(), max_body, guests };
+        let accept = tokio::spawn(accept(closing, listener, listener_v6, terms, Arc::new(serve))).abort_handle();
         Ok(Self { addr, accept, close })
     }
 
@@ -131,28 +142,70 @@ impl Drop for Front {
     }
 }
 
+/// On what terms a request is served.
+#[derive(Clone, Copy)]
+struct Terms {
+    port: u16,
+    max_body: usize,
+    guests: fn(&str) -> Guests,
+}
+
+/// The port on both loopback addresses: `localhost` is the one or the other. Without IPv6 there is the first alone.
+fn listen(port: u16) -> io::Result<(TcpListener, Option<TcpListener>)> {
+    let bind = |addr: SocketAddr| {
+        let listener = std::net::TcpListener::bind(addr)?;
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener)
+    };
+    for _ in 0..PORTS_TRIED {
+        let listener = bind((Ipv4Addr::LOCALHOST, port).into())?;
+        match bind((Ipv6Addr::LOCALHOST, listener.local_addr()?.port()).into()) {
+            Ok(listener_v6) => return Ok((listener, Some(listener_v6))),
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Ok((listener, None)),
+            // Another program would get what is sent to `localhost`.
+            Err(error) if port != 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
+}
+
+/// How often a free port is looked for.
+const PORTS_TRIED: u32 = 100;
+
 /// The task that owns the connections, so that aborting it closes them all.
 ///
 /// `closing` is dropped last of all that it holds: [`Front::close`] waits for that.
 async fn accept<S, F>(
     mut closing: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     listener: TcpListener,
-    max_body: usize,
+    listener_v6: Option<TcpListener>,
+    terms: Terms,
     serve: Arc<S>,
 ) where
     S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
 {
     let mut connections = JoinSet::new();
+    let accept_v6 = async || match &listener_v6 {
+        Some(listener) => listener.accept().await,
+        None => pending().await,
+    };
     loop {
+        let accept = async {
+            tokio::select! {
+                accepted = listener.accept() => accepted,
+                accepted = accept_v6() => accepted,
+            }
+        };
         tokio::select! {
-            accepted = listener.accept() => {
+            accepted = accept => {
                 // An error here is the client's (it disconnected before it was accepted) or a temporary lack of descriptors.
                 let Ok((stream, _)) = accepted else {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                connections.spawn(serve_connection(stream, max_body, serve.clone()));
+                connections.spawn(serve_connection(stream, terms, serve.clone()));
             }
             Some(_) = connections.join_next() => {}
             Some(closed) = closing.recv() => {
@@ -171,7 +224,7 @@ enum Break {
 
 type AnswerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-async fn serve_connection<S, F>(stream: TcpStream, max_body: usize, serve: Arc<S>)
+async fn serve_connection<S, F>(stream: TcpStream, terms: Terms, serve: Arc<S>)
 where
     S: Fn(Request<Bytes>) -> F + Send + Sync + 'static,
     F: Future<Output = Answer> + Send + 'static,
@@ -184,9 +237,11 @@ where
         let breaks = breaks.clone();
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let answer = match read_body(body, max_body).await {
-                Some(body) => serve(Request::from_parts(head, body)).await,
-                None => too_large(),
+            let admitted = admit((terms.guests)(head.uri.path()), terms.port, &head);
+            let answer = match (admitted, read_body(body, terms.max_body).await) {
+                (Err(refusal), _) => refused(refusal),
+                (Ok(()), Some(body)) => serve(Request::from_parts(head, body)).await,
+                (Ok(()), None) => too_large(),
             };
             let end = match answer {
                 Answer::Http(response) => return Ok(response.map(Body::from)),
@@ -235,6 +290,12 @@ async fn read_body(mut body: Incoming, max_body: usize) -> Option<Bytes> {
         }
     }
     fits.then(|| read.freeze())
+}
+
+/// As AWS's clients read it, and as the page does.
+fn refused(Refusal { message, hint }: Refusal) -> Answer {
+    let body = serde_json::json!({ "__type": "AccessDeniedException", "message": message, "hint": hint });
+    Answer::json(StatusCode::FORBIDDEN, JSON, &body)
 }
 
 fn too_large() -> Answer {

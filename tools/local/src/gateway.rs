@@ -11,7 +11,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use self::events::{HttpRequest, http_api_event, http_response};
-use crate::front::{Answer, Front, JSON, json_response};
+use crate::front::{Answer, Front, Guests, JSON, json_response};
 use crate::invoke_api;
 use crate::lambda_host::{InvokeError, LambdaHost};
 
@@ -68,7 +68,7 @@ impl Gateway {
     ) -> io::Result<Self> {
         let backend = Arc::new(Backend { routes, functions, observer, beside: RwLock::default() });
         let answering = backend.clone();
-        let front = Front::start(port, MAX_BODY_BYTES, move |request| {
+        let front = Front::start(port, MAX_BODY_BYTES, guests, move |request| {
             let backend = answering.clone();
             async move { backend.answer(request).await }
         })?;
@@ -141,6 +141,15 @@ impl Backend {
 
     fn beside(&self) -> Option<Router> {
         self.beside.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The page is what is served beside the functions.
+fn guests(path: &str) -> Guests {
+    match path {
+        _ if path.starts_with("/webhooks/") => Guests::Senders,
+        _ if invoke_api::is_at(path) => Guests::Programs,
+        _ => Guests::Page,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Lambda's Invoke API for the functions hosted here, so that the AWS CLI and the SDKs call them as on AWS.
+//! Lambda's Invoke API for the functions hosted here, so that the AWS CLI, cargo-lambda and the SDKs call them as on AWS.
 //!
 //! `aws lambda invoke --endpoint-url http://127.0.0.1:9000 --function-name redrive --payload '{}' out.json`; the shapes are
 //! [AWS's](https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html). Signatures are not looked at. An asynchronous
@@ -17,19 +17,26 @@ use crate::lambda_host::{InvokeError, LambdaHost};
 
 /// The path at which a function of this name is invoked.
 pub fn path(function: &str) -> String {
-    format!("{PREFIX}{function}{SUFFIX}")
+    format!("{API}functions/{function}{SUFFIX}")
 }
 
-/// Invokes the function that the request names; `None` for a request that is none of this API's.
+/// Whether a path is one of Lambda's API.
+pub(crate) fn is_at(path: &str) -> bool {
+    path.starts_with(API)
+}
+
+/// Invokes the function that the request names, or lists them; `None` for a request that is none of this API's.
 pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest) -> Option<Response<Bytes>> {
-    let named = request.path.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    if request.method != "POST" {
-        return None;
-    }
-    // Browsers send the origin of a POST, clients of this API do not: a web page of another site must not invoke a function.
-    if request.header("origin").is_some() {
-        return Some(exception(StatusCode::FORBIDDEN, "AccessDeniedException", "not from a page in a browser"));
-    }
+    let path = request.path.strip_prefix(API)?;
+    let named = path.strip_prefix("functions/").and_then(|named| named.strip_suffix(SUFFIX));
+    let named = match (request.method.as_str(), named) {
+        ("POST", Some(named)) => named,
+        ("GET", None) if path.trim_end_matches('/') == "functions" => return Some(list(functions)),
+        _ => {
+            let message = "`bridge dev` answers Invoke and ListFunctions of Lambda's API, and nothing else";
+            return Some(exception(StatusCode::NOT_FOUND, "UnknownOperationException", message));
+        }
+    };
     let named = percent_decode_str(named).decode_utf8_lossy();
     let Some(function) = functions.iter().find(|function| function.name() == name_of(&named)) else {
         let message = format!("Function not found: {ARN_PREFIX}{}", name_of(&named));
@@ -54,6 +61,14 @@ pub(crate) async fn answer(functions: &[Arc<LambdaHost>], request: &HttpRequest)
         "DryRun" => empty(StatusCode::NO_CONTENT),
         _ => exception(StatusCode::BAD_REQUEST, "InvalidParameterValueException", "no such invocation type"),
     })
+}
+
+fn list(functions: &[Arc<LambdaHost>]) -> Response<Bytes> {
+    let functions = functions.iter().map(|function| {
+        let name = function.name();
+        json!({ "FunctionName": name, "FunctionArn": format!("{ARN_PREFIX}{name}"), "Version": VERSION })
+    });
+    json_response(StatusCode::OK, JSON, &json!({ "Functions": functions.collect::<Vec<_>>() }))
 }
 
 /// A name alone, with a version behind it, or as the end of a whole or partial ARN.
@@ -119,7 +134,7 @@ fn set(response: &mut Response<Bytes>, name: &'static str, value: &str) {
     }
 }
 
-const PREFIX: &str = "/2015-03-31/functions/";
+const API: &str = "/2015-03-31/";
 const SUFFIX: &str = "/invocations";
 const ARN_PREFIX: &str = "arn:aws:lambda:us-east-1:000000000000:function:";
 const VERSION: &str = "$LATEST";

@@ -2,7 +2,7 @@
 //!
 //! As on Lambda, a process has one event at a time and is busy until it asks for the next, also after its response; it
 //! is frozen while it waits, and killed when it takes too long. Each process has a Runtime API of its own port, so that
-//! it is known by the address it calls.
+//! it is known by the address it calls, under a path that nobody else can guess: whoever asks for the next event gets it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::front::{Answer, Front, JSON};
+use crate::front::{Answer, Front, Guests, JSON};
 use crate::records::Records;
 
 pub use self::log_sink::LogSink;
@@ -389,13 +389,22 @@ impl Inner {
         let id = state.last_id;
         let _in_runtime = self.runtime.enter();
         let host = Arc::downgrade(self);
-        let runtime_api = Front::start(0, MAX_RESPONSE_BYTES, move |request| {
-            let host = host.clone();
-            async move { answer_runtime_api(&host, id, request).await }
-        })?;
+        let mut secret = [0; 16];
+        getrandom::fill(&mut secret).map_err(io::Error::other)?;
+        let base = format!("/{:032x}", u128::from_ne_bytes(secret));
+        let at = base.clone();
+        let runtime_api = Front::start(
+            0,
+            MAX_RESPONSE_BYTES,
+            |_| Guests::Programs,
+            move |request| {
+                let (host, at) = (host.clone(), at.clone());
+                async move { answer_runtime_api(&host, id, &at, request).await }
+            },
+        )?;
         let host = self.clone();
         let reaped = move |exited: Exit| host.exited(id, exited);
-        let (process, reaper) = Process::spawn(&self.spec, runtime_api.addr(), reaped)?;
+        let (process, reaper) = Process::spawn(&self.spec, &format!("{}{base}", runtime_api.url()), reaped)?;
         // Those that have ended are only handles by now.
         state.reapers.retain(|reaper| !reaper.is_finished());
         state.reapers.push(reaper);
@@ -621,10 +630,10 @@ impl Worker {
     }
 }
 
-/// Lambda's Runtime API, version 2018-06-01, for one process.
-async fn answer_runtime_api(host: &Weak<Inner>, id: ProcessId, request: Request<Bytes>) -> Answer {
-    let path = request.uri().path();
-    let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else {
+/// Lambda's Runtime API, version 2018-06-01, for one process, under the path `at`.
+async fn answer_runtime_api(host: &Weak<Inner>, id: ProcessId, at: &str, request: Request<Bytes>) -> Answer {
+    let path = request.uri().path().strip_prefix(at);
+    let Some(path) = path.and_then(|path| path.strip_prefix("/2018-06-01/runtime/")) else {
         return runtime_api_error(StatusCode::NOT_FOUND, "InvalidPath");
     };
     if request.method() == Method::GET && path == "invocation/next" {

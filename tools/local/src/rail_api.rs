@@ -23,7 +23,7 @@ pub use self::subscriptions::Subscription;
 use self::answers::{API_PREFIX, Refusal, api_error, oauth_error, query};
 use self::subscriptions::Subscriptions;
 use crate::faults::{Faults, When};
-use crate::front::{Answer, Front, JSON, json_response};
+use crate::front::{Answer, Front, Guests, JSON, json_response};
 use crate::records::{Records, Timeout};
 
 /// One of its calls.
@@ -150,10 +150,15 @@ impl RailApi {
             subscriptions: Subscriptions::default(),
         };
         let answering = world.clone();
-        let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
-            let world = answering.clone();
-            async move { world.answer(&request).await }
-        })?;
+        let front = Front::start(
+            0,
+            MAX_REQUEST_BYTES,
+            |_| Guests::Programs,
+            move |request| {
+                let world = answering.clone();
+                async move { world.answer(&request).await }
+            },
+        )?;
         Ok(Self { world, front })
     }
 

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use serde_json::{Value, json};
 
 use crate::faults::{Faults, When};
-use crate::front::{Answer, Front, JSON, json_response};
+use crate::front::{Answer, Front, Guests, JSON, json_response};
 use crate::records::{Records, Timeout};
 
 /// One workflow: a handshake URL, a webhook URL and an API key.
@@ -146,10 +146,15 @@ impl ReturningAi {
             }
         }
         let answering = world.clone();
-        let front = Front::start(0, MAX_MESSAGE_BYTES, move |request| {
-            let world = answering.clone();
-            async move { world.answer(&request) }
-        })?;
+        let front = Front::start(
+            0,
+            MAX_MESSAGE_BYTES,
+            |_| Guests::Programs,
+            move |request| {
+                let world = answering.clone();
+                async move { world.answer(&request) }
+            },
+        )?;
         Ok(Self { world, front })
     }
 

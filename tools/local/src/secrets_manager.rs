@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::aws::{AwsFront, Dialect};
-use crate::front::{Front, json_response};
+use crate::front::{Front, Guests, json_response};
 
 /// A running Secrets Manager. What counts calls and scripts faults is [`AwsFront`], reached through `Deref`.
 #[derive(Debug)]
@@ -52,15 +52,20 @@ impl SecretsManager {
         let secrets = Arc::new(Secrets::open(file)?);
         let aws = Arc::new(AwsFront::new(SECRETS_MANAGER));
         let (kept, counted) = (secrets.clone(), aws.clone());
-        let front = Front::start(0, MAX_REQUEST_BYTES, move |request| {
-            let (secrets, aws) = (kept.clone(), counted.clone());
-            async move {
-                let perform = async |operation: String, request: http::Request<Bytes>| {
-                    secrets.perform(&aws, &operation, request.body())
-                };
-                aws.answer(request, perform).await
-            }
-        })
+        let front = Front::start(
+            0,
+            MAX_REQUEST_BYTES,
+            |_| Guests::Programs,
+            move |request| {
+                let (secrets, aws) = (kept.clone(), counted.clone());
+                async move {
+                    let perform = async |operation: String, request: http::Request<Bytes>| {
+                        secrets.perform(&aws, &operation, request.body())
+                    };
+                    aws.answer(request, perform).await
+                }
+            },
+        )
         .map_err(SecretsManagerError::Listen)?;
         Ok(Self { secrets, aws, front })
     }
@@ -205,6 +210,9 @@ impl Secrets {
 
     fn perform(&self, aws: &AwsFront, operation: &str, body: &[u8]) -> Response<Bytes> {
         let refuse = |name, message| aws.exception(StatusCode::BAD_REQUEST, name, message);
+        if operation == "ListSecrets" {
+            return self.list(aws, body);
+        }
         let Ok(call) = serde_json::from_slice::<Call>(body) else {
             return refuse("InvalidRequestException", "not a request of this operation");
         };
@@ -247,22 +255,39 @@ impl Secrets {
                 json!({ "VersionId": id, "VersionStages": [CURRENT] })
             }
             "DescribeSecret" => {
-                let versions = [(&secret.current, CURRENT), (&secret.previous, PREVIOUS)];
-                let stages: serde_json::Map<String, Value> = versions
-                    .into_iter()
-                    .filter_map(|(version, stage)| Some((version.as_ref()?.id.clone(), json!([stage]))))
-                    .collect();
-                json!({ "VersionIdsToStages": stages, "CreatedDate": now_s() })
+                json!({ "VersionIdsToStages": secret.stages(), "CreatedDate": now_s() })
             }
-            _ => return refuse("UnknownOperationException", ""),
+            _ => return aws.unknown_operation(operation),
         };
+        answer["ARN"] = json!(arn_of(&name));
         answer["Name"] = json!(name);
-        answer["ARN"] = json!(format!("{ARN_PREFIX}{name}-local0"));
+        json_response(StatusCode::OK, SECRETS_MANAGER.content_type, &answer)
+    }
+
+    /// All secrets without their values, in one page.
+    fn list(&self, aws: &AwsFront, body: &[u8]) -> Response<Bytes> {
+        let call: Value = serde_json::from_slice(body).unwrap_or_default();
+        if call.get("Filters").is_some_and(|filters| *filters != json!([])) {
+            let message = "`bridge dev` lists all secrets: leave out `--filters`";
+            return aws.exception(StatusCode::BAD_REQUEST, "InvalidParameterException", message);
+        }
+        let secrets = self.lock();
+        let secrets = secrets.iter().map(
+            |(name, secret)| json!({ "ARN": arn_of(name), "Name": name, "SecretVersionsToStages": secret.stages() }),
+        );
+        let answer = json!({ "SecretList": secrets.collect::<Vec<_>>() });
         json_response(StatusCode::OK, SECRETS_MANAGER.content_type, &answer)
     }
 }
 
 impl Secret {
+    /// The versions, each with what it is.
+    fn stages(&self) -> serde_json::Map<String, Value> {
+        let versions = [(&self.current, CURRENT), (&self.previous, PREVIOUS)];
+        let staged = versions.into_iter().filter_map(|(version, stage)| Some((version.as_ref()?, stage)));
+        staged.map(|(version, stage)| (version.id.clone(), json!([stage]))).collect()
+    }
+
     /// An existing version id changes nothing: that is how AWS makes the call idempotent.
     fn put(&mut self, id: String, secret_string: String) {
         let known = [&self.current, &self.previous];
@@ -299,6 +324,10 @@ impl Secret {
             .filter(|(_, name)| stage.is_none_or(|wanted| wanted == *name))
             .find(|(version, _)| call.version_id.as_ref().is_none_or(|id| *id == version.id))
     }
+}
+
+fn arn_of(name: &str) -> String {
+    format!("{ARN_PREFIX}{name}-local0")
 }
 
 /// A secret may be named by its ARN, which ends in six random characters after the name.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
-use local::front::{Answer, Front};
+use local::front::{Answer, Front, Guests};
 use operator::{OperatorError, Place};
 use shared::clock::Clock;
 use shared::customer::reference::CustomerRef;
@@ -58,15 +58,20 @@ async fn serve_polling(
     // The page must know its port, which is known once the server listens.
     let answering: Arc<OnceLock<Router>> = Arc::default();
     let serving = Arc::clone(&answering);
-    let front = Front::start(port, MAX_BODY_BYTES, move |request| {
-        let router = serving.get().cloned();
-        async move {
-            match router {
-                Some(router) => Answer::of(&router, request).await,
-                None => Answer::Reset,
+    let front = Front::start(
+        port,
+        MAX_BODY_BYTES,
+        |_| Guests::Page,
+        move |request| {
+            let router = serving.get().cloned();
+            async move {
+                match router {
+                    Some(router) => Answer::of(&router, request).await,
+                    None => Answer::Reset,
+                }
             }
-        }
-    });
+        },
+    );
     let front = front.map_err(|error| {
         OperatorError::outside(
             format!("Cannot listen on 127.0.0.1:{port}: {error}"),
@@ -74,7 +79,7 @@ async fn serve_polling(
         )
     })?;
     let page = Arc::new(Page {
-        guard: Guard::new(front.addr().port(), ReadAccess::WithToken)?,
+        guard: Guard::new(ReadAccess::WithToken)?,
         limits: limits(resolver.customers.is_some()),
         place,
         store,

@@ -31,7 +31,7 @@ pub fn serve(
 ) -> Result<JoinSet<()>, OperatorError> {
     let place = Place::local(&dev_file(stack), http()?);
     let page = Arc::new(Page {
-        guard: Guard::new(stack.port(), ReadAccess::Open)?,
+        guard: Guard::new(ReadAccess::Open)?,
         store: place.events()?,
         resolver: place.resolver(),
         function: place.redrive_function().map(Arc::new),

@@ -1,7 +1,7 @@
-//! Who may ask the page for what. It serves the person at this machine, and no web site that the person's browser visits, nor a
-//! host name that an attacker has pointed at this machine.
+//! Who may ask the page for what: whoever has the token of its start. That no other web site and no foreign host name reaches it
+//! is the matter of the [guard](local::front) that stands before every server of this machine.
 
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use operator::OperatorError;
 use shared::receive::verification::hex;
 
@@ -10,7 +10,6 @@ use crate::problem::Problem;
 /// Admits requests, or refuses them.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    port: u16,
     token: String,
     read_access: ReadAccess,
 }
@@ -46,11 +45,11 @@ const HEADERS: [(&str, &str); 6] = [
 ];
 
 impl Guard {
-    /// A guard with a token of its own, of a page that listens on `port` of loopback.
+    /// A guard with a token of its own.
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub(crate) fn new(port: u16, read_access: ReadAccess) -> Result<Self, OperatorError> {
+    pub(crate) fn new(read_access: ReadAccess) -> Result<Self, OperatorError> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).map_err(|error| {
             OperatorError::outside(
@@ -58,7 +57,7 @@ impl Guard {
                 "check `/dev/urandom` of this machine",
             )
         })?;
-        Ok(Self { port, token: hex(&bytes), read_access })
+        Ok(Self { token: hex(&bytes), read_access })
     }
 
     /// Required for every request that changes something.
@@ -76,13 +75,6 @@ impl Guard {
 
     /// Admits a request, or says why it is refused.
     pub(crate) fn admit(&self, request: &Request<impl Sized>) -> Result<(), Problem> {
-        let headers = request.headers();
-        if !self.is_addressed_to_us(headers) {
-            return Err(Problem::forbidden(
-                "This page is served at `http://127.0.0.1` and `http://localhost` only",
-                "open the URL that `bridge` has printed",
-            ));
-        }
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let is_needed = !reads || self.read_access == ReadAccess::WithToken && needs_token(request.uri().path());
         if is_needed && !self.has_token(request, reads) {
@@ -91,21 +83,7 @@ impl Guard {
                 "open the URL that `bridge` has printed; each start has a new token",
             ));
         }
-        if !reads && !self.is_from_our_page(headers) {
-            return Err(Problem::forbidden(
-                "A page of another site sent this request",
-                "only the page itself may change something",
-            ));
-        }
         Ok(())
-    }
-
-    /// Another host name can be pointed at loopback by an attacker (DNS rebinding).
-    fn is_addressed_to_us(&self, headers: &HeaderMap) -> bool {
-        let mut hosts = headers.get_all(header::HOST).iter();
-        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-        let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port));
-        ours.iter().any(|ours| host.as_bytes().eq_ignore_ascii_case(ours.as_bytes()))
     }
 
     /// In the header, or in the query where a browser cannot set a header.
@@ -116,16 +94,6 @@ impl Guard {
         }
         let query = request.uri().query().unwrap_or_default();
         reads && form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == "token" && value == self.token)
-    }
-
-    /// Browsers say where a request comes from; other programs say nothing, and must know the token all the same.
-    fn is_from_our_page(&self, headers: &HeaderMap) -> bool {
-        let is = |name: &str, wanted: &dyn Fn(&[u8]) -> bool| {
-            headers.get_all(name).iter().all(|value| wanted(value.as_bytes()))
-        };
-        let ours = ["127.0.0.1", "localhost"].map(|name| format!("http://{name}:{}", self.port));
-        is("origin", &|origin| ours.iter().any(|ours| origin == ours.as_bytes()))
-            && is("sec-fetch-site", &|site| site == b"same-origin")
     }
 }
 

@@ -1,9 +1,12 @@
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+use http::Request;
+
 use super::*;
 use crate::aws::AwsFault;
 use crate::faults::When;
-use crate::http_client::SendError;
+use crate::http_client::{HttpClient, SendError};
 use crate::testing::{BOUND, MOMENT, within};
 
 #[tokio::test]

@@ -185,7 +185,33 @@ fn front() -> Front {
             _ => Answer::Http(whole),
         }
     };
-    Front::start(0, 1000, answer).unwrap()
+    Front::start(0, 1000, |_| Guests::Programs, answer).unwrap()
+}
+
+#[tokio::test]
+async fn both_loopback_addresses_are_answered() {
+    let front =
+        Front::start(0, 1000, |_| Guests::Programs, async |_| Answer::Http(Response::new(Bytes::new()))).unwrap();
+    let port = front.addr().port();
+    // A machine without IPv6 has the first alone.
+    let has_v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    for name in ["127.0.0.1", "[::1]"].into_iter().take(1 + usize::from(has_v6)) {
+        let mut stream = within(TcpStream::connect(format!("{name}:{port}"))).await.unwrap();
+        let request = format!("GET / HTTP/1.1\r\nhost: {name}:{port}\r\n\r\n");
+        within(stream.write_all(request.as_bytes())).await.unwrap();
+        assert!(read_until(&mut stream, "\r\n\r\n").await.starts_with("HTTP/1.1 200"), "{name}");
+    }
+    assert!(!has_v6 || Front::start(port, 0, |_| Guests::Programs, async |_| Answer::Hang).is_err(), "it is taken");
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_why_and_nothing_is_served() {
+    let front = Front::start(0, 1000, |_| Guests::Programs, async |_| panic!("it was served")).unwrap();
+    let mut stream = connect(&front).await;
+    within(stream.write_all(b"POST / HTTP/1.1\r\nhost: evil.example\r\ncontent-length: 2\r\n\r\n{}")).await.unwrap();
+    let answer = read_until(&mut stream, "\"}").await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert!(answer.contains("AccessDeniedException") && answer.contains("\"hint\""), "{answer}");
 }
 
 /// What a test makes a stream yield, and what resolves when the stream was dropped.
@@ -206,7 +232,7 @@ fn streaming() -> (Front, mpsc::UnboundedReceiver<OpenStream>) {
             Answer::Stream(Response::new(Body::from_stream(pieces)))
         }
     };
-    (Front::start(0, 1000, answer).unwrap(), streams)
+    (Front::start(0, 1000, |_| Guests::Programs, answer).unwrap(), streams)
 }
 
 struct DropFlag(Option<oneshot::Sender<()>>);
@@ -234,7 +260,8 @@ async fn connect(front: &Front) -> TcpStream {
 }
 
 async fn ask(stream: &mut TcpStream, path: &str) {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let port = stream.peer_addr().unwrap().port();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost:{port}\r\n\r\n");
     within(stream.write_all(request.as_bytes())).await.unwrap();
 }
 

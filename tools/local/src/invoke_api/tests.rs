@@ -49,12 +49,16 @@ async fn what_cannot_be_invoked_is_told_as_aws_tells_it() {
         ("nobody", [].as_slice(), "{}", 404, "ResourceNotFoundException"),
         ("echo", &[], "{", 400, "InvalidRequestContentException"),
         ("echo", &[("x-amz-invocation-type", "Later")], "{}", 400, "InvalidParameterValueException"),
-        ("echo", &[("origin", "http://evil.example")], "{}", 403, "AccessDeniedException"),
     ] {
         let response = invoke(&gateway, named, headers, payload).await;
         let told = (response.status().as_u16(), response.headers()["x-amzn-errortype"].to_str().unwrap());
         assert_eq!(told, (status, kind));
         assert_eq!(body(&response)["Type"], "User");
+    }
+    for header in [("origin", "http://evil.example"), ("sec-fetch-site", "same-origin"), ("host", "evil.example")] {
+        let from_a_page = invoke(&gateway, "echo", &[header], "{}").await;
+        assert_eq!(from_a_page.status(), StatusCode::FORBIDDEN, "{header:?}");
+        assert_eq!(body(&from_a_page)["__type"], "AccessDeniedException");
     }
     let unknown = invoke(&gateway, "nobody", &[], "{}").await;
     let expected = "Function not found: arn:aws:lambda:us-east-1:000000000000:function:nobody";
@@ -84,15 +88,31 @@ async fn an_asynchronous_invocation_is_accepted_and_runs() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_not_of_this_api() {
+async fn other_operations_of_lambda_are_refused_with_what_there_is() {
     let gateway = gateway();
-    for (method, path) in [(Method::GET, path("echo")), (Method::POST, "/2015-03-31/functions/echo".to_owned())] {
+    for (method, path) in [
+        (Method::GET, path("echo")),
+        (Method::POST, "/2015-03-31/functions/echo".to_owned()),
+        (Method::GET, "/2015-03-31/functions/echo/configuration".to_owned()),
+        (Method::GET, "/2015-03-31/event-source-mappings/".to_owned()),
+    ] {
         let mut request = Request::new(Bytes::new());
         *request.method_mut() = method;
         *request.uri_mut() = format!("{}{path}", gateway.url()).parse().unwrap();
         let response = within(HttpClient::default().send(request)).await.unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
-        assert_eq!(body(&response), json!({ "message": "Not Found" }));
+        assert_eq!(response.headers()["x-amzn-errortype"], "UnknownOperationException");
+        assert!(body(&response)["Message"].as_str().unwrap().contains("Invoke and ListFunctions"));
+    }
+}
+
+#[tokio::test]
+async fn the_functions_are_listed() {
+    let gateway = gateway();
+    for path in ["/2015-03-31/functions", "/2015-03-31/functions/", "/2015-03-31/functions/?MaxItems=50"] {
+        let request = Request::get(format!("{}{path}", gateway.url())).body(Bytes::new()).unwrap();
+        let response = within(HttpClient::default().send(request)).await.unwrap();
+        assert_eq!(body(&response)["Functions"][0]["FunctionName"], "echo", "{path}");
     }
 }
 

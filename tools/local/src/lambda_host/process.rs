@@ -1,7 +1,6 @@
 //! One process of a function: started with Lambda's environment, signalled, reaped, measured.
 
 use std::io::{self, BufRead, BufReader, PipeReader};
-use std::net::SocketAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -73,7 +72,7 @@ impl Process {
     /// has been read.
     pub(super) fn spawn(
         spec: &FunctionSpec,
-        runtime_api: SocketAddr,
+        runtime_api: &str,
         ended: impl FnOnce(Exit) + Send + 'static,
     ) -> io::Result<(Self, JoinHandle<()>)> {
         // One pipe for both streams keeps the order in which lines were written.
@@ -190,14 +189,14 @@ fn wait_for_end(pid: Pid, log_read: &Receiver<()>) {
 }
 
 /// What Lambda sets for a function on `provided.al2023`.
-fn lambda_environment(spec: &FunctionSpec, runtime_api: SocketAddr) -> Vec<(String, String)> {
+fn lambda_environment(spec: &FunctionSpec, runtime_api: &str) -> Vec<(String, String)> {
     let name = &spec.name;
     [
         ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),
         ("_HANDLER", "bootstrap".to_owned()),
-        ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_string()),
+        ("AWS_LAMBDA_RUNTIME_API", runtime_api.to_owned()),
         ("AWS_LAMBDA_FUNCTION_NAME", name.clone()),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
         ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),

@@ -99,6 +99,33 @@ async fn faults_strike_and_pass() {
     assert_eq!(call(&secrets, "GetSecretValue", json!({ "SecretId": "s" })).await.0, 200);
 }
 
+#[tokio::test]
+async fn all_secrets_are_listed_without_their_values() {
+    let secrets = SecretsManager::start(None).unwrap();
+    for name in ["b", "a"] {
+        secrets.put(name, &json!("hidden")).unwrap();
+    }
+    for input in [json!({}), json!({ "MaxResults": 100, "Filters": [] })] {
+        let (status, listed) = call(&secrets, "ListSecrets", input).await;
+        assert_eq!((status, &listed["NextToken"]), (200, &Value::Null));
+        let names: Vec<_> = listed["SecretList"].as_array().unwrap().iter().map(|it| &it["Name"]).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert!(!listed.to_string().contains("hidden"), "{listed}");
+    }
+    let filtered = json!({ "Filters": [{ "Key": "name", "Values": ["a"] }] });
+    let (status, refused) = call(&secrets, "ListSecrets", filtered).await;
+    assert_eq!((status, &refused["__type"]), (400, &json!("InvalidParameterException")));
+}
+
+#[tokio::test]
+async fn an_operation_that_is_not_answered_is_named() {
+    let secrets = SecretsManager::start(None).unwrap();
+    secrets.put("s", &json!("one")).unwrap();
+    let (status, refused) = call(&secrets, "RotateSecret", json!({ "SecretId": "s" })).await;
+    assert_eq!((status, &refused["__type"]), (400, &json!("UnknownOperationException")));
+    assert!(refused["message"].as_str().unwrap().starts_with("RotateSecret is not among"), "{refused}");
+}
+
 fn stage(stage: &str) -> Value {
     json!({ "SecretId": "s", "VersionStage": stage })
 }

@@ -7,7 +7,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_types::region::Region;
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use local::front::{Answer, Front};
+use local::front::{Answer, Front, Guests};
 use shared::outside::http::Http;
 
 use super::*;
@@ -36,11 +36,16 @@ const NO_SUCH: &str = r#"<ErrorResponse xmlns="http://cloudformation.amazonaws.c
 
 /// What is read of a CloudFormation that answers every call so.
 async fn read(status: StatusCode, answer: &'static str) -> Result<Stack, OperatorError> {
-    let cloudformation = Front::start(0, 64 * 1024, move |_| async move {
-        let mut response = Response::new(Bytes::from_static(answer.as_bytes()));
-        *response.status_mut() = status;
-        Answer::Http(response)
-    })
+    let cloudformation = Front::start(
+        0,
+        64 * 1024,
+        |_| Guests::Programs,
+        move |_| async move {
+            let mut response = Response::new(Bytes::from_static(answer.as_bytes()));
+            *response.status_mut() = status;
+            Answer::Http(response)
+        },
+    )
     .unwrap();
     let credentials = Credentials::new("local", "local", None, None, "test");
     let config = SdkConfig::builder()

@@ -90,7 +90,7 @@ impl World {
     }
 
     fn dead(&self, id: &str, at_s: u64) {
-        self.put(id, EventState::Dead, Some("d0"), at_s);
+        self.put(id, EventState::Dead, Some(&format!("d{}", at_s % 8)), at_s);
     }
 
     fn done(&self, id: &str) {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Response;
-use local::front::{Answer, Front};
+use local::front::{Answer, Front, Guests};
 
 use super::*;
 
@@ -35,18 +35,23 @@ onkeydown = (event) => { at('keys').textContent += ` ${event.shiftKey ? 'Shift+'
 
 /// The page.
 fn page() -> Front {
-    Front::start(0, 0, |request| async move {
-        let (kind, text) = match request.uri().path() {
-            "/" => ("text/html", HTML),
-            "/page.js" => ("text/javascript", SCRIPT),
-            "/icon.svg" => ("image/svg+xml", r#"<svg xmlns="http://www.w3.org/2000/svg"/>"#),
-            "/stream" => ("text/event-stream", STREAM),
-            path => panic!("{path} was asked for"),
-        };
-        let response = Response::builder().header("content-type", kind).header("content-security-policy", POLICY);
-        let response = response.body(Bytes::from(text)).unwrap();
-        if text == STREAM { Answer::SlowBody(response, Duration::from_hours(1)) } else { Answer::Http(response) }
-    })
+    Front::start(
+        0,
+        0,
+        |_| Guests::Page,
+        |request| async move {
+            let (kind, text) = match request.uri().path() {
+                "/" => ("text/html", HTML),
+                "/page.js" => ("text/javascript", SCRIPT),
+                "/icon.svg" => ("image/svg+xml", r#"<svg xmlns="http://www.w3.org/2000/svg"/>"#),
+                "/stream" => ("text/event-stream", STREAM),
+                path => panic!("{path} was asked for"),
+            };
+            let response = Response::builder().header("content-type", kind).header("content-security-policy", POLICY);
+            let response = response.body(Bytes::from(text)).unwrap();
+            if text == STREAM { Answer::SlowBody(response, Duration::from_hours(1)) } else { Answer::Http(response) }
+        },
+    )
     .unwrap()
 }
 
