@@ -22,7 +22,7 @@ use serde_json::{Map, Number, Value, json};
 use shared::record::key;
 use tokio::sync::broadcast;
 
-use crate::aws::{AwsFront, Dialect};
+use crate::aws::AwsFront;
 use crate::front::{Front, Guests};
 
 pub use self::writes::Write;
@@ -116,7 +116,7 @@ impl DynamoDb {
     /// The folder or the file in it cannot be used, or there is no port.
     pub async fn start(folder: Option<&Path>) -> Result<Self, DynamoDbError> {
         let database = open(folder)?;
-        let aws = Arc::new(AwsFront::new(DYNAMODB));
+        let aws = Arc::new(AwsFront::new(engine::DYNAMODB));
         let writes = Writes::default();
         let engine = Engine { aws: aws.clone(), database: database.clone(), writes: writes.clone() };
         let front = Front::start(
@@ -418,13 +418,6 @@ fn number(digits: &str) -> Value {
 
 /// DynamoDB's own limit of a request.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
-
-const DYNAMODB: Dialect = Dialect {
-    target_prefix: "DynamoDB_20120810.",
-    content_type: "application/x-amz-json-1.0",
-    exception_prefix: "com.amazonaws.dynamodb.v20120810#",
-    throttle: "ProvisionedThroughputExceededException",
-};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,16 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::DYNAMODB;
-use crate::aws::AwsFront;
+use crate::aws::{AwsFront, Dialect};
 use crate::front::json_body;
+
+/// How DynamoDB spells things.
+pub(super) const DYNAMODB: Dialect = Dialect {
+    target_prefix: "DynamoDB_20120810.",
+    content_type: "application/x-amz-json-1.0",
+    exception_prefix: "com.amazonaws.dynamodb.v20120810#",
+    throttle: "ProvisionedThroughputExceededException",
+};
 
 /// Does `operation` and gives its answer as DynamoDB does.
 pub(super) fn call(database: &Database, aws: &AwsFront, operation: &str, request: &[u8]) -> Response<Bytes> {
