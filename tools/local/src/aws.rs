@@ -121,7 +121,8 @@ impl AwsFront {
             return Answer::Http(Response::new(Bytes::from_static(b"healthy")));
         }
         let Some(operation) = self.operation(&request) else {
-            return Answer::Http(self.unknown_operation("the header `X-Amz-Target`"));
+            let message = "The header `X-Amz-Target` names no operation of this service";
+            return Answer::Http(self.exception(StatusCode::BAD_REQUEST, "UnknownOperationException", message));
         };
         let fault = self.faults.draw(&operation);
         // Counted after the draw and before the effect: a test that waits for the call can then change the script.
@@ -163,9 +164,9 @@ impl AwsFront {
         json_response(status, self.dialect.content_type, &json!({ "__type": kind, "message": message }))
     }
 
-    /// The answer to an operation, or a header, that this stand-in does not know.
-    pub(crate) fn unknown_operation(&self, named: &str) -> Response<Bytes> {
-        let message = format!("{named} is not among the operations that `bridge dev` answers for this service");
+    /// The answer to an operation that this stand-in does not know.
+    pub(crate) fn unknown_operation(&self, operation: &str) -> Response<Bytes> {
+        let message = format!("{operation} is not among the operations that `bridge dev` answers for this service");
         self.exception(StatusCode::BAD_REQUEST, "UnknownOperationException", &message)
     }
 

@@ -210,8 +210,10 @@ impl Secrets {
 
     fn perform(&self, aws: &AwsFront, operation: &str, body: &[u8]) -> Response<Bytes> {
         let refuse = |name, message| aws.exception(StatusCode::BAD_REQUEST, name, message);
-        if operation == "ListSecrets" {
-            return self.list(aws, body);
+        match operation {
+            "ListSecrets" => return self.list(aws, body),
+            "DescribeSecret" | "GetSecretValue" | "PutSecretValue" => {}
+            _ => return aws.unknown_operation(operation),
         }
         let Ok(call) = serde_json::from_slice::<Call>(body) else {
             return refuse("InvalidRequestException", "not a request of this operation");
@@ -254,10 +256,7 @@ impl Secrets {
                 }
                 json!({ "VersionId": id, "VersionStages": [CURRENT] })
             }
-            "DescribeSecret" => {
-                json!({ "VersionIdsToStages": secret.stages(), "CreatedDate": now_s() })
-            }
-            _ => return aws.unknown_operation(operation),
+            _ => json!({ "VersionIdsToStages": secret.stages(), "CreatedDate": now_s() }),
         };
         answer["ARN"] = json!(arn_of(&name));
         answer["Name"] = json!(name);

@@ -121,9 +121,11 @@ async fn all_secrets_are_listed_without_their_values() {
 async fn an_operation_that_is_not_answered_is_named() {
     let secrets = SecretsManager::start(None).unwrap();
     secrets.put("s", &json!("one")).unwrap();
-    let (status, refused) = call(&secrets, "RotateSecret", json!({ "SecretId": "s" })).await;
-    assert_eq!((status, &refused["__type"]), (400, &json!("UnknownOperationException")));
-    assert!(refused["message"].as_str().unwrap().starts_with("RotateSecret is not among"), "{refused}");
+    for (operation, input) in [("RotateSecret", json!({ "SecretId": "s" })), ("CreateSecret", json!({ "Name": "t" }))] {
+        let (status, refused) = call(&secrets, operation, input).await;
+        assert_eq!((status, &refused["__type"]), (400, &json!("UnknownOperationException")));
+        assert!(refused["message"].as_str().unwrap().starts_with(&format!("{operation} is not among")), "{refused}");
+    }
 }
 
 fn stage(stage: &str) -> Value {
