@@ -19,7 +19,7 @@ use crate::observe::metrics::{
 };
 use crate::outside::http::CallTime;
 use crate::record::event::{
-    AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, api_entry, is_api_entry,
+    AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, api_entry, customer_entry, is_route_entry,
 };
 use crate::record::failure::{Blame, DispatchFailure, FailureCode};
 use crate::record::pauses::{PauseStatus, Pauses};
@@ -126,13 +126,16 @@ impl Run<'_> {
         due.filter(|route| self.status(route) == PauseStatus::Delivering).collect()
     }
 
-    /// How long an event has waited for what is not paused; `None` when all is.
+    /// How long an event has waited for what is not paused, and for no customer; `None` when it waits for nothing else. A customer
+    /// may never register.
     pub fn waiting_time(&self, entry: &IndexEntry, now: UnixMillis) -> Option<Duration> {
         let since = entry.waits_since()?;
         if entry.waits_for.is_empty() {
             return Some(now.since(since));
         }
-        let routes = entry.waits_for.iter().map(|(name, _)| name).filter(|name| !is_api_entry(name));
+        let names = || entry.waits_for.iter().map(|(name, _)| name);
+        let routes = names().filter(|name| is_route_entry(name));
+        let routes = routes.filter(|route| !names().any(|name| *name == customer_entry(route)));
         let open = routes.filter(|route| !matches!(self.status(route), PauseStatus::Paused { .. }));
         open.map(|route| self.age(since, route, now)).max()
     }

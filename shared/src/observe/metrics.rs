@@ -129,7 +129,7 @@ table! {
     AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, Work, "from receipt to delivered, for each route";
     PENDING_EVENTS: "PendingEvents", Count, Redrive, None, Work,
         "events with a message still to be delivered, at the start of the run";
-    OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, Harm, "time since the receipt of the oldest of these";
+    OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, Harm, "time since the receipt of the oldest of these that waits neither for its customer nor for a paused workflow";
     DEAD_EVENTS: "DeadEvents", Count, Redrive, None, Work, "events that need an operator, at the start of the run";
     REDRIVE_INCOMPLETE: "RedriveIncomplete", Count, Redrive, None, Harm,
         "runs that left due events: time ran out, or the table failed";

@@ -117,6 +117,7 @@ pub enum DispatchSuccess {
 }
 
 const API_ENTRY: &str = "api:";
+const CUSTOMER_ENTRY: &str = "customer:";
 
 /// The outcome in the history of an event that an operator has closed.
 pub const DISMISSED: &str = "dismissed";
@@ -303,8 +304,8 @@ impl EventRecord {
         self.revived_at.unwrap_or(self.received_at)
     }
 
-    /// What the event waits for, as the index has it: each pending route with the second from which it is due, and
-    /// `api:{provider}` with the same when the provider's API failed last.
+    /// What the event waits for, as the index has it: each pending route with the second from which it is due, and with the same
+    /// `api:{provider}` when the provider's API failed last, and `customer:{route}` when the route waits for its customer.
     pub fn waits_for(&self) -> BTreeMap<String, UnixSeconds> {
         let mut waits_for = BTreeMap::new();
         for (route, dispatch) in self.pending() {
@@ -312,6 +313,9 @@ impl EventRecord {
             waits_for.insert(route.to_owned(), at);
             if dispatch.waits_for_the_api() {
                 waits_for.insert(api_entry(&self.provider), at);
+            }
+            if dispatch.failure().is_some_and(FailureCode::waits_for_the_customer) {
+                waits_for.insert(customer_entry(route), at);
             }
         }
         waits_for
@@ -511,9 +515,19 @@ pub fn api_entry(provider: &str) -> String {
     format!("{API_ENTRY}{provider}")
 }
 
-/// Whether an entry of `waits_for` speaks of a provider's API. No route's name has a colon.
+/// Whether an entry of `waits_for` speaks of a provider's API.
 pub fn is_api_entry(name: &str) -> bool {
     name.starts_with(API_ENTRY)
+}
+
+/// The entry of `waits_for` that says of a route that it waits for its customer.
+pub fn customer_entry(route: &str) -> String {
+    format!("{CUSTOMER_ENTRY}{route}")
+}
+
+/// Whether an entry of `waits_for` is a route. No route's name has a colon.
+pub fn is_route_entry(name: &str) -> bool {
+    !name.contains(':')
 }
 
 /// The name of a new attempt, for `taken_by`.
@@ -573,8 +587,11 @@ impl Dispatch {
 
     /// Whether the provider's API failed last.
     pub fn waits_for_the_api(&self) -> bool {
-        let code = self.code.as_deref().and_then(FailureCode::of_summary);
-        code.is_some_and(|code| code.blames() == Blame::ProviderApi)
+        self.failure().is_some_and(|code| code.blames() == Blame::ProviderApi)
+    }
+
+    fn failure(&self) -> Option<FailureCode> {
+        self.code.as_deref().and_then(FailureCode::of_summary)
     }
 }
 

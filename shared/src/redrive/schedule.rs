@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::clock::UnixMillis;
 use crate::deliver::attempt::AttemptReport;
-use crate::record::event::{Dispatch, EventRecord, api_entry, is_api_entry};
+use crate::record::event::{Dispatch, EventRecord, api_entry, is_api_entry, is_route_entry};
 use crate::record::failure::Blame;
 use crate::record::pauses::{PauseStatus, Pauses};
 use crate::record::store::index::IndexEntry;
@@ -210,7 +210,7 @@ impl<'r> Schedule<'r> {
     fn open_needs(&mut self, entry: &IndexEntry) -> Vec<Need> {
         let api = entry.waits_for.iter().find(|(name, _)| is_api_entry(name)).cloned();
         let now = self.now.seconds();
-        let due = entry.waits_for.iter().filter(|(name, at)| *at <= now && !is_api_entry(name));
+        let due = entry.waits_for.iter().filter(|(name, at)| *at <= now && is_route_entry(name));
         let due: Vec<_> = due.map(|(route, at)| (self.destination(route), at)).collect();
         if due.is_empty() || due.iter().any(|(destination, _)| destination.is_none()) {
             return vec![Need::unknown()];

@@ -274,6 +274,14 @@ async fn redrive_tells_how_much_waits_and_how_long_the_oldest_has_waited() {
         item["received_at"] = ms_ago(1200);
         item["next_attempt_at"] = json!({ "N": (now_s() + 3000).to_string() });
     });
+    // A customer who may never register.
+    left(&bridge, RILLIS, "nobody's", |item| {
+        let at = json!({ "N": (now_s() + 900).to_string() });
+        let route = &route_of_wanted(RILLIS).name;
+        item["received_at"] = ms_ago(86_400);
+        item["next_attempt_at"] = at.clone();
+        item["waits_for"] = json!({ "M": { route: at, format!("customer:{route}"): at } });
+    });
     for id in ["dead1", "dead2", "dead3"] {
         left(&bridge, RAIL, id, |item| {
             item["received_at"] = ms_ago(86_400);
@@ -283,7 +291,7 @@ async fn redrive_tells_how_much_waits_and_how_long_the_oldest_has_waited() {
     }
     bridge.redrive(json!({})).await;
     let line = bridge.metric_lines(1).await.remove(0);
-    assert_eq!((&line["PendingEvents"], &line["DeadEvents"]), (&json!(2), &json!(3)), "{line}");
+    assert_eq!((&line["PendingEvents"], &line["DeadEvents"]), (&json!(3), &json!(3)), "{line}");
     assert!((1200.0..1260.0).contains(&line["OldestPendingAge"].as_f64().unwrap()), "{line}");
     assert_eq!(line.get("atLeast"), None, "{line}");
     assert_eq!((&line["Delivered"], line.get("RedriveIncomplete")), (&json!(1), None), "{line}");
@@ -296,7 +304,7 @@ async fn redrive_tells_how_much_waits_and_how_long_the_oldest_has_waited() {
 
     bridge.redrive(json!({ "shards": [0] })).await;
     let line = bridge.metric_lines(3).await.pop().unwrap();
-    assert_eq!((&line["PendingEvents"], &line["OldestPendingAge"]), (&json!(0), &json!(0)), "{line}");
+    assert_eq!((&line["PendingEvents"], &line["OldestPendingAge"]), (&json!(1), &json!(0)), "{line}");
 }
 
 #[tokio::test]

@@ -351,6 +351,16 @@ fn what_failed_at_the_provider_s_api_is_due_together_and_says_so_in_the_index() 
 }
 
 #[test]
+fn a_route_that_waits_for_its_customer_says_so_in_the_index() {
+    let event = settled(&pending(), &[("a", Err(FailureCode::CustomerUnknown.into())), ("b", down())]);
+    let waits_for = event.waits_for();
+    let names: Vec<_> = waits_for.keys().map(String::as_str).collect();
+    assert_eq!(names, ["a", "b", "customer:a"]);
+    assert_eq!(waits_for["customer:a"], waits_for["a"]);
+    assert_eq!(names.into_iter().filter(|name| is_route_entry(name)).count(), 2);
+}
+
+#[test]
 fn an_event_is_in_hand_while_its_lease_runs_and_not_while_a_retry_is_planned() {
     let in_hand = |event: &EventRecord, after_s: u64| {
         let now = NOW.plus(Duration::from_secs(after_s));

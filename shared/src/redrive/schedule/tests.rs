@@ -125,8 +125,12 @@ fn what_is_paused_or_unknown_or_not_yet_due_is_held_back_unread() {
     let mut pauses = pauses(&routes, &["paused"]);
     pauses.0.insert(Destination::Workflow("unreadable".to_owned()), PauseReading::Malformed);
     let mut schedule = Schedule::new(&routes, &pauses, NOW);
-    let held: [&[(&str, u64)]; 3] =
-        [&[("paused", 0)], &[("unreadable", 0)], &[("paused", 0), ("unreadable", 0), ("open", 1)]];
+    let held: [&[(&str, u64)]; 4] = [
+        &[("paused", 0)],
+        &[("unreadable", 0)],
+        &[("paused", 0), ("unreadable", 0), ("open", 1)],
+        &[("paused", 0), ("customer:paused", 0)],
+    ];
     for (n, waits_for) in held.into_iter().enumerate() {
         assert_eq!(schedule.offer(&entry(n, waits_for)), Offer::HeldBack, "{waits_for:?}");
     }

@@ -14,7 +14,7 @@ use shared::deliver::webhooks::Webhooks;
 use shared::outside::aws::sdk_reason;
 use shared::outside::http::{CallTime, HttpAnswer};
 use shared::record::destination::Destination;
-use shared::record::event::{AttemptBy, dead_parts, is_api_entry, pending_parts};
+use shared::record::event::{AttemptBy, dead_parts, is_route_entry, pending_parts};
 use shared::record::pauses::PauseStatus;
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
@@ -233,7 +233,8 @@ async fn read_queue(
         queue.more_overdue |= page.next.is_some() && page_is_overdue;
         sample.extend(page.entries.iter().take(EVENTS_READ).map(|entry| entry.pk.clone()));
         for entry in page.entries.iter().filter(|entry| entry.next_attempt_at <= latest) {
-            let mut routes = entry.waits_for.iter().map(|(name, _)| name).filter(|name| !is_api_entry(name)).peekable();
+            let mut routes =
+                entry.waits_for.iter().map(|(name, _)| name).filter(|name| is_route_entry(name)).peekable();
             if routes.peek().is_none() || routes.any(|route| is_open(route)) {
                 queue.overdue += 1;
                 queue.overdue_s = queue.overdue_s.max(now.seconds().0.saturating_sub(entry.next_attempt_at.0));
