@@ -294,7 +294,8 @@ impl Secret {
             return;
         }
         let newest = self.current.as_ref().map_or(0, |version| version.created_at);
-        let created_at = now_ms().max(newest + 1);
+        // Two, since a time that travels as seconds with a fraction may arrive a millisecond earlier.
+        let created_at = now_ms().max(newest + 2);
         let replaced = self.current.replace(Version { id, secret_string, created_at });
         if replaced.is_some() {
             self.previous = replaced;
