@@ -1,5 +1,5 @@
 //! An HTTP/1.1 server on loopback that can also fail the way networks do: every server of this machine is one, and its
-//! [guard] stands before all that it answers.
+//! guard stands before all that it answers.
 
 use std::convert::Infallible;
 use std::future::{Future, pending};
