@@ -254,7 +254,7 @@ impl VerifiedEvent<'_> {
         &self.document
     }
 
-    /// Name of the [`Form`](crate::receive::provider::Form) that the signature is over.
+    /// Name of the [`Form`] that the signature is over.
     pub fn form(&self) -> &'static str {
         self.form
     }
