@@ -221,6 +221,13 @@ impl Bridge {
         self.stack.log().lines().iter().map(read).collect()
     }
 
+    /// The lines that hold `text`, once there is one: a line arrives a moment after the answer.
+    pub(crate) async fn lines_with(&self, text: &str) -> Vec<Value> {
+        let is_there = |lines: &VecDeque<String>| lines.iter().any(|line| line.contains(text));
+        self.stack.log().wait_until(is_there, BOUND).await.unwrap();
+        self.log().into_iter().filter(|line| line.to_string().contains(text)).collect()
+    }
+
     /// The one line of each delivery posted or invoked so far.
     pub(crate) async fn delivery_lines(&self) -> Vec<Value> {
         let answered = self.answered.load(Ordering::SeqCst);

@@ -235,7 +235,7 @@ async fn a_record_that_is_deleted_while_it_is_delivered_is_an_error_of_whoever_s
     let pk = left(&bridge, RAIL, "e2", |_| {});
     let (counts, ()) = join(bridge.redrive(json!({})), delete_at_the_post(2, &pk)).await;
     check_counts(&counts, &[("found", 1), ("lost", 1)]);
-    let by_redrive = bridge.log().into_iter().rfind(|line| line["event.id"] == "e2").unwrap();
+    let by_redrive = bridge.lines_with(r#""event.id":"e2""#).await.pop().unwrap();
 
     for (line, id) in [(by_receiver, "e1"), (by_redrive, "e2")] {
         assert_eq!((&line["level"], &line["event.id"]), (&json!("ERROR"), &json!(id)), "{line}");
