@@ -236,8 +236,8 @@ impl KeySet {
         self.keys.iter().any(|key| key.text == text)
     }
 
-    /// Which of the keys that were not tried, if any, give `signature` over `{signed_at}.{text}`. Every one is tried and every byte compared, so the
-    /// time tells neither how much of a signature is right nor which key fits.
+    /// Which of the keys that were not tried, if any, give `signature` over `{signed_at}.{text}`. Every one is tried and every byte
+    /// compared, so the time tells neither how much of a signature is right nor which key fits.
     pub fn matching(&self, signed_at: &str, text: &[u8], signature: &[u8; 32]) -> Option<KeyVersion> {
         #[cfg(test)]
         tests::HASHED_BYTES.set(tests::HASHED_BYTES.get() + self.keys[self.tried..].len() * text.len());

@@ -377,7 +377,7 @@ impl Model {
         }
     }
 
-    /// A message to one route: accepted; or failed before or after it was accepted, or refused for good.
+    /// A message to one route: accepted; or failed before or after it was accepted, or refused permanently.
     fn send(&mut self, world: &World, who: usize, route: usize, next: &mut Vec<World>) {
         let At::Sending(event, calls, quick_tries) = world.actors[who].at else { return };
         let mut sent = *world;

@@ -28,7 +28,7 @@ pub enum Fault {
     },
     Fail,
     Deny,
-    /// A message is refused for good.
+    /// A message is refused permanently.
     Reject,
     SayNo,
     Garbage,
