@@ -193,15 +193,12 @@ async fn redrive(
     event: LambdaEvent<Request>,
 ) -> Result<Counts, Infallible> {
     let deliverer = &redriver.0.deliverer;
-    deliverer.refresh_pauses().await;
     let now = deliverer.clock.now();
     let left = ends_at(UnixMillis(event.context.deadline), now).since(now);
     let stops_at = Instant::now() + left.saturating_sub(STOP_BEFORE_END);
     let (counts, mut measured) = redriver.0.run(&event.payload, &event.context.request_id, stops_at).await;
     let left_out = deliverer.returning_ai.take_left_out();
-    if left_out > 0 {
-        measured.count(SECRET_ENTRY_LEFT_OUT, left_out);
-    }
+    measured.count_any(SECRET_ENTRY_LEFT_OUT, left_out);
     let meter = Arc::clone(&redriver);
     after_ack.defer(&event.context.request_id, async move { meter.1.write(measured) });
     Ok(counts)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use json::{Document, Kind, Pointer};
+use json::{Document, Pointer};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Request, StatusCode, Url};
 use serde_json::Value;
@@ -282,11 +282,7 @@ fn access_token(answer: &HttpAnswer, now: UnixMillis) -> Result<Token, DispatchF
     let token = member("access_token").and_then(json::Value::text).filter(|token| is_token(token));
     let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
     let token = token.ok_or_else(|| failure(FailureCode::ProviderApiUnreadable))?;
-    let life_s = member("expires_in").and_then(|life| match life.kind() {
-        Kind::Number(seconds) => seconds.parse().ok(),
-        _ => None,
-    });
-    Ok(Token::given(token, life_s.unwrap_or(DEFAULT_TOKEN_LIFE_S), now))
+    Ok(Token::given(token, member("expires_in"), DEFAULT_TOKEN_LIFE_S, now))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What an answer of Returning.AI's means for the message, or for the handshake.
 
-use json::{Document, Kind, Value};
+use json::{Document, Value};
 use reqwest::header::HeaderValue;
 
 use crate::clock::UnixMillis;
@@ -56,11 +56,8 @@ impl HttpAnswer {
 fn token(answer: Value<'_>, now: UnixMillis) -> Option<Token> {
     let data = answer.get("data")?;
     let token = data.get("sessionToken")?.text().filter(|token| is_token(token))?;
-    let life_s = data.get("expiresIn").and_then(|life| match life.kind() {
-        Kind::Number(seconds) => seconds.parse().ok(),
-        _ => None,
-    });
-    Some(Token::given(HeaderValue::from_str(&token).ok()?, life_s.unwrap_or(DEFAULT_TOKEN_LIFE_S), now))
+    let token = HeaderValue::from_str(&token).ok()?;
+    Some(Token::given(token, data.get("expiresIn"), DEFAULT_TOKEN_LIFE_S, now))
 }
 
 /// Looks for a `success: false` among the members of the object that `body` begins with, and for nothing else: what arrived

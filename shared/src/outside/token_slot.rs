@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use json::{Kind, Value};
 use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 
@@ -21,9 +22,20 @@ pub(crate) struct Token {
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
 impl Token {
-    /// A token that was given `now` and expires after `life_s` seconds. It is not shown by `Debug`.
-    pub(crate) fn given(mut value: HeaderValue, life_s: u64, now: UnixMillis) -> Self {
+    /// A token that was given `now` and expires after as many seconds as its `answer` says, else after `default_life_s`. It is not
+    /// shown by `Debug`.
+    pub(crate) fn given(
+        mut value: HeaderValue,
+        answer: Option<Value<'_>>,
+        default_life_s: u64,
+        now: UnixMillis,
+    ) -> Self {
         value.set_sensitive(true);
+        let life_s = answer.and_then(|life| match life.kind() {
+            Kind::Number(seconds) => seconds.parse().ok(),
+            _ => None,
+        });
+        let life_s = life_s.unwrap_or(default_life_s);
         let life = Duration::from_secs(life_s).saturating_sub(TOKEN_MARGIN);
         Self { value, ends_at: now.plus(life) }
     }

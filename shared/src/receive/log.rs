@@ -144,9 +144,7 @@ pub fn measure_delivery(receipt: &Receipt, attempted: Option<&AttemptOutcome>, t
         }
         Some(AttemptOutcome::NoTime | AttemptOutcome::Paused) | None => 0,
     };
-    if pauses_unreadable > 0 {
-        measured.count(PAUSES_UNREADABLE, pauses_unreadable as u64);
-    }
+    measured.count_any(PAUSES_UNREADABLE, pauses_unreadable as u64);
     measured
 }
 

@@ -72,9 +72,7 @@ impl Receiver {
             event_type.is_some_and(|event_type| self.deliverer.routes.knows_type(self.provider.name, event_type));
         let mut measured = measure_delivery(receipt, attempted.as_ref(), type_is_known);
         let left_out = self.signing_keys.take_left_out() + self.deliverer.returning_ai.take_left_out();
-        if left_out > 0 {
-            measured.count(SECRET_ENTRY_LEFT_OUT, left_out);
-        }
+        measured.count_any(SECRET_ENTRY_LEFT_OUT, left_out);
         measured
     }
 

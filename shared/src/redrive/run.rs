@@ -146,10 +146,7 @@ impl Redrive<'_> {
 
         let Tally { counts, mut measured, .. } = tally;
         measure_run(&mut measured, backlog.as_ref(), &counts);
-        let unreadable = self.run.unreadable_destinations();
-        if unreadable > 0 {
-            measured.count(PAUSES_UNREADABLE, unreadable as u64);
-        }
+        measured.count_any(PAUSES_UNREADABLE, self.run.unreadable_destinations() as u64);
         (counts, measured)
     }
 

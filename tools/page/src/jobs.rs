@@ -4,14 +4,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use operator::events::candidates::{Action, Candidates};
-use operator::events::dismiss::{CLAIMS_STAY, DISMISSALS_A_SECOND, Dismissals, dismiss};
+use operator::events::dismiss::{CLAIMS_STAY, DISMISSALS_A_SECOND, dismiss_at};
 use operator::events::redrive::redrive;
 use operator::events::run::{Progress, Tally, Verdict, run};
 use operator::redrive_function::RedriveFunction;
 use operator::words::counted;
 use operator::{OperatorError, Place};
 use serde::Serialize;
-use shared::clock::{Clock, UnixMillis};
+use shared::clock::UnixMillis;
 use tokio::sync::Notify;
 
 use crate::problem::Problem;
@@ -141,7 +141,8 @@ impl Jobs {
                     jobs.run(|keys| redrive(&function, keys), &keys, rate.clamp(1, FASTEST), &stop).await;
                 }
                 Work::Dismiss { place, reason } => {
-                    let dismiss = |keys| dismissed(&place, keys, reason.as_deref());
+                    let (place, reason) = (&*place, reason.as_deref());
+                    let dismiss = |keys: Vec<String>| async move { dismiss_at(place, &keys, reason).await };
                     jobs.run(dismiss, &keys, DISMISSALS_A_SECOND, &stop).await;
                 }
             }
@@ -186,9 +187,4 @@ impl Jobs {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn dismissed(place: &Place, keys: Vec<String>, reason: Option<&str>) -> Result<Dismissals, OperatorError> {
-    let dismissed = dismiss(&place.events()?, &keys, reason, Clock::system().now()).await;
-    dismissed.map_err(|error| place.store_error(&error))
 }

@@ -200,7 +200,6 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
     let id = lock(world).start_process(kind, skew_ms, true);
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
-        redriver.deliverer.refresh_pauses().await;
         redriver.run(&request, &format!("r{id}"), stops_at).await
     };
     if let Some((counts, measured)) = invocation::run(world, id, TIMEOUT, work).await {

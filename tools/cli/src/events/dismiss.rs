@@ -2,9 +2,8 @@
 
 use clap::Args;
 use operator::events::candidates::Action;
-use operator::events::dismiss::{CLAIMS_STAY, DISMISSALS_A_SECOND, dismiss, reason};
+use operator::events::dismiss::{CLAIMS_STAY, DISMISSALS_A_SECOND, dismiss_at, reason};
 use operator::{OperatorError, Parts};
-use shared::clock::Clock;
 use shared::record::event::EventState;
 
 use crate::events::many::Many;
@@ -38,12 +37,8 @@ impl Dismiss {
         let reason = reason(self.reason.as_deref().unwrap_or_default())?;
         let scope = self.events.scope(&[EventState::Dead], Parts::default()).await?;
         let Some(keys) = self.events.choose(Action::Dismiss, &scope, Some(CLAIMS_STAY)).await? else { return Ok(()) };
-        let (place, store) = (&scope.place, scope.place.events()?);
-        let (store, reason) = (&store, reason.as_deref());
-        let invoke = |keys: Vec<String>| async move {
-            let dismissed = dismiss(store, &keys, reason, Clock::system().now()).await;
-            dismissed.map_err(|error| place.store_error(&error))
-        };
+        let (place, reason) = (&scope.place, reason.as_deref());
+        let invoke = |keys: Vec<String>| async move { dismiss_at(place, &keys, reason).await };
         self.events.run(&scope, &keys, DISMISSALS_A_SECOND, "Finishing the current events.", invoke).await
     }
 }

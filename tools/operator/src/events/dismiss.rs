@@ -3,13 +3,14 @@
 use std::ops::AddAssign;
 
 use futures_util::future::join_all;
-use shared::clock::UnixMillis;
+use shared::clock::{Clock, UnixMillis};
 use shared::record::event::EventState;
 use shared::record::store::error::StoreError;
 use shared::record::store::{EventStore, TakeOverOutcome};
 
 use crate::OperatorError;
 use crate::events::run::Tally;
+use crate::place::Place;
 use crate::words::summary;
 
 /// What has become of events that were to be dismissed.
@@ -43,6 +44,15 @@ pub fn reason(text: &str) -> Result<Option<String>, OperatorError> {
         return Err(OperatorError::usage("The reason is too long", hint));
     }
     Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Dismisses, of the events at a place, those that are dead.
+///
+/// # Errors
+/// As [`dismiss`].
+pub async fn dismiss_at(place: &Place, keys: &[String], reason: Option<&str>) -> Result<Dismissals, OperatorError> {
+    let dismissed = dismiss(&place.events()?, keys, reason, Clock::system().now()).await;
+    dismissed.map_err(|error| place.store_error(&error))
 }
 
 /// Dismisses those of these events that are dead.
