@@ -38,15 +38,13 @@ use crate::receive::signing_keys::SigningKeys;
 use crate::record::store::EventStore;
 use crate::redrive::contract::{Counts, Request};
 use crate::redrive::run::{Redriver, STOP_BEFORE_END};
-use crate::route::routes::{LookupKinds, Routes, RoutesError};
+use route::routes::Routes;
 
 /// Why a function does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error(transparent)]
-    Routes(#[from] RoutesError),
     #[error(transparent)]
     Http(#[from] HttpSetupError),
     #[error("the Lambda runtime ended")]
@@ -59,17 +57,17 @@ const PREPARATION_LIMIT: Duration = Duration::from_secs(1);
 /// The functions' `Timeout` in `template.yaml`.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Runs the receiving function of a provider until Lambda ends it. `routes` is the text of `routes.toml`.
-pub async fn run(provider: &'static Provider, routes: &str) -> ExitCode {
+/// Runs the receiving function of a provider until Lambda ends it.
+pub async fn run(provider: &'static Provider, routes: Routes) -> ExitCode {
     exit_code(provider.name, serve(provider, routes).await)
 }
 
 /// Runs the function that redrives what is due, whoever sent it, until Lambda ends it; as [`run`].
-pub async fn run_redrive(providers: &[&'static Provider], routes: &str) -> ExitCode {
+pub async fn run_redrive(providers: &[&'static Provider], routes: Routes) -> ExitCode {
     exit_code("redrive", serve_redrive(providers, routes).await)
 }
 
-async fn serve(provider: &'static Provider, routes: &str) -> Result<(), StartError> {
+async fn serve(provider: &'static Provider, routes: Routes) -> Result<(), StartError> {
     let began = Instant::now();
     let config = Config::from_env()?;
     let receiver_config = ReceiverConfig::from_env()?;
@@ -112,7 +110,7 @@ async fn serve(provider: &'static Provider, routes: &str) -> Result<(), StartErr
     Runtime::new(answer).layer(layer).run_concurrent().await.map_err(StartError::Runtime)
 }
 
-async fn serve_redrive(providers: &[&'static Provider], routes: &str) -> Result<(), StartError> {
+async fn serve_redrive(providers: &[&'static Provider], routes: Routes) -> Result<(), StartError> {
     let config = Config::from_env()?;
     telemetry::start(config.log_level);
     let parts = Parts::new(&config, routes, providers)?;
@@ -133,9 +131,8 @@ struct Parts {
 
 impl Parts {
     /// Asks no other API than these providers' own.
-    fn new(config: &Config, routes: &str, providers: &[&'static Provider]) -> Result<Self, StartError> {
+    fn new(config: &Config, routes: Routes, providers: &[&'static Provider]) -> Result<Self, StartError> {
         let clock = Clock::system();
-        let routes = Routes::parse("routes.toml", routes, LookupKinds::Any)?;
         let http = Http::new()?;
         let dynamodb = aws::dynamodb(&config.aws, &http);
         let secrets = aws::secrets_manager(&config.aws, &http);

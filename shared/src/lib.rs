@@ -5,7 +5,7 @@
 //! | step | room |
 //! |---|---|
 //! | bytes, verified, recorded, answered | [`receive`] |
-//! | which routes want the event | [`route`] |
+//! | which routes want the event | the crate [`route`] |
 //! | the durable record, its states and its writes | [`record`] |
 //! | whose customer it is about | [`customer`] |
 //! | the message and its way to Returning.AI | [`deliver`] |
@@ -25,7 +25,6 @@ pub mod outside;
 pub mod receive;
 pub mod record;
 pub mod redrive;
-pub mod route;
 
 #[cfg(test)]
 mod testing;

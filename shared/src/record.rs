@@ -1,6 +1,5 @@
 //! The event, its pure transitions, and the conditional writes that make them durable.
 
-pub mod destination;
 pub mod event;
 pub mod failure;
 pub mod key;

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run_redrive(providers::ALL, providers::ROUTES).await
+    shared::function::run_redrive(providers::ALL, providers::routes()).await
 }

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    shared::function::run(&rillis::RILLIS, include_str!("../../../routes.toml")).await
+    shared::function::run(&rillis::RILLIS, routes::compiled()).await
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use route::customer::{CustomerAttribute, is_kind};
+
 use crate::clock::UnixMillis;
 
 /// Identifies a customer: `KIND:value`, at most [`MAX_REF_BYTES`].
@@ -22,16 +24,6 @@ pub struct Customer {
     pub trading_accounts: Vec<String>,
     /// When this was written.
     pub updated_at: UnixMillis,
-}
-
-/// An attribute that the customers table may hold besides the id.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CustomerAttribute {
-    Email,
-    FirstName,
-    LastName,
-    /// MT4/MT5 logins, a list.
-    TradingAccounts,
 }
 
 /// Why a text is not a reference. Does not repeat the text.
@@ -57,7 +49,7 @@ impl CustomerRef {
     /// # Errors
     /// `kind` or `value` is empty, too long, or has characters that it may not have.
     pub fn new(kind: &str, value: &str) -> Result<Self, CustomerRefError> {
-        if !Self::is_kind(kind) {
+        if !is_kind(kind) {
             return Err(CustomerRefError::Kind);
         }
         if value.is_empty() || value.chars().any(char::is_control) {
@@ -84,11 +76,6 @@ impl CustomerRef {
     /// As [`new`](Self::new).
     pub fn of_customer(customer_id: &str) -> Result<Self, CustomerRefError> {
         Self::new(OWN_KIND, customer_id)
-    }
-
-    pub fn is_kind(text: &str) -> bool {
-        let letter = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
-        !text.is_empty() && text.bytes().all(letter)
     }
 
     pub fn as_str(&self) -> &str {
@@ -142,20 +129,6 @@ impl fmt::Debug for Customer {
     /// Shows the id, which messages carry, and nothing personal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Customer").field("customer_id", &self.customer_id).finish_non_exhaustive()
-    }
-}
-
-impl CustomerAttribute {
-    pub const ALL: [Self; 4] = [Self::Email, Self::FirstName, Self::LastName, Self::TradingAccounts];
-
-    /// As in the file and in the customers table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-            Self::FirstName => "first_name",
-            Self::LastName => "last_name",
-            Self::TradingAccounts => "trading_accounts",
-        }
     }
 }
 

@@ -28,7 +28,7 @@ use crate::record::store::error::StoreError;
 use crate::record::store::index::IndexEntry;
 use crate::record::store::once::ClaimOutcome;
 use crate::record::store::{EventStore, SettleOutcome};
-use crate::route::routes::{Route, Routes};
+use route::routes::{Route, Routes};
 
 /// What an attempt needs.
 pub struct Deliverer {

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 
 use crate::customer::reference::Customer;
-use crate::customer::reference::CustomerAttribute;
 use crate::deliver::resolver::MessageCustomer;
 use crate::record::event::EventRecord;
 use crate::record::failure::{DispatchFailure, FailureCode};
-use crate::route::credentials;
-use crate::route::routes::{FieldValue, Route};
 use json::{Kind, Pointer, Value, write_string};
+use route::credentials;
+use route::customer::CustomerAttribute;
+use route::routes::{FieldValue, Route};
 
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
 ///

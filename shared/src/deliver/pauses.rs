@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use crate::clock::{Clock, UnixMillis};
-use crate::record::destination::Destination;
 use crate::record::pauses::{PauseReading, Pauses};
 use crate::record::store::EventStore;
+use route::destination::Destination;
 
 /// What was last read of each destination's pauses.
 #[derive(Default)]

@@ -7,8 +7,8 @@ use crate::customer::reference::{Customer, CustomerRef};
 use crate::customer::table::Customers;
 use crate::outside::http::CallTime;
 use crate::record::failure::{DispatchFailure, FailureCode};
-use crate::route::routes::{CustomerSource, FieldValue, Route};
 use json::{Kind, Pointer, Value};
+use route::routes::{CustomerSource, FieldValue, Route};
 
 /// Finds the customer of an event. Only used after the ack.
 pub struct Resolver {

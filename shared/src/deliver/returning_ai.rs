@@ -16,8 +16,8 @@ use crate::outside::cool_off::CoolOff;
 use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
 use crate::outside::secrets::CachedSecret;
 use crate::outside::token_slot::TokenSlot;
-use crate::record::destination::Destination;
 use crate::record::failure::{DispatchFailure, FailureCode};
+use route::destination::Destination;
 
 /// One client for all workflows and incoming webhooks, with the workflows' session tokens.
 pub struct ReturningAi {

@@ -7,7 +7,7 @@ use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use crate::outside::secrets::{self, Fields, Problem};
-use crate::record::destination::Destination;
+use route::destination::Destination;
 
 /// What the secret `RETURNING_AI_SECRET_ID` says, by name; `None` of an entry that cannot be used.
 pub struct Webhooks {

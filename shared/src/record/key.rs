@@ -2,7 +2,7 @@
 //!
 //! `template.yaml` allows a function only keys that begin as those that it needs; a test compares the two.
 
-use crate::record::destination::Destination;
+use route::destination::Destination;
 
 /// What the keys of items begin with that are no events: no provider has such a name.
 pub const NO_PROVIDERS: [&str; 3] = [WORKFLOW, INCOMING_WEBHOOK, ONCE];

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock::UnixMillis;
-use crate::record::destination::Destination;
 use crate::record::retry_plan::MAX_AGE;
+use route::destination::Destination;
 
 /// What was read of each destination's pauses. A destination that has no entry could not be read.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]

@@ -19,7 +19,6 @@ use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnC
 use tokio::time::{Instant, sleep};
 
 use crate::outside::aws::repeat;
-use crate::record::destination::Destination;
 use crate::record::event::{EventRecord, EventState};
 use crate::record::key;
 use crate::record::pauses::{Pause, PauseReading, Pauses};
@@ -27,6 +26,7 @@ use crate::record::store::error::StoreError;
 use crate::record::store::item::{
     Item, body_of, changing, integer, item_of, map, number, pauses_of, pk_of, record_of, string,
 };
+use route::destination::Destination;
 
 /// The events table.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::record::event::{Dispatch, EventRecord, api_entry, is_api_entry, is_ro
 use crate::record::failure::Blame;
 use crate::record::pauses::{PauseStatus, Pauses};
 use crate::record::store::index::IndexEntry;
-use crate::route::routes::Routes;
+use route::routes::Routes;
 
 /// The events that wait for their turn, in lines: those in one line need the same neighbours.
 pub struct Schedule<'r> {

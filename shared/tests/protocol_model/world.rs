@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use route::routes::{LookupKinds, Routes};
 use shared::clock::{UnixMillis, UnixSeconds};
 use shared::record::event::{DispatchState, EventRecord, EventState};
-use shared::route::routes::{LookupKinds, Routes};
 
 use crate::table::Item;
 use crate::{Bounds, Flaw, Property};

@@ -7,11 +7,11 @@ use futures_util::future::join_all;
 use local::returning_ai::{ReturningAi, TokenUse, Workflow};
 use local::secrets_manager::SecretsManager;
 use local::stack::RETURNING_AI_SECRET;
+use route::destination::Destination;
 use shared::clock::Clock;
 use shared::config::Config;
 use shared::outside::http::{CallTime, Http};
 use shared::outside::secrets::CachedSecret;
-use shared::record::destination::Destination;
 
 use crate::bridge::fixture::*;
 

@@ -18,6 +18,8 @@ use local::http_client::HttpClient;
 use local::lambda_host::{FunctionSpec, LambdaHost};
 pub(crate) use local::stack::RECEIVERS;
 use local::stack::{Stack, StackOptions, sample_key};
+use route::destination::Destination;
+use route::routes::{CustomerSource, Fit, Route, Routes};
 use serde_json::Value;
 use sha2::Sha256;
 use shared::clock::Clock;
@@ -27,9 +29,7 @@ use shared::customer::table::Customers;
 use shared::deliver::resolver::id_at;
 use shared::outside::http::Http;
 use shared::receive::provider::{HeaderPart, Provider};
-use shared::record::destination::Destination;
 use shared::record::store::EventStore;
-use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::bridge::examples::{expectations, folder};
 
@@ -85,7 +85,7 @@ impl Bridge {
 
     pub(crate) async fn with(change: impl FnOnce(&mut StackOptions)) -> Self {
         let mut options = StackOptions::new(functions());
-        let routes = providers::routes().unwrap();
+        let routes = providers::routes();
         options.workflows = routes.workflows();
         options.incoming_webhooks = routes.incoming_webhooks();
         change(&mut options);
@@ -413,7 +413,7 @@ fn wanted_example(provider: &Provider, event_id: &str) -> String {
 
 /// The repository's routes that want a body.
 fn routes_of(provider: &Provider, body: &[u8]) -> Vec<&'static Route> {
-    static ROUTES: LazyLock<Routes> = LazyLock::new(|| providers::routes().unwrap());
+    static ROUTES: LazyLock<Routes> = LazyLock::new(providers::routes);
     let document = Document::parse(body).unwrap();
     let event_type = provider.read_envelope(document.root()).event_type.unwrap_or_default();
     let fits = |route: &&Route| route.fit(provider.name, &event_type, document.root()) == Fit::Matches;

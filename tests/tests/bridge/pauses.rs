@@ -54,7 +54,7 @@ async fn a_paused_workflow_gets_nothing_from_functions_that_cannot_read_that_it_
         let before = check_state(&bridge, "rail#e1", "pending", 1);
         check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("held_back", 1)]);
         check_counts(&bridge.redrive(json!({ "keys": ["rail#e1"] })).await, &[("found", 1), ("held_back", 1)]);
-        let all = providers::routes().unwrap().destinations().len() as u64;
+        let all = providers::routes().destinations().len() as u64;
         assert_eq!(unreadable_in_redrive(&bridge, 2).await, [Some(all), Some(all)], "{case}");
         assert_eq!(bridge.item("rail#e1"), before, "{case}");
         assert!(bridge.stack.returning_ai.attempts().is_empty(), "{case}");
@@ -90,7 +90,7 @@ async fn a_malformed_pause_holds_its_own_workflow_alone_until_an_operator_overwr
     assert!(bridge.stack.returning_ai.messages("withdrawal").is_empty());
 
     let (_, store) = bridge.tables();
-    let workflow = shared::record::destination::Destination::Workflow("withdrawal".to_owned());
+    let workflow = route::destination::Destination::Workflow("withdrawal".to_owned());
     let now = shared::clock::Clock::system().now();
     operator::pauses::resume(&store, &workflow, now).await.unwrap();
     restart(&bridge).await;

@@ -77,7 +77,7 @@ fn required(types: &[&str]) -> BTreeSet<String> {
 #[tokio::test]
 async fn the_repository_s_routes_get_their_subscriptions_and_each_key_counts() {
     let bridge = Bridge::start().await;
-    let routes = providers::routes().unwrap();
+    let routes = providers::routes();
     let required = RequiredTypes::of(&routes, RAIL);
     assert!(required.types.contains("TRANSACTION_POSTED") && required.unmatched.is_empty(), "{required:?}");
     bridge.sync(&required.types).await;

@@ -9,6 +9,8 @@ use local::aws::{AwsFault, Strike};
 use local::dynamodb::{customers_table_definition, events_table_definition, time_to_live_definition};
 use local::faults::When;
 use local::stack::{FUNCTIONS, RECEIVERS, REDRIVE};
+use route::destination::Destination;
+use route::routes::Route;
 use serde_json::{Value, json};
 use shared::config::{Config, ReceiverConfig};
 use shared::customer::api_client::ApiAccount;
@@ -17,10 +19,8 @@ use shared::function::TIMEOUT;
 use shared::observe::metrics::{self, By, Means};
 use shared::receive::provider::Provider;
 use shared::receive::signing_keys::KeySet;
-use shared::record::destination::Destination;
 use shared::record::key;
 use shared::record::retry_plan::LEASE_S;
-use shared::route::routes::Route;
 
 use crate::bridge::customer_routes::deposit_to;
 use crate::bridge::fixture::*;
@@ -308,7 +308,7 @@ async fn every_call_that_a_function_makes_is_one_that_it_may_make() {
             statement.actions.iter().map(|action| (action.clone(), statement.resources_and_keys()))
         });
         let unused: Vec<_> = granted.filter(|grant| !made.contains(grant)).collect();
-        let routes = providers::routes().unwrap();
+        let routes = providers::routes();
         let is_its = |route: &&Route| function == REDRIVE || route.provider == function;
         let claims = routes.all().iter().filter(is_its).any(|route| route.once_per_customer);
         let claim = || ("dynamodb:PutItem".to_owned(), vec!["EventsTable.Arn once#*".to_owned()]);

@@ -78,7 +78,7 @@ impl Scan {
     pub(crate) fn providers(&self) -> Vec<&str> {
         let contracts =
             self.files.keys().filter_map(|file| file.strip_prefix("functions/")?.strip_suffix("/src/lib.rs"));
-        contracts.filter(|name| *name != "providers").collect()
+        contracts.filter(|name| !["providers", "routes"].contains(name)).collect()
     }
 }
 

@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 #[tokio::main]
 async fn bench(functions: Option<PathBuf>, baseline: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
     let binaries = Binaries::build(functions, baseline)?;
-    let routes = providers::routes()?;
+    let routes = providers::routes();
     let stack =
         Stack::start(StackOptions { workflows: routes.workflows(), ..StackOptions::new(binaries.functions.clone()) })
             .await?;

@@ -21,9 +21,9 @@ use operator::place::http;
 use operator::{OperatorError, Place};
 use page::board::Board;
 use page::dev::{dev_file, note_answer, serve};
+use route::routes::Routes;
 use serde_json::Value;
 use shared::clock::Clock;
-use shared::route::routes::Routes;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::delivery::signed_headers;

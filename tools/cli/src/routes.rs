@@ -6,7 +6,7 @@ pub(crate) mod preview;
 use clap::{Args, Subcommand};
 use operator::OperatorError;
 use operator::words::counted;
-use shared::route::routes::Route;
+use route::routes::Route;
 
 use crate::routes::file::RoutesFile;
 use crate::terminal::{Table, out, print};

@@ -3,8 +3,8 @@
 //! [`examine`] reads facts, one call each, and judges them. It only reads, with two exceptions: each provider's URL gets a POST
 //! without a signature, which it must refuse, and each workflow gets a handshake. No message is sent.
 
+use route::routes::Routes;
 use shared::clock::Clock;
-use shared::route::routes::Routes;
 
 use crate::place::Place;
 

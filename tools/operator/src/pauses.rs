@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use route::destination::Destination;
+use route::routes::Routes;
 use shared::clock::UnixMillis;
-use shared::record::destination::Destination;
 use shared::record::event::DispatchState;
 use shared::record::pauses::{self, Pause, PauseStatus, Pauses, unknown_until};
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
-use shared::route::routes::Routes;
 
 use crate::events::filter::Filter;
 use crate::events::selection::Selection;

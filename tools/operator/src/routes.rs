@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use shared::route::routes::{Routes, RoutesError};
+use route::routes::{Routes, RoutesError};
 
 use crate::OperatorError;
 
@@ -22,7 +22,8 @@ pub fn read(path: &Path) -> Result<Routes, OperatorError> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Routes, OperatorError> {
-    let routes = providers::parse_routes(name, text).map_err(|error| unsound(&error, text))?;
+    let routes = providers::parse_routes(name, text)
+        .map_err(|error| OperatorError::refused(error.with_its_line(text), RoutesError::HINT))?;
     let Some(unknown) = routes.providers().into_iter().find(|provider| providers::by_name(provider).is_none()) else {
         return Ok(routes);
     };
@@ -31,13 +32,4 @@ fn parse(name: &str, text: &str) -> Result<Routes, OperatorError> {
         format!("{name}: unknown provider `{unknown}`"),
         format!("known providers: {}", known.join(", ")),
     ))
-}
-
-fn unsound(error: &RoutesError, text: &str) -> OperatorError {
-    let line = text.lines().nth(error.line - 1).unwrap_or_default();
-    let caret = format!("{}^", " ".repeat(error.column - 1));
-    OperatorError::refused(
-        format!("{error}\n  {line}\n  {caret}"),
-        "the header of routes.toml lists the keys and what each may hold",
-    )
 }

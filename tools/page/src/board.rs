@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use route::routes::Routes;
 use serde::Serialize;
 use shared::clock::UnixMillis;
 use shared::record::event::{DispatchState, EventState};
 use shared::record::store::listing::EventSummary;
-use shared::route::routes::Routes;
 use tokio::sync::Notify;
 
 /// How many events are listed: a browser scrolls and filters this many without a pause. They take about 10 MB here.

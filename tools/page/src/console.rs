@@ -6,11 +6,11 @@ use std::time::Duration;
 use axum::Router;
 use local::front::{Answer, Front, Guests};
 use operator::{OperatorError, Place};
+use route::routes::Routes;
 use shared::clock::Clock;
 use shared::customer::reference::CustomerRef;
 use shared::record::event::dead_part;
 use shared::record::store::index::IndexRange;
-use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use crate::Page;

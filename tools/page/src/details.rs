@@ -6,6 +6,7 @@ use json::Document;
 use operator::events::report::{Customers, Moment, MomentKind, Report, RouteMessage, Which, customers};
 use operator::routes::preview::customer;
 use operator::times::written;
+use route::routes::Routes;
 use serde::Serialize;
 use serde_json::Value;
 use shared::clock::Clock;
@@ -13,7 +14,6 @@ use shared::deliver::resolver::Resolver;
 use shared::outside::http::CallTime;
 use shared::record::event::EventRecord;
 use shared::record::store::listing::EventSummary;
-use shared::route::routes::Routes;
 
 use crate::board::{Line, ListedEvent};
 use crate::problem::Problem;

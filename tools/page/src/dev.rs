@@ -8,8 +8,8 @@ use local::stack::{REDRIVE, RETURNING_AI_SECRET, Stack, api_secret, signing_secr
 use operator::dev_file::DevFile;
 use operator::place::http;
 use operator::{OperatorError, Parts, Place};
+use route::routes::Routes;
 use shared::receive::provider::Provider;
-use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use crate::Page;

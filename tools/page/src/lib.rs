@@ -12,6 +12,7 @@ use operator::events::filter::known_destination;
 use operator::pauses::{pause, resume};
 use operator::redrive_function::RedriveFunction;
 use operator::{OperatorError, Place};
+use route::routes::Routes;
 use serde::Serialize;
 use serde_json::{Value, json};
 use shared::clock::Clock;
@@ -19,7 +20,6 @@ use shared::deliver::resolver::Resolver;
 use shared::record::key;
 use shared::record::pauses::Pauses;
 use shared::record::store::EventStore;
-use shared::route::routes::Routes;
 
 pub mod board;
 pub mod console;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_smithy_runtime::client::auth::no_auth::NO_AUTH_SCHEME_ID;
 use aws_smithy_runtime::client::retries::RetryPartition;
+use route::routes::{LookupKinds, Routes};
 use shared::clock::Clock;
 use shared::config::AwsConfig;
 use shared::customer::api_client::{ApiAccount, ApiClient};
@@ -24,7 +25,6 @@ use shared::receive::receiver::Receiver;
 use shared::receive::signing_keys::SigningKeys;
 use shared::record::store::EventStore;
 use shared::redrive::run::Redriver;
-use shared::route::routes::{LookupKinds, Routes};
 
 use crate::outside::{API_SECRET, DYNAMODB, SECRETS_MANAGER, SIGNING_SECRET, WEBHOOKS_SECRET, end};
 use crate::routes::ROUTES;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::UnixMillis;
-use crate::route::routes::{LookupKinds, Routes};
 use json::Document;
+use route::routes::{LookupKinds, Routes};
 
 fn event() -> EventRecord {
     let (occurred_at, received_at) = (UnixMillis(1_738_784_271_042), UnixMillis(1_747_253_577_000));

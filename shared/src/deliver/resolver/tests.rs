@@ -10,9 +10,9 @@ use crate::customer::provider_api::ProviderApi;
 use crate::outside::aws;
 use crate::outside::http::Http;
 use crate::outside::secrets::CachedSecret;
-use crate::route::routes::{LookupKinds, Routes};
 use crate::testing::{Asked, Loopback, Reply};
 use json::Document;
+use route::routes::{LookupKinds, Routes};
 
 const API: ProviderApi = ProviderApi {
     secret_variable: "SAMPLE_API_SECRET_ID",

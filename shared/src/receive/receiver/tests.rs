@@ -20,8 +20,8 @@ use crate::receive::provider::{EnvelopeMembers, Form, HeaderPart};
 use crate::receive::signing_keys::KeyVersion;
 use crate::receive::signing_keys::tests::HASHED_BYTES;
 use crate::record::store::EventStore;
-use crate::route::routes::{LookupKinds, Routes};
 use crate::testing::{Asked, Loopback, Reply, by_metric, settable_clock};
+use route::routes::{LookupKinds, Routes};
 
 /// Nobody's contract: the raw bytes, and an envelope of `id` and `type`.
 static SAMPLE: Provider = Provider {

@@ -2,11 +2,11 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::clock::UnixMillis;
-use crate::record::destination::Destination;
 use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::index::IndexEntry;
 use crate::redrive::schedule::Turn;
-use crate::route::routes::{LookupKinds, Routes};
+use route::destination::Destination;
+use route::routes::{LookupKinds, Routes};
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const PAGE: usize = 5_000;

@@ -1,11 +1,11 @@
 use super::*;
-use crate::record::destination::Destination;
 use crate::record::event::{AttemptBy, DispatchOutcome, DispatchSuccess};
 use crate::record::failure::FailureCode;
 use crate::record::pauses::{Pause, PauseReading};
 use crate::record::retry_plan::Draw;
 use crate::record::store::SettleOutcome;
-use crate::route::routes::LookupKinds;
+use route::destination::Destination;
+use route::routes::LookupKinds;
 
 use std::time::Duration;
 

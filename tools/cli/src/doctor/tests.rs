@@ -12,9 +12,9 @@ use operator::Place;
 use operator::dev_file::DevFile;
 use operator::place::http;
 use page::dev::dev_file;
+use route::routes::Routes;
 use serde_json::{Value, json};
 use shared::clock::UnixMillis;
-use shared::route::routes::Routes;
 
 use super::*;
 use crate::routes::file::RoutesFile;

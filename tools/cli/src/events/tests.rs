@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use operator::events::fixtures::{NOW, attempted, delivered, down, received, recorded, refused, routes, workflow};
 use operator::events::report::{Customers, Report, customers as customers_of};
+use route::destination::Destination;
+use route::routes::Routes;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::deliver::resolver::Resolver;
-use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, EventRecord, EventState};
 use shared::record::pauses::{Pause, PauseReading, Pauses};
 use shared::record::store::listing::EventSummary;
-use shared::route::routes::Routes;
 
 use super::list::{write_json, write_rows};
 use super::show;

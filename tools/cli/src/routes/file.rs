@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use local::binaries::workspace_root;
 use operator::OperatorError;
-use shared::route::routes::Routes;
+use route::routes::Routes;
 
 /// Today's routes.
 #[derive(Args, Clone, Debug, Default)]

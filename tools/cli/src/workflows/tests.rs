@@ -1,4 +1,4 @@
-use shared::record::destination::Destination;
+use route::destination::Destination;
 
 use super::*;
 

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use route::routes::Routes;
 use serde::Serialize;
 use shared::clock::{Clock, UnixMillis};
 use shared::customer::reference::{Customer, CustomerRef};
@@ -16,7 +17,6 @@ use shared::customer::table::{Customers, MAX_BATCH};
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::record::store::once::ClaimOutcome;
-use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use super::lines::{BadLine, HeaderError, Lines, Row, column_names};

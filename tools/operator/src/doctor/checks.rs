@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::record::destination::Destination;
+use route::destination::Destination;
 use shared::record::pauses::PauseStatus;
 use shared::record::store::index::PROJECTED;
 

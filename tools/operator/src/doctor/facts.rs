@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use route::destination::Destination;
+use route::routes::Routes;
 use shared::clock::UnixMillis;
-use shared::record::destination::Destination;
 use shared::record::pauses::PauseStatus;
-use shared::route::routes::Routes;
 
 use crate::parts::Parts;
 

@@ -9,17 +9,17 @@ use aws_sdk_scheduler::types::ScheduleState;
 use futures_util::future::{OptionFuture, join, join_all, join3, join4, try_join_all};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
+use route::destination::Destination;
+use route::routes::Routes;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::deliver::webhooks::Webhooks;
 use shared::outside::aws::sdk_reason;
 use shared::outside::http::{CallTime, HttpAnswer};
-use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, dead_parts, is_route_entry, pending_parts};
 use shared::record::pauses::PauseStatus;
 use shared::record::store::EventStore;
 use shared::record::store::error::StoreError;
 use shared::record::store::index::{IndexPage, IndexRange, SHORT_PAGE};
-use shared::route::routes::Routes;
 
 use super::facts::{
     ClockOffset, Facts, Handshake, Index, Queue, RouteNeeds, Schedule, Scope, Secret, StackStatus, Table, Webhook,

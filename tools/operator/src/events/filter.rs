@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use route::destination::Destination;
+use route::routes::Routes;
 use shared::clock::UnixMillis;
-use shared::record::destination::Destination;
 use shared::record::event::{DispatchState, EventState};
 use shared::record::key;
 use shared::record::store::listing::EventSummary;
-use shared::route::routes::Routes;
 
 use crate::OperatorError;
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use route::destination::Destination;
+use route::routes::{LookupKinds, Routes};
 use shared::clock::UnixMillis;
-use shared::record::destination::Destination;
 use shared::record::event::{AttemptBy, DispatchOutcome, DispatchSuccess, EventRecord, EventState};
 use shared::record::failure::{DispatchFailure, FailureCode};
 use shared::record::retry_plan::Draw;
-use shared::route::routes::{LookupKinds, Routes};
 
 pub const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use json::Document;
+use route::routes::{Fit, Routes};
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
@@ -13,7 +14,6 @@ use shared::record::event::{AttemptBy, DISMISSED, Dispatch, DispatchState, Event
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
 use shared::record::store::listing::EventSummary;
-use shared::route::routes::{Fit, Routes};
 
 use crate::times::{relative, span};
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use local::dynamodb::EVENTS_TABLE;
+use route::routes::LookupKinds;
 use shared::record::pauses::PauseStatus::{Delivering, Paused, Unreadable};
-use shared::route::routes::LookupKinds;
 
 use super::*;
 use crate::testing::{put_pending, store};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use shared::route::routes::{EventPattern, Routes};
+use route::routes::{EventPattern, Routes};
 
 /// Which of Rail's pages names an event type.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use json::{Document, Value};
+use route::routes::{CustomerSource, Fit, Route, Routes};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
@@ -12,7 +13,6 @@ use shared::deliver::resolver::{MessageCustomer, id_at};
 use shared::receive::provider::{Envelope, Provider};
 use shared::record::event::EventRecord;
 use shared::record::failure::FailureCode;
-use shared::route::routes::{CustomerSource, Fit, Route, Routes};
 
 use crate::OperatorError;
 use crate::events::report::why_not;

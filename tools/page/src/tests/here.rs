@@ -9,9 +9,9 @@ use local::stack::{Stack, StackOptions, sample_key};
 use operator::Place;
 use operator::customers::import::import_file;
 use operator::place::http;
+use route::routes::Routes;
 use serde_json::{Value, json};
 use shared::clock::Clock;
-use shared::route::routes::Routes;
 use tokio::task::JoinSet;
 
 use crate::board::Board;

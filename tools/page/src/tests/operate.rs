@@ -9,9 +9,9 @@ use operator::Place;
 use operator::events::candidates::Action;
 use operator::pauses::{pause, resume};
 use operator::place::http;
+use route::destination::Destination;
 use serde_json::json;
 use shared::clock::Clock;
-use shared::record::destination::Destination;
 use shared::record::store::TakeOverOutcome;
 
 use super::browser::{BOUND, Browser};

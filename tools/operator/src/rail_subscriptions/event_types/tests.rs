@@ -1,4 +1,4 @@
-use shared::route::routes::LookupKinds;
+use route::routes::LookupKinds;
 
 use super::*;
 

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn whose_body_it_is_is_seen_from_the_envelope_or_has_to_be_said() {
-    let routes = providers::routes().unwrap();
+    let routes = providers::routes();
     let provider_in = |file: &str, body: &str, given| {
         Preview::new(body.as_bytes(), Path::new(file), given, &routes)
             .map(|preview| preview.event.provider)

@@ -7,10 +7,10 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::customer::reference::{CustomerAttribute, CustomerRef};
-use crate::record::destination::Destination;
-use crate::route::credentials;
-use crate::route::routes::{
+use crate::credentials;
+use crate::customer::{CustomerAttribute, is_kind};
+use crate::destination::Destination;
+use crate::routes::{
     Condition, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, EventPattern, Field, FieldValue, LookupKinds,
     RESERVED_FIELDS, Route, Routes, RoutesError,
 };
@@ -186,7 +186,7 @@ impl<'i> Reader<'i> {
         }
         let kind = before.strip_suffix(':').ok_or_else(no_source)?;
         let (is_link, kind) = kind.strip_prefix("link:").map_or((false, kind), |kind| (true, kind));
-        if kind == "link" || !CustomerRef::is_kind(kind) {
+        if kind == "link" || !is_kind(kind) {
             return Err(no_source());
         }
         let kind = kind.to_owned();

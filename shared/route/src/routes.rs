@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::customer::reference::CustomerAttribute;
-use crate::record::destination::Destination;
+use crate::customer::CustomerAttribute;
+use crate::destination::Destination;
 use json::{Pointer, Value};
 
 /// The routes, in the order of the file, and what is cut from bodies before they are stored.
@@ -68,7 +68,7 @@ pub enum FieldValue {
 /// Which kinds a `KIND:/pointer` of a routes file may have.
 #[derive(Clone, Copy, Debug)]
 pub enum LookupKinds<'k> {
-    /// Whatever is written: a function runs with a file that was checked before, and need not know every provider's API.
+    /// Whatever is written: for routes that no API is asked for.
     Any,
     /// Those that some provider's API answers.
     OneOf(&'k [&'k str]),
@@ -120,6 +120,17 @@ pub const DEFAULT_IDEMPOTENCY_FIELD: &str = "idempotencyKey";
 /// Fields that every message has, and that a route must not set.
 pub const RESERVED_FIELDS: [&str; 6] =
     ["eventType", "customerId", "occurredAt", DEFAULT_IDEMPOTENCY_FIELD, "source", "sourceEventType"];
+
+impl RoutesError {
+    /// What helps with every problem.
+    pub const HINT: &str = "the header of routes.toml lists the keys and what each may hold";
+
+    /// The problem, then its line of the file's `text`, with a caret under the place.
+    pub fn with_its_line(&self, text: &str) -> String {
+        let line = text.lines().nth(self.line - 1).unwrap_or_default();
+        format!("{self}\n  {line}\n  {}^", " ".repeat(self.column - 1))
+    }
+}
 
 impl Routes {
     /// The routes that want an event, in the order of the file.

@@ -1,0 +1,35 @@
+//! Compiles `routes.toml`. What `bridge routes check` reports fails the build with the same message.
+
+use std::error::Error;
+use std::path::Path;
+use std::{env, fs};
+
+use route::routes::{LookupKinds, Routes, RoutesError};
+
+#[path = "src/known.rs"]
+#[expect(unreachable_pub, reason = "the library shows them")]
+mod known;
+
+const FILE: &str = "routes.toml";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FILE);
+    println!("cargo::rerun-if-changed={}", file.display());
+    let text = fs::read_to_string(&file).map_err(|error| format!("{FILE} cannot be read: {error}"))?;
+    match compile(&text) {
+        Ok(compiled) => fs::write(Path::new(&env::var("OUT_DIR")?).join("routes"), compiled)?,
+        Err(problem) => problem.lines().for_each(|line| println!("cargo::error={line}")),
+    }
+    Ok(())
+}
+
+fn compile(text: &str) -> Result<Vec<u8>, String> {
+    let routes = Routes::parse(FILE, text, LookupKinds::OneOf(known::LOOKUP_KINDS))
+        .map_err(|error| format!("{}\nhint: {}", error.with_its_line(text), RoutesError::HINT))?;
+    match routes.providers().into_iter().find(|provider| !known::PROVIDERS.contains(provider)) {
+        None => Ok(routes.compile()),
+        Some(unknown) => {
+            Err(format!("{FILE}: unknown provider `{unknown}`\nhint: known providers: {}", known::PROVIDERS.join(", ")))
+        }
+    }
+}
