@@ -26,7 +26,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
-use crate::check;
+use crate::check::run;
 use crate::environment::{self, Idle, TIMEOUT};
 use crate::invocation;
 use crate::outside::signing_key;
@@ -184,7 +184,7 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
         };
         let ended = invocation::run(&world, id, TIMEOUT, work).await;
         if let Some(measured) = ended {
-            check::on_measured(&mut lock(&world), id, &measured);
+            run::on_measured(&mut lock(&world), id, &measured);
             idle.give_back(receiver, skew_ms);
         }
         changes.notify_one();
@@ -197,7 +197,12 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
 async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request) {
     let (redriver, skew_ms) =
         fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
-    let id = lock(world).start_process(kind, skew_ms, true);
+    let is_measured = request.keys.is_none() && request.shards.as_ref().is_none_or(|shards| shards.contains(&0));
+    let (id, backlog) = {
+        let mut world = lock(world);
+        let backlog = is_measured.then(|| run::Backlog::of(&world)).flatten();
+        (world.start_process(kind, skew_ms, true), backlog)
+    };
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
         redriver.run(&request, &format!("r{id}"), stops_at).await
@@ -207,7 +212,11 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
         world.step(|text| {
             let _ = write!(text, "p{id} has redriven: {counts:?}");
         });
-        check::on_measured(&mut world, id, &measured);
+        run::on_measured(&mut world, id, &measured);
+        run::on_counts(&mut world, id, &counts, request.keys.as_deref().unwrap_or_default());
+        if let Some(backlog) = backlog {
+            run::on_backlog(&mut world, id, &backlog, &measured);
+        }
         fleet.redrives.give_back(redriver, skew_ms);
     }
 }

@@ -1,10 +1,12 @@
 //! What must hold: at every write, at every message, and at the end of a life.
 
+mod attempt;
+pub(crate) mod run;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use shared::observe::metrics::{self, Measurements};
 use shared::receive::verification::hex;
 
 use crate::faults::System;
@@ -25,6 +27,9 @@ const MAX_POSTS: usize = 3 * 2 * 2;
 /// A lease of 60 s, less what two clocks may differ.
 const MIN_LEASE_MS: u64 = 60 * SECOND - 28 * SECOND;
 
+/// A clock that is wrong by 14 s, the time of a call, and seconds that are rounded.
+const MAX_CLOCK_ERROR_MS: u64 = 20 * SECOND;
+
 /// Pauses are noticed within 30 s, by an attempt that takes at most another 30.
 const PAUSE_NOTICED_MS: u64 = 61 * SECOND;
 
@@ -41,6 +46,11 @@ const FIXED: [&str; 7] =
 pub(crate) fn observe(world: &mut World, process: Option<ProcessId>, write: &Write) {
     if write.table == tables::EVENTS {
         world.changed_at = now_ms();
+        world.written_at.insert(write.key.clone(), now_ms());
+        world.writes += 1;
+        if let Some(process) = process {
+            world.processes[process as usize].writes += 1;
+        }
         on_write(world, process, write);
     }
 }
@@ -114,6 +124,8 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
             settled(world, process, pk, incarnation, before, after, now);
         } else if !is_in_state(after, "dismissed") && !is_in_state(after, "pending") {
             world.violate("what has ended changes by hand alone", pk, state(after));
+        } else if !is_in_state(before, "dead") && before != after {
+            world.violate("only what is dead is dismissed", pk, state(before));
         }
     }
     if before.is_none() && is_in_state(after, "dead") {
@@ -145,7 +157,9 @@ fn fields(world: &mut World, pk: &str, before: Option<&Item>, after: &Item) {
     if is_in_state(after, "pending") != some_pending {
         world.violate("an event is pending while a route of it is", pk, state(after));
     }
-    if let Some(before) = before.filter(|before| before.contains_key("state")) {
+    let before = before.filter(|before| before.contains_key("state"));
+    attempt::record(world, pk, before, after);
+    if let Some(before) = before {
         for name in FIXED {
             if before.get(name) != after.get(name) {
                 world.violate("what was recorded never changes", pk, name);
@@ -174,6 +188,7 @@ fn taken(
 ) {
     let number = integer(after, "attempts").unwrap_or_default();
     let kind = world.processes[process as usize].kind;
+    attempt::taken(world, kind, pk, before, after);
     if let Some(before) = before {
         let is_revived = routes_in(after, "pending").any(|route| !routes_in(before, "pending").any(|was| was == route));
         if is_revived {
@@ -221,8 +236,11 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
             if now > holder.at + MAX_ATTEMPT_MS + SECOND {
                 world.violate("an attempt ends within 30 s", pk, format!("{} ms", now - holder.at));
             }
+            if !holder.settled && !gave_up {
+                attempt::settled(world, process, pk, holder, before, after);
+            }
         }
-        _ if gave_up => {}
+        _ if gave_up => attempt::given_up(world, pk, incarnation, before),
         _ => world.violate("an attempt is settled by its holder", pk, format!("p{process} settled attempt {number}")),
     }
     if let Some(fences) = world.fences.get_mut(&(pk.to_owned(), incarnation))
@@ -231,6 +249,13 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
         fence.settled = true;
     }
 
+    let ends = &mut world.processes[process as usize].ends;
+    match state(after).as_str() {
+        _ if before == after => {}
+        "pending" => ends.retried += 1,
+        "dead" => ends.dead += 1,
+        _ => ends.delivered += 1,
+    }
     let was: BTreeMap<&str, &str> = routes(before).collect();
     for (route, is) in routes(after) {
         if was.get(route) == Some(&is) {
@@ -252,6 +277,9 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
                 if posts.iter().any(|post| post.accepted) {
                     world.violate("what is skipped was not sent", pk, route);
                 }
+                if !has_claim_of_another(world, pk, route, integer(after, "received_at").unwrap_or_default()) {
+                    world.violate("only a second time is skipped", pk, route);
+                }
             }
             "dead" => {
                 world.processes[process as usize].died += 1;
@@ -263,6 +291,14 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
             _ => {}
         }
     }
+}
+
+/// Whether another event has a claim on this route; also a namesake whose record has expired since.
+fn has_claim_of_another(world: &World, pk: &str, route: &str, received_at: u64) -> bool {
+    let of_route = format!("once#{route}#");
+    let mut claims = world.tables.items(tables::EVENTS).filter(|(key, _)| key.starts_with(&of_route));
+    let is_old = |claim: &Item| integer(claim, "taken_at").unwrap_or_default() + HOUR < received_at;
+    claims.any(|(_, claim)| text(claim, "owner").is_some_and(|owner| owner != pk || is_old(claim)))
 }
 
 /// Why a message may not die of this yet.
@@ -344,6 +380,12 @@ pub(crate) fn on_post(world: &mut World, mut post: Post) {
     if world.paused_for_ms(post.destination).is_some_and(|ms| ms > PAUSE_NOTICED_MS) {
         world.violate("nothing is sent to a paused destination", &pk, post.route.clone());
     }
+    if post.route == "first-deposit" {
+        let claim = world.tables.item(tables::EVENTS, &format!("once#first-deposit#{}", post.customer));
+        if claim.and_then(|claim| text(claim, "owner")) != Some(pk.as_str()) {
+            world.violate("who sends has the customer's claim", &pk, post.customer.clone());
+        }
+    }
     let facts = world.facts.iter().filter(|fact| fact.pks().contains(&pk));
     let told = facts
         .clone()
@@ -361,26 +403,6 @@ pub(crate) fn on_post(world: &mut World, mut post: Post) {
         world.violate("a message never changes", &pk, post.route.clone());
     }
     world.posts.push(post);
-}
-
-/// What an invocation has measured against what it has done.
-pub(crate) fn on_measured(world: &mut World, id: ProcessId, measured: &Measurements) {
-    let process = &world.processes[id as usize];
-    let [delivered, skipped] = [metrics::DELIVERED, metrics::SKIPPED].map(|metric| measured.sum(metric));
-    let dead = measured.sum(metrics::DEAD) + measured.sum(metrics::DEAD_WITHOUT_CUSTOMER);
-    let told = [delivered, skipped, dead];
-    let done = [process.delivered, process.skipped, process.died].map(|count| count as f64);
-    let fits = match process.uncertain {
-        true => told.iter().zip(done).all(|(told, done)| *told <= done),
-        false => told == done,
-    };
-    let conflicts = process.conflicts as f64;
-    if measured.sum(metrics::ID_CONFLICT) < conflicts && !process.uncertain {
-        world.violate("every harm has its metric", &format!("p{id}"), "an id conflict is not counted");
-    }
-    if !fits {
-        world.violate("every harm has its metric", &format!("p{id}"), format!("told {told:?}, done {done:?}"));
-    }
 }
 
 /// After a life: nothing is left, and all that was acknowledged has ended where a person can see it.
@@ -467,6 +489,11 @@ impl Fact {
     }
 }
 
+/// Whether two times are the same but for a clock that is wrong.
+fn is_near(one_ms: u64, other_ms: u64) -> bool {
+    one_ms.abs_diff(other_ms) <= MAX_CLOCK_ERROR_MS
+}
+
 pub fn state(item: &Item) -> String {
     text(item, "state").unwrap_or_default().to_owned()
 }
@@ -487,6 +514,3 @@ fn code(item: &Item, route: &str) -> String {
     let delivery = item.get("deliveries").and_then(|deliveries| deliveries["M"].get(route));
     delivery.and_then(|delivery| delivery.pointer("/M/code/S")).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
-
-/// How long items stay after the work on them has ended.
-pub const KEPT_MS: u64 = 90 * DAY;

@@ -23,6 +23,10 @@ pub enum Fault {
     LoseAnswer,
     /// As `LoseAnswer`, but nothing tells: the answer never comes.
     HangAfter,
+    /// No answer comes, and the call takes effect after its sender has given it up.
+    Late {
+        ms: u32,
+    },
     Throttle {
         retry_after: Option<u32>,
     },
@@ -57,6 +61,7 @@ impl Fault {
             Self::Die => "drops the connection",
             Self::LoseAnswer => "loses the answer",
             Self::HangAfter => "takes effect and hangs",
+            Self::Late { .. } => "takes effect late",
             Self::Throttle { retry_after: None } => "throttles",
             Self::Throttle { retry_after: Some(_) } => "throttles with Retry-After",
             Self::Fail => "answers 5xx",
@@ -78,7 +83,8 @@ impl Fault {
         let slow = |rng: &mut Rng| Self::Slow { ms: rng.u32(1_500..12_000) };
         match (system, rng.u8(..12)) {
             (System::Table, 0 | 1) => Self::Throttle { retry_after: None },
-            (System::Table, 2 | 3) => Self::Fail,
+            (System::Table, 2) => Self::Fail,
+            (System::Table, 3) => Self::Late { ms: rng.u32(300..5_000) },
             (System::Table, 4) => Self::Hang,
             (System::Table, 5..=7) => Self::LoseAnswer,
             (System::Table, 8) => Self::HangAfter,

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -60,8 +61,13 @@ impl<F: Future> Future for Running<'_, F> {
         let (id, skew_ms) = (self.id, self.skew_ms);
         let Some(work) = self.work.as_mut() else { return Poll::Ready(None) };
         let before = RUNNING.replace(Some(id));
-        let polled = skewed(skew_ms, || work.as_mut().poll(context));
+        let polled = catch_unwind(AssertUnwindSafe(|| skewed(skew_ms, || work.as_mut().poll(context))));
         RUNNING.set(before);
+        let Ok(polled) = polled else {
+            lock(self.world).violate("no process panics", &format!("p{id}"), "it panicked");
+            self.work = None;
+            return Poll::Ready(None);
+        };
         if lock(self.world).processes[id as usize].dead {
             // Dropping it ends whatever it was doing, as a kill does.
             self.work = None;

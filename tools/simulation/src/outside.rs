@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use serde_json::{Value, json};
 use shared::outside::http::in_process::{Answering, InProcess, NoAnswer};
+use tokio::task::spawn_local;
 
 use crate::check;
 use crate::faults::{Fault, System};
@@ -13,6 +14,7 @@ use crate::invocation::running;
 use crate::process::{Doom, ProcessId};
 use crate::routes::DESTINATIONS;
 use crate::table::Refusal;
+use crate::tables;
 use crate::time::{MINUTE, SECOND, now_ms, sleep_ms};
 use crate::world::{Post, Shared, World, lock, system_name};
 
@@ -58,23 +60,16 @@ async fn call(world: &Shared, process: ProcessId, request: Request<Bytes>) -> An
         Some(Fault::Hang) => return std::future::pending().await,
         _ => {}
     }
-    let answer = {
-        let mut world = lock(world);
-        check::expire(&mut world);
-        let answer = match system {
-            System::Table => dynamodb(&mut world, process, &request, fault),
-            System::Secrets => secrets_manager(&world, &request, fault),
-            System::Api => api(&mut world, &request, fault),
-            System::Destination(destination) => returning_ai(&mut world, process, destination, &request, fault),
-        };
-        world.step(|text| {
-            let _ = write!(text, "p{process} {} -> {}", name_of(&request), answer.status().as_u16());
-            if let Some(fault) = fault {
-                let _ = write!(text, " ({} {})", system_name(system), fault.name());
-            }
+    if let Some(Fault::Late { ms }) = fault {
+        // Whoever sent it has given it up, and may have sent it again, when it takes effect.
+        let world = world.clone();
+        spawn_local(async move {
+            sleep_ms(ms.into()).await;
+            take_effect(&world, process, system, &request, fault);
         });
-        answer
-    };
+        return std::future::pending().await;
+    }
+    let answer = take_effect(world, process, system, &request, fault);
     if comes_after(world, process) {
         return std::future::pending().await;
     }
@@ -84,6 +79,35 @@ async fn call(world: &Shared, process: ProcessId, request: Request<Bytes>) -> An
         Some(Fault::HangAfter) => std::future::pending().await,
         _ => Ok(answer),
     }
+}
+
+/// What a call does, and its answer.
+fn take_effect(
+    world: &Shared,
+    process: ProcessId,
+    system: System,
+    request: &Request<Bytes>,
+    fault: Option<Fault>,
+) -> Response<Bytes> {
+    let mut world = lock(world);
+    check::expire(&mut world);
+    if let Some(Fault::Throttle { retry_after }) = fault {
+        let asked = world.processes[process as usize].asked_to_wait_s.entry(system).or_default();
+        asked.push(retry_after.unwrap_or_default().into());
+    }
+    let answer = match system {
+        System::Table => dynamodb(&mut world, process, request, fault),
+        System::Secrets => secrets_manager(&world, request, fault),
+        System::Api => api(&mut world, request, fault),
+        System::Destination(destination) => returning_ai(&mut world, process, destination, request, fault),
+    };
+    world.step(|text| {
+        let _ = write!(text, "p{process} {} -> {}", name_of(request), answer.status().as_u16());
+        if let Some(fault) = fault {
+            let _ = write!(text, " ({} {})", system_name(system), fault.name());
+        }
+    });
+    answer
 }
 
 fn system_of(request: &Request<Bytes>) -> System {
@@ -173,13 +197,18 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
     let operation = target.rsplit('.').next().unwrap_or_default();
     let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
     let moment = world.moment(fault == Some(Fault::Partial));
+    if operation == "GetItem" && body["TableName"] == tables::EVENTS {
+        check::run::on_read(world, process, body["Key"]["pk"]["S"].as_str().unwrap_or_default());
+    }
     match world.tables.call(operation, &body, moment) {
         Ok((said, write)) => {
             if let Some(write) = write {
                 check::observe(world, Some(process), &write);
-                if matches!(fault, Some(Fault::LoseAnswer | Fault::HangAfter | Fault::Slow { .. })) {
-                    world.processes[process as usize].uncertain = true;
-                }
+                let is_told = !matches!(
+                    fault,
+                    Some(Fault::LoseAnswer | Fault::HangAfter | Fault::Late { .. } | Fault::Slow { .. })
+                );
+                world.processes[process as usize].uncertain |= !is_told;
             }
             answer(200, &said)
         }

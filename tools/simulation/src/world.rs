@@ -57,6 +57,10 @@ pub struct World {
     pub violations: Vec<Violation>,
     /// The last time that anything changed in the events table.
     pub changed_at: u64,
+    /// How often it has changed.
+    pub writes: u64,
+    /// When each item has.
+    pub written_at: BTreeMap<String, u64>,
     trace: Option<Vec<String>>,
 }
 
@@ -68,6 +72,8 @@ pub struct Process {
     pub doom: Option<Doom>,
     pub dead: bool,
     pub calls: u32,
+    /// How often it has changed the events table.
+    pub writes: u64,
     /// What its settling writes have come to, by route.
     pub delivered: u64,
     pub skipped: u64,
@@ -76,6 +82,22 @@ pub struct Process {
     pub conflicts: u64,
     /// A write of its took effect and it was not told.
     pub uncertain: bool,
+    /// Failures of routes in what it has settled; those that blame a system; routes that were left because one cools off.
+    pub failed: u64,
+    pub systems_failed: u64,
+    pub cooled_off: u64,
+    /// What its settling writes have come to, by event.
+    pub ends: Ends,
+    /// How long each system has asked it to wait, 429 by 429; zero when a 429 did not say.
+    pub asked_to_wait_s: BTreeMap<System, Vec<u64>>,
+}
+
+/// How events have left attempts.
+#[derive(Debug, Default)]
+pub struct Ends {
+    pub delivered: u64,
+    pub retried: u64,
+    pub dead: u64,
 }
 
 /// Something that happened at a provider.
@@ -162,6 +184,8 @@ impl World {
             deaths: 0,
             violations: Vec::new(),
             changed_at: 0,
+            writes: 0,
+            written_at: BTreeMap::new(),
             trace: traced.then(Vec::new),
         }
     }
@@ -180,11 +204,17 @@ impl World {
             doom,
             dead: false,
             calls: 0,
+            writes: 0,
             delivered: 0,
             skipped: 0,
             died: 0,
             conflicts: 0,
             uncertain: false,
+            failed: 0,
+            systems_failed: 0,
+            cooled_off: 0,
+            ends: Ends::default(),
+            asked_to_wait_s: BTreeMap::new(),
         });
         self.step(|text| {
             let _ = write!(text, "p{id} starts: {kind:?}, clock {skew_ms:+} ms");
