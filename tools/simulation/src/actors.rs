@@ -26,7 +26,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
-use crate::check::run;
+use crate::check::{self, run};
 use crate::environment::{self, Idle, TIMEOUT};
 use crate::invocation;
 use crate::outside::signing_key;
@@ -198,10 +198,10 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
     let (redriver, skew_ms) =
         fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
     let is_measured = request.keys.is_none() && request.shards.as_ref().is_none_or(|shards| shards.contains(&0));
-    let (id, backlog) = {
+    let (id, backlog, began) = {
         let mut world = lock(world);
         let backlog = is_measured.then(|| run::Backlog::of(&world)).flatten();
-        (world.start_process(kind, skew_ms, true), backlog)
+        (world.start_process(kind, skew_ms, true), backlog, now_ms())
     };
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
@@ -213,7 +213,8 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
             let _ = write!(text, "p{id} has redriven: {counts:?}");
         });
         run::on_measured(&mut world, id, &measured);
-        run::on_counts(&mut world, id, &counts, request.keys.as_deref().unwrap_or_default());
+        let asked = request.keys.as_deref().unwrap_or_default();
+        run::on_counts(&mut world, id, now_ms() - began, asked, (&counts, &measured));
         if let Some(backlog) = backlog {
             run::on_backlog(&mut world, id, &backlog, &measured);
         }
@@ -298,6 +299,8 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
                         _ => operator::pauses::resume(&store, &to, now).await,
                     };
                     if done.is_ok() {
+                        let began_ms = now.0;
+                        check::done_by_hand(&mut lock(world), act, began_ms);
                         return;
                     }
                     sleep_ms(20 * SECOND).await;
@@ -308,8 +311,12 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
         Act::RedriveAll => {
             let id = lock(world).start_process(Kind::Operator, 0, false);
             let store = environment::events(world);
+            let states = match lock(world).rng.bool() {
+                true => vec![EventState::Dead],
+                false => vec![EventState::Pending, EventState::Dead],
+            };
             let work = async {
-                let dead = Criteria { states: vec![EventState::Dead], ..Criteria::default() };
+                let dead = Criteria { states, ..Criteria::default() };
                 let now = UnixMillis(now_ms());
                 let chosen = Candidates::by_filter(&store, &Filter::new(dead).ok()?, Action::Redrive, now).await;
                 Some(chosen.ok()?.keys)
@@ -323,9 +330,12 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
         Act::Dismiss(pk) => {
             let id = lock(world).start_process(Kind::Operator, 0, false);
             let store = environment::events(world);
+            let now = now_ms();
+            let work = dismiss(&store, std::slice::from_ref(pk), Some("simulated"), UnixMillis(now));
             // If the table fails, the event stays dead, and a person can see it.
-            let work = dismiss(&store, std::slice::from_ref(pk), Some("simulated"), UnixMillis(now_ms()));
-            let _ = invocation::run(world, id, TIMEOUT, work).await;
+            if let Some(Ok(_)) = invocation::run(world, id, TIMEOUT, work).await {
+                check::done_by_hand(&mut lock(world), act, now);
+            }
         }
         Act::RotateSigningKey => lock(world).signing_version += 1,
         Act::RotateApiKey => {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use shared::receive::verification::hex;
 
 use crate::faults::System;
+use crate::plan::Act;
 use crate::process::{Kind, ProcessId};
 use crate::routes::{DESTINATIONS, destination_of};
 use crate::table::value::Item;
@@ -147,7 +148,7 @@ fn fields(world: &mut World, pk: &str, before: Option<&Item>, after: &Item) {
     if works && !(has("due") && has("next_attempt_at")) {
         world.violate("nothing with work left lacks a due time", pk, state(after));
     }
-    if !works && has("due") {
+    if !works && (has("due") || has("next_attempt_at")) {
         world.violate("nothing that has ended is due", pk, state(after));
     }
     if !works && !has("expires_at") {
@@ -339,6 +340,27 @@ fn claim(world: &mut World, pk: &str, write: &Write) {
         }
         (Some(_), None) => world.violate("a claim is kept for ever", pk, "gone"),
         _ => {}
+    }
+}
+
+/// What an operator was told to be done.
+pub(crate) fn done_by_hand(world: &mut World, act: &Act, began: u64) {
+    let since = |destination: &usize, was: fn(&(u64, Option<u64>), u64) -> bool| {
+        world.pauses.get(destination).into_iter().flatten().any(|pause| was(pause, began))
+    };
+    let is_done = match act {
+        Act::Pause(destination) => {
+            since(destination, |(from, to), began| *from >= began || to.is_none_or(|to| to >= began))
+        }
+        Act::Resume(destination) => {
+            let is_paused = world.paused_for_ms(*destination).is_some();
+            !is_paused || since(destination, |(from, to), began| *from >= began || to.is_some_and(|to| to >= began))
+        }
+        Act::Dismiss(pk) => world.tables.item(tables::EVENTS, pk).is_none_or(|item| !is_in_state(item, "dead")),
+        _ => true,
+    };
+    if !is_done {
+        world.violate("what an operator does has an effect", &format!("{act:?}"), "nothing has changed");
     }
 }
 

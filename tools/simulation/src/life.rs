@@ -110,8 +110,12 @@ async fn whole(world: &Shared, fleet: &Rc<Fleet>, plan: &Plan) {
     if !again.is_empty() {
         redrive_by_hand(world, fleet, again).await;
     }
+    let reopened: Vec<String> = closed.iter().filter(|_| lock(world).rng.u8(..4) == 0).cloned().collect();
     for pk in closed {
         operate(world, fleet, &Act::Dismiss(pk)).await;
+    }
+    if !reopened.is_empty() {
+        redrive_by_hand(world, fleet, reopened).await;
     }
     redrive_until(world, fleet, now_ms() + 12 * DAY, true).await;
 

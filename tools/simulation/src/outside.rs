@@ -204,6 +204,7 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
         Ok((said, write)) => {
             if let Some(write) = write {
                 check::observe(world, Some(process), &write);
+                world.take_up(process, &write);
                 let is_told = !matches!(
                     fault,
                     Some(Fault::LoseAnswer | Fault::HangAfter | Fault::Late { .. } | Fault::Slow { .. })

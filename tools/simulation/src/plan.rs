@@ -134,8 +134,20 @@ impl Plan {
                 event_type.unwrap_or_default()
             ),
         };
-        let (prompt, acknowledged) = (self.links.len() == links, None);
-        let fact = Fact { provider, event_id, event_type, happened, occurred_at, body, routes, prompt, acknowledged };
+        let kills = if world.rng.u8(..60) == 0 { world.rng.u32(1..14) } else { 0 };
+        let fact = Fact {
+            provider,
+            event_id,
+            event_type,
+            happened,
+            occurred_at,
+            body,
+            routes,
+            prompt: self.links.len() == links,
+            is_deadly: kills > 0,
+            kills,
+            acknowledged: None,
+        };
         // Another fact under the same id: of another type, or of the same one at another time.
         let other = (event_type == Some("ACCOUNT_OPEN") && world.rng.u8(..5) == 0).then(|| {
             let happened = happened + 1 + world.rng.u64(..MINUTE);

@@ -10,7 +10,7 @@ use crate::faults::{Fault, System, Weather};
 use crate::process::{Doom, Kind, ProcessId};
 use crate::routes::DESTINATIONS;
 use crate::table::value::Item;
-use crate::table::{Moment, Tables, integer};
+use crate::table::{Moment, Tables, Write, integer};
 use crate::tables;
 use crate::time::{DAY, HOUR, MINUTE, SECOND, now_ms};
 
@@ -113,6 +113,10 @@ pub struct Fact {
     pub routes: &'static [&'static str],
     /// Whose it is can be found at once.
     pub prompt: bool,
+    /// Processes die of it.
+    pub is_deadly: bool,
+    /// How many more of those that take it up.
+    pub kills: u32,
     /// When the bridge first acknowledged it, and as what.
     pub acknowledged: Option<(u64, &'static str)>,
 }
@@ -262,6 +266,18 @@ impl World {
             read_lag_ms: self.rng.u64(..800),
             reads_old: self.rng.bool(),
             batch_answers: partial.then(|| self.rng.usize(..3)),
+        }
+    }
+
+    /// A process that has taken an event up dies if that is deadly.
+    pub fn take_up(&mut self, id: ProcessId, write: &Write) {
+        let attempts = |item: &Option<Item>| item.as_ref().and_then(|item| integer(item, "attempts"));
+        if attempts(&write.after) > attempts(&write.before)
+            && let Some(fact) = self.facts.iter_mut().find(|fact| fact.kills > 0 && fact.pks().contains(&write.key))
+        {
+            fact.kills -= 1;
+            let process = &mut self.processes[id as usize];
+            process.doom = Some(Doom::AfterCall(process.calls));
         }
     }
 

@@ -51,6 +51,10 @@ const BLAMES_NO_SYSTEM: [&str; 13] = [
     "table_unavailable",
 ];
 
+/// The codes of failures that no further attempt can mend.
+const FINAL: [&str; 6] =
+    ["attempts_lost", "envelope_unreadable", "id_conflict", "mapping_failed", "refused", "route_unknown"];
+
 /// What holds of every record, whoever wrote it.
 pub(super) fn record(world: &mut World, pk: &str, before: Option<&Item>, after: &Item) {
     let was = before.map(state);
@@ -125,7 +129,8 @@ pub(super) fn taken(world: &mut World, kind: Kind, pk: &str, before: Option<&Ite
         let tries = field(after, route, "attempts").unwrap_or_default();
         field(after, route, "next_attempt_at").is_none() && (!starts_anew || tries == 0)
     };
-    if !fits || (is_manual && !routes_in(after, "pending").all(is_due)) {
+    let keeps_its_code = |route: &str| code(after, route) == code(before, route);
+    if !fits || (is_manual && !routes_in(after, "pending").all(|route| is_due(route) && keeps_its_code(route))) {
         world.violate("a redrive by hand starts the plan anew", pk, format!("{after:?}"));
     }
 }
@@ -180,6 +185,18 @@ pub(super) fn settled(world: &mut World, id: ProcessId, pk: &str, fence: &Fence,
         process.cooled_off += u64::from(is_left);
         process.systems_failed += u64::from(!BLAMES_NO_SYSTEM.contains(&code));
     }
+    let asks_the_api = |route: &&str| code(after, route).starts_with("provider_api_");
+    let time = |route: &str| field(after, route, "next_attempt_at");
+    let (with_api, without): (Vec<&str>, Vec<&str>) = routes_in(after, "pending").partition(asks_the_api);
+    let first = with_api.first().map(|route| time(route));
+    if with_api.iter().any(|route| Some(time(route)) != first) || without.iter().any(|route| Some(time(route)) == first)
+    {
+        world.violate(
+            "routes that ask the same API are due together, and alone",
+            pk,
+            format!("{with_api:?}, {without:?}"),
+        );
+    }
     for route in tried {
         if let Some(what) = off_plan(world, id, route, before, after) {
             world.violate("each route has its own plan", pk, format!("{route}: {what}"));
@@ -192,6 +209,9 @@ pub(super) fn given_up(world: &mut World, pk: &str, incarnation: u32, before: &I
     let unsettled = integer(before, "unsettled").unwrap_or_default();
     if unsettled < MAX_UNSETTLED {
         world.violate("an event is given up after ten lost attempts", pk, format!("after {unsettled}"));
+    }
+    if !world.facts.iter().any(|fact| fact.is_deadly && fact.pks().iter().any(|its| its == pk)) {
+        world.violate("what ends processes takes no other event with it", pk, format!("after {unsettled}"));
     }
     let fences = world.fences.get(&(pk.to_owned(), incarnation)).into_iter().flatten();
     let ends_by_itself = |fence: &Fence| {
@@ -214,6 +234,9 @@ fn off_plan(world: &World, id: ProcessId, route: &str, before: &Item, after: &It
     }
     if !routes_in(after, "pending").any(|pending| pending == route) {
         return None;
+    }
+    if FINAL.contains(&code.split(' ').next().unwrap_or_default()) {
+        return Some(format!("{code} is tried again"));
     }
     let Some(at) = field(after, route, "next_attempt_at") else { return Some("no time".to_owned()) };
     let wait_s = at.saturating_sub(now_ms() / SECOND);

@@ -1,5 +1,7 @@
 //! What an invocation says of itself, in metrics and counts, against what its writes came to; and what redrive reads.
 
+use std::collections::BTreeSet;
+
 use shared::observe::metrics::{self, Measurements};
 use shared::redrive::contract::Counts;
 
@@ -12,6 +14,9 @@ use crate::table::value::Item;
 use crate::tables;
 use crate::time::{MINUTE, SECOND, now_ms};
 use crate::world::{World, is_in_state};
+
+/// A run starts nothing after this time.
+const MAX_RUN_MS: u64 = 20 * SECOND;
 
 /// What an invocation has measured against what it has done.
 pub(crate) fn on_measured(world: &mut World, id: ProcessId, measured: &Measurements) {
@@ -111,8 +116,14 @@ fn is_held_back(world: &World, pk: &str) -> bool {
     due.peek().is_some() && due.all(|route| paused(route).is_some_and(|ms| ms > 2 * MINUTE))
 }
 
-/// What a run of redrive has counted against what it has done; `asked` for by hand.
-pub(crate) fn on_counts(world: &mut World, id: ProcessId, counts: &Counts, asked: &[String]) {
+/// What a run of redrive has counted against what it has done in this time; `asked` for by hand.
+pub(crate) fn on_counts(
+    world: &mut World,
+    id: ProcessId,
+    took_ms: u64,
+    asked: &[String],
+    (counts, measured): (&Counts, &Measurements),
+) {
     let process = &world.processes[id as usize];
     let told = [counts.delivered, counts.retried, counts.dead].map(u64::from);
     let done = [process.ends.delivered, process.ends.retried, process.ends.dead];
@@ -123,6 +134,19 @@ pub(crate) fn on_counts(world: &mut World, id: ProcessId, counts: &Counts, asked
     };
     if !fits || told.iter().sum::<u64>() + others != u64::from(counts.found) {
         world.violate("a run counts what it has done", &format!("p{id}"), format!("{counts:?}, done {done:?}"));
+    }
+    let is_early = !counts.complete && took_ms + SECOND < MAX_RUN_MS;
+    let is_troubled = is_early || counts.troubled > 0;
+    if is_troubled && !world.troubled.contains(&System::Table) {
+        world.violate("a run without trouble is complete", &format!("p{id}"), format!("{counts:?}"));
+    }
+    let incomplete = measured.sum(metrics::REDRIVE_INCOMPLETE) > 0.0;
+    if incomplete != (!counts.complete || counts.troubled > 0) {
+        world.violate("every harm has its metric", &format!("p{id}"), format!("{counts:?}, incomplete: {incomplete}"));
+    }
+    let distinct: BTreeSet<&String> = asked.iter().collect();
+    if !asked.is_empty() && counts.complete && counts.found as usize != distinct.len() {
+        world.violate("what is asked for is found", &format!("p{id}"), format!("{counts:?} of {asked:?}"));
     }
     let works = |pk: &&String| {
         let item = world.tables.item(tables::EVENTS, pk);
