@@ -1,39 +1,43 @@
 //! How fast and how small the function `rail` is, beside what one would write instead (`tools/benches/README.md`).
 //!
 //! DynamoDB, Secrets Manager, Returning.AI and the Lambda host run in this very process and share the machine with what is
-//! measured. So the variants take turns, a few events each, and only the ratios mean something.
+//! measured. So the programs take turns, a few events each, and only the ratios mean something.
 
 mod build;
 mod events;
 mod measure;
 mod put_item;
 mod report;
+mod tls;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use local::stack::{Stack, StackOptions};
+use local::stack::{FUNCTIONS, Stack, StackOptions};
 
-use crate::build::Binaries;
+use crate::build::Programs;
 use crate::measure::measure;
+use crate::report::Report;
 
 fn main() -> Result<(), Box<dyn Error>> {
     match std::env::args().nth(1) {
         Some(argument) if argument == put_item::ARGUMENT => put_item::serve(),
-        functions => bench(functions.map(PathBuf::from), std::env::args().nth(2).map(PathBuf::from)),
+        functions => bench(functions.map(PathBuf::from), std::env::args().nth(2).as_deref().map(Path::new)),
     }
 }
 
 #[tokio::main]
-async fn bench(functions: Option<PathBuf>, baseline: Option<PathBuf>) -> Result<(), Box<dyn Error>> {
-    let binaries = Binaries::build(functions, baseline)?;
-    let routes = providers::routes();
-    let stack =
-        Stack::start(StackOptions { workflows: routes.workflows(), ..StackOptions::new(binaries.functions.clone()) })
-            .await?;
+async fn bench(functions: Option<PathBuf>, earlier: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let programs = Programs::build(functions, earlier)?;
+    let mut largest_binary_bytes = 0;
+    for function in FUNCTIONS {
+        largest_binary_bytes = largest_binary_bytes.max(programs.functions.join(function).metadata()?.len());
+    }
+    let workflows = providers::routes().workflows();
+    let stack = Stack::start(StackOptions { workflows, ..StackOptions::new(programs.functions.clone()) }).await?;
 
-    let figures = measure(&stack, &binaries).await?;
-    print!("{}", report::Report(figures));
+    let figures = measure(&stack, programs).await?;
+    print!("{}", Report { figures, largest_binary_bytes });
     stack.shutdown().await;
     Ok(())
 }

@@ -1,60 +1,106 @@
-//! How fast redrive works off what an outage has left, and in how much memory (`tools/benches/README.md`).
+//! How fast redrive works off what an outage has left, with how much memory, CPU and how many reads (`tools/benches/README.md`).
+
+mod quota;
 
 use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use local::binaries::{Profile, build_functions};
 use local::dynamodb::EVENTS_TABLE;
-use local::stack::{REDRIVE, Stack, StackOptions};
+use local::lambda_host::{LambdaHost, ProcessStats};
+use local::stack::{FUNCTIONS, REDRIVE, Stack, StackOptions};
 use serde_json::{Value, json};
 
-/// A busy broker's events of an hour or two.
-const PENDING: usize = 10_000;
+use crate::quota::Quota;
+
+/// A busy broker's events of an outage of hours.
+const PENDING: usize = 100_000;
+
+/// A drain that takes longer is not waited for: its rate is known by then.
+const LONGEST: Duration = Duration::from_secs(150);
+
+/// MB of memory, and the share of a core that Lambda gives for it: a whole one from 1,769 MB on.
+const SIZES: [(u32, f64); 3] = [(128, 128.0 / 1769.0), (512, 512.0 / 1769.0), (1769, 1.0)];
+
+const OPERATIONS: [&str; 4] = ["Query", "GetItem", "BatchGetItem", "UpdateItem"];
 
 const WORKFLOW: &str = "deposit";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let functions = match std::env::args().nth(1) {
-        Some(folder) => folder.into(),
+        Some(folder) => PathBuf::from(folder),
         None => build_functions(Profile::Release)?,
     };
-    let workflows = vec![WORKFLOW.to_owned()];
-    let stack = Stack::start(StackOptions { workflows, max_processes: 1, ..StackOptions::new(functions) }).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    for number in 0..PENDING {
-        stack.dynamodb.put_raw(EVENTS_TABLE, &pending(number, now))?;
+    println!(
+        "| memory | share of a core | kept by | delivered | runs | in | per second | CPU per event | peak memory | reads and writes per event |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for (memory_mb, share) in SIZES {
+        drain(&functions, memory_mb, share).await?;
     }
+    Ok(())
+}
 
-    println!("{:>10} {:>10} {:>10} {:>12} {:>12}", "run", "delivered", "in", "per second", "peak memory");
-    let mut delivered = 0;
-    let (began, mut run) = (Instant::now(), 0);
-    while delivered < PENDING {
-        run += 1;
-        let run_began = Instant::now();
+/// Drains a new table and prints its row.
+async fn drain(functions: &Path, memory_mb: u32, share: f64) -> Result<(), Box<dyn Error>> {
+    let quota = Quota::of(share);
+    let wrapped = tempfile::tempdir_in(functions)?;
+    for name in FUNCTIONS {
+        quota.wrap(functions, name, wrapped.path())?;
+    }
+    let options = StackOptions {
+        workflows: vec![WORKFLOW.to_owned()],
+        max_processes: 1,
+        freeze: false,
+        ..StackOptions::new(wrapped.path().to_owned())
+    };
+    let stack = Arc::new(Stack::start(options).await?);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let pending: Vec<_> = (0..PENDING).map(|number| pending(number, now)).collect();
+    stack.dynamodb.put_raw_all(EVENTS_TABLE, &pending)?;
+
+    let watched = stack.clone();
+    let keeper = quota.keep(move || watched.function(REDRIVE).map(LambdaHost::pids).unwrap_or_default());
+    let (began, mut runs, mut delivered) = (Instant::now(), 0, 0);
+    while delivered < PENDING && began.elapsed() < LONGEST {
         let counts = stack.redrive(json!({})).await?;
-        let took = run_began.elapsed();
         let done = counts["delivered"].as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
         if done == 0 {
             return Err(format!("a run delivered nothing: {counts}").into());
         }
-        delivered += done;
-        println!("{run:>10} {done:>10} {:>8.1} s {:>12.0} {:>9.1} MB", secs(took), rate(done, took), peak_mb(&stack));
+        (runs, delivered) = (runs + 1, delivered + done);
     }
+    let took = began.elapsed().as_secs_f64();
+    drop(keeper);
+    let sent = stack.returning_ai.messages(WORKFLOW).len();
+    if sent != delivered {
+        return Err(format!("{delivered} events are delivered by {sent} messages").into());
+    }
+    let ProcessStats { cpu, peak_rss_bytes } = stats(&stack).ok_or("the process is gone")?;
+    let per_event = |of_all: f64| of_all / delivered as f64;
+    let calls = OPERATIONS.map(|name| format!("{:.3} {name}", per_event(stack.dynamodb.count(name) as f64)));
     println!(
-        "{:>10} {delivered:>10} {:>8.1} s {:>12.0}",
-        "all",
-        secs(began.elapsed()),
-        rate(delivered, began.elapsed())
+        "| {memory_mb} MB | {:.1} % | {} | {delivered} | {runs} | {took:.0} s | {:.0} | {:.0} µs | {:.1} MB | {} |",
+        share * 100.0,
+        quota.describe(),
+        delivered as f64 / took,
+        per_event(cpu.as_secs_f64()) * 1e6,
+        peak_rss_bytes as f64 / 1e6,
+        calls.join(", "),
     );
-    println!("Messages at Returning.AI: {}", stack.returning_ai.messages(WORKFLOW).len());
     stack.shutdown().await;
+    // Its processes are gone, so that the control group is empty.
+    drop(stack);
+    drop(quota);
     Ok(())
 }
 
 /// An event whose first attempt failed in the outage, as the table holds it.
 fn pending(number: usize, now: u64) -> Value {
-    let event_id = format!("evt_{number:05}");
+    let event_id = format!("evt_{number:06}");
     let shard = format!("p{}", number % 8);
     let body = format!(
         r#"{{"event_id":"{event_id}","event_date":"2023-11-20T14:32:18.123456Z","event_type":"TRANSACTION_POSTED","event_data":{{"transaction_id":"txn_{number}","account_id":"CUSTOMER_USD_001","amount":1000.00,"asset_type_id":"FIAT_MAINNET_USD","category":"DEPOSIT","status":"POSTED"}}}}"#
@@ -86,16 +132,7 @@ fn base64(bytes: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
-fn peak_mb(stack: &Stack) -> f64 {
-    let function = stack.function(REDRIVE);
-    let stats = function.and_then(|function| function.process_stats(*function.pids().first()?));
-    stats.map_or(f64::NAN, |stats| stats.peak_rss_bytes as f64 / 1e6)
-}
-
-fn secs(took: Duration) -> f64 {
-    took.as_secs_f64()
-}
-
-fn rate(count: usize, took: Duration) -> f64 {
-    count as f64 / secs(took)
+fn stats(stack: &Stack) -> Option<ProcessStats> {
+    let function = stack.function(REDRIVE)?;
+    function.process_stats(*function.pids().first()?)
 }

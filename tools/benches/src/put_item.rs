@@ -1,4 +1,5 @@
-//! The write alone: a process that puts one item after the other, with the bridge's own SDK settings and HTTP client.
+//! The write alone: a process that puts one item after the other by the SDK over `reqwest`, as the bridge's first edition did. That
+//! is the unit in which an ack is measured, and so stays as it is when the bridge changes.
 //!
 //! It is this program, run again with [`ARGUMENT`]. A line on its stdin asks for one write, a line on its stdout gives the
 //! nanoseconds that it took.
@@ -8,14 +9,33 @@ use std::error::Error;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::BehaviorVersion;
+use aws_sdk_dynamodb::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use aws_smithy_async::rt::sleep::{SharedAsyncSleep, TokioSleep};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use aws_types::region::Region;
+use aws_types::sdk_config::StalledStreamProtectionConfig;
+use bytes::Bytes;
 use local::lambda_host::FunctionSpec;
-use shared::config::Config;
-use shared::outside::aws;
-use shared::outside::http::Http;
+use rustls::crypto::ring;
+use rustls::{ClientConfig, RootCertStore};
+use shared::config::{AwsConfig, Config};
 use tokio::io::AsyncBufReadExt;
 
 pub(crate) const ARGUMENT: &str = "put-item";
@@ -72,7 +92,7 @@ impl Drop for PutItem {
 #[tokio::main(flavor = "current_thread")]
 pub(crate) async fn serve() -> Result<(), Box<dyn Error>> {
     let config = Config::from_env()?;
-    let client = aws::dynamodb(&config.aws, &Http::new()?);
+    let client = client(&config.aws)?;
     let mut asked = tokio::io::BufReader::new(tokio::io::stdin()).lines();
     for number in 0.. {
         if asked.next_line().await?.is_none() {
@@ -91,6 +111,77 @@ pub(crate) async fn serve() -> Result<(), Box<dyn Error>> {
         println!("{}", began.elapsed().as_nanos());
     }
     Ok(())
+}
+
+fn client(config: &AwsConfig) -> Result<Client, Box<dyn Error>> {
+    let timeouts = TimeoutConfig::builder()
+        .operation_attempt_timeout(Duration::from_millis(1_000))
+        .operation_timeout(Duration::from_millis(3_200));
+    let builder = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(config.region.clone()))
+        .credentials_provider(SharedCredentialsProvider::new(config.credentials.clone()))
+        .http_client(Reqwest(reqwest()?))
+        .retry_config(RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(40)))
+        .timeout_config(timeouts.build())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+        .endpoint_url(config.dynamodb_url.as_deref().unwrap_or_default());
+    let retries = RetryPartition::custom("DynamoDB").token_bucket(TokenBucket::unlimited()).build();
+    Ok(Client::from_conf(aws_sdk_dynamodb::config::Builder::from(&builder.build()).retry_partition(retries).build()))
+}
+
+fn reqwest() -> Result<reqwest::Client, Box<dyn Error>> {
+    let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(reqwest::Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(tls)
+        .user_agent("bridge")
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(Duration::from_secs(1))
+        .pool_idle_timeout(Duration::from_secs(20))
+        .build()?)
+}
+
+/// `reqwest` behind the SDK.
+#[derive(Clone, Debug)]
+struct Reqwest(reqwest::Client);
+
+impl HttpClient for Reqwest {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Reqwest {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let Self(client) = self.clone();
+        HttpConnectorFuture::new(async move {
+            exchange(&client, request).await.map_err(|error| ConnectorError::other(error, None))
+        })
+    }
+}
+
+async fn exchange(
+    client: &reqwest::Client,
+    request: HttpRequest,
+) -> Result<HttpResponse, Box<dyn Error + Send + Sync>> {
+    let (parts, body) = request.try_into_http1x()?.into_parts();
+    let body = body.bytes().map(Bytes::copy_from_slice).unwrap_or_default();
+    let request = reqwest::Request::try_from(http::Request::from_parts(parts, body))?;
+    // Kept for a connection that dies before the answer.
+    let _again = request.try_clone();
+    let response = client.execute(request).await?;
+    let (status, headers) = (response.status(), response.headers().clone());
+    let mut response = http::Response::new(SdkBody::from(response.bytes().await?));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(HttpResponse::try_from(response)?)
 }
 
 /// What `rail` writes of an event that no route wants.

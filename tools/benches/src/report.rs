@@ -1,123 +1,217 @@
-//! The figures as two Markdown tables: what was measured, and what it means for the goals.
+//! The figures as Markdown tables: what was measured, each with its ratio to the bridge, and what it means for the goals.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use crate::measure::{COLD_STARTS, Figures, Function, Samples, WARM_EVENTS, Warm};
+use crate::measure::{
+    COLD_STARTS, EVENTS_PER_TURN, Figures, Function, INTERPRETER_STARTS, PAUSE, PAUSED_PER_TURN, Samples, Subject,
+    TURNS, Warm,
+};
 
-pub(crate) struct Report(pub(crate) Figures);
+pub(crate) struct Report {
+    pub(crate) figures: Figures,
+    /// The largest of the bridge's binaries.
+    pub(crate) largest_binary_bytes: u64,
+}
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self(figures) = self;
+        let Self { figures, largest_binary_bytes } = self;
         writeln!(
             f,
-            "{COLD_STARTS} cold starts and {WARM_EVENTS} warm events of each kind, in turns, one at a time.\n"
+            "{COLD_STARTS} cold starts ({INTERPRETER_STARTS} of an interpreter), {} warm events one right after the other, and {} \
+             with {} ms before each; all in turns. Medians, and beside each how many times the bridge's it is.",
+            TURNS * EVENTS_PER_TURN,
+            TURNS * PAUSED_PER_TURN,
+            PAUSE.as_millis(),
         )?;
-        measured(f, figures)?;
-        writeln!(f)?;
-        goals(f, figures)?;
-        match &figures.earlier {
-            Some((earlier, delivering)) => against_earlier(f, figures, earlier, delivering),
-            None => Ok(()),
+        for left_out in &figures.left_out {
+            writeln!(f, "{left_out}")?;
+        }
+        plain(f, figures)?;
+        tls(f, figures)?;
+        goals(f, figures, *largest_binary_bytes)?;
+        match (&figures.earlier, &figures.earlier_delivering) {
+            (Some(earlier), Some(delivering)) => against_earlier(f, figures, earlier, delivering),
+            _ => Ok(()),
         }
     }
 }
 
-/// What has changed since an earlier build.
-fn against_earlier(f: &mut Formatter<'_>, figures: &Figures, earlier: &Function, delivering: &Warm) -> fmt::Result {
-    let Figures { rail, delivering: now_delivering, .. } = figures;
-    let per_event = |of_all: Duration| of_all / u32::try_from(WARM_EVENTS).unwrap_or(u32::MAX);
-    let rows = [
-        ("spawn to first `next`, p50", earlier.to_next.median(), rail.to_next.median()),
-        ("warm ack p50, ack only", earlier.warm.acks.median(), rail.warm.acks.median()),
-        ("warm ack p50, with delivery", delivering.acks.median(), now_delivering.acks.median()),
-        ("CPU per event, ack only", per_event(earlier.warm.cpu), per_event(rail.warm.cpu)),
-        ("CPU per event, with delivery", per_event(delivering.cpu), per_event(now_delivering.cpu)),
-    ];
-    writeln!(f, "\n| | earlier | now | ratio |")?;
-    writeln!(f, "|---|---|---|---|")?;
-    for (name, earlier, now) in rows {
-        let micros = |duration: Duration| duration.as_secs_f64() * 1e6;
-        let ratio = micros(now) / micros(earlier);
-        writeln!(f, "| {name} | {:.0} µs | {:.0} µs | {ratio:.3} |", micros(earlier), micros(now))?;
-    }
-    let (before, now) = (earlier.binary_bytes as f64, rail.binary_bytes as f64);
-    writeln!(f, "| stripped binary | {:.2} MB | {:.2} MB | {:.3} |", before / 1e6, now / 1e6, now / before)
+/// A column: its head, what it shows of a row, and in which unit.
+struct Column<T>(&'static str, fn(&T) -> f64, Unit);
+
+enum Unit {
+    Milliseconds,
+    Megabytes,
 }
 
-fn measured(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {
-    let Figures { hello, naive, rail, delivering, put_item, .. } = figures;
-    let all = |figure: &dyn Fn(&Function) -> String| [hello, naive, rail].map(figure);
-    let with_delivery = |figure: String| ["–".to_owned(), "–".to_owned(), figure];
-    let two = |samples: &Samples, share| {
-        format!("{} / {}", milliseconds(samples.median()), milliseconds(samples.quantile(share)))
-    };
-    let acks = |warm: &Warm| two(&warm.acks, 0.99);
-    let cpu = |of_all: Duration| format!("{:.0} µs", microseconds_per_event(of_all));
-    let rows = [
-        ("spawn to first `next`, p50 / p90", all(&|function| two(&function.to_next, 0.9))),
-        ("first event, p50 / p90", all(&|function| two(&function.first_event, 0.9))),
-        ("spawn to first ack, p50 / p90", all(&|function| two(&function.to_first_ack, 0.9))),
-        ("warm ack, p50 / p99", all(&|function| acks(&function.warm))),
-        ("warm ack, frozen between events, p50 / p99", all(&|function| acks(&function.frozen))),
-        ("warm ack of an event that is then delivered, p50 / p99", with_delivery(acks(delivering))),
-        ("CPU per event, ack only", all(&|function| cpu(function.warm.cpu))),
-        ("CPU per event, with delivery", with_delivery(cpu(delivering.cpu))),
-        ("peak memory, ack only", all(&|function| megabytes(function.warm.peak_rss_bytes))),
-        ("peak memory, with delivery", with_delivery(megabytes(delivering.peak_rss_bytes))),
-        ("stripped binary", all(&|function| megabytes(function.binary_bytes))),
-    ];
-    writeln!(f, "| | hello: the floor | naive | `rail` |")?;
-    writeln!(f, "|---|---|---|---|")?;
-    for (name, [hello, naive, rail]) in rows {
-        writeln!(f, "| {name} | {hello} | {naive} | {rail} |")?;
+impl Unit {
+    fn show(&self, value: f64) -> String {
+        match self {
+            Self::Milliseconds if value < 1.0 => format!("{:.0} µs", value * 1e3),
+            Self::Milliseconds => format!("{value:.2} ms"),
+            Self::Megabytes => format!("{value:.1} MB"),
+        }
     }
-    let put_item_cpu = cpu(figures.put_item_cpu);
-    let put_item = two(put_item, 0.99);
-    writeln!(f, "\nA bare PutItem by the same SDK and HTTP client: {put_item} (p50 / p99), {put_item_cpu} of CPU.")
 }
 
-fn goals(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {
-    let Figures { hello, naive, rail, delivering, put_item, .. } = figures;
-    let ratio = |of: Duration, to: Duration| of.as_secs_f64() / to.as_secs_f64();
-    let ack = rail.warm.acks.median();
-    let hop = hello.warm.acks.median();
+fn plain(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {
+    let columns: [Column<Subject>; 7] = [
+        Column("first `next`", |it| ms(it.plain.to_next.median()), Unit::Milliseconds),
+        Column("first ack", |it| ms(it.plain.to_first_ack.median()), Unit::Milliseconds),
+        Column("warm ack", |it| ms(it.plain.warm.acks.median()), Unit::Milliseconds),
+        Column("CPU per event, hot loop", |it| ms(it.plain.warm.cpu.median()), Unit::Milliseconds),
+        Column("CPU per event, with pauses", |it| ms(it.plain.warm.paused_cpu.median()), Unit::Milliseconds),
+        Column("peak memory", |it| mb(it.plain.warm.peak_rss_bytes), Unit::Megabytes),
+        Column("size", |it| mb(it.bytes), Unit::Megabytes),
+    ];
+    writeln!(f, "\nPlain HTTP:\n")?;
+    table(
+        f,
+        "",
+        &columns,
+        figures.subjects().map(|subject| (&*subject.name, String::new(), subject)),
+        &figures.bridge,
+    )?;
+
+    let Figures { delivering, put_item, put_item_cpu, .. } = figures;
+    writeln!(
+        f,
+        "\nWarm ack of the bridge, p99: {:.2} ms. With one delivery after the ack: {} (p99 {:.2} ms), {} of CPU, {:.1} MB. A bare \
+         PutItem by the SDK over `reqwest`: {}, {} of CPU.",
+        ms(figures.bridge.plain.warm.acks.quantile(0.99)),
+        Unit::Milliseconds.show(ms(delivering.acks.median())),
+        ms(delivering.acks.quantile(0.99)),
+        Unit::Milliseconds.show(ms(delivering.cpu.median())),
+        mb(delivering.peak_rss_bytes),
+        Unit::Milliseconds.show(ms(put_item.median())),
+        Unit::Milliseconds.show(ms(put_item_cpu.median())),
+    )
+}
+
+fn tls(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {
+    let Some(bridge) = &figures.bridge.tls else { return Ok(()) };
+    let columns: [Column<Function>; 6] = [
+        Column("first `next`", |it| ms(it.to_next.median()), Unit::Milliseconds),
+        Column("first ack", |it| ms(it.to_first_ack.median()), Unit::Milliseconds),
+        Column("CPU to there", |it| ms(it.first_cpu.median()), Unit::Milliseconds),
+        Column("warm ack", |it| ms(it.warm.acks.median()), Unit::Milliseconds),
+        Column("CPU per event, hot loop", |it| ms(it.warm.cpu.median()), Unit::Milliseconds),
+        Column("CPU per event, with pauses", |it| ms(it.warm.paused_cpu.median()), Unit::Milliseconds),
+    ];
+    writeln!(f, "\nAWS over TLS; connections to it before the first `next` / before the first ack:\n")?;
+    let rows = figures.subjects().filter_map(|subject| {
+        let function = subject.tls.as_ref()?;
+        let (before_next, before_ack) = function.connections;
+        Some((&*subject.name, format!(" {before_next} / {before_ack} |"), function))
+    });
+    table(f, " connections |", &columns, rows, bridge)
+}
+
+fn table<'a, T: 'a>(
+    f: &mut Formatter<'_>,
+    further_head: &str,
+    columns: &[Column<T>],
+    rows: impl Iterator<Item = (&'a str, String, &'a T)>,
+    bridge: &T,
+) -> fmt::Result {
+    write!(f, "| |{further_head}")?;
+    for Column(head, ..) in columns {
+        write!(f, " {head} |")?;
+    }
+    write!(f, "\n|{}", "---|".repeat(1 + usize::from(!further_head.is_empty()) + columns.len()))?;
+    for (name, further, row) in rows {
+        write!(f, "\n| {name} |{further}")?;
+        for Column(_, value, unit) in columns {
+            let (value, bridge) = (value(row), value(bridge));
+            write!(f, " {}, {:.2} |", unit.show(value), value / bridge)?;
+        }
+    }
+    writeln!(f)
+}
+
+/// What is to be reached: at most or at least so much.
+enum Goal {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+fn goals(f: &mut Formatter<'_>, figures: &Figures, largest_binary_bytes: u64) -> fmt::Result {
+    let Figures { floor, limit, bridge, node, python, delivering, put_item, .. } = figures;
+    let paused = |subject: &Subject| ms(subject.plain.warm.paused_cpu.median());
+    let ack = bridge.plain.warm.acks.median().saturating_sub(floor.plain.warm.acks.median());
+    let start = ms(bridge.plain.to_next.median()) / ms(floor.plain.to_next.median());
+    let memory = mb(delivering.peak_rss_bytes);
     let rows = [
-        ("spawn to first `next`", "× the floor", 2.5, ratio(rail.to_next.median(), hello.to_next.median())),
-        ("first event", "× naive", 0.6, ratio(rail.first_event.median(), naive.first_event.median())),
-        ("warm ack p50", "× a bare PutItem", 1.15, ratio(ack, put_item.median())),
+        ("first `next`", "× the floor's", Goal::AtMost(2.3), Some(start)),
         (
-            "the same without the floor's ack",
-            "× a bare PutItem",
-            1.15,
-            ratio(ack.saturating_sub(hop), put_item.median()),
+            "connections to AWS before it",
+            "",
+            Goal::AtMost(2.0),
+            bridge.tls.as_ref().map(|function| function.connections.0 as f64),
         ),
-        ("CPU per event, ack only", "µs", 200.0, microseconds_per_event(rail.warm.cpu)),
-        ("peak memory, with delivery", "MB", 12.0, in_megabytes(delivering.peak_rss_bytes)),
-        ("stripped binary", "MB", 8.0, in_megabytes(rail.binary_bytes)),
+        ("CPU per event with pauses", "× the limit's", Goal::AtMost(2.7), Some(paused(bridge) / paused(limit))),
+        ("Node's", "× the bridge's", Goal::AtLeast(9.0), node.as_ref().map(|node| paused(node) / paused(bridge))),
+        (
+            "Python's",
+            "× the bridge's",
+            Goal::AtLeast(7.0),
+            python.as_ref().map(|python| paused(python) / paused(bridge)),
+        ),
+        ("warm ack without the floor's", "× a bare PutItem", Goal::AtMost(1.15), Some(ms(ack) / ms(put_item.median()))),
+        ("peak memory, with delivery", "MB", Goal::AtMost(12.0), Some(memory)),
+        ("each binary", "MB", Goal::AtMost(6.0), Some(mb(largest_binary_bytes))),
     ];
-    writeln!(f, "| goal | at most | measured | |")?;
-    writeln!(f, "|---|---|---|---|")?;
-    for (name, unit, at_most, measured) in rows {
-        let verdict = if measured <= at_most { "reached" } else { "not reached" };
-        writeln!(f, "| {name} | {at_most} {unit} | {measured:.2} | {verdict} |")?;
+    writeln!(f, "\n| goal | | measured | |\n|---|---|---|---|")?;
+    for (name, unit, goal, measured) in rows {
+        let Some(measured) = measured else { continue };
+        let (bound, is_reached) = match goal {
+            Goal::AtMost(bound) => (format!("at most {bound} {unit}"), measured <= bound),
+            Goal::AtLeast(bound) => (format!("at least {bound} {unit}"), measured >= bound),
+        };
+        let verdict = if is_reached { "reached" } else { "**not reached**" };
+        writeln!(f, "| {name} | {} | {measured:.2} | {verdict} |", bound.trim_end())?;
     }
     Ok(())
 }
 
-fn milliseconds(duration: Duration) -> String {
-    format!("{:.2} ms", duration.as_secs_f64() * 1000.0)
+/// What has changed since an earlier build.
+fn against_earlier(f: &mut Formatter<'_>, figures: &Figures, earlier: &Subject, delivering: &Warm) -> fmt::Result {
+    let Figures { bridge, delivering: now_delivering, .. } = figures;
+    let tls = |figure: fn(&Function) -> &Samples| [earlier, bridge].map(|it| it.tls.as_ref().map(figure));
+    let rows = [
+        ("first `next`", [earlier, bridge].map(|it| Some(&it.plain.to_next))),
+        ("first `next`, TLS", tls(|it| &it.to_next)),
+        ("CPU to the first ack, TLS", tls(|it| &it.first_cpu)),
+        ("warm ack, ack only", [earlier, bridge].map(|it| Some(&it.plain.warm.acks))),
+        ("warm ack, with delivery", [delivering, now_delivering].map(|it| Some(&it.acks))),
+        ("CPU per event, ack only", [earlier, bridge].map(|it| Some(&it.plain.warm.cpu))),
+        ("CPU per event, with pauses", [earlier, bridge].map(|it| Some(&it.plain.warm.paused_cpu))),
+        ("CPU per event, TLS", tls(|it| &it.warm.cpu)),
+        ("CPU per event, with delivery", [delivering, now_delivering].map(|it| Some(&it.cpu))),
+    ];
+    writeln!(f, "\n| | earlier | now | ratio |\n|---|---|---|---|")?;
+    for (name, samples) in rows {
+        let [Some(earlier), Some(now)] = samples.map(|samples| samples.map(|samples| ms(samples.median()))) else {
+            continue;
+        };
+        writeln!(f, "| {name} | {:.0} µs | {:.0} µs | {:.3} |", earlier * 1e3, now * 1e3, now / earlier)?;
+    }
+    for (name, bytes) in [
+        ("peak memory, with delivery", [delivering.peak_rss_bytes, now_delivering.peak_rss_bytes]),
+        ("size", [earlier.bytes, bridge.bytes]),
+    ] {
+        let [earlier, now] = bytes.map(mb);
+        writeln!(f, "| {name} | {earlier:.2} MB | {now:.2} MB | {:.3} |", now / earlier)?;
+    }
+    Ok(())
 }
 
-fn microseconds_per_event(of_all: Duration) -> f64 {
-    of_all.as_secs_f64() * 1e6 / WARM_EVENTS as f64
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
 }
 
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", in_megabytes(bytes))
-}
-
-fn in_megabytes(bytes: u64) -> f64 {
+fn mb(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
