@@ -274,8 +274,21 @@ pub async fn redrive_until(world: &Shared, fleet: &Rc<Fleet>, until: u64, until_
     }
 }
 
-/// An operator redrives events by their keys.
-pub async fn redrive_by_hand(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) {
+/// An operator names dead events, has them looked up, and redrives those that can be.
+pub async fn redrive_dead(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) {
+    let id = lock(world).start_process(Kind::Operator, 0, false);
+    let store = environment::events(world);
+    let work = Candidates::by_keys(&store, &keys, Action::Redrive, UnixMillis(now_ms()));
+    // If the table fails, the person goes on without.
+    let chosen = match invocation::run(world, id, TIMEOUT, work).await {
+        Some(Ok(chosen)) => chosen.keys,
+        _ => keys.clone(),
+    };
+    run::on_candidates(&mut lock(world), &keys, &chosen);
+    redrive_by_hand(world, fleet, chosen).await;
+}
+
+async fn redrive_by_hand(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) {
     let request = Request { keys: Some(keys), shards: None };
     redrive(world, fleet, Kind::Manual, request).await;
     fleet.changes.notify_one();

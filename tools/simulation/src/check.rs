@@ -226,7 +226,10 @@ fn taken(
 
 fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, before: &Item, after: &Item, now: u64) {
     let number = integer(after, "attempts").unwrap_or_default();
-    let gave_up = routes(after).any(|(route, _)| code(after, route).starts_with("attempts_lost"));
+    // A route that is revived keeps its code.
+    let was_pending = |route: &str| routes_in(before, "pending").any(|pending| pending == route);
+    let lost = |route: &str| was_pending(route) && code(after, route) == "attempts_lost";
+    let gave_up = routes_in(after, "dead").any(lost);
     let holder = world.fences.get(&(pk.to_owned(), incarnation)).and_then(|fences| fences.get(&number)).cloned();
     match &holder {
         Some(holder) if holder.process == process => {

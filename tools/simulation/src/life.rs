@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::actors::{Fleet, import_link, operate, redrive_by_hand, redrive_until, send, send_fact};
+use crate::actors::{Fleet, import_link, operate, redrive_dead, redrive_until, send, send_fact};
 use crate::check;
 use crate::faults::{Fault, System, Weather};
 use crate::plan::{Act, Plan, Span};
@@ -108,14 +108,14 @@ async fn whole(world: &Shared, fleet: &Rc<Fleet>, plan: &Plan) {
         if lock(world).rng.u8(..4) > 0 { again.push(pk) } else { closed.push(pk) }
     }
     if !again.is_empty() {
-        redrive_by_hand(world, fleet, again).await;
+        redrive_dead(world, fleet, again).await;
     }
     let reopened: Vec<String> = closed.iter().filter(|_| lock(world).rng.u8(..4) == 0).cloned().collect();
     for pk in closed {
         operate(world, fleet, &Act::Dismiss(pk)).await;
     }
     if !reopened.is_empty() {
-        redrive_by_hand(world, fleet, reopened).await;
+        redrive_dead(world, fleet, reopened).await;
     }
     redrive_until(world, fleet, now_ms() + 12 * DAY, true).await;
 

@@ -214,6 +214,7 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
             answer(200, &said)
         }
         Err(Refusal::ConditionFailed(item)) => {
+            world.processes[process as usize].conditions_failed += 1;
             let mut said = json!({ "__type": "com.amazonaws#ConditionalCheckFailedException", "message": "simulated" });
             if let Some(item) = item {
                 said["Item"] = json!(item);

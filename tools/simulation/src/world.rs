@@ -74,6 +74,8 @@ pub struct Process {
     pub calls: u32,
     /// How often it has changed the events table.
     pub writes: u64,
+    /// How many of its writes came too late.
+    pub conditions_failed: u64,
     /// What its settling writes have come to, by route.
     pub delivered: u64,
     pub skipped: u64,
@@ -209,6 +211,7 @@ impl World {
             dead: false,
             calls: 0,
             writes: 0,
+            conditions_failed: 0,
             delivered: 0,
             skipped: 0,
             died: 0,

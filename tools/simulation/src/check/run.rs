@@ -37,7 +37,8 @@ pub(crate) fn on_measured(world: &mut World, id: ProcessId, measured: &Measureme
     for (metric, done) in harms {
         let (told, done) = (measured.sum(metric), done as f64);
         // What was not settled is counted, too; where all that is left cools off, nothing is.
-        let may_be_more = world.troubled.contains(&System::Table) || metric == metrics::COOLING_OFF;
+        let may_be_more =
+            world.troubled.contains(&System::Table) || process.conditions_failed > 0 || metric == metrics::COOLING_OFF;
         let fits = told == done || (may_be_more && (process.uncertain || told > done));
         if !fits {
             let what = format!("{}: told {told}, done {done}", metric.name);
@@ -96,6 +97,13 @@ pub(crate) fn on_backlog(world: &mut World, id: ProcessId, backlog: &Backlog, me
     if told != held || !(least_s..=oldest_s + slack_s).contains(&told_s) {
         let what = format!("told {told:?} and {told_s} s, held {held:?} and {oldest_s} s");
         world.violate("the gauges say what waits", &format!("p{id}"), what);
+    }
+}
+
+/// Which of these keys of dead events an operator was told can be redriven.
+pub(crate) fn on_candidates(world: &mut World, asked: &[String], chosen: &[String]) {
+    if asked != chosen {
+        world.violate("what is dead can be redriven", &asked.join(" "), format!("only {chosen:?}"));
     }
 }
 
