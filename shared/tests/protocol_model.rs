@@ -56,6 +56,8 @@ enum Flaw {
     TakeOverAtAnyTime,
     TakesOverBeforeItIsDue,
     RedriveRevives,
+    /// Whatever its state.
+    DismissesAnyEvent,
     SettleOfAnyAttempt,
     SettleLeavesTheIndex,
     SettlesWithoutSending,
@@ -85,6 +87,8 @@ struct Bounds {
     /// A call may fail after its message was accepted, too.
     answers_get_lost: bool,
     quick_tries: u8,
+    /// An operator closes dead events, or takes them up.
+    dismisses: bool,
     /// Nobody is slower than the functions' timeout allows.
     timely: bool,
     draw: Draw,
@@ -102,6 +106,7 @@ const CALM: Bounds = Bounds {
     failed_calls: 2,
     answers_get_lost: false,
     quick_tries: 1,
+    dismisses: false,
     timely: true,
     draw: Draw(1.0),
 };
@@ -174,6 +179,12 @@ fn an_event_that_died_of_age_or_was_ignored_waits_for_an_operator() {
 }
 
 #[test]
+fn a_dead_event_that_was_closed_can_be_taken_up_again() {
+    let closed = Bounds { runs: [1, 0, 1, 0, 2], dismisses: true, crashes: 0, last_instant: 1, ..TWO_ROUTES };
+    check(closed, 3, 3, &["pending", "delivered", "dead", "dismissed"]);
+}
+
+#[test]
 fn what_one_route_got_stays_so_while_the_other_is_tried_again() {
     let meeting = Bounds { runs: [1, 0, 1, 0, 1], crashes: 0, draw: TO_THE_LEASE_END, ..TWO_ROUTES };
     check(meeting, 3, 3, &["pending", "delivered", "dead"]);
@@ -207,6 +218,7 @@ fn the_checker_finds_each_mistake() {
         (Flaw::TakeOverAtAnyTime, with_operator, Property::WhatIsDeliveredStaysSo),
         (Flaw::TakesOverBeforeItIsDue, CALM, Property::NothingDisturbsATimelyRun),
         (Flaw::RedriveRevives, Bounds { failed_calls: 2, ..TWO_ROUTES }, Property::OnlyAnOperatorRevives),
+        (Flaw::DismissesAnyEvent, Bounds { dismisses: true, ..with_operator }, Property::WhatIsAcknowledgedIsFound),
         (Flaw::SettleOfAnyAttempt, ROUGH, Property::OnlyTheLatestAttemptSettles),
         (Flaw::SettleLeavesTheIndex, ROUGH, Property::WhatIsAcknowledgedIsFound),
         (Flaw::SettlesWithoutSending, ROUGH, Property::DeliveredMeansAccepted),

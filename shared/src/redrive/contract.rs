@@ -76,3 +76,6 @@ impl AddAssign for Counts {
         self.complete &= complete;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ impl Model {
                 DispatchState::Delivered | DispatchState::Skipped if is_left => {
                     return Err(Property::WhatIsDeliveredStaysSo);
                 }
-                DispatchState::Dead if is_left && before.state != EventState::Dead => {
+                DispatchState::Dead if is_left && !matches!(before.state, EventState::Dead | EventState::Dismissed) => {
                     return Err(Property::OnlyAnOperatorRevives);
                 }
                 _ => {}

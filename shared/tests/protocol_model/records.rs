@@ -3,16 +3,20 @@
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
 use std::rc::Rc;
+use std::time::Duration;
 
 use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, id_at};
 use shared::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState};
-use shared::record::failure::FailureCode;
+use shared::record::failure::{DispatchFailure, FailureCode};
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};
 use crate::{Flaw, table};
+
+/// What the second route asks for when it fails: more than a lease, so that the two are due at different times.
+const LATER: Duration = Duration::from_secs(600);
 
 /// A transition of a record and all that its result depends on.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
@@ -20,6 +24,7 @@ pub(super) enum RecordStep {
     Begin { who: usize, now: u64 },
     TakeOver { before: RecordId, who: usize, now: u64 },
     Revive { before: RecordId, who: usize, now: u64 },
+    Dismiss { before: RecordId, now: u64 },
     Settle { event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: u64 },
 }
 
@@ -67,6 +72,13 @@ impl Model {
             RecordStep::Revive { before, who, now } => {
                 let wanted = self.bounds.wanted.iter().copied();
                 self.records.at(before).revive(wanted, |_| false, at(now), ACTORS[who].0.to_owned())
+            }
+            RecordStep::Dismiss { before, now } => {
+                let before = self.records.at(before);
+                let dead = EventRecord { state: EventState::Dead, ..(*before).clone() };
+                // The flaw closes what still has work left.
+                let closed = if self.flaw == Some(Flaw::DismissesAnyEvent) { &dead } else { &*before };
+                closed.dismiss(None, at(now))
             }
             RecordStep::Settle { event, who, calls, now } => Some(self.settle(event, who, calls, at(now))),
         };
@@ -158,7 +170,12 @@ impl Model {
                     Some(((*route).to_owned(), Err(FailureCode::Timeout.into())))
                 }
                 Call::Accepted => Some(((*route).to_owned(), Ok(DispatchSuccess::Delivered { http_status: 200 }))),
-                Call::Failed => Some(((*route).to_owned(), Err(FailureCode::Timeout.into()))),
+                // Each route has its own plan.
+                Call::Failed => {
+                    let retry_after = (*route == ROUTES[1]).then_some(LATER);
+                    let failure = DispatchFailure { retry_after, ..FailureCode::Throttled.into() };
+                    Some(((*route).to_owned(), Err(failure)))
+                }
                 Call::Refused => Some(((*route).to_owned(), Err(FailureCode::Refused.into()))),
             })
             .collect();

@@ -305,17 +305,27 @@ impl Model {
             }
             At::Read(before) => {
                 let record = self.records.at(before);
+                let closed = match role(who) {
+                    Role::Operator if self.bounds.dismisses => self.record(RecordStep::Dismiss { before, now: now.0 }),
+                    _ => None,
+                };
+                if let Some(closed) = closed {
+                    self.write(world, who, Write::TakeOver(before, closed), next);
+                }
                 let ours = match role(who) {
                     _ if usize::try_from(record.attempts).unwrap() >= MAX_ATTEMPTS => None,
                     Role::Operator => self.record(RecordStep::Revive { before, who, now: now.0 }),
-                    _ if record.is_due(now) || self.flaw == Some(Flaw::TakesOverBeforeItIsDue) => {
+                    // Who finds nothing due on any route leaves the event as it is.
+                    _ if (record.is_due(now) && record.due_routes(now).next().is_some())
+                        || self.flaw == Some(Flaw::TakesOverBeforeItIsDue) =>
+                    {
                         self.record(RecordStep::TakeOver { before, who, now: now.0 })
                     }
                     _ => None,
                 };
                 if let Some(ours) = ours {
                     self.write(world, who, Write::TakeOver(before, ours), next);
-                } else {
+                } else if closed.is_none() {
                     // Such a run changes nothing, and is as good as one that was never begun.
                     next.push(with(world, who, At::Resting));
                 }
@@ -358,7 +368,9 @@ impl Model {
         };
         match write {
             Write::Record(event) => answered.actors[who].at = At::Recorded(is_ours(event).then_some(event)),
-            Write::TakeOver(_, ours) if is_ours(ours) => self.begin_attempt(&mut answered, who, ours),
+            Write::TakeOver(_, ours) if is_ours(ours) && self.records.at(ours).state == EventState::Pending => {
+                self.begin_attempt(&mut answered, who, ours);
+            }
             Write::TakeOver(..) | Write::Settle(_) => rest(&mut answered, who),
         }
         next.push(answered);
@@ -418,9 +430,10 @@ impl Model {
             world.broken = Some(Property::AnAttemptIsMadeOnce);
         }
         *begun = true;
-        let calls = ROUTES.map(|route| {
-            if record.pending_routes().any(|pending| pending == route) { Call::ToSend } else { Call::NotWanted }
-        });
+        // Each route has its own plan: what is not due is left for a later attempt.
+        let now = now(world, world.actors[who]);
+        let calls = ROUTES
+            .map(|route| if record.due_routes(now).any(|due| due == route) { Call::ToSend } else { Call::NotWanted });
         let quick_tries = if role(who) == Role::Receiver { self.bounds.quick_tries } else { 0 };
         world.actors[who].at = At::Sending(event, calls, quick_tries);
     }

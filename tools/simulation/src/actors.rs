@@ -198,10 +198,11 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
     let (redriver, skew_ms) =
         fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
     let is_measured = request.keys.is_none() && request.shards.as_ref().is_none_or(|shards| shards.contains(&0));
-    let (id, backlog, began) = {
+    let (id, backlog, long_due, began) = {
         let mut world = lock(world);
+        let long_due = run::long_due(&world, &request);
         let backlog = is_measured.then(|| run::Backlog::of(&world)).flatten();
-        (world.start_process(kind, skew_ms, true), backlog, now_ms())
+        (world.start_process(kind, skew_ms, true), backlog, long_due, now_ms())
     };
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
@@ -214,7 +215,7 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
         });
         run::on_measured(&mut world, id, &measured);
         let asked = request.keys.as_deref().unwrap_or_default();
-        run::on_counts(&mut world, id, now_ms() - began, asked, (&counts, &measured));
+        run::on_counts(&mut world, id, now_ms() - began, (asked, long_due), (&counts, &measured));
         if let Some(backlog) = backlog {
             run::on_backlog(&mut world, id, &backlog, &measured);
         }

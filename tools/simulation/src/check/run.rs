@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use shared::observe::metrics::{self, Measurements};
-use shared::redrive::contract::Counts;
+use shared::redrive::contract::{Counts, Request};
 
 use super::{MAX_CLOCK_ERROR_MS, attempt, code, routes, routes_in};
 use crate::faults::System;
 use crate::process::{Kind, ProcessId};
 use crate::routes::destination_of;
-use crate::table::integer;
 use crate::table::value::Item;
+use crate::table::{integer, text};
 use crate::tables;
 use crate::time::{MINUTE, SECOND, now_ms};
 use crate::world::{World, is_in_state};
@@ -125,12 +125,30 @@ fn is_held_back(world: &World, pk: &str) -> bool {
     due.peek().is_some() && due.all(|route| paused(route).is_some_and(|ms| ms > 2 * MINUTE))
 }
 
-/// What a run of redrive has counted against what it has done in this time; `asked` for by hand.
+/// How many events a run over these parts must find: those that have been due for a while.
+pub(crate) fn long_due(world: &World, request: &Request) -> u32 {
+    let is_asked = |item: &Item| {
+        let part = text(item, "due").and_then(|due| due.strip_prefix('p')?.parse().ok());
+        request.shards.as_ref().is_none_or(|shards| part.is_some_and(|part: u8| shards.contains(&part)))
+    };
+    let is_due = |(pk, item): &(&str, &Item)| {
+        let at = integer(item, "next_attempt_at").unwrap_or_default() * SECOND;
+        let written = world.written_at.get(*pk).copied().unwrap_or_default();
+        is_in_state(item, "pending")
+            && is_asked(item)
+            && at + MAX_CLOCK_ERROR_MS < now_ms()
+            && written + 2 * MINUTE < now_ms()
+    };
+    let due = world.tables.items(tables::EVENTS).filter(is_due).count();
+    if request.keys.is_some() { 0 } else { due as u32 }
+}
+
+/// What a run of redrive has counted against what it has done in this time, and what it must have found; `asked` for by hand.
 pub(crate) fn on_counts(
     world: &mut World,
     id: ProcessId,
     took_ms: u64,
-    asked: &[String],
+    (asked, long_due): (&[String], u32),
     (counts, measured): (&Counts, &Measurements),
 ) {
     let process = &world.processes[id as usize];
@@ -143,6 +161,9 @@ pub(crate) fn on_counts(
     };
     if !fits || told.iter().sum::<u64>() + others != u64::from(counts.found) {
         world.violate("a run counts what it has done", &format!("p{id}"), format!("{counts:?}, done {done:?}"));
+    }
+    if counts.complete && counts.found < long_due {
+        world.violate("a complete run finds all that is due", &format!("p{id}"), format!("{counts:?} of {long_due}"));
     }
     let is_early = !counts.complete && took_ms + SECOND < MAX_RUN_MS;
     let is_troubled = is_early || counts.troubled > 0;
