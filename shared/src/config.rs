@@ -18,6 +18,8 @@ pub struct Config {
     pub returning_ai_secret_id: String,
     /// `CUSTOMERS_TABLE_NAME`: the customers table, for a broker who links customers.
     pub customers_table_name: Option<String>,
+    /// `DUE_PARTS`: over how many parts of the index pending events are spread; [`DEFAULT_DUE_PARTS`] unless set.
+    pub due_parts: u8,
     /// `LOG_LEVEL`; `info` unless set.
     pub log_level: LevelFilter,
 }
@@ -58,6 +60,12 @@ pub enum ConfigError {
 /// every body below it, and what a stranger's body may cost is bounded up to it.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 256 * 1024;
 
+/// Each part of the index bears about 1,000 write units a second, of which an event takes two: 4,000 events a second.
+pub const DEFAULT_DUE_PARTS: u8 = 8;
+
+/// Readers read so many parts, whatever the writers' number is, so that it can change either way.
+pub const MAX_DUE_PARTS: u8 = 64;
+
 impl Config {
     /// Reads the process's environment.
     ///
@@ -92,6 +100,7 @@ impl Config {
             table_name: required(&lookup, "TABLE_NAME")?,
             returning_ai_secret_id: required(&lookup, "RETURNING_AI_SECRET_ID")?,
             customers_table_name: lookup("CUSTOMERS_TABLE_NAME"),
+            due_parts: due_parts(lookup("DUE_PARTS"))?,
             log_level: log_level(lookup("LOG_LEVEL"))?,
         })
     }
@@ -179,6 +188,17 @@ fn max_body_bytes(value: Option<String>) -> Result<usize, ConfigError> {
         .ok()
         .filter(|bytes| (1..=DEFAULT_MAX_BODY_BYTES).contains(bytes))
         .ok_or(ConfigError::Unusable { name: "MAX_BODY_BYTES", expected: "a number from 1 to 262144" })
+}
+
+fn due_parts(value: Option<String>) -> Result<u8, ConfigError> {
+    let Some(value) = value else {
+        return Ok(DEFAULT_DUE_PARTS);
+    };
+    value
+        .parse()
+        .ok()
+        .filter(|parts| (1..=MAX_DUE_PARTS).contains(parts))
+        .ok_or(ConfigError::Unusable { name: "DUE_PARTS", expected: "a number from 1 to 64" })
 }
 
 fn log_level(value: Option<String>) -> Result<LevelFilter, ConfigError> {

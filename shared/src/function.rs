@@ -151,7 +151,7 @@ impl Parts {
         };
         let deliverer = Deliverer {
             clock,
-            store: EventStore::new(dynamodb, config.table_name.clone()),
+            store: EventStore::new(dynamodb, config.table_name.clone()).spreading_over(config.due_parts),
             returning_ai: ReturningAi::new(http, webhooks, clock),
             resolver,
             routes,

@@ -31,7 +31,7 @@ fn each_required_variable_is_named_when_it_is_absent_or_empty() {
 fn what_is_not_set_has_its_documented_default() {
     let (config, receiver) = read(&[]).unwrap();
     assert_eq!(receiver.max_body_bytes, 262_144);
-    assert_eq!(config.log_level, LevelFilter::INFO);
+    assert_eq!((config.log_level, config.due_parts), (LevelFilter::INFO, 8));
     assert_eq!(config.aws.dynamodb_url, None);
     // This very program's: tests are run as `shared-{hash}`.
     assert!(config.function_name.starts_with("shared-"), "{}", config.function_name);
@@ -50,11 +50,26 @@ fn a_service_s_own_endpoint_wins_over_the_general_one() {
 
 #[test]
 fn an_unusable_value_is_named_without_being_shown() {
-    for (name, value) in
-        [("MAX_BODY_BYTES", "0"), ("MAX_BODY_BYTES", "262145"), ("MAX_BODY_BYTES", "1 MiB"), ("LOG_LEVEL", "loud")]
-    {
+    for (name, value) in [
+        ("MAX_BODY_BYTES", "0"),
+        ("MAX_BODY_BYTES", "262145"),
+        ("MAX_BODY_BYTES", "1 MiB"),
+        ("DUE_PARTS", "0"),
+        ("DUE_PARTS", "65"),
+        ("DUE_PARTS", "-1"),
+        ("DUE_PARTS", "320"),
+        ("DUE_PARTS", "p8"),
+        ("LOG_LEVEL", "loud"),
+    ] {
         let error = read(&[(name, value)]).expect_err(value);
         assert!(error.to_string().contains(name), "{error}");
         assert!(!error.to_string().contains(&format!("`{value}`")), "{error}");
+    }
+}
+
+#[test]
+fn the_number_of_parts_is_any_that_all_readers_read() {
+    for (value, parts) in [("1", 1), ("48", 48), ("64", 64)] {
+        assert_eq!(read(&[("DUE_PARTS", value)]).unwrap().0.due_parts, parts);
     }
 }

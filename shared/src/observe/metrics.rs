@@ -51,6 +51,8 @@ pub enum Dimension {
     Destination,
     /// The spelling that a signature is over.
     Form,
+    /// Which of the schedules that share redrive's work, from 0.
+    Share,
 }
 
 /// Where CloudWatch keeps them.
@@ -81,6 +83,7 @@ macro_rules! table {
 const BY_CODE: Option<Dimension> = Some(Dimension::Code);
 const BY_DESTINATION: Option<Dimension> = Some(Dimension::Destination);
 const BY_FORM: Option<Dimension> = Some(Dimension::Form);
+const BY_SHARE: Option<Dimension> = Some(Dimension::Share);
 
 table! {
     RECEIVED: "Received", Count, Receivers, None, Work, "requests that reached the function";
@@ -127,6 +130,7 @@ table! {
         "routes that a first attempt left, and destinations that a redrive run held, because their pauses cannot be read";
     DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, Work, "one attempt at an event, over all its routes";
     AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, Work, "from receipt to delivered, for each route";
+    REDRIVE_RUNS: "RedriveRuns", Count, Redrive, BY_SHARE, Work, "runs of a schedule that came to their end";
     PENDING_EVENTS: "PendingEvents", Count, Redrive, None, Work,
         "events with a message still to be delivered, at the start of the run";
     OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, Harm, "time since the receipt of the oldest of these that waits neither for its customer nor for a paused workflow";
@@ -164,13 +168,14 @@ impl Unit {
 }
 
 impl Dimension {
-    pub const ALL: [Self; 3] = [Self::Code, Self::Destination, Self::Form];
+    pub const ALL: [Self; 4] = [Self::Code, Self::Destination, Self::Form, Self::Share];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Code => "Code",
             Self::Destination => "Destination",
             Self::Form => "Form",
+            Self::Share => "Share",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::clock::{UnixMillis, UnixSeconds};
+use crate::config::MAX_DUE_PARTS;
 use crate::record::failure::{Blame, DispatchFailure, FailureCode};
 use crate::record::key;
 use crate::record::retry_plan::{self, Draw, LEASE_S, LONGEST_WAIT, LONGEST_WAIT_FOR_A_CUSTOMER};
@@ -128,8 +129,11 @@ pub const MAX_HISTORY: usize = 20;
 /// An event expires 90 days after the end of the work on it.
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
 
-/// The index holds the pending events and the dead ones in this many parts each; several schedules can share redrive's work.
-pub const SHARDS: u8 = 8;
+/// Pending events are read from so many parts of the index, however many a writer spreads them over.
+pub const PENDING_PARTS: u8 = MAX_DUE_PARTS;
+
+/// Dead events lie in so many parts: they are few, and nobody waits for them to be read.
+pub const DEAD_PARTS: u8 = 8;
 
 /// After so many attempts without an outcome an event is dead: whatever ends the process must not be tried for ever.
 pub const MAX_UNSETTLED: u32 = 10;
@@ -488,14 +492,21 @@ impl EventRecord {
         self.history.drain(..surplus);
     }
 
-    /// Hash key of the sparse index: `p0` to `p7` while pending, `d0` to `d7` while dead.
-    pub fn due(&self) -> Option<String> {
-        let part = || Sha256::digest(self.pk().as_bytes())[0] % SHARDS;
+    /// Hash key of the sparse index: one of `p0` to `p63` while pending, for a writer who spreads over `due_parts` of them; one
+    /// of `d0` to `d7` while dead.
+    pub fn due(&self, due_parts: u8) -> Option<String> {
         match self.state {
-            EventState::Pending => Some(pending_part(part())),
-            EventState::Dead => Some(dead_part(part())),
+            EventState::Pending => Some(pending_part(self.part_of(due_parts))),
+            EventState::Dead => Some(dead_part(self.part_of(DEAD_PARTS))),
             EventState::Delivered | EventState::Ignored | EventState::Dismissed => None,
         }
+    }
+
+    /// A stable hash of the key, modulo `parts`: two bytes of it, so that no number of parts is filled unevenly.
+    fn part_of(&self, parts: u8) -> u8 {
+        let digest = Sha256::digest(self.pk().as_bytes());
+        let hash = u16::from_le_bytes([digest[0], digest[1]]);
+        (hash % u16::from(parts)) as u8
     }
 }
 
@@ -536,23 +547,23 @@ pub fn holder(request_id: &str) -> String {
 }
 
 /// The index's hash key of one part of the pending events.
-pub fn pending_part(shard: u8) -> String {
-    format!("p{shard}")
+pub fn pending_part(part: u8) -> String {
+    format!("p{part}")
 }
 
 /// The index's hash key of one part of the dead events.
-pub fn dead_part(shard: u8) -> String {
-    format!("d{shard}")
+pub fn dead_part(part: u8) -> String {
+    format!("d{part}")
 }
 
 /// The hash keys of all pending events.
 pub fn pending_parts() -> impl Iterator<Item = String> {
-    (0..SHARDS).map(pending_part)
+    (0..PENDING_PARTS).map(pending_part)
 }
 
 /// The hash keys of all dead events.
 pub fn dead_parts() -> impl Iterator<Item = String> {
-    (0..SHARDS).map(dead_part)
+    (0..DEAD_PARTS).map(dead_part)
 }
 
 impl Dispatch {

@@ -18,6 +18,7 @@ use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use tokio::time::{Instant, sleep};
 
+use crate::config::DEFAULT_DUE_PARTS;
 use crate::outside::aws::repeat;
 use crate::record::event::{EventRecord, EventState};
 use crate::record::key;
@@ -33,6 +34,7 @@ use route::destination::Destination;
 pub struct EventStore {
     client: Client,
     table: String,
+    due_parts: u8,
 }
 
 /// The outcome of recording an event.
@@ -80,7 +82,12 @@ const PARTIAL_TRIES: u32 = 10;
 
 impl EventStore {
     pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+        Self { client, table, due_parts: DEFAULT_DUE_PARTS }
+    }
+
+    /// The same, spreading pending events over so many parts of the index.
+    pub fn spreading_over(self, due_parts: u8) -> Self {
+        Self { due_parts, ..self }
     }
 
     /// Writes a new event, unless its key is taken: one call either way, repeated `until` then while the table is throttled,
@@ -95,7 +102,7 @@ impl EventStore {
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item_of(event)?))
+            .set_item(Some(item_of(event, self.due_parts)?))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let result = repeat(until, || put.clone().send()).await;
@@ -201,7 +208,7 @@ impl EventStore {
             .expression_attribute_names("#state", "state")
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let (mut set, mut remove) = (String::new(), String::new());
-        for (name, value) in changing(after) {
+        for (name, value) in changing(after, self.due_parts) {
             // `state` is a reserved word of DynamoDB.
             let escaped = if name == "state" { "#state" } else { name };
             match value {

@@ -4,15 +4,44 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-/// The request of the schedule or an operator: `{}`, `{"shards": [0, 1]}` or `{"keys": ["{provider}#{event id}"]}`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Request {
-    /// Which parts of the pending events, so that several schedules can share the work; all by default. Who has part 0
-    /// measures the backlog of all.
-    pub shards: Option<Vec<u8>>,
+use crate::record::event::PENDING_PARTS;
+
+/// The request of the schedule or an operator: `{}`, `{"share": [0, 4]}` or `{"keys": ["{provider}#{event id}"]}`.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "Fields")]
+pub enum Request {
+    /// What is due in these parts of the index.
+    Due(Share),
     /// These events now, whatever their state.
-    pub keys: Option<Vec<String>>,
+    Keys(Vec<String>),
+}
+
+/// What one of several schedules has to do: the parts of the index whose number modulo `of` is `number`. Share 0 measures the
+/// backlog of all parts.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "[u8; 2]")]
+pub struct Share {
+    number: u8,
+    of: u8,
+}
+
+/// Why a request is refused. It is never taken for all work or for none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum RequestError {
+    #[error(
+        "no share [{number}, {of}]; hint: the second number is how many shares there are, 1 to 64, the first one which of them, from 0"
+    )]
+    NoSuchShare { number: u8, of: u8 },
+    #[error("both `share` and `keys`; hint: a schedule names its share, a person names keys")]
+    ShareAndKeys,
+}
+
+/// The request as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    share: Option<Share>,
+    keys: Option<Vec<String>>,
 }
 
 /// The result of a run, or the sum of several, in events. Counts that another version of the function omits read as zero.
@@ -35,6 +64,48 @@ pub struct Counts {
     pub troubled: u32,
     /// False when time ran out before all due events were processed.
     pub complete: bool,
+}
+
+impl TryFrom<Fields> for Request {
+    type Error = RequestError;
+
+    fn try_from(fields: Fields) -> Result<Self, RequestError> {
+        match fields {
+            Fields { share, keys: None } => Ok(Self::Due(share.unwrap_or(Share::ALL))),
+            Fields { share: None, keys: Some(keys) } => Ok(Self::Keys(keys)),
+            Fields { share: Some(_), keys: Some(_) } => Err(RequestError::ShareAndKeys),
+        }
+    }
+}
+
+impl TryFrom<[u8; 2]> for Share {
+    type Error = RequestError;
+
+    fn try_from([number, of]: [u8; 2]) -> Result<Self, RequestError> {
+        match number < of && of <= PENDING_PARTS {
+            true => Ok(Self { number, of }),
+            false => Err(RequestError::NoSuchShare { number, of }),
+        }
+    }
+}
+
+impl Share {
+    /// All parts.
+    pub const ALL: Self = Self { number: 0, of: 1 };
+
+    pub fn number(self) -> u8 {
+        self.number
+    }
+
+    /// Whether it counts what waits in all parts.
+    pub fn measures(self) -> bool {
+        self.number == 0
+    }
+
+    /// The numbers of its parts.
+    pub fn parts(self) -> impl Iterator<Item = u8> {
+        (self.number..PENDING_PARTS).step_by(usize::from(self.of))
+    }
 }
 
 /// The counts of no run, which left nothing.

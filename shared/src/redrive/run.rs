@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use crate::config::{DEFAULT_MAX_BODY_BYTES, kill_point};
 use crate::deliver::attempt::{AttemptOutcome, AttemptReport, Deliverer, Run, measure_attempt, measure_ends};
 use crate::observe::metrics::{
-    DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE,
+    DEAD_EVENTS, Measurements, OLDEST_PENDING_AGE, PAUSES_UNREADABLE, PENDING_EVENTS, REDRIVE_INCOMPLETE, REDRIVE_RUNS,
 };
-use crate::record::event::{AttemptBy, EventRecord, EventState, MAX_UNSETTLED, SHARDS, holder, pending_part};
+use crate::record::event::{AttemptBy, EventRecord, EventState, MAX_UNSETTLED, holder, pending_part};
 use crate::record::store::error::StoreError;
 use crate::record::store::index::IndexPage;
 use crate::record::store::{SettleOutcome, TakeOverOutcome};
 use crate::redrive::backlog::Backlog;
-use crate::redrive::contract::{Counts, Request};
+use crate::redrive::contract::{Counts, Request, Share};
 use crate::redrive::due::{Bookmarks, DueReader};
 use crate::redrive::schedule::{Schedule, Turn};
 use json::Document;
@@ -106,8 +106,7 @@ impl Redriver {
         Self { deliverer, bookmarks: Bookmarks::default() }
     }
 
-    /// Does what was asked, as far as time allows: no event is started after `stops_at`. Measures the backlog first, unless
-    /// single events or other parts than the first were asked for.
+    /// Does what was asked, as far as time allows: no event is started after `stops_at`. Share 0 measures the backlog first.
     pub async fn run(&self, request: &Request, request_id: &str, stops_at: Instant) -> (Counts, Measurements) {
         let run = self.deliverer.run().await;
         let room = Semaphore::new(ROOM_KIB as usize);
@@ -122,18 +121,16 @@ impl Redrive<'_> {
         let now = deliverer.clock.now();
         let mut schedule = Schedule::new(&deliverer.routes, &self.run.pauses, now);
         let mut backlog = None;
-        let (by, parts) = match &request.keys {
-            Some(keys) => {
+        let (by, parts) = match request {
+            Request::Keys(keys) => {
                 keys.iter().cloned().for_each(|pk| schedule.add(pk));
                 (AttemptBy::Manual, Vec::new())
             }
-            None => {
-                // Of several that share the work, one measures it.
-                if request.shards.as_ref().is_none_or(|shards| shards.contains(&0)) {
-                    backlog = Backlog::measure(&deliverer.store, &self.run, now, self.stops_at).await;
-                }
-                let mut parts = parts_of(request);
-                parts.retain(|part| backlog.as_ref().is_none_or(|backlog| !backlog.idle_parts.contains(part)));
+            Request::Due(share) => {
+                let seen = Backlog::measure(&deliverer.store, &self.run, *share, now, self.stops_at).await;
+                let mut parts = parts_of(*share);
+                parts.retain(|part| seen.as_ref().is_none_or(|seen| seen.due_parts.contains(part)));
+                backlog = seen.filter(|_| share.measures());
                 (AttemptBy::Redrive, parts)
             }
         };
@@ -145,7 +142,7 @@ impl Redrive<'_> {
         self.work_alone(by, &mut tally).await;
 
         let Tally { counts, mut measured, .. } = tally;
-        measure_run(&mut measured, backlog.as_ref(), &counts);
+        measure_run(&mut measured, request, backlog.as_ref(), &counts);
         measured.count_any(PAUSES_UNREADABLE, self.run.unreadable_destinations() as u64);
         (counts, measured)
     }
@@ -338,14 +335,11 @@ fn troubled(pk: &str, error: &StoreError) -> EventOutcome {
 }
 
 /// The parts of the index that a run reads, at random another one first, so that none always waits for all others.
-fn parts_of(request: &Request) -> Vec<String> {
-    match &request.shards {
-        Some(shards) => shards.iter().copied().map(pending_part).collect(),
-        None => {
-            let first = fastrand::u8(..SHARDS);
-            (0..SHARDS).map(|shard| pending_part((first + shard) % SHARDS)).collect()
-        }
-    }
+fn parts_of(share: Share) -> Vec<String> {
+    let mut parts: Vec<String> = share.parts().map(pending_part).collect();
+    let first = fastrand::usize(..parts.len());
+    parts.rotate_left(first);
+    parts
 }
 
 /// Writes the one line of an attempt, with the fields of a delivery's line.
@@ -374,7 +368,10 @@ fn log_attempt(report: &AttemptReport, by: AttemptBy) {
 }
 
 /// Counts the backlog, if it was measured, and the result of the run.
-fn measure_run(measured: &mut Measurements, backlog: Option<&Backlog>, counts: &Counts) {
+fn measure_run(measured: &mut Measurements, request: &Request, backlog: Option<&Backlog>, counts: &Counts) {
+    if let Request::Due(share) = request {
+        measured.count_by(REDRIVE_RUNS, share.number().to_string());
+    }
     if let Some(backlog) = backlog {
         let gauges = [
             (PENDING_EVENTS, backlog.pending, backlog.pending_at_least),

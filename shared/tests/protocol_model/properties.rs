@@ -97,7 +97,9 @@ impl Model {
         self.sights.states.insert(event.state.name());
         let has_time = event.next_attempt_at.is_some();
         let is_found = match event.state {
-            EventState::Pending => has_time && item.due.as_deref().is_some_and(is_shard) && event.expires_at.is_none(),
+            EventState::Pending => {
+                has_time && item.due.as_deref().is_some_and(is_pending_part) && event.expires_at.is_none()
+            }
             EventState::Dead => {
                 has_time
                     && item.due.as_deref().is_some_and(|due| dead_parts().any(|part| part == due))
@@ -141,6 +143,6 @@ impl Model {
     }
 }
 
-pub(super) fn is_shard(due: &str) -> bool {
+pub(super) fn is_pending_part(due: &str) -> bool {
     pending_parts().any(|part| part == due)
 }

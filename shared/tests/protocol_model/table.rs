@@ -33,9 +33,12 @@ pub(crate) fn may_settle(held: &EventRecord, after: &EventRecord, flaw: Option<F
     held.state == EventState::Pending && (is_own || flaw == Some(Flaw::SettleOfAnyAttempt))
 }
 
+/// Any number would do: every part is read.
+const DUE_PARTS: u8 = 8;
+
 /// `item_of`: the whole item.
 pub(crate) fn recorded(event: &EventRecord) -> Item {
-    Item { event: event.clone(), due: event.due() }
+    Item { event: event.clone(), due: event.due(DUE_PARTS) }
 }
 
 /// `EventStore::change`: sets or removes every attribute that ever changes.
@@ -49,6 +52,6 @@ pub(crate) fn changed(held: &Item, after: &EventRecord, flaw: Option<Flaw>) -> I
             body_sha256: fixed.body_sha256.clone(),
             ..after.clone()
         },
-        due: after.due().filter(|_| flaw != Some(Flaw::SettleLeavesTheIndex)),
+        due: after.due(DUE_PARTS).filter(|_| flaw != Some(Flaw::SettleLeavesTheIndex)),
     }
 }

@@ -16,7 +16,7 @@ use shared::record::event::{DispatchState, EventRecord, EventState};
 use crate::table::Item;
 use crate::{Bounds, Flaw, Property};
 pub(crate) use properties::Sights;
-use properties::is_shard;
+use properties::is_pending_part;
 use records::{Pool, RecordStep};
 
 /// Everything that tells one moment of the bridge from another, and what an observer of it remembers.
@@ -277,7 +277,7 @@ impl Model {
             At::Resting => {
                 let Some(item) = world.held.map(|held| self.items.at(held)) else { return };
                 let is_due = item.event.is_due(now) || self.flaw == Some(Flaw::TakesOverBeforeItIsDue);
-                let found = is_due && item.due.as_deref().is_some_and(is_shard);
+                let found = is_due && item.due.as_deref().is_some_and(is_pending_part);
                 if found || role(who) == Role::Operator {
                     let before = self.records.number(item.event.clone());
                     next.push(with(world, who, At::Read(before)));

@@ -84,7 +84,7 @@ impl Bridge {
     }
 
     /// The sum of a metric as CloudWatch has it after `invocations`.
-    async fn sum(&self, metric: &str, invocations: usize) -> f64 {
+    pub(crate) async fn sum(&self, metric: &str, invocations: usize) -> f64 {
         let lines = self.metric_lines(invocations).await;
         let all = lines.iter().flat_map(extracted);
         all.filter(|(name, _)| name == metric).flat_map(|(_, values)| values).sum()
@@ -302,7 +302,7 @@ async fn redrive_tells_how_much_waits_and_how_long_the_oldest_has_waited() {
     let line = bridge.metric_lines(2).await.pop().unwrap();
     assert_eq!((&line["Delivered"], line.get("PendingEvents")), (&json!(1), None), "{line}");
 
-    bridge.redrive(json!({ "shards": [0] })).await;
+    bridge.redrive(json!({ "share": [0, 8] })).await;
     let line = bridge.metric_lines(3).await.pop().unwrap();
     assert_eq!((&line["PendingEvents"], &line["OldestPendingAge"]), (&json!(1), &json!(0)), "{line}");
 }
@@ -339,7 +339,7 @@ async fn what_is_only_counted_or_read_in_part_says_so() {
 async fn without_its_figures_redrive_works_all_the_same() {
     let bridge = Bridge::start().await;
     left(&bridge, RAIL, "e1", |_| {});
-    bridge.stack.dynamodb.inject(Some("Query"), AwsFault::Hang, When::Next(2));
+    bridge.stack.dynamodb.inject(Some("Scan"), AwsFault::Hang, When::UntilCleared);
     assert_eq!(bridge.redrive(json!({})).await["delivered"], 1);
     let line = bridge.metric_lines(1).await.remove(0);
     assert_eq!((&line["Delivered"], line.get("PendingEvents"), line.get("DeadEvents")), (&json!(1), None, None));

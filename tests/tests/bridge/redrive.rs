@@ -270,7 +270,7 @@ async fn redrive_stops_taking_new_ones_before_its_time_is_up_and_finishes_those_
     let untouched = pks.iter().filter(|pk| bridge.item(pk)["attempts"] == 1).count();
     assert_eq!(untouched, 32);
     bridge.stack.returning_ai.clear_faults();
-    let counts = bridge.redrive(json!({ "shards": [3] })).await;
+    let counts = bridge.redrive(json!({ "share": [3, 64] })).await;
     assert_eq!(counts["complete"], true);
     check_counts(&counts, &[("found", 32), ("delivered", 32)]);
     assert_eq!(bridge.messages().len(), 40);

@@ -19,8 +19,10 @@ use shared::function::TIMEOUT;
 use shared::observe::metrics::{self, By, Means};
 use shared::receive::provider::Provider;
 use shared::receive::signing_keys::KeySet;
+use shared::record::event::PENDING_PARTS;
 use shared::record::key;
 use shared::record::retry_plan::LEASE_S;
+use shared::redrive::contract::Request;
 
 use crate::bridge::customer_routes::deposit_to;
 use crate::bridge::fixture::*;
@@ -49,7 +51,7 @@ fn allowed(function: &str) -> BTreeMap<String, BTreeSet<&'static str>> {
         ("ReturningAiSecret".to_owned(), &SECRET),
     ];
     grants.push(match function {
-        REDRIVE => ("${EventsTable.Arn}/index/due-index".to_owned(), &["dynamodb:Query"]),
+        REDRIVE => ("${EventsTable.Arn}/index/due-index".to_owned(), &["dynamodb:Query", "dynamodb:Scan"]),
         _ => (own("SigningSecret"), &SECRET),
     });
     let of_events: &[&str] = match function {
@@ -155,6 +157,7 @@ fn every_value_that_a_parameter_allows_is_one_that_the_code_reads() {
     }
     for bound in ["MinValue", "MaxValue"] {
         read("MAX_BODY_BYTES", template.parameter("MaxBodyBytes")[bound].to_string());
+        read("DUE_PARTS", template.parameter("DueParts")[bound].to_string());
     }
 }
 
@@ -167,12 +170,68 @@ fn each_receiver_has_its_path_and_redrive_its_schedule() {
         assert_eq!(webhook["Method"], "POST", "{function}");
         assert_eq!(webhook["PayloadFormatVersion"], "2.0", "{function}");
     }
-    let schedule = template.properties("RedriveSchedule");
-    assert_eq!(schedule["ScheduleExpression"], "rate(1 minute)");
-    let target = &schedule["Target"];
-    assert_eq!(target["Arn"], json!({ "Fn::GetAtt": "RedriveFunction.Arn" }));
-    assert_eq!(target["Input"], "{}");
-    assert_eq!(target["DeadLetterConfig"]["Arn"], json!({ "Fn::GetAtt": "RedriveDeadLetters.Arn" }));
+    for (id, schedule) in template.of_type("AWS::Scheduler::Schedule") {
+        let schedule = &schedule["Properties"];
+        assert_eq!(schedule["ScheduleExpression"], "rate(1 minute)", "{id}");
+        assert_eq!(schedule["State"], Value::Null, "{id}");
+        let target = &schedule["Target"];
+        assert_eq!(target["Arn"], json!({ "Fn::GetAtt": "RedriveFunction.Arn" }), "{id}");
+        assert_eq!(target["DeadLetterConfig"]["Arn"], json!({ "Fn::GetAtt": "RedriveDeadLetters.Arn" }), "{id}");
+    }
+}
+
+#[test]
+fn for_every_number_of_shares_each_part_of_the_index_has_one_schedule_and_each_schedule_its_alarm() {
+    let template = Template::read();
+    let schedules = template.of_type("AWS::Scheduler::Schedule");
+    let alarms = template.of_type("AWS::CloudWatch::Alarm");
+    let shares = template.parameter("RedriveShares")["AllowedValues"].as_array().unwrap();
+    assert_eq!(template.by_default(&json!({ "Ref": "RedriveShares" })), "1");
+    for shares in shares.iter().map(|shares| shares.as_str().unwrap()) {
+        let set = BTreeMap::from([("RedriveShares", shares)]);
+        let mut parts = Vec::new();
+        let mut told = BTreeSet::new();
+        for id in schedules.keys().filter(|id| template.makes(id, &set)) {
+            let input = template.properties(id)["Target"]["Input"]["Fn::Sub"].as_str().unwrap();
+            let input = input.replace("${RedriveShares}", shares);
+            let Ok(Request::Due(share)) = serde_json::from_str(&input) else { panic!("{id}: {input}") };
+            parts.extend(share.parts());
+            told.insert(share.number().to_string());
+        }
+        parts.sort_unstable();
+        assert_eq!(parts, (0..PENDING_PARTS).collect::<Vec<_>>(), "with {shares} shares");
+
+        // Share 0 must have counted what waits.
+        let mut watched = BTreeSet::from(["0".to_owned()]);
+        assert_eq!(alarms["RedriveNotRunningAlarm"]["Properties"]["MetricName"], "PendingEvents");
+        for (id, alarm) in alarms.iter().filter(|(id, _)| template.makes(id, &set)) {
+            let alarm = &alarm["Properties"];
+            if alarm["MetricName"] == "RedriveRuns" {
+                assert_eq!(
+                    (&alarm["ComparisonOperator"], &alarm["Threshold"]),
+                    (&json!("LessThanThreshold"), &json!(1))
+                );
+                assert_eq!(alarm["TreatMissingData"], "breaching", "{id}");
+                let share = alarm["Dimensions"].as_array().unwrap().iter().find(|it| it["Name"] == "Share").unwrap();
+                watched.insert(share["Value"].as_str().unwrap().to_owned());
+            }
+        }
+        same("the alarms", &watched, "the schedules", &told);
+    }
+}
+
+#[test]
+fn redrive_has_concurrency_for_each_of_its_shares_or_is_not_deployed() {
+    let template = Template::read();
+    for shares in template.parameter("RedriveShares")["AllowedValues"].as_array().unwrap() {
+        let shares = shares.as_str().unwrap();
+        for concurrency in ["", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "100"] {
+            let set = BTreeMap::from([("RedriveShares", shares), ("RedriveConcurrency", concurrency)]);
+            let is_enough = concurrency.is_empty() || concurrency.parse::<u8>().unwrap() >= shares.parse().unwrap();
+            let objections = template.objections(&set);
+            assert_eq!(objections.is_empty(), is_enough, "{set:?}: {objections:?}");
+        }
+    }
 }
 
 #[test]
@@ -403,10 +462,18 @@ fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_i
         .values()
         .map(|alarm| {
             let name = alarm["Properties"]["AlarmName"]["Fn::Sub"].as_str().unwrap();
-            name.strip_prefix("${AWS::StackName}-").unwrap().to_owned()
+            let name = name.strip_prefix("${AWS::StackName}-").unwrap();
+            // All shares but the first have one paragraph.
+            match name.strip_prefix("redrive-share-") {
+                Some(of_share) => {
+                    format!("redrive-share-{}", of_share.trim_start_matches(|c: char| "0123456789-".contains(c)))
+                }
+                None => name.to_owned(),
+            }
         })
         .collect();
-    assert_eq!(named.len(), alarms.len());
+    let of_shares = alarms.keys().filter(|id| id.starts_with("RedriveShare")).count();
+    assert_eq!(named.len() + of_shares.saturating_sub(1), alarms.len());
 
     let runbook = fs::read_to_string(root().join("docs/runbook.md")).unwrap();
     let alarm_section = runbook.split("\n## ").find(|section| section.starts_with("Alarms\n")).unwrap();
@@ -423,10 +490,12 @@ fn every_alarm_has_its_paragraph_in_the_runbook_its_place_on_the_dashboard_and_i
 
     let dashboard = template.properties("Dashboard")["DashboardBody"]["Fn::Sub"].as_str().unwrap();
     for (id, alarm) in &alarms {
-        assert!(dashboard.contains(&format!("\"${{{id}.Arn}}\"")), "{id} is not on the dashboard");
+        // What a parameter leaves out cannot be named there.
+        let is_there = dashboard.contains(&format!("\"${{{id}.Arn}}\""));
+        assert_eq!(is_there, alarm.get("Condition").is_none(), "{id} on the dashboard");
         let told = json!({ "Fn::If": ["HasAlarmTopic", [{ "Ref": "AlarmTopicArn" }], { "Ref": "AWS::NoValue" }] });
         assert_eq!(alarm["Properties"]["AlarmActions"], told, "{id}");
-        let missing = if *id == "RedriveNotRunningAlarm" { "breaching" } else { "notBreaching" };
+        let missing = if id.ends_with("NotRunningAlarm") { "breaching" } else { "notBreaching" };
         assert_eq!(alarm["Properties"]["TreatMissingData"], missing, "{id}");
     }
 }
@@ -649,7 +718,8 @@ fn the_saved_queries_ask_for_fields_that_the_log_has() {
 fn the_outputs_say_what_to_register_and_what_the_command_line_takes() {
     let template = Template::read();
     let outputs = template.outputs();
-    let names = ["EventsTableName", "CustomersTableName", "ReturningAiSecretId", "RedriveScheduleName", "DashboardUrl"];
+    let names =
+        ["EventsTableName", "CustomersTableName", "ReturningAiSecretId", "RedriveScheduleNames", "DashboardUrl"];
     let mut names: Vec<String> = names.map(str::to_owned).into();
     names.extend(FUNCTIONS.map(|function| logical_id(function, "FunctionName")));
     for provider in providers::ALL {

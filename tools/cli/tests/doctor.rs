@@ -117,7 +117,7 @@ fn stack(url: &str) -> String {
         ("RillisSigningSecretId", "bridge/rillis".to_owned()),
         ("ReturningAiSecretId", "bridge/returning-ai".to_owned()),
         ("RedriveFunctionName", "bridge-redrive".to_owned()),
-        ("RedriveScheduleName", "bridge-redrive".to_owned()),
+        ("RedriveScheduleNames", "bridge-redrive".to_owned()),
     ];
     let outputs: String = outputs
         .iter()

@@ -63,7 +63,9 @@ impl Stack {
             events_table: output("EventsTableName"),
             customers_table: output("CustomersTableName"),
             redrive_function: output("RedriveFunctionName"),
-            redrive_schedule: output("RedriveScheduleName"),
+            redrive_schedules: output("RedriveScheduleNames")
+                .map(|names| names.split(',').map(str::to_owned).collect())
+                .unwrap_or_default(),
             webhooks: by_provider("WebhookUrl"),
             signing_secrets: by_provider("SigningSecretId"),
             api_secrets: by_provider("ApiSecretId"),

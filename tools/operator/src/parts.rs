@@ -23,7 +23,8 @@ pub struct Parts {
     pub events_table: Option<String>,
     pub customers_table: Option<String>,
     pub redrive_function: Option<String>,
-    pub redrive_schedule: Option<String>,
+    /// One, or several that share the work.
+    pub redrive_schedules: Vec<String>,
     /// The URL that each provider delivers to, the secret of its signing keys and that of its API, by the provider's name.
     pub webhooks: BTreeMap<String, String>,
     pub signing_secrets: BTreeMap<String, String>,

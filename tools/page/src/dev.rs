@@ -70,7 +70,7 @@ pub fn dev_file(stack: &Stack) -> DevFile {
             events_table: Some(EVENTS_TABLE.to_owned()),
             customers_table: Some(CUSTOMERS_TABLE.to_owned()),
             redrive_function: Some(REDRIVE.to_owned()),
-            redrive_schedule: None,
+            redrive_schedules: Vec::new(),
             webhooks: by_provider(&|provider| stack.webhook_url(provider)),
             signing_secrets: by_provider(&|provider| signing_secret(provider.name)),
             returning_ai_secret: Some(RETURNING_AI_SECRET.to_owned()),

@@ -1,12 +1,12 @@
 //! Those who act in a life: providers, the schedule of redrive, an operator.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{join, join3};
+use futures_util::future::{join, join_all, join3};
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::Body;
 use operator::events::candidates::{Action, Candidates};
@@ -20,7 +20,7 @@ use shared::receive::receipt::Answer;
 use shared::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
 use shared::receive::verification::hex;
 use shared::record::event::EventState;
-use shared::redrive::contract::Request;
+use shared::redrive::contract::{Request, Share};
 use shared::redrive::run::{Redriver, STOP_BEFORE_END};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
@@ -36,7 +36,7 @@ use crate::routes::DESTINATIONS;
 use crate::table::Moment;
 use crate::tables;
 use crate::time::{DAY, MINUTE, SECOND, now_ms, sleep_ms, sleep_until_ms};
-use crate::world::{Shared, lock};
+use crate::world::{Shared, World, lock};
 
 /// The environments of all functions.
 pub struct Fleet {
@@ -194,10 +194,10 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
 }
 
 /// One invocation of the redrive function.
-async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request) {
+pub async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request) {
     let (redriver, skew_ms) =
         fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
-    let is_measured = request.keys.is_none() && request.shards.as_ref().is_none_or(|shards| shards.contains(&0));
+    let is_measured = matches!(&request, Request::Due(share) if share.measures());
     let (id, backlog, long_due, began) = {
         let mut world = lock(world);
         let long_due = run::long_due(&world, &request);
@@ -214,7 +214,10 @@ async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request
             let _ = write!(text, "p{id} has redriven: {counts:?}");
         });
         run::on_measured(&mut world, id, &measured);
-        let asked = request.keys.as_deref().unwrap_or_default();
+        let asked: &[String] = match &request {
+            Request::Keys(keys) => keys,
+            Request::Due(_) => &[],
+        };
         run::on_counts(&mut world, id, now_ms() - began, (asked, long_due), (&counts, &measured));
         if let Some(backlog) = backlog {
             run::on_backlog(&mut world, id, &backlog, &measured);
@@ -253,26 +256,33 @@ pub async fn redrive_until(world: &Shared, fleet: &Rc<Fleet>, until: u64, until_
             continue;
         }
         let before = lock(world).changed_at;
-        let (two, all, parts) = {
+        let shares = {
             let mut world = lock(world);
-            (world.rng.u8(..8) == 0, world.rng.u8(..8) == 0, world.due_parts())
-        };
-        // Mostly as schedules that share the work would ask: the other parts hold nothing that is due.
-        let request = || Request { shards: (!all).then(|| parts.clone()), keys: None };
-        match two {
-            true => {
-                let wait = lock(world).rng.u64(..3 * SECOND);
-                let second = async {
-                    sleep_ms(wait).await;
-                    redrive(world, fleet, Kind::Redrive, request()).await;
-                };
-                join(redrive(world, fleet, Kind::Redrive, request()), second).await;
+            let mut shares = draw_shares(&mut world);
+            // A schedule may invoke twice.
+            if world.rng.u8(..8) == 0 {
+                shares.extend(shares.first().copied());
             }
-            false => redrive(world, fleet, Kind::Redrive, request()).await,
-        }
+            shares
+        };
+        let runs = shares.into_iter().enumerate().map(|(at, share)| async move {
+            if at > 0 {
+                let wait = lock(world).rng.u64(..3 * SECOND);
+                sleep_ms(wait).await;
+            }
+            redrive(world, fleet, Kind::Redrive, Request::Due(share)).await;
+        });
+        join_all(runs).await;
         last = now_ms();
         idle_ms = if lock(world).changed_at == before { (idle_ms * 2).min(LONGEST_IDLE_MS) } else { MINUTE };
     }
+}
+
+/// The schedules of this minute that find something: by how many the work is shared may change at any time.
+fn draw_shares(world: &mut World) -> Vec<Share> {
+    let of = [1, 1, 1, 2, 4, 8, 24, 64][world.rng.usize(..8)];
+    let numbers: BTreeSet<u8> = world.due_parts().into_iter().map(|part| part % of).collect();
+    numbers.into_iter().filter_map(|number| Share::try_from([number, of]).ok()).collect()
 }
 
 /// An operator names dead events, has them looked up, and redrives those that can be.
@@ -290,8 +300,7 @@ pub async fn redrive_dead(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) 
 }
 
 async fn redrive_by_hand(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) {
-    let request = Request { keys: Some(keys), shards: None };
-    redrive(world, fleet, Kind::Manual, request).await;
+    redrive(world, fleet, Kind::Manual, Request::Keys(keys)).await;
     fleet.changes.notify_one();
 }
 

@@ -9,7 +9,7 @@ use aws_smithy_runtime::client::auth::no_auth::NO_AUTH_SCHEME_ID;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use route::routes::{LookupKinds, Routes};
 use shared::clock::Clock;
-use shared::config::AwsConfig;
+use shared::config::{AwsConfig, DEFAULT_DUE_PARTS};
 use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::customer::table::Customers;
 use shared::deliver::attempt::Deliverer;
@@ -30,7 +30,7 @@ use crate::outside::{API_SECRET, DYNAMODB, SECRETS_MANAGER, SIGNING_SECRET, WEBH
 use crate::routes::ROUTES;
 use crate::tables::{CUSTOMERS, EVENTS};
 use crate::time::clock;
-use crate::world::Shared;
+use crate::world::{Shared, lock};
 
 /// The functions' `Timeout`.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ pub fn http(world: &Shared) -> Http {
 
 /// A receiving function, cold.
 pub fn receiver(world: &Shared, provider: &'static Provider) -> Receiver {
-    let parts = Parts::new(world);
+    let parts = Parts { due_parts: lock(world).draw_due_parts(), ..Parts::new(world) };
     Receiver {
         provider,
         clock: parts.clock,
@@ -58,7 +58,8 @@ pub fn receiver(world: &Shared, provider: &'static Provider) -> Receiver {
 
 /// The redrive function, cold.
 pub fn redrive(world: &Shared) -> Redriver {
-    Redriver::new(Parts::new(world).deliverer(providers::ALL))
+    let parts = Parts { due_parts: lock(world).draw_due_parts(), ..Parts::new(world) };
+    Redriver::new(parts.deliverer(providers::ALL))
 }
 
 pub fn events(world: &Shared) -> EventStore {
@@ -70,6 +71,7 @@ struct Parts {
     http: Http,
     dynamodb: aws_sdk_dynamodb::Client,
     secrets: aws_sdk_secretsmanager::Client,
+    due_parts: u8,
 }
 
 impl Parts {
@@ -102,11 +104,12 @@ impl Parts {
             http,
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
             secrets: aws_sdk_secretsmanager::Client::from_conf(secrets.build()),
+            due_parts: DEFAULT_DUE_PARTS,
         }
     }
 
     fn deliverer(&self, providers: &[&'static Provider]) -> Deliverer {
-        let Self { clock, http, dynamodb, secrets } = self;
+        let Self { clock, http, dynamodb, secrets, .. } = self;
         let secret = |id: &str| (secrets.clone(), id.to_owned(), *clock);
         let webhooks = {
             let (client, id, clock) = secret(WEBHOOKS_SECRET);
@@ -119,7 +122,7 @@ impl Parts {
         };
         Deliverer {
             clock: *clock,
-            store: EventStore::new(dynamodb.clone(), EVENTS.to_owned()),
+            store: EventStore::new(dynamodb.clone(), EVENTS.to_owned()).spreading_over(self.due_parts),
             returning_ai: ReturningAi::new(http.clone(), webhooks, *clock),
             resolver: Resolver {
                 clock: *clock,

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod faults;
 pub mod invocation;
 pub mod life;
+pub mod outage;
 pub mod outside;
 pub mod plan;
 pub mod process;

@@ -1,4 +1,5 @@
-//! Lives by the thousand: `cargo run --release -p simulation -- --lives 1000000`, or the steps of one: `-- --seed 7`.
+//! Lives by the thousand: `cargo run --release -p simulation -- --lives 1000000`, or the steps of one: `-- --seed 7`; or an outage of
+//! Returning.AI and what comes after it: `-- --outage 300 --rate 20 --shares 4`.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use simulation::life::{Life, live};
+use simulation::outage::Outage;
 use simulation::world::system_name;
 
 /// What many lives came to.
@@ -32,6 +34,13 @@ fn main() -> ExitCode {
         arguments.get(at + 1)?.parse::<u64>().ok()
     };
     let lives = number("--lives");
+    if let Some(lasts_s) = number("--outage") {
+        let shares = number("--shares").and_then(|shares| u8::try_from(shares).ok()).unwrap_or(1);
+        let outage = Outage { events_per_second: number("--rate").unwrap_or(20), lasts_s, shares };
+        let recovery = outage.happen();
+        print!("{}", recovery.table());
+        return if recovery.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     match (lives, number("--seed")) {
         (None, Some(seed)) => {
             let life = live(seed, true);

@@ -150,6 +150,7 @@ fn latency(world: &mut World, system: System) -> (u64, u64) {
         System::Table => (1, 12),
         System::Secrets => (5, 40),
         System::Api => (30, 400),
+        System::Destination(_) if world.is_calm => (50, 100),
         System::Destination(_) => (20, 600),
     };
     (world.rng.u64(least..most), world.rng.u64(least..most))

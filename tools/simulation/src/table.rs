@@ -59,6 +59,8 @@ pub struct Moment {
     pub reads_old: bool,
     /// How many keys a `BatchGetItem` answers at most.
     pub batch_answers: Option<usize>,
+    /// A scan of the index ends its page before the first item, as at the border of two partitions.
+    pub scan_stops: bool,
 }
 
 /// A write that took effect.
@@ -82,6 +84,9 @@ pub enum Refusal {
 const PAGE_BYTES: usize = 1024 * 1024;
 const MAX_ITEM_BYTES: usize = 400 * 1024;
 const MAX_BATCH: usize = 100;
+
+/// The members of a request that scans the index.
+const SCANS_INDEX_BY: [&str; 3] = ["TableName", "IndexName", "Limit"];
 
 impl Tables {
     pub fn create(&mut self, name: &str, key: &str, index: Option<IndexDefinition>) {
@@ -125,7 +130,7 @@ impl Tables {
         match operation {
             "GetItem" => Ok((table.get(request, moment)?, None)),
             "Query" => Ok((table.query(request, moment)?, None)),
-            "Scan" => Ok((table.scan(request)?, None)),
+            "Scan" => Ok((table.scan(request, moment)?, None)),
             "PutItem" | "UpdateItem" | "DeleteItem" => {
                 let (key, before, after) = table.write(operation, request, moment)?;
                 let answer = match request["ReturnValues"].as_str() {
@@ -260,14 +265,7 @@ impl Table {
         else {
             return Err(invalid("only the index is queried"));
         };
-        let arrived = index.coming.iter().take_while(|(at, ..)| *at <= moment.now_ms).count();
-        for (_, key, entry) in index.coming.drain(..arrived) {
-            match entry {
-                Some(entry) => index.entries.insert(key, entry),
-                None => index.entries.remove(&key),
-            };
-        }
-
+        index.arrive(moment);
         let mut placeholders = Placeholders::of(request);
         let wanted = condition(request, "KeyConditionExpression", &mut placeholders)?
             .ok_or_else(|| invalid("no key condition"))?;
@@ -291,7 +289,23 @@ impl Table {
         Ok(page(entries.into_iter().map(|(_, entry)| entry), &keys, filter.as_ref(), projection.as_deref(), request))
     }
 
-    fn scan(&self, request: &Value) -> Result<Value, Refusal> {
+    fn scan(&mut self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+        if let Some(name) = request["IndexName"].as_str() {
+            let of_name = |index: &&mut Index| index.definition.name == name;
+            let index = self.index.as_mut().filter(of_name).ok_or_else(|| invalid("no such index"))?;
+            if request.as_object().is_some_and(|request| request.keys().any(|key| !SCANS_INDEX_BY.contains(&&**key))) {
+                return Err(invalid("the index is scanned whole"));
+            }
+            index.arrive(moment);
+            let keys = [self.key.as_str(), &index.definition.hash, &index.definition.range];
+            if let Some((_, first)) = index.entries.first_key_value().filter(|_| moment.scan_stops) {
+                let key = keys.iter().map(|key| ((*key).to_owned(), first[*key].clone()));
+                return Ok(
+                    json!({ "Count": 0, "ScannedCount": 0, "Items": [], "LastEvaluatedKey": Item::from_iter(key) }),
+                );
+            }
+            return Ok(page(index.entries.values(), &keys, None, None, request));
+        }
         let mut placeholders = Placeholders::of(request);
         let filter = condition(request, "FilterExpression", &mut placeholders)?;
         let projection = projection(request, &mut placeholders)?;
@@ -301,6 +315,19 @@ impl Table {
         let items = self.rows.iter().filter(|(key, _)| start.as_ref().is_none_or(|start| *key > start));
         let items = items.filter_map(|(_, row)| row.item.as_ref());
         Ok(page(items, &[&self.key], filter.as_ref(), projection.as_deref(), request))
+    }
+}
+
+impl Index {
+    /// What has reached it by now.
+    fn arrive(&mut self, moment: Moment) {
+        let arrived = self.coming.iter().take_while(|(at, ..)| *at <= moment.now_ms).count();
+        for (_, key, entry) in self.coming.drain(..arrived) {
+            match entry {
+                Some(entry) => self.entries.insert(key, entry),
+                None => self.entries.remove(&key),
+            };
+        }
     }
 }
 

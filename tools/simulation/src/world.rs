@@ -55,6 +55,8 @@ pub struct World {
     pub faults: BTreeMap<(System, Fault), u64>,
     pub deaths: u64,
     pub violations: Vec<Violation>,
+    /// Nobody dies, no clock is wrong, and destinations answer evenly.
+    pub is_calm: bool,
     /// The last time that anything changed in the events table.
     pub changed_at: u64,
     /// How often it has changed.
@@ -189,6 +191,7 @@ impl World {
             faults: BTreeMap::new(),
             deaths: 0,
             violations: Vec::new(),
+            is_calm: false,
             changed_at: 0,
             writes: 0,
             written_at: BTreeMap::new(),
@@ -198,7 +201,7 @@ impl World {
 
     /// A new process. `mortal` ones may die.
     pub fn start_process(&mut self, kind: Kind, skew_ms: i64, mortal: bool) -> ProcessId {
-        let doom = (mortal && self.rng.u8(..100) < 12).then(|| match self.rng.u8(..4) {
+        let doom = (mortal && !self.is_calm && self.rng.u8(..100) < 12).then(|| match self.rng.u8(..4) {
             0 => Doom::AtPoll(self.rng.u32(1..120)),
             1 => Doom::BeforeCall(self.rng.u32(1..9)),
             _ => Doom::AfterCall(self.rng.u32(1..9)),
@@ -230,6 +233,9 @@ impl World {
     }
 
     pub fn draw_skew(&mut self) -> i64 {
+        if self.is_calm {
+            return 0;
+        }
         match self.rng.u8(..4) {
             0 => self.rng.i64(-MAX_SKEW_MS..MAX_SKEW_MS),
             1 => self.rng.i64(-500..500),
@@ -269,6 +275,7 @@ impl World {
             read_lag_ms: self.rng.u64(..800),
             reads_old: self.rng.bool(),
             batch_answers: partial.then(|| self.rng.usize(..3)),
+            scan_stops: self.rng.u8(..32) == 0,
         }
     }
 
@@ -288,6 +295,11 @@ impl World {
     pub fn next_due_ms(&self) -> Option<u64> {
         let pending = self.tables.items(tables::EVENTS).filter(|(_, item)| is_in_state(item, "pending"));
         pending.map(|(_, item)| integer(item, "next_attempt_at").unwrap_or_default() * SECOND).min()
+    }
+
+    /// Over how many parts of the index a new environment spreads pending events: deployments change it, up and down.
+    pub fn draw_due_parts(&mut self) -> u8 {
+        [1, 8, 8, 24, 64][self.rng.usize(..5)]
     }
 
     /// The parts of the index that hold something that will be due within a minute.

@@ -74,6 +74,7 @@ fn everything() -> Measurements {
             }
             Some(Dimension::Destination) => measured.count_by(*metric, "kyc"),
             Some(Dimension::Form) => measured.count_by(*metric, "raw"),
+            Some(Dimension::Share) => measured.count_by(*metric, "0"),
         }
     }
     measured.gauge(PENDING_EVENTS, 40_000, true);

@@ -88,7 +88,7 @@ fn a_wanted_event_begins_pending_with_a_lease_and_one_attempt() {
 fn an_event_that_no_route_wants_begins_ignored() {
     let event = received().begin([], NOW);
     assert_eq!((event.state, event.attempts, event.next_attempt_at), (EventState::Ignored, 0, None));
-    assert_eq!((event.due(), event.last_error), (None, None));
+    assert_eq!((event.due(8), event.last_error), (None, None));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_event_without_a_type_begins_dead_whatever_routes_are_given() {
         assert_eq!((event.state, event.attempts), (EventState::Dead, 0));
         assert_eq!(event.last_error.as_deref(), Some("envelope_unreadable"));
         assert_eq!(event.next_attempt_at, Some(UnixSeconds(NOW_S)));
-        assert_eq!((event.due().as_deref(), event.expires_at), (Some("d0"), None));
+        assert_eq!((event.due(8).as_deref(), event.expires_at), (Some("d0"), None));
         assert!(event.deliveries.is_empty());
     }
 }
@@ -262,7 +262,7 @@ fn an_attempt_under_a_clock_that_went_back_took_no_time() {
 }
 
 #[test]
-fn the_shard_of_a_pending_event_is_a_stable_function_of_its_key() {
+fn the_part_of_a_pending_event_is_a_stable_function_of_its_key() {
     // First byte of `printf '%s' "$PK" | openssl dgst -sha256`, modulo 8.
     for (provider, event_id, due) in [
         ("sample", "evt_1", "p0"),
@@ -273,7 +273,7 @@ fn the_shard_of_a_pending_event_is_a_stable_function_of_its_key() {
         ("other", "evt_1", "p0"),
     ] {
         let event = EventRecord { provider: provider.to_owned(), event_id: event_id.to_owned(), ..pending() };
-        assert_eq!(event.due().as_deref(), Some(due), "{}", event.pk());
+        assert_eq!(event.due(8).as_deref(), Some(due), "{}", event.pk());
     }
 }
 
@@ -282,7 +282,7 @@ fn only_what_has_work_left_is_in_the_index_and_only_what_has_none_expires_90_day
     #[track_caller]
     fn check(event: &EventRecord, due: Option<&str>, ended_at: Option<UnixMillis>) {
         let expires_at = ended_at.map(|at| at.seconds().plus(90 * 24 * 60 * 60));
-        assert_eq!((event.due().as_deref(), event.expires_at), (due, expires_at), "{}", event.state.name());
+        assert_eq!((event.due(8).as_deref(), event.expires_at), (due, expires_at), "{}", event.state.name());
     }
     let later = NOW.plus(Duration::from_secs(200 * 24 * 60 * 60));
     let revive = |event: &EventRecord| event.revive(["a"], |_| false, later, "operator/1".to_owned()).unwrap();
@@ -471,7 +471,7 @@ fn an_operator_revives_what_is_dead_and_nothing_that_was_delivered() {
     let revived = dead.revive([], |_| false, NOW, String::new()).expect("a dead delivery can be tried again");
     assert_eq!((revived.state, revived.attempts), (EventState::Pending, 2));
     assert_eq!(revived.pending_routes().collect::<Vec<_>>(), ["b"]);
-    assert_eq!(revived.due(), pending().due());
+    assert_eq!(revived.due(8), pending().due(8));
 
     let done = settled(&pending(), &[("a", delivered()), ("b", delivered())]);
     assert_eq!(done.revive(["a", "b"], |_| false, NOW, String::new()), None);

@@ -20,7 +20,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// Shorter bodies are stored as they are: a write costs the same up to 1 KiB, and deflating takes more time than all else.
 const DEFLATE_FROM_BYTES: usize = 1024;
 
-pub(crate) fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeValue>, StoreError> {
+pub(crate) fn item_of(event: &EventRecord, due_parts: u8) -> Result<HashMap<String, AttributeValue>, StoreError> {
     let (body, body_encoding) = stored_body(event.body.as_bytes());
     if body.len() > MAX_STORED_BODY_BYTES {
         return Err(StoreError::TooLarge { stored_bytes: body.len() });
@@ -35,12 +35,12 @@ pub(crate) fn item_of(event: &EventRecord) -> Result<HashMap<String, AttributeVa
         ("body_encoding", Some(string(body_encoding))),
         ("body_sha256", Some(string(&event.body_sha256))),
     ];
-    let attributes = fixed.into_iter().chain(changing(event));
+    let attributes = fixed.into_iter().chain(changing(event, due_parts));
     Ok(attributes.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
 }
 
 /// The attributes that later writes change; `None` for one that the item must not have.
-pub(crate) fn changing(event: &EventRecord) -> [(&'static str, Option<AttributeValue>); 13] {
+pub(crate) fn changing(event: &EventRecord, due_parts: u8) -> [(&'static str, Option<AttributeValue>); 13] {
     let waits_for = (event.state == EventState::Pending).then(|| {
         let entries = event.waits_for().into_iter().map(|(entry, at)| (entry, number(at.0)));
         AttributeValue::M(entries.collect())
@@ -53,7 +53,7 @@ pub(crate) fn changing(event: &EventRecord) -> [(&'static str, Option<AttributeV
         ("waits_for", waits_for),
         ("taken_by", Some(string(&event.taken_by))),
         ("unsettled", (event.unsettled > 0).then(|| number(event.unsettled))),
-        ("due", event.due().map(string)),
+        ("due", event.due(due_parts).map(string)),
         ("last_error", event.last_error.as_deref().map(string)),
         ("history", Some(AttributeValue::L(event.history.iter().map(attempt_of).collect()))),
         ("deliveries", Some(deliveries_of(event))),

@@ -46,6 +46,40 @@ impl Template {
         &self.0["Parameters"][name]
     }
 
+    /// Whether a resource is made when these parameters are set, all others having their defaults.
+    pub(crate) fn makes(&self, id: &str, set: &BTreeMap<&str, &str>) -> bool {
+        let condition = self.0["Resources"][id]["Condition"].as_str();
+        condition.is_none_or(|name| self.holds(&self.0["Conditions"][name], set))
+    }
+
+    /// What CloudFormation says against these parameters before it makes anything.
+    pub(crate) fn objections(&self, set: &BTreeMap<&str, &str>) -> Vec<String> {
+        let rules = self.0["Rules"].as_object().unwrap().values();
+        let applying = rules.filter(|rule| self.holds(&rule["RuleCondition"], set));
+        let assertions = applying.flat_map(|rule| rule["Assertions"].as_array().unwrap());
+        let broken = assertions.filter(|assertion| !self.holds(&assertion["Assert"], set));
+        broken.map(|assertion| assertion["AssertDescription"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[track_caller]
+    fn holds(&self, condition: &Value, set: &BTreeMap<&str, &str>) -> bool {
+        let (function, operands) = condition.as_object().unwrap().iter().next().unwrap();
+        let value = |operand: &Value| match operand["Ref"].as_str().and_then(|name| set.get(name)) {
+            Some(value) => (*value).to_owned(),
+            None => self.by_default(operand),
+        };
+        let operand = |at: usize| &operands[at];
+        match function.as_str() {
+            "Condition" => self.holds(&self.0["Conditions"][operands.as_str().unwrap()], set),
+            "Fn::Equals" => value(operand(0)) == value(operand(1)),
+            "Fn::Contains" => operand(0).as_array().unwrap().iter().any(|one| value(one) == value(operand(1))),
+            "Fn::Not" => !self.holds(operand(0), set),
+            "Fn::And" => operands.as_array().unwrap().iter().all(|one| self.holds(one, set)),
+            "Fn::Or" => operands.as_array().unwrap().iter().any(|one| self.holds(one, set)),
+            other => panic!("{other} is no condition"),
+        }
+    }
+
     pub(crate) fn outputs(&self) -> &Map<String, Value> {
         self.0["Outputs"].as_object().unwrap()
     }

@@ -38,9 +38,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Line> {
     lines.extend(facts.apis.iter().flat_map(|(provider, secret)| secrets::check_api(scope, provider, secret)));
     lines.extend(facts.handshakes.iter().map(|(workflow, handshake)| check_handshake(workflow, handshake, scope)));
     lines.extend(facts.held.iter().map(|(destination, status)| check_pauses(destination, *status, scope)));
-    if let (Some(schedule), Some(name)) = (&facts.schedule, &scope.parts.redrive_schedule) {
-        lines.push(check_schedule(name, schedule, scope));
-    }
+    lines.extend(facts.schedules.iter().map(|(name, schedule)| check_schedule(name, schedule, scope)));
     match &facts.queue {
         Some(Ok(queue)) => lines.extend(check_queue(queue, facts)),
         Some(Err(reason)) => lines.push(Line::fail(
@@ -80,12 +78,12 @@ fn check_outputs(stack: &StackStatus, scope: &Scope) -> Vec<Line> {
         [(url, parts.webhooks.contains_key(provider.name)), (secret, parts.signing_secrets.contains_key(provider.name))]
     });
     let others = [
-        ("ReturningAiSecretId", &parts.returning_ai_secret),
-        ("EventsTableName", &parts.events_table),
-        ("RedriveFunctionName", &parts.redrive_function),
-        ("RedriveScheduleName", &parts.redrive_schedule),
+        ("ReturningAiSecretId", parts.returning_ai_secret.is_some()),
+        ("EventsTableName", parts.events_table.is_some()),
+        ("RedriveFunctionName", parts.redrive_function.is_some()),
+        ("RedriveScheduleNames", !parts.redrive_schedules.is_empty()),
     ];
-    let all = of_providers.chain(others.map(|(output, part)| (output.to_owned(), part.is_some())));
+    let all = of_providers.chain(others.map(|(output, is_there)| (output.to_owned(), is_there)));
     let hint = "Deploy this version's `template.yaml`, and check that `--stack` names the stack of the bridge";
     let missing = all.filter(|(_, is_there)| !is_there);
     missing.map(|(output, _)| Line::fail("stack", format!("{} has no output `{output}`", stack.name), hint)).collect()

@@ -30,7 +30,8 @@ pub(super) struct Facts {
     /// Only those that get no messages.
     pub(super) held: BTreeMap<Destination, PauseStatus>,
     pub(super) clocks: Vec<ClockOffset>,
-    pub(super) schedule: Option<Result<Schedule, String>>,
+    /// By their names.
+    pub(super) schedules: BTreeMap<String, Result<Schedule, String>>,
     pub(super) queue: Option<Result<Queue, String>>,
 }
 

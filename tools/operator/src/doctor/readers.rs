@@ -6,7 +6,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
 use aws_sdk_scheduler::types::ScheduleState;
-use futures_util::future::{OptionFuture, join, join_all, join3, join4, try_join_all};
+use futures_util::future::{OptionFuture, join, join_all, join3, join4};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use route::destination::Destination;
@@ -33,6 +34,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many events are read to find the last run of redrive.
 const EVENTS_READ: usize = 20;
 
+/// Concurrent queries: most of the index's parts are empty.
+const QUERIES_AT_ONCE: usize = 16;
+
 /// All that the checks need.
 pub(super) async fn read(place: &Place, routes: &Routes, clock: Clock) -> Facts {
     let (parts, needs) = (&place.parts, RouteNeeds::of(routes));
@@ -47,8 +51,8 @@ pub(super) async fn read(place: &Place, routes: &Routes, clock: Clock) -> Facts 
     let signing = secrets(place, parts.signing_secrets.iter());
     let apis = secrets(place, of_apis);
     let webhooks = join_all(parts.webhooks.iter().map(|(provider, url)| webhook(place, provider, url, clock)));
-    let ((events, customers), (signing, returning_ai, apis), webhooks, schedule) =
-        join4(join(events, customers), join3(signing, returning_ai, apis), webhooks, schedule(place)).await;
+    let ((events, customers), (signing, returning_ai, apis), webhooks, schedules) =
+        join4(join(events, customers), join3(signing, returning_ai, apis), webhooks, schedules(place)).await;
 
     let handshakes = handshakes(place, returning_ai.as_ref(), clock).await;
     let now = clock.now();
@@ -74,7 +78,7 @@ pub(super) async fn read(place: &Place, routes: &Routes, clock: Clock) -> Facts 
         apis,
         handshakes: handshakes.into_iter().map(|(name, (handshake, _))| (name, handshake)).collect(),
         held,
-        schedule,
+        schedules,
         queue,
         scope,
         needs,
@@ -139,17 +143,21 @@ async fn secret(place: &Place, id: &str) -> Secret {
     Secret { id: id.to_owned(), text }
 }
 
-async fn schedule(place: &Place) -> Option<Result<Schedule, String>> {
-    let (config, name) = (place.aws()?, place.parts.redrive_schedule.as_deref()?);
-    // In a group of its own the template names it `group/name`.
-    let (group, name) = name.split_once('/').map_or((None, name), |(group, name)| (Some(group), name));
-    let call = aws_sdk_scheduler::Client::new(config).get_schedule().name(name);
-    let answer = call.set_group_name(group.map(str::to_owned)).send().await;
-    Some(answer.map_err(|error| sdk_reason(&error)).map(|schedule| Schedule {
-        enabled: schedule.state == Some(ScheduleState::Enabled),
-        expression: schedule.schedule_expression.unwrap_or_default(),
-        target: schedule.target.map(|target| target.arn).unwrap_or_default(),
-    }))
+async fn schedules(place: &Place) -> BTreeMap<String, Result<Schedule, String>> {
+    let Some(config) = place.aws() else { return BTreeMap::new() };
+    let client = aws_sdk_scheduler::Client::new(config);
+    let schedules = place.parts.redrive_schedules.iter().map(|name| async {
+        // In a group of its own the template names it `group/name`.
+        let (group, own_name) = name.split_once('/').map_or((None, &**name), |(group, name)| (Some(group), name));
+        let answer = client.get_schedule().name(own_name).set_group_name(group.map(str::to_owned)).send().await;
+        let schedule = answer.map_err(|error| sdk_reason(&error)).map(|schedule| Schedule {
+            enabled: schedule.state == Some(ScheduleState::Enabled),
+            expression: schedule.schedule_expression.unwrap_or_default(),
+            target: schedule.target.map(|target| target.arn).unwrap_or_default(),
+        });
+        (name.clone(), schedule)
+    });
+    join_all(schedules).await.into_iter().collect()
 }
 
 /// Posts an empty delivery without a signature. The bridge refuses it before it reads anything.
@@ -259,5 +267,5 @@ async fn read_queue(
 async fn first_pages(store: &EventStore, parts: impl Iterator<Item = String>) -> Result<Vec<IndexPage>, StoreError> {
     let page =
         |part: String| async move { store.indexed(&part, IndexRange::SoonestFirst, Some(SHORT_PAGE), None).await };
-    try_join_all(parts.map(page)).await
+    stream::iter(parts.map(page)).buffered(QUERIES_AT_ONCE).try_collect().await
 }

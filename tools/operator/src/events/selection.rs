@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use shared::clock::UnixSeconds;
 use shared::record::event::{EventState, dead_parts, pending_parts};
 use shared::record::store::EventStore;
@@ -35,6 +35,9 @@ struct Partition {
     keys: VecDeque<(String, UnixSeconds)>,
     place: Place,
 }
+
+/// Concurrent queries: most of the index's parts are empty.
+const QUERIES_AT_ONCE: usize = 16;
 
 enum Place {
     Begin,
@@ -103,7 +106,8 @@ async fn next_keys(
     while keys.len() < MAX_BATCH
         && let Some(group) = groups.front_mut()
     {
-        try_join_all(group.iter_mut().map(|partition| partition.fill(store, filter))).await?;
+        let filled = group.iter_mut().map(|partition| partition.fill(store, filter));
+        stream::iter(filled).buffer_unordered(QUERIES_AT_ONCE).try_collect::<()>().await?;
         let soonest = group
             .iter_mut()
             .filter(|partition| !partition.keys.is_empty())

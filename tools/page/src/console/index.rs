@@ -5,11 +5,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-use futures_util::future::{try_join, try_join_all};
-use futures_util::stream::{self, StreamExt};
+use futures_util::future::try_join;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use operator::Place;
 use shared::clock::{Clock, UnixSeconds};
-use shared::record::event::{SHARDS, dead_parts, pending_parts};
+use shared::config::DEFAULT_DUE_PARTS;
+use shared::record::event::{dead_parts, pending_parts};
 use shared::record::store::error::StoreError;
 use shared::record::store::index::{IndexRange, SHORT_PAGE};
 use shared::record::store::{EventStore, MAX_BATCH};
@@ -47,14 +48,14 @@ const KEYS_PER_PAUSE: u32 = 5_000;
 /// How often consecutive failures double the pause.
 const DOUBLINGS: u32 = 3;
 
-/// How many events of each part are read: the latest dead and the next due ones. Keys are spread evenly over the parts, so
-/// that these are enough for all rows.
-const SHARD_KEYS: usize = 2 * MAX_ROWS / SHARDS as usize;
+/// How many events of each part are read: the latest dead and the next due ones. Keys are spread evenly over the parts
+/// that hold any, so that these are enough for all rows.
+const PART_KEYS: usize = 2 * MAX_ROWS / DEFAULT_DUE_PARTS as usize;
 
-/// The first reading takes this many keys of each shard: together a few screens.
+/// The first reading takes this many keys of each part: together a few screens.
 const FIRST_KEYS: usize = 32;
 
-/// Concurrent lookups.
+/// Concurrent queries, and concurrent lookups.
 const CALLS_AT_ONCE: usize = 8;
 
 /// Rows that are no longer in the part of the index that is read are looked up in turn, this many per reading.
@@ -87,7 +88,7 @@ impl Index {
     /// Reads the index, and looks up what has changed. Returns how many keys were read.
     pub(super) async fn look(&mut self, store: &EventStore, board: &Board) -> Result<u32, StoreError> {
         if !self.is_complete {
-            // A little of each shard: the first rows are shown while the rest of a long index is read.
+            // A little of each part: the first rows are shown while the rest of a long index is read.
             let beginning = IndexReading::read(store, FIRST_KEYS).await?;
             self.take(store, board, &beginning).await?;
             self.is_complete = !beginning.more;
@@ -95,7 +96,7 @@ impl Index {
                 return Ok(beginning.count());
             }
         }
-        let seen = IndexReading::read(store, SHARD_KEYS).await?;
+        let seen = IndexReading::read(store, PART_KEYS).await?;
         self.take(store, board, &seen).await?;
         self.is_complete = true;
         Ok(seen.count())
@@ -204,10 +205,14 @@ impl Index {
 }
 
 impl IndexReading {
-    async fn read(store: &EventStore, shard_keys: usize) -> Result<Self, StoreError> {
-        let pending = pending_parts().map(|due| part(store, due, IndexRange::SoonestFirst, shard_keys));
-        let dead = dead_parts().map(|due| part(store, due, IndexRange::LatestFirst, shard_keys));
-        let (dead, pending) = try_join(try_join_all(dead), try_join_all(pending)).await?;
+    async fn read(store: &EventStore, part_keys: usize) -> Result<Self, StoreError> {
+        let pending = pending_parts().map(|due| part(store, due, IndexRange::SoonestFirst, part_keys));
+        let dead = dead_parts().map(|due| part(store, due, IndexRange::LatestFirst, part_keys));
+        let (dead, pending) = try_join(
+            stream::iter(dead).buffer_unordered(CALLS_AT_ONCE).try_collect::<Vec<_>>(),
+            stream::iter(pending).buffer_unordered(CALLS_AT_ONCE).try_collect::<Vec<_>>(),
+        )
+        .await?;
         let more = dead.iter().chain(&pending).any(|part| part.more);
         let keys = |parts: Vec<Self>| parts.into_iter().flat_map(|part| part.keys);
         let (mut dead, mut pending): (Vec<_>, Vec<_>) = (keys(dead).collect(), keys(pending).collect());

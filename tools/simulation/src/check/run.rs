@@ -127,9 +127,10 @@ fn is_held_back(world: &World, pk: &str) -> bool {
 
 /// How many events a run over these parts must find: those that have been due for a while.
 pub(crate) fn long_due(world: &World, request: &Request) -> u32 {
+    let Request::Due(share) = request else { return 0 };
     let is_asked = |item: &Item| {
         let part = text(item, "due").and_then(|due| due.strip_prefix('p')?.parse().ok());
-        request.shards.as_ref().is_none_or(|shards| part.is_some_and(|part: u8| shards.contains(&part)))
+        part.is_some_and(|part: u8| share.parts().any(|of_share| of_share == part))
     };
     let is_due = |(pk, item): &(&str, &Item)| {
         let at = integer(item, "next_attempt_at").unwrap_or_default() * SECOND;
@@ -139,8 +140,7 @@ pub(crate) fn long_due(world: &World, request: &Request) -> u32 {
             && at + MAX_CLOCK_ERROR_MS < now_ms()
             && written + 2 * MINUTE < now_ms()
     };
-    let due = world.tables.items(tables::EVENTS).filter(is_due).count();
-    if request.keys.is_some() { 0 } else { due as u32 }
+    world.tables.items(tables::EVENTS).filter(is_due).count() as u32
 }
 
 /// What a run of redrive has counted against what it has done in this time, and what it must have found; `asked` for by hand.

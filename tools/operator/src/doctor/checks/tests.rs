@@ -43,7 +43,7 @@ fn sound() -> Facts {
                 events_table: Some("bridge-events".to_owned()),
                 customers_table: Some("bridge-customers".to_owned()),
                 redrive_function: Some("bridge-redrive".to_owned()),
-                redrive_schedule: Some("bridge-redrive".to_owned()),
+                redrive_schedules: vec!["bridge-redrive".to_owned()],
                 webhooks: by_provider(&url),
                 signing_secrets: by_provider(&|it| format!("bridge/{it}")),
                 returning_ai_secret: Some("bridge/returning-ai".to_owned()),
@@ -73,11 +73,14 @@ fn sound() -> Facts {
             ClockOffset { from: "webhook rail".to_owned(), ahead_s: 2 },
             ClockOffset { from: "workflow kyc".to_owned(), ahead_s: -60 },
         ],
-        schedule: Some(Ok(Schedule {
-            enabled: true,
-            expression: "rate(1 minute)".to_owned(),
-            target: "arn:aws:lambda:eu-west-1:000000000000:function:bridge-redrive".to_owned(),
-        })),
+        schedules: BTreeMap::from([(
+            "bridge-redrive".to_owned(),
+            Ok(Schedule {
+                enabled: true,
+                expression: "rate(1 minute)".to_owned(),
+                target: "arn:aws:lambda:eu-west-1:000000000000:function:bridge-redrive".to_owned(),
+            }),
+        )]),
         queue: Some(Ok(Queue { redrive_seen: Some(UnixMillis(NOW.0 - 40_000)), ..Queue::default() })),
     }
 }
@@ -245,11 +248,11 @@ fn a_stack_that_is_not_deployed_whole_is_found() {
     expect(
         |facts| {
             facts.scope.parts.webhooks.remove("rail");
-            facts.scope.parts.redrive_schedule = None;
+            facts.scope.parts.redrive_schedules.clear();
         },
         &[
             "fail stack: bridge has no output `RailWebhookUrl`",
-            "fail stack: bridge has no output `RedriveScheduleName`",
+            "fail stack: bridge has no output `RedriveScheduleNames`",
         ],
     );
 }
@@ -659,8 +662,13 @@ fn pauses_that_cannot_be_read_are_told_of_with_how_to_overwrite_them() {
 
 #[test]
 fn a_schedule_that_does_not_run_is_found() {
-    let schedule = |schedule: Result<Schedule, String>| move |facts: &mut Facts| facts.schedule = Some(schedule);
-    let sound = || sound().schedule.unwrap().unwrap();
+    let named = |name: &'static str, schedule: Result<Schedule, String>| {
+        move |facts: &mut Facts| {
+            facts.schedules.insert(name.to_owned(), schedule);
+        }
+    };
+    let schedule = |it| named("bridge-redrive", it);
+    let sound = || sound().schedules.remove("bridge-redrive").unwrap().unwrap();
     expect(
         schedule(Err("ResourceNotFoundException".to_owned())),
         &["fail schedule: there is no schedule bridge-redrive"],
@@ -676,6 +684,11 @@ fn a_schedule_that_does_not_run_is_found() {
     expect(
         schedule(Ok(Schedule { target: "arn:aws:lambda:eu-west-1:000000000000:function:other".to_owned(), ..sound() })),
         &["fail schedule: bridge-redrive does not call function bridge-redrive"],
+    );
+    // Of several that share the work, each has its line.
+    expect(
+        named("bridge-redrive-1", Ok(Schedule { enabled: false, ..sound() })),
+        &["fail schedule: bridge-redrive-1 is disabled: no failed delivery is retried"],
     );
 }
 
@@ -725,7 +738,7 @@ fn of_the_bridge_that_runs_here_loopback_and_sample_keys_are_fine() {
     let mut facts = sound();
     facts.scope.stack = None;
     facts.scope.flags = String::new();
-    facts.schedule = None;
+    facts.schedules.clear();
     facts.set_signing("rail", json!({ "keys": { "sample": local::stack::sample_key("rail") } }).to_string());
     let url = json!("http://127.0.0.1:4000/kyc");
     facts.set_returning_ai(&changed(workflows(), "/workflows/kyc/webhook_url", url));

@@ -33,7 +33,7 @@ async fn a_dead_event_is_closed_with_its_reason_and_expires_and_what_is_not_dead
     assert_eq!((event.state, last.outcome.as_str()), (EventState::Dismissed, DISMISSED));
     assert_eq!((last.at, last.reason.as_deref()), (NOW, Some("a duplicate")));
     assert_eq!(event.expires_at, Some(NOW.seconds().plus(90 * 24 * 60 * 60)));
-    assert_eq!((event.next_attempt_at, event.due()), (None, None));
+    assert_eq!((event.next_attempt_at, event.due(8)), (None, None));
     assert_eq!(dynamodb.item("rail#waits"), before);
     // A dismissal is no attempt, so no figure counts it as one that failed.
     assert_eq!(EventSummary::from(&event).outcomes, 1);

@@ -25,7 +25,7 @@ async fn all(store: &EventStore, criteria: Criteria) -> Vec<EventSummary> {
 }
 
 #[tokio::test]
-async fn pending_events_are_listed_by_their_next_attempt_over_all_shards_and_pages() {
+async fn pending_events_are_listed_by_their_next_attempt_over_all_parts_and_pages() {
     let (dynamodb, store) = store().await;
     // More under one key than a page of the index holds, and in another order than the keys'.
     for n in 0..400_u64 {
