@@ -207,7 +207,8 @@ async fn every_metric_reaches_cloudwatch_from_a_real_function() {
         ("RedriveIncomplete{FunctionName=redrive}", 1.0),
         ("DeadWithoutCustomer{FunctionName=redrive}", 1.0),
         ("Dead{FunctionName=redrive}", 0.0),
-        ("DeadEvents{FunctionName=redrive}", 2.0),
+        ("RedriveRuns{FunctionName=redrive,Share=0}", 2.0),
+        ("DeadEvents{FunctionName=redrive}", 4.0),
     ] {
         assert_eq!(bridge.sum(metric, 21).await, expected, "{metric}");
     }

@@ -19,6 +19,7 @@ use dynoxide::{AttributeValue, Database, DynoxideError, ImportOptions};
 use http::Response;
 use serde::Deserialize as _;
 use serde_json::{Map, Number, Value, json};
+use shared::record::event::pending_parts;
 use shared::record::key;
 use tokio::sync::broadcast;
 
@@ -34,9 +35,6 @@ mod writes;
 /// The names of the bridge's tables on this machine.
 pub const EVENTS_TABLE: &str = "events";
 pub const CUSTOMERS_TABLE: &str = "customers";
-
-/// The hash keys of `due-index` that pending events are under.
-const PENDING: [&str; 8] = ["p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7"];
 
 /// `CreateTable` for the events table, as `template.yaml` deploys it.
 pub fn events_table_definition(name: &str) -> Value {
@@ -239,14 +237,14 @@ impl DynamoDb {
     /// The engine cannot read its own table.
     pub fn pending(&self) -> Result<Vec<(String, u64)>, DynamoDbError> {
         let mut pending = Vec::new();
-        for due in PENDING {
+        for due in pending_parts() {
             let mut start = None;
             loop {
                 let page = self.database.query(QueryRequest {
                     table_name: EVENTS_TABLE.to_owned(),
                     index_name: Some("due-index".to_owned()),
                     key_condition_expression: Some("due = :due".to_owned()),
-                    expression_attribute_values: Some(HashMap::from([(":due".to_owned(), string(due))])),
+                    expression_attribute_values: Some(HashMap::from([(":due".to_owned(), string(&due))])),
                     scan_index_forward: true,
                     exclusive_start_key: start,
                     ..QueryRequest::default()

@@ -158,6 +158,8 @@ fn add_fact(world: &Shared) -> usize {
         body,
         routes: &["account"],
         prompt: true,
+        is_deadly: false,
+        kills: 0,
         acknowledged: None,
     });
     number
