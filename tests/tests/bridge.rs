@@ -23,6 +23,7 @@ mod bridge {
     pub(crate) mod metrics;
     pub(crate) mod pauses;
     pub(crate) mod redrive;
+    pub(crate) mod scale;
     pub(crate) mod shares;
     pub(crate) mod slow_neighbours;
     pub(crate) mod soak;
