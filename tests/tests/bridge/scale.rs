@@ -44,6 +44,12 @@ fn page(name: &str) -> String {
     fs::read_to_string(root().join("docs").join(name)).unwrap()
 }
 
+/// A row of the first table, with this figure for each of the rates.
+fn row(name: &str, unit: &str, of: impl Fn(f64) -> f64) -> String {
+    let cells = RATES.map(|rate| format!("{}{unit}", figure(of(rate))));
+    format!("| {name} | {} |", cells.join(" | "))
+}
+
 /// Every row is in the page as it is here.
 #[track_caller]
 fn check_rows(rows: &[String]) {
@@ -57,27 +63,24 @@ fn the_page_on_scale_has_the_sums_of_its_assumptions() {
     let template = Template::read();
     let default = |name: &str| template.by_default(&serde_json::json!({ "Ref": name })).parse::<f64>().unwrap();
     let (parts, throttle) = (default("DueParts"), default("ThrottleRate"));
-    let rows: [(String, &dyn Fn(f64) -> f64, &str); 14] = [
-        ("copies of the functions at work".to_owned(), &|rate| rate * EVENT_S, ""),
-        ("of these, before the acknowledgement".to_owned(), &|rate| rate * ACK_S, ""),
-        ("write units a second of the table, and as many of the index".to_owned(), &|rate| rate * 2.0, ""),
-        (format!("the index's in each of {parts} parts (`DueParts`)"), &|rate| rate * 2.0 / parts, ""),
-        (format!("the index's in each of {PENDING_PARTS} parts"), &|rate| rate * 2.0 / f64::from(PENDING_PARTS), ""),
-        ("`GetSecretValue` a second".to_owned(), &|rate| rate * EVENT_S * 2.0 / 300.0, ""),
-        ("TLS handshakes when all copies start at once".to_owned(), &|rate| rate * EVENT_S * 3.0, ""),
-        ("session tokens a second, for each workflow".to_owned(), &|rate| rate * EVENT_S / 270.0, ""),
-        (format!("of `ThrottleRate` ({throttle})"), &|rate| rate / throttle * 100.0, " %"),
-        ("of the API's 10,000 requests a second".to_owned(), &|rate| rate / 100.0, " %"),
-        ("of Lambda's 1,000 copies".to_owned(), &|rate| rate * EVENT_S / 10.0, " %"),
-        ("of the 4,000 write units that a new table bears at once".to_owned(), &|rate| rate * 2.0 / 40.0, " %"),
-        ("of the 40,000 write units for table and index together".to_owned(), &|rate| rate * 4.0 / 400.0, " %"),
-        ("dollars a month".to_owned(), &|rate| rate * 2.592 * million().0, ""),
+    let month = 2.592 * million().0;
+    let rows = [
+        row("copies of the functions at work", "", |rate| rate * EVENT_S),
+        row("of these, before the acknowledgement", "", |rate| rate * ACK_S),
+        row("write units a second of the table, and as many of the index", "", |rate| rate * 2.0),
+        row(&format!("the index's in each of {parts} parts (`DueParts`)"), "", |rate| rate * 2.0 / parts),
+        row(&format!("the index's in each of {PENDING_PARTS} parts"), "", |rate| rate * 2.0 / f64::from(PENDING_PARTS)),
+        row("`GetSecretValue` a second", "", |rate| rate * EVENT_S * 2.0 / 300.0),
+        row("TLS handshakes when all copies start at once", "", |rate| rate * EVENT_S * 3.0),
+        row("session tokens a second, for each workflow", "", |rate| rate * EVENT_S / 270.0),
+        row(&format!("of `ThrottleRate` ({throttle})"), " %", |rate| rate / throttle * 100.0),
+        row("of the API's 10,000 requests a second", " %", |rate| rate / 100.0),
+        row("of Lambda's 1,000 copies", " %", |rate| rate * EVENT_S / 10.0),
+        row("of the 4,000 write units that a new table bears at once", " %", |rate| rate * 2.0 / 40.0),
+        row("of the 40,000 write units for table and index together", " %", |rate| rate * 4.0 / 400.0),
+        row("dollars a month", "", |rate| rate * month),
     ];
-    let row = |(name, of, unit): &(String, &dyn Fn(f64) -> f64, &str)| {
-        let cells = RATES.map(|rate| format!("{}{unit}", figure(of(rate))));
-        format!("| {name} | {} |", cells.join(" | "))
-    };
-    check_rows(&rows.iter().map(row).collect::<Vec<_>>());
+    check_rows(&rows);
 }
 
 #[test]
