@@ -131,7 +131,15 @@ fn python(target: &Path) -> Result<Program, Box<dyn Error>> {
     let version = ask("python3", &["-c", "import platform; print(platform.python_version())"])?;
     let folder = copied("python", target)?;
     run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"])
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--root-user-action=ignore",
+            "--no-warn-conflicts",
+        ])
         .args(["--upgrade", "--target", ".", "--requirement", "requirements.txt"])
         .current_dir(&folder))?;
     // Lambda's own client wants an address without a scheme.

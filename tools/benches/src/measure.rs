@@ -67,6 +67,8 @@ pub(crate) struct Function {
     /// Connections to AWS until it asks for an event, and until that is answered; the most that was seen.
     pub(crate) connections: (usize, usize),
     pub(crate) warm: Warm,
+    /// A process that gets each event after a [`PAUSE`].
+    pub(crate) paused: Warm,
 }
 
 /// One process that gets event after event.
@@ -76,8 +78,6 @@ pub(crate) struct Warm {
     pub(crate) acks: Samples,
     /// Of each turn the mean per event, until the process waits for the next.
     pub(crate) cpu: Samples,
-    /// The same with a [`PAUSE`] before each event.
-    pub(crate) paused_cpu: Samples,
     pub(crate) peak_rss_bytes: u64,
 }
 
@@ -133,7 +133,7 @@ pub(crate) async fn measure(stack: &Stack, programs: Programs) -> Result<Figures
         }
         for function in figures.subjects_mut().flat_map(Subject::functions_mut) {
             function.warm.turn(&mut events).await?;
-            function.warm.paused_turn(&mut events).await?;
+            function.paused.paused_turn(&mut events).await?;
         }
         for delivering in figures.delivering_mut() {
             delivering.turn(&mut events).await?;
@@ -204,6 +204,7 @@ impl Figures {
     fn forget_warm_up(&mut self) {
         for function in self.subjects_mut().flat_map(Subject::functions_mut) {
             function.warm.forget();
+            function.paused.forget();
         }
         self.delivering_mut().for_each(Warm::forget);
         self.put_item = Samples::default();
@@ -237,6 +238,7 @@ impl Function {
     fn new(spec: FunctionSpec, opened: Opened) -> Result<Self> {
         Ok(Self {
             warm: Warm::start(&spec, Fate::Ignored)?,
+            paused: Warm::start(&spec, Fate::Ignored)?,
             spec,
             opened,
             to_next: Samples::default(),
@@ -271,7 +273,6 @@ impl Warm {
             fate,
             acks: Samples::default(),
             cpu: Samples::default(),
-            paused_cpu: Samples::default(),
             peak_rss_bytes: 0,
         })
     }
@@ -299,7 +300,7 @@ impl Warm {
             self.host.idle().await;
         }
         let cpu = stats(&self.host)?.cpu.saturating_sub(cpu_before);
-        self.paused_cpu.0.push(per_event(cpu, PAUSED_PER_TURN));
+        self.cpu.0.push(per_event(cpu, PAUSED_PER_TURN));
         Ok(())
     }
 
@@ -310,7 +311,6 @@ impl Warm {
     fn forget(&mut self) {
         self.acks = Samples::default();
         self.cpu = Samples::default();
-        self.paused_cpu = Samples::default();
     }
 }
 

@@ -62,7 +62,7 @@ fn plain(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {
         Column("first ack", |it| ms(it.plain.to_first_ack.median()), Unit::Milliseconds),
         Column("warm ack", |it| ms(it.plain.warm.acks.median()), Unit::Milliseconds),
         Column("CPU per event, hot loop", |it| ms(it.plain.warm.cpu.median()), Unit::Milliseconds),
-        Column("CPU per event, with pauses", |it| ms(it.plain.warm.paused_cpu.median()), Unit::Milliseconds),
+        Column("CPU per event, with pauses", |it| ms(it.plain.paused.cpu.median()), Unit::Milliseconds),
         Column("peak memory", |it| mb(it.plain.warm.peak_rss_bytes), Unit::Megabytes),
         Column("size", |it| mb(it.bytes), Unit::Megabytes),
     ];
@@ -98,7 +98,7 @@ fn tls(f: &mut Formatter<'_>, figures: &Figures) -> fmt::Result {
         Column("CPU to there", |it| ms(it.first_cpu.median()), Unit::Milliseconds),
         Column("warm ack", |it| ms(it.warm.acks.median()), Unit::Milliseconds),
         Column("CPU per event, hot loop", |it| ms(it.warm.cpu.median()), Unit::Milliseconds),
-        Column("CPU per event, with pauses", |it| ms(it.warm.paused_cpu.median()), Unit::Milliseconds),
+        Column("CPU per event, with pauses", |it| ms(it.paused.cpu.median()), Unit::Milliseconds),
     ];
     writeln!(f, "\nAWS over TLS; connections to it before the first `next` / before the first ack:\n")?;
     let rows = figures.subjects().filter_map(|subject| {
@@ -139,7 +139,7 @@ enum Goal {
 
 fn goals(f: &mut Formatter<'_>, figures: &Figures, largest_binary_bytes: u64) -> fmt::Result {
     let Figures { floor, limit, bridge, node, python, delivering, put_item, .. } = figures;
-    let paused = |subject: &Subject| ms(subject.plain.warm.paused_cpu.median());
+    let paused = |subject: &Subject| ms(subject.plain.paused.cpu.median());
     let ack = bridge.plain.warm.acks.median().saturating_sub(floor.plain.warm.acks.median());
     let start = ms(bridge.plain.to_next.median()) / ms(floor.plain.to_next.median());
     let memory = mb(delivering.peak_rss_bytes);
@@ -187,7 +187,7 @@ fn against_earlier(f: &mut Formatter<'_>, figures: &Figures, earlier: &Subject, 
         ("warm ack, ack only", [earlier, bridge].map(|it| Some(&it.plain.warm.acks))),
         ("warm ack, with delivery", [delivering, now_delivering].map(|it| Some(&it.acks))),
         ("CPU per event, ack only", [earlier, bridge].map(|it| Some(&it.plain.warm.cpu))),
-        ("CPU per event, with pauses", [earlier, bridge].map(|it| Some(&it.plain.warm.paused_cpu))),
+        ("CPU per event, with pauses", [earlier, bridge].map(|it| Some(&it.plain.paused.cpu))),
         ("CPU per event, TLS", tls(|it| &it.warm.cpu)),
         ("CPU per event, with delivery", [delivering, now_delivering].map(|it| Some(&it.cpu))),
     ];
