@@ -99,9 +99,12 @@ fn the_page_on_scale_says_how_long_a_drain_takes() {
             figure(hours)
         )
     };
+    let template = Template::read();
+    let memory = template.by_default(&serde_json::json!({ "Ref": "RedriveMemorySize" })).parse().unwrap();
     let cases = [
         (1.0, 128.0, 1.0),
-        (1.0, 512.0, 4.0),
+        (1.0, memory, 1.0),
+        (1.0, memory, 4.0),
         (8.0, 128.0, 1.0),
         (8.0, 512.0, 1.0),
         (8.0, 512.0, 4.0),
