@@ -397,7 +397,7 @@ impl EventRecord {
             let dispatch = Dispatch::after(outcome, before, now, age(route), draw);
             after.deliveries.insert(route.clone(), dispatch);
         }
-        after.wait_together_for_the_api();
+        after.plan_apart(self.next_attempt_at);
 
         let failure = outcomes.iter().find_map(|(_, outcome)| outcome.as_ref().err());
         let delivered = outcomes.iter().rev().find_map(|(_, outcome)| outcome.as_ref().ok()?.http_status());
@@ -410,13 +410,6 @@ impl EventRecord {
         let ms = u64::try_from(now.since(began_at).as_millis()).unwrap_or(u64::MAX);
         after.remember(Attempt { at: began_at, by, outcome: outcome.to_owned(), http_status, ms, reason: None });
 
-        for dispatch in after.deliveries.values_mut() {
-            // Never the second in which the lease ends: a take-over is conditional on state, attempts and this time. If this
-            // write left all three as they were, a take-over of the older record would succeed and undo what was delivered.
-            if dispatch.next_attempt_at.is_some() && dispatch.next_attempt_at == self.next_attempt_at {
-                dispatch.next_attempt_at = dispatch.next_attempt_at.map(|at| at.plus(1));
-            }
-        }
         let next = after.pending().map(|(_, dispatch)| dispatch.next_attempt_at.unwrap_or(now.seconds())).min();
         match next {
             Some(at) => {
@@ -470,18 +463,25 @@ impl EventRecord {
         self
     }
 
+    /// No route is due in the second in which the lease ends: a take-over is conditional on state, attempts and this time. If a
+    /// settle left all three as they were, a take-over of the older record would succeed and undo what was delivered.
+    ///
     /// Routes that wait for the provider's API are due together, and no other route with them: by this time the index's
     /// reader knows which they are.
-    fn wait_together_for_the_api(&mut self) {
+    fn plan_apart(&mut self, lease_ends: Option<UnixSeconds>) {
         let pending = |it: &&mut Dispatch| it.state == DispatchState::Pending;
         let mut pending: Vec<&mut Dispatch> = self.deliveries.values_mut().filter(pending).collect();
+        let after_lease = |at: UnixSeconds| if Some(at) == lease_ends { at.plus(1) } else { at };
+        for dispatch in &mut pending {
+            dispatch.next_attempt_at = dispatch.next_attempt_at.map(after_lease);
+        }
         let times = pending.iter().filter(|it| it.waits_for_the_api()).filter_map(|it| it.next_attempt_at);
         let Some(first) = times.min() else { return };
         for dispatch in &mut pending {
             if dispatch.waits_for_the_api() {
                 dispatch.next_attempt_at = Some(first);
             } else if dispatch.next_attempt_at == Some(first) {
-                dispatch.next_attempt_at = Some(first.plus(1));
+                dispatch.next_attempt_at = Some(after_lease(first.plus(1)));
             }
         }
     }

@@ -218,7 +218,7 @@ pub async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Req
             Request::Keys(keys) => keys,
             Request::Due(_) => &[],
         };
-        run::on_counts(&mut world, id, now_ms() - began, (asked, long_due), (&counts, &measured));
+        run::on_counts(&mut world, id, now_ms() - began, (asked, &long_due), (&counts, &measured));
         if let Some(backlog) = backlog {
             run::on_backlog(&mut world, id, &backlog, &measured);
         }

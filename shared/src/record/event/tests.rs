@@ -351,6 +351,17 @@ fn what_failed_at_the_provider_s_api_is_due_together_and_says_so_in_the_index() 
 }
 
 #[test]
+fn a_route_that_asks_the_api_is_due_alone_also_if_it_gives_way_to_the_end_of_the_lease() {
+    let lease_ends = UnixSeconds(NOW_S + 61);
+    let event = EventRecord { next_attempt_at: Some(lease_ends), ..pending() };
+    let asked = DispatchFailure { retry_after: Some(Duration::from_secs(61)), ..FailureCode::ServerError.into() };
+    let event = settled(&event, &[("a", Err(FailureCode::ProviderApiError.into())), ("b", Err(asked))]);
+    let at = |seconds| UnixSeconds(NOW_S + seconds);
+    let waits_for = [("a", at(62)), ("api:sample", at(62)), ("b", at(63))];
+    assert_eq!(event.waits_for(), waits_for.map(|(entry, at)| (entry.to_owned(), at)).into());
+}
+
+#[test]
 fn a_route_that_waits_for_its_customer_says_so_in_the_index() {
     let event = settled(&pending(), &[("a", Err(FailureCode::CustomerUnknown.into())), ("b", down())]);
     let waits_for = event.waits_for();

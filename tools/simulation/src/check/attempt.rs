@@ -162,6 +162,10 @@ pub(super) fn settled(world: &mut World, id: ProcessId, pk: &str, fence: &Fence,
     if !is_whole {
         world.violate("the history has one entry for each attempt", pk, format!("{by} {outcome}: {last}"));
     }
+    let blames_the_table = |code: &String| code == "table_unavailable" || code == "customers_unavailable";
+    if !world.troubled.contains(&System::Table) && failed.iter().any(blames_the_table) {
+        world.violate("a table that works is not blamed", pk, failed.join(", "));
+    }
     if after.contains_key("unsettled") {
         world.violate("a settled attempt is not lost", pk, format!("{:?}", after.get("unsettled")));
     }
