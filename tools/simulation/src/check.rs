@@ -1,14 +1,15 @@
 //! What must hold: at every write, at every message, and at the end of a life.
 
 mod attempt;
+pub(crate) mod item;
 pub(crate) mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::receive::verification::hex;
 
+use crate::check::item::{code, routes, routes_in, state};
 use crate::faults::System;
 use crate::plan::Act;
 use crate::process::{Kind, ProcessId};
@@ -27,9 +28,6 @@ const MAX_POSTS: usize = 3 * 2 * 2;
 
 /// A lease of 60 s, less what two clocks may differ.
 const MIN_LEASE_MS: u64 = 60 * SECOND - 28 * SECOND;
-
-/// A clock that is wrong by 14 s, the time of a call, and seconds that are rounded.
-const MAX_CLOCK_ERROR_MS: u64 = 20 * SECOND;
 
 /// Pauses are noticed within 30 s, by an attempt that takes at most another 30.
 const PAUSE_NOTICED_MS: u64 = 61 * SECOND;
@@ -512,30 +510,4 @@ impl Fact {
             false => [format!("{}#{}", self.provider, self.event_id), digest],
         }
     }
-}
-
-/// Whether two times are the same but for a clock that is wrong.
-fn is_near(one_ms: u64, other_ms: u64) -> bool {
-    one_ms.abs_diff(other_ms) <= MAX_CLOCK_ERROR_MS
-}
-
-pub fn state(item: &Item) -> String {
-    text(item, "state").unwrap_or_default().to_owned()
-}
-
-/// The routes of an event, each with its state.
-pub fn routes(item: &Item) -> impl Iterator<Item = (&str, &str)> {
-    let deliveries = item.get("deliveries").and_then(|deliveries| deliveries["M"].as_object());
-    deliveries.into_iter().flatten().map(|(route, delivery)| {
-        (route.as_str(), delivery.pointer("/M/state/S").and_then(Value::as_str).unwrap_or_default())
-    })
-}
-
-fn routes_in<'i>(item: &'i Item, state: &'i str) -> impl Iterator<Item = &'i str> {
-    routes(item).filter(move |(_, is)| *is == state).map(|(route, _)| route)
-}
-
-fn code(item: &Item, route: &str) -> String {
-    let delivery = item.get("deliveries").and_then(|deliveries| deliveries["M"].get(route));
-    delivery.and_then(|delivery| delivery.pointer("/M/code/S")).and_then(Value::as_str).unwrap_or_default().to_owned()
 }

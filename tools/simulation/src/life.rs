@@ -9,7 +9,7 @@ use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
 use crate::actors::{Fleet, import_link, operate, redrive_dead, redrive_until, send, send_fact};
-use crate::check;
+use crate::check::{self, item};
 use crate::faults::{Fault, System, Weather};
 use crate::plan::{Act, Plan, Span};
 use crate::table::text;
@@ -143,8 +143,8 @@ fn told(world: &Shared) -> Life {
         let held = pks.iter().find_map(|pk| world.tables.item(tables::EVENTS, pk).or_else(|| world.expired.get(pk)));
         let ending = match (held, fact.acknowledged) {
             (Some(item), _) => {
-                let of_routes: Vec<&str> = check::routes(item).map(|(_, is)| is).collect();
-                match check::state(item).as_str() {
+                let of_routes: Vec<&str> = item::routes(item).map(|(_, is)| is).collect();
+                match item::state(item).as_str() {
                     "delivered" if of_routes.contains(&"skipped") => "delivered, a route skipped".to_owned(),
                     "dead" => format!("dead ({})", text(item, "last_error").unwrap_or_default()),
                     state => state.to_owned(),

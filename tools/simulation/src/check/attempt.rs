@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{code, is_near, routes, routes_in, state};
+use super::item::{code, field, is_near, routes, routes_in, state};
 use crate::faults::System;
 use crate::process::{Kind, ProcessId};
 use crate::routes::destination_of;
@@ -269,12 +269,6 @@ fn was_tried(before: &Item, after: &Item, route: &str) -> bool {
     };
     let time = |item: &Item| field(item, route, "next_attempt_at");
     told(before) != told(after) || (code(after, route).starts_with("cooling_off") && time(before) != time(after))
-}
-
-/// A number that a record has of a route.
-pub(super) fn field(item: &Item, route: &str, name: &str) -> Option<u64> {
-    let delivery = item.get("deliveries")?["M"].get(route)?;
-    delivery.pointer(&format!("/M/{name}/N"))?.as_str()?.parse().ok()
 }
 
 fn history(item: &Item) -> Vec<Value> {

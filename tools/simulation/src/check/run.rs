@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use shared::observe::metrics::{self, Measurements};
 use shared::redrive::contract::{Counts, Request};
 
-use super::{MAX_CLOCK_ERROR_MS, attempt, code, routes, routes_in};
+use super::item::{MAX_CLOCK_ERROR_MS, code, field, routes, routes_in};
 use crate::faults::System;
 use crate::process::{Kind, ProcessId};
 use crate::routes::destination_of;
@@ -119,7 +119,7 @@ pub(crate) fn on_read(world: &mut World, process: ProcessId, pk: &str) {
 fn is_held_back(world: &World, pk: &str) -> bool {
     let Some(item) = world.tables.item(tables::EVENTS, pk) else { return false };
     let latest = now_ms() + MAX_CLOCK_ERROR_MS;
-    let is_due = |route: &&str| attempt::field(item, route, "next_attempt_at").is_none_or(|at| at * SECOND <= latest);
+    let is_due = |route: &&str| field(item, route, "next_attempt_at").is_none_or(|at| at * SECOND <= latest);
     let paused = |route: &str| destination_of(route).and_then(|destination| world.paused_for_ms(destination));
     let mut due = routes_in(item, "pending").filter(is_due).peekable();
     due.peek().is_some() && due.all(|route| paused(route).is_some_and(|ms| ms > 2 * MINUTE))
