@@ -139,7 +139,7 @@ impl Redrive<'_> {
         tally.counts.hold_back(schedule.hold_back());
         tally.counts.complete = reader.is_complete() && schedule.is_empty();
         reader.leave(bookmarks);
-        self.work_alone(by, &mut tally).await;
+        self.work_alone(&mut schedule, by, &mut tally).await;
 
         let Tally { counts, mut measured, .. } = tally;
         measure_run(&mut measured, request, backlog.as_ref(), &counts);
@@ -190,7 +190,7 @@ impl Redrive<'_> {
     }
 
     /// Tries the suspects one by one, those with the fewest lost attempts first.
-    async fn work_alone(&self, by: AttemptBy, tally: &mut Tally) {
+    async fn work_alone(&self, schedule: &mut Schedule<'_>, by: AttemptBy, tally: &mut Tally) {
         let mut suspects = std::mem::take(&mut tally.suspects);
         suspects.sort_unstable();
         for (_, pk) in suspects {
@@ -198,7 +198,9 @@ impl Redrive<'_> {
                 tally.counts.complete = false;
                 return;
             }
-            tally.event(self.one(Turn::alone(pk), by).await, by);
+            let ended = self.one(schedule.start_alone(pk), by).await;
+            schedule.end(&ended.turn, ended.attempt());
+            tally.event(ended, by);
         }
     }
 

@@ -149,15 +149,24 @@ impl<'r> Schedule<'r> {
                 && let Some(pk) = line.waiting.pop_front()
             {
                 self.turn = at + 1;
-                for name in &slots {
-                    self.neighbours.entry(name.clone()).or_default().slots_in_use += 1;
-                }
-                let failing = self.neighbours.iter().filter(|(_, neighbour)| neighbour.is_failing());
-                let barred = failing.map(|(name, _)| name.clone()).collect();
-                return Some(Turn { pk, slots: slots.into_iter().collect(), barred, is_alone: false });
+                return Some(self.start(pk, slots.into_iter().collect(), false));
             }
         }
         None
+    }
+
+    /// The turn of an event that is tried while no other is.
+    pub fn start_alone(&mut self, pk: String) -> Turn {
+        self.start(pk, vec![UNREAD.into()], true)
+    }
+
+    fn start(&mut self, pk: String, slots: Vec<Name>, is_alone: bool) -> Turn {
+        for name in &slots {
+            self.neighbours.entry(name.clone()).or_default().slots_in_use += 1;
+        }
+        let failing = self.neighbours.iter().filter(|(_, neighbour)| neighbour.is_failing());
+        let barred = failing.map(|(name, _)| name.clone()).collect();
+        Turn { pk, slots, barred, is_alone }
     }
 
     /// Gives the slots of an event back, and counts what its attempt says of its neighbours. A failure that blames the event or
@@ -251,11 +260,6 @@ impl<'r> Schedule<'r> {
 }
 
 impl Turn {
-    /// The turn of an event that is tried while no other is.
-    pub fn alone(pk: String) -> Self {
-        Self { pk, slots: vec![UNREAD.into()], barred: Vec::new(), is_alone: true }
-    }
-
     pub fn is_alone(&self) -> bool {
         self.is_alone
     }

@@ -5,6 +5,7 @@ pub(crate) mod item;
 pub(crate) mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use shared::receive::verification::hex;
@@ -31,6 +32,9 @@ const MIN_LEASE_MS: u64 = 60 * SECOND - 28 * SECOND;
 
 /// Pauses are noticed within 30 s, by an attempt that takes at most another 30.
 const PAUSE_NOTICED_MS: u64 = 61 * SECOND;
+
+/// What was read counts for five minutes while the table cannot be read.
+const PAUSE_REMEMBERED_MS: u64 = 331 * SECOND;
 
 /// The lease, the minute of redrive, its run, and what clocks differ.
 const MAX_NEIGHBOUR_WAIT_MS: u64 = 3 * MINUTE;
@@ -93,16 +97,16 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
     let to = pk.strip_prefix("workflow#").map(str::to_owned);
     let to = to.or_else(|| Some(format!("incoming-webhook:{}", pk.strip_prefix("incoming-webhook#")?)));
     if let Some(destination) = to.and_then(|to| DESTINATIONS.iter().position(|name| *name == to)) {
-        paused(world, destination, write.after.as_ref());
+        paused(world, destination, write.after.as_deref());
     }
-    let is_event = |item: &Option<Item>| item.as_ref().is_some_and(|item| item.contains_key("state"));
+    let is_event = |item: &Option<Arc<Item>>| item.as_ref().is_some_and(|item| item.contains_key("state"));
     if !is_event(&write.before) && !is_event(&write.after) {
         return;
     }
     let Some(after) = &write.after else {
-        return expired(world, pk, write.before.as_ref());
+        return expired(world, pk, write.before.as_deref());
     };
-    fields(world, pk, write.before.as_ref(), after);
+    fields(world, pk, write.before.as_deref(), after);
     let process = process.unwrap_or_default();
     let now = now_ms();
     if !is_event(&write.before) {
@@ -111,7 +115,7 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
     }
     let incarnation = world.incarnations.get(pk).copied().unwrap_or_default();
     let attempts = |item: &Item| integer(item, "attempts").unwrap_or_default();
-    let (before, number) = (write.before.as_ref().filter(|item| item.contains_key("state")), attempts(after));
+    let (before, number) = (write.before.as_deref().filter(|item| item.contains_key("state")), attempts(after));
     if before.is_some_and(|before| number < attempts(before)) {
         world.violate("attempts never go back", pk, format!("{number}"));
     }
@@ -123,7 +127,7 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
             settled(world, process, pk, incarnation, before, after, now);
         } else if !is_in_state(after, "dismissed") && !is_in_state(after, "pending") {
             world.violate("what has ended changes by hand alone", pk, state(after));
-        } else if !is_in_state(before, "dead") && before != after {
+        } else if !is_in_state(before, "dead") && *before != **after {
             world.violate("only what is dead is dismissed", pk, state(before));
         }
     }
@@ -176,13 +180,19 @@ fn fields(world: &mut World, pk: &str, before: Option<&Item>, after: &Item) {
     }
 }
 
+/// Whether a destination has been paused for so long that every process must know.
+fn is_known_as_paused(world: &World, destination: usize) -> bool {
+    let known_after = if world.troubled.contains(&System::Table) { PAUSE_REMEMBERED_MS } else { PAUSE_NOTICED_MS };
+    world.paused_for_ms(destination).is_some_and(|ms| ms > known_after)
+}
+
 fn taken(
     world: &mut World,
     process: ProcessId,
     pk: &str,
     incarnation: u32,
     before: Option<&Item>,
-    after: &Item,
+    after: &Arc<Item>,
     now: u64,
 ) {
     let number = integer(after, "attempts").unwrap_or_default();
@@ -201,8 +211,8 @@ fn taken(
             world.violate("nothing is taken before it is due", pk, format!("{} s early", (due - now) / SECOND));
         }
     }
-    let paused = |route: &str| destination_of(route).and_then(|destination| world.paused_for_ms(destination));
-    let all_paused = routes_in(after, "pending").all(|route| paused(route).is_some_and(|ms| ms > PAUSE_NOTICED_MS));
+    let is_paused = |route: &str| destination_of(route).is_some_and(|to| is_known_as_paused(world, to));
+    let all_paused = routes_in(after, "pending").all(is_paused);
     if kind == Kind::Redrive && all_paused {
         world.violate("what is held back is left alone", pk, "taken over although all its destinations are paused");
     }
@@ -334,7 +344,7 @@ fn expired(world: &mut World, pk: &str, before: Option<&Item>) {
 }
 
 fn claim(world: &mut World, pk: &str, write: &Write) {
-    let owner = |item: &Option<Item>| item.as_ref().and_then(|item| text(item, "owner")).map(str::to_owned);
+    let owner = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| text(item, "owner")).map(str::to_owned);
     match (owner(&write.before), owner(&write.after)) {
         (Some(before), Some(after)) if before != after => {
             world.violate("a claim keeps its owner", pk, format!("{before}, then {after}"));
@@ -400,7 +410,7 @@ pub(crate) fn on_post(world: &mut World, mut post: Post) {
     if destination_of(&post.route) != Some(post.destination) {
         world.violate("a message goes where its route says", &pk, post.route.clone());
     }
-    if world.paused_for_ms(post.destination).is_some_and(|ms| ms > PAUSE_NOTICED_MS) {
+    if is_known_as_paused(world, post.destination) {
         world.violate("nothing is sent to a paused destination", &pk, post.route.clone());
     }
     if post.route == "first-deposit" {

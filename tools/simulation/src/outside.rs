@@ -1,6 +1,7 @@
 //! The in-process ends: DynamoDB, Secrets Manager, Returning.AI and Rail's API, each with its faults.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -178,7 +179,11 @@ fn comes_after(world: &Shared, id: ProcessId) -> bool {
 }
 
 fn answer(status: u16, body: &Value) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from(body.to_string()));
+    text_answer(status, body.to_string())
+}
+
+fn text_answer(status: u16, body: String) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(body));
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     answer
 }
@@ -212,13 +217,13 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
                 );
                 world.processes[process as usize].uncertain |= !is_told;
             }
-            answer(200, &said)
+            text_answer(200, said)
         }
         Err(Refusal::ConditionFailed(item)) => {
             world.processes[process as usize].conditions_failed += 1;
             let mut said = json!({ "__type": "com.amazonaws#ConditionalCheckFailedException", "message": "simulated" });
             if let Some(item) = item {
-                said["Item"] = json!(item);
+                said["Item"] = Value::Object(Arc::unwrap_or_clone(item));
             }
             answer(400, &said)
         }

@@ -6,7 +6,9 @@ pub mod value;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::table::expression::{Action, Condition, Placeholders, project};
@@ -44,9 +46,9 @@ struct Index {
 
 #[derive(Debug, Default)]
 struct Row {
-    item: Option<Item>,
+    item: Option<Arc<Item>>,
     /// What a read that is not consistent may still find, until then.
-    old: Option<(u64, Option<Item>)>,
+    old: Option<(u64, Option<Arc<Item>>)>,
 }
 
 /// When a call is made, and how far what is read lags behind what is written.
@@ -68,14 +70,41 @@ pub struct Moment {
 pub struct Write {
     pub table: String,
     pub key: String,
-    pub before: Option<Item>,
-    pub after: Option<Item>,
+    pub before: Option<Arc<Item>>,
+    pub after: Option<Arc<Item>>,
+}
+
+type Attributes<'i> = BTreeMap<&'i str, &'i Value>;
+
+/// What is said of a call that was carried out.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Answer<'i> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'i Item>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item: Option<Attributes<'i>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    items: Option<Vec<Attributes<'i>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scanned_count: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_evaluated_key: Option<Attributes<'i>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct BatchAnswer<'i> {
+    responses: BTreeMap<&'i str, Vec<Attributes<'i>>>,
+    unprocessed_keys: Map<String, Value>,
 }
 
 /// Why a call did nothing.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    ConditionFailed(Option<Item>),
+    ConditionFailed(Option<Arc<Item>>),
     Invalid(String),
     NoTable,
 }
@@ -96,23 +125,23 @@ impl Tables {
 
     /// The item as it is, whatever a read would find.
     pub fn item(&self, table: &str, key: &str) -> Option<&Item> {
-        self.0.get(table)?.rows.get(key)?.item.as_ref()
+        self.0.get(table)?.rows.get(key)?.item.as_deref()
     }
 
     /// All items as they are, by key.
     pub fn items(&self, table: &str) -> impl Iterator<Item = (&str, &Item)> {
         let rows = self.0.get(table).into_iter().flat_map(|table| &table.rows);
-        rows.filter_map(|(key, row)| Some((key.as_str(), row.item.as_ref()?)))
+        rows.filter_map(|(key, row)| Some((key.as_str(), row.item.as_deref()?)))
     }
 
     /// Deletes an item, as the TTL does.
     pub fn expire(&mut self, table: &str, key: &str, moment: Moment) -> Option<Write> {
-        let before = self.item(table, key)?.clone();
+        let before = self.0.get(table)?.rows.get(key)?.item.clone()?;
         self.0.get_mut(table)?.put(key, None, moment);
         Some(Write { table: table.to_owned(), key: key.to_owned(), before: Some(before), after: None })
     }
 
-    /// Carries a call out; the write, if one took effect.
+    /// Carries a call out: the answer's JSON, and the write, if one took effect.
     ///
     /// # Errors
     /// Nothing was done.
@@ -121,7 +150,7 @@ impl Tables {
         operation: &str,
         request: &Value,
         moment: Moment,
-    ) -> Result<(Value, Option<Write>), Refusal> {
+    ) -> Result<(String, Option<Write>), Refusal> {
         if operation == "BatchGetItem" {
             return self.batch_get(request, moment).map(|answer| (answer, None));
         }
@@ -132,23 +161,23 @@ impl Tables {
             "Query" => Ok((table.query(request, moment)?, None)),
             "Scan" => Ok((table.scan(request, moment)?, None)),
             "PutItem" | "UpdateItem" | "DeleteItem" => {
-                let (key, before, after) = table.write(operation, request, moment)?;
-                let answer = match request["ReturnValues"].as_str() {
-                    Some("ALL_NEW") => json!({ "Attributes": after }),
-                    Some("ALL_OLD") if before.is_some() => json!({ "Attributes": before }),
-                    _ => json!({}),
+                let write = table.write(operation, name, request, moment)?;
+                let attributes = match request["ReturnValues"].as_str() {
+                    Some("ALL_NEW") => write.after.as_deref(),
+                    Some("ALL_OLD") => write.before.as_deref(),
+                    _ => None,
                 };
-                Ok((answer, Some(Write { table: name.to_owned(), key, before, after })))
+                Ok((json_of(&Answer { attributes, ..Answer::default() }), Some(write)))
             }
             other => Err(Refusal::Invalid(format!("{other} is not simulated"))),
         }
     }
 
-    fn batch_get(&mut self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+    fn batch_get(&self, request: &Value, moment: Moment) -> Result<String, Refusal> {
         let asked = request["RequestItems"].as_object().ok_or_else(|| invalid("no RequestItems"))?;
-        let (mut responses, mut left) = (Map::new(), Map::new());
+        let (mut responses, mut left) = (BTreeMap::new(), Map::new());
         for (name, asked) in asked {
-            let table = self.0.get_mut(name).ok_or(Refusal::NoTable)?;
+            let table = self.0.get(name).ok_or(Refusal::NoTable)?;
             let mut placeholders = Placeholders::of(asked);
             let projection = projection(asked, &mut placeholders)?;
             placeholders.all_used()?;
@@ -170,14 +199,14 @@ impl Tables {
                 let key = key_of(&key, &table.key)?;
                 found.extend(table.read(&key, consistent, moment).map(|item| projected(item, projection.as_deref())));
             }
-            responses.insert(name.clone(), found.into());
+            responses.insert(name.as_str(), found);
             if !unprocessed.is_empty() {
                 let mut rest = asked.clone();
                 rest["Keys"] = unprocessed.into();
                 left.insert(name.clone(), rest);
             }
         }
-        Ok(json!({ "Responses": responses, "UnprocessedKeys": left }))
+        Ok(json_of(&BatchAnswer { responses, unprocessed_keys: left }))
     }
 }
 
@@ -185,29 +214,22 @@ impl Table {
     fn read(&self, key: &str, consistent: bool, moment: Moment) -> Option<&Item> {
         let row = self.rows.get(key)?;
         match &row.old {
-            Some((until, old)) if !consistent && moment.reads_old && moment.now_ms < *until => old.as_ref(),
-            _ => row.item.as_ref(),
+            Some((until, old)) if !consistent && moment.reads_old && moment.now_ms < *until => old.as_deref(),
+            _ => row.item.as_deref(),
         }
     }
 
-    fn get(&self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+    fn get(&self, request: &Value, moment: Moment) -> Result<String, Refusal> {
         let mut placeholders = Placeholders::of(request);
         let projection = projection(request, &mut placeholders)?;
         placeholders.all_used()?;
         let key = key_of(&request["Key"], &self.key)?;
         let consistent = request["ConsistentRead"].as_bool() == Some(true);
-        Ok(match self.read(&key, consistent, moment) {
-            Some(item) => json!({ "Item": projected(item, projection.as_deref()) }),
-            None => json!({}),
-        })
+        let item = self.read(&key, consistent, moment).map(|item| projected(item, projection.as_deref()));
+        Ok(json_of(&Answer { item, ..Answer::default() }))
     }
 
-    fn write(
-        &mut self,
-        operation: &str,
-        request: &Value,
-        moment: Moment,
-    ) -> Result<(String, Option<Item>, Option<Item>), Refusal> {
+    fn write(&mut self, operation: &str, table: &str, request: &Value, moment: Moment) -> Result<Write, Refusal> {
         let mut placeholders = Placeholders::of(request);
         let condition = condition(request, "ConditionExpression", &mut placeholders)?;
         let update = match request["UpdateExpression"].as_str() {
@@ -222,14 +244,14 @@ impl Table {
         }
 
         let nothing = Item::new();
-        if condition.is_some_and(|condition| !condition.holds(before.as_ref().unwrap_or(&nothing))) {
+        if condition.is_some_and(|condition| !condition.holds(before.as_deref().unwrap_or(&nothing))) {
             let tells = request["ReturnValuesOnConditionCheckFailure"].as_str() == Some("ALL_OLD");
             return Err(Refusal::ConditionFailed(before.filter(|_| tells)));
         }
         let after = match operation {
             "PutItem" => Some(item_of(&request["Item"])),
             "UpdateItem" => {
-                let mut after = Action::apply_all(&update, before.as_ref().unwrap_or(&nothing))?;
+                let mut after = Action::apply_all(&update, before.as_deref().unwrap_or(&nothing))?;
                 after.insert(self.key.clone(), json!({ "S": key }));
                 Some(after)
             }
@@ -244,11 +266,12 @@ impl Table {
                 return Err(invalid("a key of the index has the wrong type"));
             }
         }
+        let after = after.map(Arc::new);
         self.put(&key, after.clone(), moment);
-        Ok((key, before, after))
+        Ok(Write { table: table.to_owned(), key, before, after })
     }
 
-    fn put(&mut self, key: &str, after: Option<Item>, moment: Moment) {
+    fn put(&mut self, key: &str, after: Option<Arc<Item>>, moment: Moment) {
         if let Some(index) = &mut self.index {
             // Changes arrive in the order they were made.
             let earliest = index.coming.last().map_or(0, |(at, ..)| *at);
@@ -260,7 +283,7 @@ impl Table {
         row.item = after;
     }
 
-    fn query(&mut self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+    fn query(&mut self, request: &Value, moment: Moment) -> Result<String, Refusal> {
         let Some(index) = self.index.as_mut().filter(|index| request["IndexName"] == index.definition.name.as_str())
         else {
             return Err(invalid("only the index is queried"));
@@ -289,7 +312,7 @@ impl Table {
         Ok(page(entries.into_iter().map(|(_, entry)| entry), &keys, filter.as_ref(), projection.as_deref(), request))
     }
 
-    fn scan(&mut self, request: &Value, moment: Moment) -> Result<Value, Refusal> {
+    fn scan(&mut self, request: &Value, moment: Moment) -> Result<String, Refusal> {
         if let Some(name) = request["IndexName"].as_str() {
             let of_name = |index: &&mut Index| index.definition.name == name;
             let index = self.index.as_mut().filter(of_name).ok_or_else(|| invalid("no such index"))?;
@@ -299,10 +322,13 @@ impl Table {
             index.arrive(moment);
             let keys = [self.key.as_str(), &index.definition.hash, &index.definition.range];
             if let Some((_, first)) = index.entries.first_key_value().filter(|_| moment.scan_stops) {
-                let key = keys.iter().map(|key| ((*key).to_owned(), first[*key].clone()));
-                return Ok(
-                    json!({ "Count": 0, "ScannedCount": 0, "Items": [], "LastEvaluatedKey": Item::from_iter(key) }),
-                );
+                return Ok(json_of(&Answer {
+                    items: Some(Vec::new()),
+                    count: Some(0),
+                    scanned_count: Some(0),
+                    last_evaluated_key: Some(projected(first, Some(&keys))),
+                    ..Answer::default()
+                }));
             }
             return Ok(page(index.entries.values(), &keys, None, None, request));
         }
@@ -313,7 +339,7 @@ impl Table {
         let start = request.get("ExclusiveStartKey").filter(|start| !start.is_null());
         let start = start.map(|start| key_of(start, &self.key)).transpose()?;
         let items = self.rows.iter().filter(|(key, _)| start.as_ref().is_none_or(|start| *key > start));
-        let items = items.filter_map(|(_, row)| row.item.as_ref());
+        let items = items.filter_map(|(_, row)| row.item.as_deref());
         Ok(page(items, &[&self.key], filter.as_ref(), projection.as_deref(), request))
     }
 }
@@ -351,11 +377,15 @@ fn invalid(text: &str) -> Refusal {
     Refusal::Invalid(text.to_owned())
 }
 
-fn condition(request: &Value, member: &str, placeholders: &mut Placeholders<'_>) -> Result<Option<Condition>, Invalid> {
+fn condition<'r>(
+    request: &'r Value,
+    member: &str,
+    placeholders: &mut Placeholders<'r>,
+) -> Result<Option<Condition<'r>>, Invalid> {
     request[member].as_str().map(|text| Condition::read(text, placeholders)).transpose()
 }
 
-fn projection(request: &Value, placeholders: &mut Placeholders<'_>) -> Result<Option<Vec<String>>, Invalid> {
+fn projection<'r>(request: &'r Value, placeholders: &mut Placeholders<'r>) -> Result<Option<Vec<&'r str>>, Invalid> {
     request["ProjectionExpression"].as_str().map(|text| project(text, placeholders)).transpose()
 }
 
@@ -364,24 +394,27 @@ fn key_of(key: &Value, name: &str) -> Result<String, Refusal> {
     text.map(str::to_owned).ok_or_else(|| invalid("the key is missing or of the wrong type"))
 }
 
-pub fn item_of(attributes: &Value) -> Item {
-    let attributes = attributes.as_object().into_iter().flatten();
-    attributes.map(|(name, value)| (name.clone(), value.clone())).collect()
+fn item_of(attributes: &Value) -> Item {
+    attributes.as_object().cloned().unwrap_or_default()
 }
 
-fn projected(item: &Item, projection: Option<&[String]>) -> Value {
-    let wanted = |name: &String| projection.is_none_or(|names| names.contains(name));
-    item.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+fn projected<'i>(item: &'i Item, projection: Option<&[&str]>) -> Attributes<'i> {
+    let wanted = |name: &str| projection.is_none_or(|names| names.contains(&name));
+    item.iter().map(|(name, value)| (name.as_str(), value)).filter(|(name, _)| wanted(name)).collect()
+}
+
+fn json_of(answer: &impl Serialize) -> String {
+    serde_json::to_string(answer).unwrap_or_default()
 }
 
 /// As many as the limit and a megabyte allow, before they are filtered.
 fn page<'i>(
     items: impl Iterator<Item = &'i Item>,
     keys: &[&str],
-    filter: Option<&Condition>,
-    projection: Option<&[String]>,
+    filter: Option<&Condition<'_>>,
+    projection: Option<&[&str]>,
     request: &Value,
-) -> Value {
+) -> String {
     let limit = request["Limit"].as_u64().map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let counts_only = request["Select"] == "COUNT";
     let (mut found, mut count, mut read, mut bytes) = (Vec::new(), 0, 0, 0);
@@ -398,19 +431,17 @@ fn page<'i>(
         }
         // DynamoDB does not look whether more follow when the limit is reached.
         if read >= limit || (bytes >= PAGE_BYTES && items.peek().is_some()) {
-            last = Some(item);
+            last = Some(projected(item, Some(keys)));
             break;
         }
     }
-    let mut answer = json!({ "Count": count, "ScannedCount": read });
-    if !counts_only {
-        answer["Items"] = found.into();
-    }
-    if let Some(last) = last {
-        let key = keys.iter().filter_map(|name| Some(((*name).to_owned(), last.get(*name)?.clone())));
-        answer["LastEvaluatedKey"] = Value::Object(key.collect());
-    }
-    answer
+    json_of(&Answer {
+        items: (!counts_only).then_some(found),
+        count: Some(count),
+        scanned_count: Some(read),
+        last_evaluated_key: last,
+        ..Answer::default()
+    })
 }
 
 /// A number of an item.

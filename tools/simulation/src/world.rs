@@ -151,7 +151,7 @@ pub struct Fence {
     pub at: u64,
     pub settled: bool,
     /// The item as the taker left it.
-    pub item: Item,
+    pub item: Arc<Item>,
 }
 
 /// An invariant that did not hold.
@@ -281,7 +281,7 @@ impl World {
 
     /// A process that has taken an event up dies if that is deadly.
     pub fn take_up(&mut self, id: ProcessId, write: &Write) {
-        let attempts = |item: &Option<Item>| item.as_ref().and_then(|item| integer(item, "attempts"));
+        let attempts = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| integer(item, "attempts"));
         if attempts(&write.after) > attempts(&write.before)
             && let Some(fact) = self.facts.iter_mut().find(|fact| fact.kills > 0 && fact.pks().contains(&write.key))
         {

@@ -37,7 +37,7 @@ impl Both {
     #[track_caller]
     fn check(&mut self, operation: &str, request: &Value) -> Said {
         let ours = match self.ours.call(operation, request, Moment::default()) {
-            Ok((answer, _)) => Said::Answer(answer),
+            Ok((answer, _)) => Said::Answer(serde_json::from_str(&answer).unwrap()),
             Err(Refusal::ConditionFailed(item)) => Said::ConditionFailed(item.map(|item| json!(item))),
             Err(Refusal::Invalid(_) | Refusal::NoTable) => Said::Invalid,
         };

@@ -142,6 +142,24 @@ fn what_is_paused_or_unknown_or_not_yet_due_is_held_back_unread() {
 }
 
 #[test]
+fn an_event_that_is_tried_alone_leaves_what_is_failing_as_well() {
+    let routes = routes(&["bad", "good"]);
+    let pauses = pauses(&routes, &[]);
+    let mut schedule = Schedule::new(&routes, &pauses, NOW);
+    fails(&mut schedule, FAILURES_IN_A_ROW, "bad", FailureCode::Timeout);
+    let (event, _) =
+        attempt(&[("bad", Err(FailureCode::Timeout.into())), ("good", Err(FailureCode::Timeout.into()))], None);
+    let turn = schedule.start_alone("sample#0".to_owned());
+    assert!(turn.is_alone() && turn.allows(&routes, &event, "good") && !turn.allows(&routes, &event, "bad"));
+    schedule.end(&turn, None);
+    // What another event that was tried alone met counts as well.
+    fails(&mut schedule, FAILURES_IN_A_ROW, "good", FailureCode::Timeout);
+    let turn = schedule.start_alone("sample#1".to_owned());
+    assert!(!turn.allows(&routes, &event, "good"));
+    schedule.end(&turn, None);
+}
+
+#[test]
 fn after_five_failures_in_a_row_a_destination_is_left_alone() {
     let routes = routes(&["down", "good"]);
     let pauses = pauses(&routes, &[]);

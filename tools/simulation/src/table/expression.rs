@@ -1,5 +1,6 @@
 //! DynamoDB's expressions: conditions, filters, updates and projections, read from their text and carried out on an item.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -11,32 +12,32 @@ use crate::table::value::{Invalid, Item, add, compare, equal, size_of};
 pub struct Placeholders<'r> {
     names: Option<&'r Value>,
     values: Option<&'r Value>,
-    used: BTreeSet<String>,
+    used: BTreeSet<&'r str>,
 }
 
 /// Where an attribute is: a name, and what follows within it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Path(Vec<Step>);
+pub struct Path<'r>(Vec<Step<'r>>);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Step {
-    Name(String),
+enum Step<'r> {
+    Name(&'r str),
     Index(usize),
 }
 
 #[derive(Clone, Debug)]
-pub enum Condition {
-    And(Box<Condition>, Box<Condition>),
-    Or(Box<Condition>, Box<Condition>),
-    Not(Box<Condition>),
-    Compare(Operand, Comparison, Operand),
-    Between(Operand, Operand, Operand),
-    In(Operand, Vec<Operand>),
-    Exists(Path),
-    NotExists(Path),
-    HasType(Path, Operand),
-    BeginsWith(Operand, Operand),
-    Contains(Operand, Operand),
+pub enum Condition<'r> {
+    And(Box<Condition<'r>>, Box<Condition<'r>>),
+    Or(Box<Condition<'r>>, Box<Condition<'r>>),
+    Not(Box<Condition<'r>>),
+    Compare(Operand<'r>, Comparison, Operand<'r>),
+    Between(Operand<'r>, Operand<'r>, Operand<'r>),
+    In(Operand<'r>, Vec<Operand<'r>>),
+    Exists(Path<'r>),
+    NotExists(Path<'r>),
+    HasType(Path<'r>, Operand<'r>),
+    BeginsWith(Operand<'r>, Operand<'r>),
+    Contains(Operand<'r>, Operand<'r>),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,27 +51,27 @@ pub enum Comparison {
 }
 
 #[derive(Clone, Debug)]
-pub enum Operand {
-    Path(Path),
-    Value(Value),
-    Size(Path),
+pub enum Operand<'r> {
+    Path(Path<'r>),
+    Value(&'r Value),
+    Size(Path<'r>),
 }
 
 /// One clause of an update.
 #[derive(Clone, Debug)]
-pub enum Action {
-    Set(Path, Expression),
-    Remove(Path),
-    Add(Path, Value),
+pub enum Action<'r> {
+    Set(Path<'r>, Expression<'r>),
+    Remove(Path<'r>),
+    Add(Path<'r>, &'r Value),
 }
 
 #[derive(Clone, Debug)]
-pub enum Expression {
-    Operand(Operand),
-    IfNotExists(Path, Box<Expression>),
-    ListAppend(Box<Expression>, Box<Expression>),
-    Plus(Box<Expression>, Box<Expression>),
-    Minus(Box<Expression>, Box<Expression>),
+pub enum Expression<'r> {
+    Operand(Operand<'r>),
+    IfNotExists(Path<'r>, Box<Expression<'r>>),
+    ListAppend(Box<Expression<'r>>, Box<Expression<'r>>),
+    Plus(Box<Expression<'r>>, Box<Expression<'r>>),
+    Minus(Box<Expression<'r>>, Box<Expression<'r>>),
 }
 
 impl<'r> Placeholders<'r> {
@@ -82,25 +83,25 @@ impl<'r> Placeholders<'r> {
         }
     }
 
-    fn name(&mut self, word: &str) -> Result<String, Invalid> {
+    fn name(&mut self, word: &'r str) -> Result<&'r str, Invalid> {
         if !word.starts_with('#') {
-            return Ok(word.to_owned());
+            return Ok(word);
         }
-        self.used.insert(word.to_owned());
+        self.used.insert(word);
         let name = self.names.and_then(|names| names.get(word)).and_then(Value::as_str);
-        name.map(str::to_owned).ok_or_else(|| Invalid(format!("name {word} is not defined")))
+        name.ok_or_else(|| Invalid(format!("name {word} is not defined")))
     }
 
-    fn value(&mut self, word: &str) -> Result<Value, Invalid> {
-        self.used.insert(word.to_owned());
+    fn value(&mut self, word: &'r str) -> Result<&'r Value, Invalid> {
+        self.used.insert(word);
         let value = self.values.and_then(|values| values.get(word));
-        value.cloned().ok_or_else(|| Invalid(format!("value {word} is not defined")))
+        value.ok_or_else(|| Invalid(format!("value {word} is not defined")))
     }
 
     /// DynamoDB refuses a request that defines more than its expressions use.
     pub fn all_used(&self) -> Result<(), Invalid> {
         let defined = [self.names, self.values].into_iter().flatten().filter_map(Value::as_object);
-        match defined.flat_map(|words| words.keys()).find(|word| !self.used.contains(*word)) {
+        match defined.flat_map(|words| words.keys()).find(|word| !self.used.contains(word.as_str())) {
             Some(word) => Err(Invalid(format!("{word} is not used"))),
             None => Ok(()),
         }
@@ -172,7 +173,7 @@ impl<'e> Reader<'e> {
         self.words.get(self.at + 1) == Some(&"(")
     }
 
-    fn path(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Path, Invalid> {
+    fn path(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Path<'e>, Invalid> {
         let mut steps = vec![Step::Name(self.name(placeholders)?)];
         loop {
             if self.take(".") {
@@ -187,7 +188,7 @@ impl<'e> Reader<'e> {
         }
     }
 
-    fn name(&mut self, placeholders: &mut Placeholders<'_>) -> Result<String, Invalid> {
+    fn name(&mut self, placeholders: &mut Placeholders<'e>) -> Result<&'e str, Invalid> {
         let word = self.next();
         if !word.starts_with(|first: char| first.is_ascii_alphabetic() || first == '#' || first == '_') {
             return Err(Invalid(format!("a name expected, `{word}` found")));
@@ -195,7 +196,7 @@ impl<'e> Reader<'e> {
         placeholders.name(word)
     }
 
-    fn operand(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Operand, Invalid> {
+    fn operand(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Operand<'e>, Invalid> {
         if self.peek().starts_with(':') {
             return Ok(Operand::Value(placeholders.value(self.next())?));
         }
@@ -208,7 +209,7 @@ impl<'e> Reader<'e> {
         Ok(Operand::Path(self.path(placeholders)?))
     }
 
-    fn or(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Condition, Invalid> {
+    fn or(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Condition<'e>, Invalid> {
         let mut left = self.and(placeholders)?;
         while self.take("OR") {
             left = Condition::Or(left.into(), self.and(placeholders)?.into());
@@ -216,7 +217,7 @@ impl<'e> Reader<'e> {
         Ok(left)
     }
 
-    fn and(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Condition, Invalid> {
+    fn and(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Condition<'e>, Invalid> {
         let mut left = self.not(placeholders)?;
         while self.take("AND") {
             left = Condition::And(left.into(), self.not(placeholders)?.into());
@@ -224,7 +225,7 @@ impl<'e> Reader<'e> {
         Ok(left)
     }
 
-    fn not(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Condition, Invalid> {
+    fn not(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Condition<'e>, Invalid> {
         if self.take("NOT") {
             return Ok(Condition::Not(self.not(placeholders)?.into()));
         }
@@ -263,7 +264,7 @@ impl<'e> Reader<'e> {
         Ok(Condition::Compare(left, comparison, self.operand(placeholders)?))
     }
 
-    fn function(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Condition, Invalid> {
+    fn function(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Condition<'e>, Invalid> {
         let name = self.next();
         self.expect("(")?;
         let condition = match name {
@@ -286,7 +287,7 @@ impl<'e> Reader<'e> {
         Ok(condition)
     }
 
-    fn sum(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Expression, Invalid> {
+    fn sum(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Expression<'e>, Invalid> {
         let left = self.term(placeholders)?;
         if self.take("+") {
             return Ok(Expression::Plus(left.into(), self.term(placeholders)?.into()));
@@ -297,7 +298,7 @@ impl<'e> Reader<'e> {
         Ok(left)
     }
 
-    fn term(&mut self, placeholders: &mut Placeholders<'_>) -> Result<Expression, Invalid> {
+    fn term(&mut self, placeholders: &mut Placeholders<'e>) -> Result<Expression<'e>, Invalid> {
         if self.is_call() && !self.is("size") {
             let name = self.next();
             self.expect("(")?;
@@ -321,10 +322,10 @@ impl<'e> Reader<'e> {
     }
 }
 
-impl Condition {
+impl<'r> Condition<'r> {
     /// # Errors
     /// It is no condition, or names something that is not defined.
-    pub fn read(text: &str, placeholders: &mut Placeholders<'_>) -> Result<Self, Invalid> {
+    pub fn read(text: &'r str, placeholders: &mut Placeholders<'r>) -> Result<Self, Invalid> {
         let mut reader = Reader::of(text);
         let condition = reader.or(placeholders)?;
         if reader.is_at_end() { Ok(condition) } else { Err(Invalid(format!("unexpected `{}`", reader.peek()))) }
@@ -393,18 +394,18 @@ impl Comparison {
     }
 }
 
-impl Operand {
-    fn value(&self, item: &Item) -> Option<Value> {
+impl Operand<'_> {
+    fn value<'i>(&'i self, item: &'i Item) -> Option<Cow<'i, Value>> {
         match self {
-            Self::Path(path) => path.get(item).cloned(),
-            Self::Value(value) => Some(value.clone()),
-            Self::Size(path) => Some(json!({ "N": size_of(path.get(item)?)?.to_string() })),
+            Self::Path(path) => path.get(item).map(Cow::Borrowed),
+            Self::Value(value) => Some(Cow::Borrowed(value)),
+            Self::Size(path) => Some(Cow::Owned(json!({ "N": size_of(path.get(item)?)?.to_string() }))),
         }
     }
 }
 
-impl Path {
-    pub fn name(&self) -> &str {
+impl<'r> Path<'r> {
+    pub fn name(&self) -> &'r str {
         match &self.0[0] {
             Step::Name(name) => name,
             Step::Index(_) => "",
@@ -445,7 +446,11 @@ impl Path {
         let parent = self.parent(item).ok_or_else(invalid)?;
         match self.0.last() {
             Some(Step::Name(name)) => {
-                parent.get_mut("M").and_then(Value::as_object_mut).ok_or_else(invalid)?.insert(name.clone(), value);
+                parent
+                    .get_mut("M")
+                    .and_then(Value::as_object_mut)
+                    .ok_or_else(invalid)?
+                    .insert((*name).to_owned(), value);
             }
             Some(Step::Index(index)) => {
                 let list = parent.get_mut("L").and_then(Value::as_array_mut).ok_or_else(invalid)?;
@@ -468,7 +473,7 @@ impl Path {
         let parent = self.parent(item).ok_or_else(invalid)?;
         match self.0.last() {
             Some(Step::Name(name)) => {
-                parent.get_mut("M").and_then(Value::as_object_mut).ok_or_else(invalid)?.remove(name);
+                parent.get_mut("M").and_then(Value::as_object_mut).ok_or_else(invalid)?.remove(*name);
             }
             Some(Step::Index(index)) => {
                 let list = parent.get_mut("L").and_then(Value::as_array_mut).ok_or_else(invalid)?;
@@ -487,12 +492,12 @@ impl Path {
     }
 }
 
-impl Action {
+impl<'r> Action<'r> {
     /// The clauses of an update expression.
     ///
     /// # Errors
     /// It is no update, names something that is not defined, or changes one attribute twice.
-    pub fn read_all(text: &str, placeholders: &mut Placeholders<'_>) -> Result<Vec<Self>, Invalid> {
+    pub fn read_all(text: &'r str, placeholders: &mut Placeholders<'r>) -> Result<Vec<Self>, Invalid> {
         let mut reader = Reader::of(text);
         let mut actions: Vec<Self> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -527,7 +532,7 @@ impl Action {
         if actions.is_empty() { Err(Invalid("an empty update".to_owned())) } else { Ok(actions) }
     }
 
-    pub fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path<'r> {
         match self {
             Self::Set(path, _) | Self::Remove(path) | Self::Add(path, _) => path,
         }
@@ -546,7 +551,7 @@ impl Action {
                 Self::Add(path, value) => {
                     let sum = match path.get(before) {
                         Some(held) => add(held, value, 1)?,
-                        None if value.get("N").is_some() => value.clone(),
+                        None if value.get("N").is_some() => (*value).clone(),
                         None => return Err(Invalid("ADD takes a number here".to_owned())),
                     };
                     path.set(&mut after, sum)?;
@@ -557,11 +562,12 @@ impl Action {
     }
 }
 
-impl Expression {
+impl Expression<'_> {
     fn value(&self, item: &Item) -> Result<Value, Invalid> {
         match self {
             Self::Operand(operand) => operand
                 .value(item)
+                .map(Cow::into_owned)
                 .ok_or_else(|| Invalid("the expression refers to an attribute that does not exist".to_owned())),
             Self::IfNotExists(path, otherwise) => match path.get(item) {
                 Some(value) => Ok(value.clone()),
@@ -586,11 +592,11 @@ impl Expression {
 ///
 /// # Errors
 /// It is no projection.
-pub fn project(text: &str, placeholders: &mut Placeholders<'_>) -> Result<Vec<String>, Invalid> {
+pub fn project<'r>(text: &'r str, placeholders: &mut Placeholders<'r>) -> Result<Vec<&'r str>, Invalid> {
     let mut reader = Reader::of(text);
-    let mut names = vec![reader.path(placeholders)?.name().to_owned()];
+    let mut names = vec![reader.path(placeholders)?.name()];
     while reader.take(",") {
-        names.push(reader.path(placeholders)?.name().to_owned());
+        names.push(reader.path(placeholders)?.name());
     }
     if reader.is_at_end() { Ok(names) } else { Err(Invalid(format!("unexpected `{}`", reader.peek()))) }
 }

@@ -1,16 +1,15 @@
 //! DynamoDB's values as its JSON has them: `{"S": "text"}`, `{"N": "1"}`.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// What is wrong with a request: DynamoDB answers `ValidationException`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Invalid(pub String);
 
 /// An item by its attributes.
-pub type Item = BTreeMap<String, Value>;
+pub type Item = Map<String, Value>;
 
 /// Whether two values are the same; numbers by what they mean, objects and sets in any order.
 pub fn equal(left: &Value, right: &Value) -> bool {
