@@ -460,10 +460,10 @@ impl<'d> Key<'d> {
 
     /// Writes its code units, the high byte first.
     fn push_utf16(&self, utf16: &mut Vec<u8>) {
-        work::count(|| self.source.len());
         if self.escaped || !self.source.is_ascii() {
             self.units().for_each(|unit| utf16.extend(unit.to_be_bytes()));
         } else {
+            work::count(|| self.source.len());
             self.inner().bytes().for_each(|byte| utf16.extend([0, byte]));
         }
     }
@@ -507,6 +507,7 @@ impl Iterator for Places<'_> {
     type Item = Place;
 
     fn next(&mut self) -> Option<Place> {
+        work::count(|| 1);
         if self.next >= self.end {
             return None;
         }
@@ -539,6 +540,7 @@ impl Iterator for Units<'_> {
     type Item = u16;
 
     fn next(&mut self) -> Option<u16> {
+        work::count(|| 3);
         if let Some(low) = self.low_surrogate.take() {
             return Some(low);
         }
@@ -591,7 +593,6 @@ fn push_comma(out: &mut String) {
 
 /// Prints a string with escapes, given as it was sent (ECMA-262 §25.5.2.3 `QuoteJSONString`).
 fn push_string(out: &mut String, source: &str) {
-    work::count(|| source.len());
     out.push('"');
     for decoded in char::decode_utf16(Key { source, escaped: true }.units()) {
         match decoded {

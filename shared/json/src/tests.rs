@@ -487,9 +487,23 @@ fn no_body_takes_more_than_a_few_steps_for_each_byte_in_any_order() {
         body.pop();
         body.push_str(close);
 
-        let document = parsed(&body);
+        check_body(&body);
+    }
+
+    #[track_caller]
+    fn check_nested(open: &str, close: &str) {
+        let depth = BYTES / (open.len() + close.len());
+        check_body(&format!("{}0{}", open.repeat(depth), close.repeat(depth)));
+    }
+
+    #[track_caller]
+    fn check_body(body: &str) {
+        let document = parsed(body);
         for order in [Order::Received, Order::SortedAndAssigned, Order::Sorted] {
-            let steps = work::steps(|| drop(document.root().print(order, usize::MAX)));
+            let steps = work::steps(|| {
+                document.root().prints_alike(order, Order::SortedAndAssigned);
+                document.root().print(order, usize::MAX);
+            });
             let per_byte = steps / body.len() as u64;
             assert!(per_byte <= MAX_STEPS_PER_BYTE, "{per_byte} steps a byte, {order:?}: {}..", &body[..100]);
         }
@@ -529,6 +543,12 @@ fn no_body_takes_more_than_a_few_steps_for_each_byte_in_any_order() {
     check("[]", |_| format!("\"{}\"", r"\u0001".repeat(1000)));
     check("[]", |_| format!("\"{}\"", r"\ud800".repeat(1000)));
     check("[]", |_| r#""\n""#.to_owned());
+    // Depth.
+    check_nested("[", "]");
+    check_nested("[[],", "]");
+    check_nested(r#"{"":"#, "}");
+    check_nested(r#"{"1":"#, "}");
+    check_nested(r#"{"b":0,"\u0061":"#, "}");
 }
 
 #[test]

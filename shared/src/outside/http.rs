@@ -274,7 +274,7 @@ fn is_empty(request: &Request) -> bool {
 /// `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date in any of the three formats; decimals too, which services send.
 /// A time that has passed is zero, one that is far away [`LONGEST_RETRY_AFTER`], and one that cannot be read
 /// [`UNREADABLE_RETRY_AFTER`].
-fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?;
     let pause = value.to_str().ok().and_then(|text| read_pause(text.trim(), now)).unwrap_or(UNREADABLE_RETRY_AFTER);
     Some(pause.min(LONGEST_RETRY_AFTER))

@@ -149,6 +149,8 @@ fn find_text<T>(
                 if earlier.any(|earlier| document.root().prints_alike(earlier, order)) {
                     continue;
                 }
+                #[cfg(test)]
+                tests::PRINTED.set(tests::PRINTED.get() + usize::from(max_bytes > 0));
                 let printed = (max_bytes > 0).then(|| document.root().print(order, max_bytes));
                 printed.flatten().map(Some)
             }

@@ -1,9 +1,17 @@
+use std::cell::Cell;
+
 use json::Order;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::receive::provider::{EnvelopeMembers, Form};
+use crate::receive::signing_keys::tests::HASHED_BYTES;
+
+thread_local! {
+    /// How many texts were printed on this thread.
+    pub(super) static PRINTED: Cell<usize> = const { Cell::new(0) };
+}
 
 /// Nobody's contract: raw bytes or `JSON.stringify`, and an envelope of `id`, `type` and `at`.
 const SAMPLE: Provider = Provider {
@@ -268,7 +276,7 @@ mod cost {
         let body = longest();
         assert_eq!(body.len(), LONGEST);
         for forms in [&[RAW, RECEIVED][..], &[ASSIGNED, SORTED, RAW]] {
-            for keys in [1, 2, 10, 25, 26, 38, 39, 76, 77, 100, 1000] {
+            for keys in [1, 2, 10, 25, 26, 38, 39, 76, 77, 94, 100, 1000] {
                 let (count, bytes, form_left_out) = tried(forms, &body, keys);
                 let affordable = (20_000_000 / keys / body.len()).clamp(1, forms.len());
                 assert_eq!((count, form_left_out), (affordable, affordable < forms.len()), "{keys} keys");
@@ -277,6 +285,29 @@ mod cost {
         }
         // A documented body is tried in every form, whatever the number of keys.
         assert_eq!(tried(&[ASSIGNED, SORTED, RAW], &format!("{{\"1\":\"{}\" }}", "x".repeat(2900)), 1000).0, 2);
+    }
+
+    #[test]
+    fn of_the_longest_body_94_keys_hash_one_form_and_nothing_else_is_printed() {
+        let keys: Vec<String> = (0..94).map(|n| format!("key {n}")).collect();
+        let keys = self::keys(&keys.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+        let (body, headers) = (longest(), signed(WRONG));
+        let (hashed, printed) = (HASHED_BYTES.get(), PRINTED.get());
+        let verdict = verify(&SAMPLE, Delivery { headers: &headers, body: body.as_bytes() }, &keys, NOW);
+        assert_eq!(verdict.map(|_| ()), Err(Refusal::SignatureMismatch { form_left_out: true }));
+        assert_eq!((HASHED_BYTES.get() - hashed, PRINTED.get() - printed), (94 * LONGEST, 0));
+    }
+
+    #[test]
+    fn what_is_alike_in_two_forms_is_printed_once() {
+        let printed = |body: &str| {
+            let before = PRINTED.get();
+            tried(&[ASSIGNED, SORTED, RAW], body, 1);
+            PRINTED.get() - before
+        };
+        let numbers = format!("[{}9e9]", "9e9,".repeat(60_000));
+        assert_eq!(printed(&format!(r#"{{"b":{numbers},"a":0}}"#)), 1);
+        assert_eq!(printed(&format!(r#"{{"b":{numbers},"9":0}}"#)), 2);
     }
 
     #[test]
