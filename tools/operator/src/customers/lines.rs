@@ -121,7 +121,7 @@ impl<R: Read> Lines<R> {
     /// The header is not one, and names the column that is wrong.
     pub fn open(file: R) -> Result<Self, HeaderError> {
         let meter = Rc::new(Meter::default());
-        let file = MeteredReader { inner: BufReader::new(file), meter: Rc::clone(&meter), within_line: false };
+        let file = MeteredReader { inner: BufReader::new(file), meter: Rc::clone(&meter), last: None };
         let mut reader = ReaderBuilder::new().flexible(true).trim(Trim::All).from_reader(file);
         meter.grant();
         let header = reader.byte_headers().map_err(|error| HeaderError::Read(io_error(error)))?.clone();
@@ -248,8 +248,8 @@ pub fn customer_id(text: &str) -> Result<&str, Reason> {
 struct MeteredReader<R> {
     inner: BufReader<R>,
     meter: Rc<Meter>,
-    /// The last piece that was given out did not end its line.
-    within_line: bool,
+    /// What the last piece that was given out ended with.
+    last: Option<u8>,
 }
 
 #[derive(Default)]
@@ -278,9 +278,15 @@ impl<R: Read> Read for MeteredReader<R> {
         }
         let ready = self.inner.fill_buf()?;
         let ready = &ready[..ready.len().min(left).min(buffer.len())];
-        let end = ready.iter().position(|byte| *byte == b'\n');
-        let piece = &ready[..end.map_or(ready.len(), |end| end + 1)];
-        if !self.within_line && !piece.is_empty() {
+        // A carriage return alone ends a line as well, which the parser takes for the end of a row.
+        let ends_late = self.last == Some(b'\r') && ready.first() == Some(&b'\n');
+        let piece = match ready.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+            Some(end) if ready[end..].starts_with(b"\r\n") => &ready[..end + 2],
+            Some(end) => &ready[..=end],
+            None => ready,
+        };
+        let begins = matches!(self.last, None | Some(b'\r' | b'\n')) && !ends_late;
+        if begins && !piece.is_empty() {
             self.meter.lines.set(self.meter.lines.get() + 1);
         }
         let is_blank = piece.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
@@ -289,7 +295,7 @@ impl<R: Read> Read for MeteredReader<R> {
         }
         buffer[..piece.len()].copy_from_slice(piece);
         let read = piece.len();
-        self.within_line = end.is_none() && read > 0;
+        self.last = piece.last().copied().or(self.last);
         self.inner.consume(read);
         self.meter.left.set(left - read);
         Ok(read)

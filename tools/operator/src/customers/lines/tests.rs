@@ -142,6 +142,16 @@ fn a_header_that_is_none_is_refused_with_the_name_of_its_column() {
 }
 
 #[test]
+fn a_carriage_return_alone_ends_a_line_as_well() {
+    let bad_lines = |text: &str| {
+        let bad = |row: Result<Row, BadLine>| row.err().map(|bad| bad.line);
+        all(text).into_iter().map(bad).collect::<Vec<_>>()
+    };
+    assert_eq!(bad_lines("ref,customer_id\ruser:1,C-1\rbad\r\ruser:2\r"), [None, Some(3), Some(5)]);
+    assert_eq!(bad_lines("ref,customer_id\r\nbad\rbad\nbad\r\n"), [Some(2), Some(3), Some(4)]);
+}
+
+#[test]
 fn a_reason_never_repeats_what_is_in_the_line() {
     let text = "ref,customer_id,email,once\nsecret,C-1,,\nuser:1,C-1,,secret\nuser:1,secret\u{1}secret,,\n";
     for bad in all(text) {
