@@ -22,6 +22,10 @@ page *arguments:
 bench *arguments:
     cargo run --locked --release -p benches --bin bench {{ arguments }}
 
+# Every fuzz target, or those named, for so many seconds each
+fuzz seconds *targets:
+    fuzz/run {{ seconds }} {{ targets }}
+
 # Everything that must hold of a commit
 ci:
     .ci/run
