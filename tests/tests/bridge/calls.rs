@@ -126,7 +126,7 @@ async fn several_deliveries_that_wait_for_a_session_make_one_handshake() {
     secrets.put(RETURNING_AI_SECRET, &returning_ai.secret()).unwrap();
     let config = Config::from_lookup(|name| match name {
         "AWS_ENDPOINT_URL_SECRETS_MANAGER" => Some(secrets.url()),
-        "MAX_BODY_BYTES" | "LOG_LEVEL" => None,
+        "DUE_PARTS" | "LOG_LEVEL" | "MAX_BODY_BYTES" => None,
         _ => Some("sample".to_owned()),
     });
     let http = Http::new().unwrap();
