@@ -1,7 +1,9 @@
 //! The only reader of the environment: what a function is told when it starts.
 
 use std::env;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use aws_credential_types::Credentials;
 use tracing::level_filters::LevelFilter;
@@ -180,25 +182,23 @@ pub fn clock_skew_ms() -> i64 {
 }
 
 fn max_body_bytes(value: Option<String>) -> Result<usize, ConfigError> {
-    let Some(value) = value else {
-        return Ok(DEFAULT_MAX_BODY_BYTES);
-    };
-    value
-        .parse()
-        .ok()
-        .filter(|bytes| (1..=DEFAULT_MAX_BODY_BYTES).contains(bytes))
-        .ok_or(ConfigError::Unusable { name: "MAX_BODY_BYTES", expected: "a number from 1 to 262144" })
+    let problem = ConfigError::Unusable { name: "MAX_BODY_BYTES", expected: "a number from 1 to 262144" };
+    number(value, DEFAULT_MAX_BODY_BYTES, 1..=DEFAULT_MAX_BODY_BYTES, problem)
 }
 
 fn due_parts(value: Option<String>) -> Result<u8, ConfigError> {
-    let Some(value) = value else {
-        return Ok(DEFAULT_DUE_PARTS);
-    };
-    value
-        .parse()
-        .ok()
-        .filter(|parts| (1..=MAX_DUE_PARTS).contains(parts))
-        .ok_or(ConfigError::Unusable { name: "DUE_PARTS", expected: "a number from 1 to 64" })
+    let problem = ConfigError::Unusable { name: "DUE_PARTS", expected: "a number from 1 to 64" };
+    number(value, DEFAULT_DUE_PARTS, 1..=MAX_DUE_PARTS, problem)
+}
+
+fn number<T: FromStr + PartialOrd>(
+    value: Option<String>,
+    default: T,
+    range: RangeInclusive<T>,
+    problem: ConfigError,
+) -> Result<T, ConfigError> {
+    let Some(value) = value else { return Ok(default) };
+    value.parse().ok().filter(|number| range.contains(number)).ok_or(problem)
 }
 
 fn log_level(value: Option<String>) -> Result<LevelFilter, ConfigError> {
