@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
 use serde_json::json;
 
 use self::events::{HttpRequest, http_api_event, http_response};
@@ -115,6 +116,7 @@ impl Backend {
         let response = match (invoke_api::answer(&self.functions, &read).await, self.function_at(&read.path)) {
             (Some(response), _) => response,
             (None, Some(function)) => pass_on(function, &read).await,
+            (None, None) if is_aws_query(&read) => return Answer::Http(no_such_service()),
             (None, None) => match self.beside() {
                 Some(beside) => return Answer::of(&beside, request).await,
                 None => message(StatusCode::NOT_FOUND, "Not Found"),
@@ -151,6 +153,23 @@ fn guests(path: &str) -> Guests {
         _ if invoke_api::is_at(path) => Guests::Programs,
         _ => Guests::Page,
     }
+}
+
+/// `aws sts`, `aws cloudformation` and others send their calls as forms.
+fn is_aws_query(request: &HttpRequest) -> bool {
+    let is_form = |kind: &str| kind.starts_with("application/x-www-form-urlencoded");
+    request.method == "POST" && request.path == "/" && request.header("content-type").is_some_and(is_form)
+}
+
+/// In XML, the one form in which these show a message.
+fn no_such_service() -> Response<Bytes> {
+    const BODY: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>UnknownOperationException</Code><Message>`bridge dev` answers \
+                        Lambda here, and DynamoDB and Secrets Manager at the addresses that it prints; no other service of \
+                        AWS</Message></Error></ErrorResponse>";
+    let mut response = Response::new(Bytes::from_static(BODY.as_bytes()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response
 }
 
 async fn pass_on(function: &LambdaHost, request: &HttpRequest) -> Response<Bytes> {

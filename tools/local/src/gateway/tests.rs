@@ -59,6 +59,23 @@ async fn what_is_beside_the_functions_gets_what_is_for_none_of_them_and_the_obse
     assert_eq!(*seen.lock().unwrap(), told.into_iter().zip([200, 404, 404]).collect::<Vec<_>>());
 }
 
+/// `aws sts get-caller-identity --endpoint-url http://127.0.0.1:9000`: the AWS CLI shows no message but one in XML.
+#[tokio::test]
+async fn another_service_of_aws_is_refused_in_words_that_its_client_shows() {
+    let gateway = gateway(None);
+    gateway.serve_beside(Some(page("the page")));
+    let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+    let call = Bytes::from_static(b"Action=GetCallerIdentity&Version=2011-06-15");
+    let response = within(HttpClient::default().post(&format!("{}/", gateway.url()), &form, call)).await.unwrap();
+    assert_eq!(
+        (response.status(), &response.headers()["content-type"]),
+        (StatusCode::BAD_REQUEST, &"text/xml".parse().unwrap())
+    );
+    let text = std::str::from_utf8(response.body()).unwrap();
+    assert!(text.contains("<Message>`bridge dev` answers Lambda here, and DynamoDB"), "{text}");
+    assert_eq!(ask(&gateway, "GET", "/").await.1, "the page: GET / x");
+}
+
 #[tokio::test]
 async fn a_closed_gateway_has_let_go_of_what_was_beside_the_functions() {
     let gateway = Arc::new(gateway(None));
