@@ -272,8 +272,7 @@ fn is_empty(request: &Request) -> bool {
 }
 
 /// `Retry-After` (RFC 9110 §10.2.3) in seconds or as a date in any of the three formats; decimals too, which services send.
-/// A time that has passed is zero, one that is far away [`LONGEST_RETRY_AFTER`], and one that cannot be read
-/// [`UNREADABLE_RETRY_AFTER`].
+/// A time that has passed is zero, one that is far away twelve hours, and one that cannot be read a second.
 pub fn retry_after(headers: &HeaderMap, now: UnixMillis) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?;
     let pause = value.to_str().ok().and_then(|text| read_pause(text.trim(), now)).unwrap_or(UNREADABLE_RETRY_AFTER);
