@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 use std::{env, fs};
 
-use route::routes::{LookupKinds, Routes, RoutesError};
+use route::routes::Routes;
 
 #[path = "src/known.rs"]
 #[expect(unreachable_pub, reason = "the library shows them")]
@@ -24,12 +24,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn compile(text: &str) -> Result<Vec<u8>, String> {
-    let routes = Routes::parse(FILE, text, LookupKinds::OneOf(known::LOOKUP_KINDS))
-        .map_err(|error| format!("{}\nhint: {}", error.with_its_line(text), RoutesError::HINT))?;
-    match routes.providers().into_iter().find(|provider| !known::PROVIDERS.contains(provider)) {
-        None => Ok(routes.compile()),
-        Some(unknown) => {
-            Err(format!("{FILE}: unknown provider `{unknown}`\nhint: known providers: {}", known::PROVIDERS.join(", ")))
-        }
-    }
+    let routes = Routes::parse(FILE, text, known::KNOWN);
+    routes
+        .map(|routes| routes.compile())
+        .map_err(|error| format!("{}\nhint: {}", error.with_its_line(text), error.hint()))
 }

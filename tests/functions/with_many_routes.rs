@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use rail::RAIL;
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 
 const ROUTES: &str = include_str!("with_many_routes.toml");
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let routes = Routes::parse("with_many_routes.toml", ROUTES, LookupKinds::Any).expect("the routes can be read");
+    let routes = Routes::parse("with_many_routes.toml", ROUTES, Known::Anything).expect("the routes can be read");
     shared::function::run(&RAIL, routes).await
 }

@@ -1,6 +1,6 @@
 //! All providers, and the routes that say where their events go.
 
-use route::routes::{LookupKinds, Routes, RoutesError};
+use route::routes::{Routes, RoutesError};
 use routes::known;
 use shared::customer::provider_api::Lookup;
 use shared::receive::provider::Provider;
@@ -22,12 +22,12 @@ pub fn routes() -> Routes {
     routes::compiled()
 }
 
-/// Reads and checks a routes file, which may ask no API but those of the providers; `file` is its name for errors.
+/// Reads and checks a routes file, which may name nothing but what the providers have; `file` is its name for errors.
 ///
 /// # Errors
 /// The first thing wrong, with line and column.
 pub fn parse_routes(file: &str, text: &str) -> Result<Routes, RoutesError> {
-    Routes::parse(file, text, LookupKinds::OneOf(known::LOOKUP_KINDS))
+    Routes::parse(file, text, known::KNOWN)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! What a route may name. The build cannot ask the providers' contracts, which a test holds to this.
 
-/// Every provider.
-pub const PROVIDERS: &[&str] = &["rail", "rillis"];
+use route::routes::Known;
 
-/// What the providers' APIs can be asked.
-pub const LOOKUP_KINDS: &[&str] = &["rail-account", "rail-application"];
+pub const KNOWN: Known<'static> =
+    Known::Only { providers: &["rail", "rillis"], apis: &["rail"], kinds: &["rail-account", "rail-application"] };

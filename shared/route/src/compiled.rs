@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::customer::CustomerAttribute;
 use crate::destination::Destination;
+use crate::lookup::{Lookup, PathPart, Place};
 use crate::routes::{CustomerSource, EventPattern, Field, FieldValue, Route, Routes};
 use json::Pointer;
 
@@ -72,7 +73,8 @@ macro_rules! compiled_enum {
     };
 }
 
-compiled_struct!(Routes: routes, redact);
+compiled_struct!(Routes: routes, lookups, redact);
+compiled_struct!(Lookup: provider, name, path);
 compiled_struct!(
     Route: name, provider, destination, event_type, customer, once_per_customer, idempotency_field, fields, events, when
 );
@@ -84,7 +86,9 @@ compiled_enum!(
     1 = Link { kind: kind, pointer: pointer },
     2 = Api { kind: kind, pointer: pointer }
 );
-compiled_enum!(FieldValue: 0 = Body { 0: pointers }, 1 = Constant { 0: json }, 2 = Customer { 0: attribute });
+compiled_enum!(FieldValue: 0 = Places { 0: places }, 1 = Constant { 0: json }, 2 = Customer { 0: attribute });
+compiled_enum!(Place: 0 = Body { 0: pointer }, 1 = Lookup { lookup: lookup, pointer: pointer });
+compiled_enum!(PathPart: 0 = Literal { 0: text }, 1 = Value { 0: pointers });
 compiled_enum!(CustomerAttribute: 0 = Email {}, 1 = FirstName {}, 2 = LastName {}, 3 = TradingAccounts {});
 
 impl Compiled for bool {

@@ -5,5 +5,6 @@ mod compiled;
 pub mod credentials;
 pub mod customer;
 pub mod destination;
-mod reader;
+pub mod lookup;
+pub mod reader;
 pub mod routes;

@@ -5,16 +5,18 @@ use std::fmt;
 
 use crate::customer::CustomerAttribute;
 use crate::destination::Destination;
-use json::{Pointer, Value};
+use crate::lookup::{Lookup, Place};
+use json::{Kind, Pointer, Value};
 
-/// The routes, in the order of the file, and what is cut from bodies before they are stored.
+/// The routes, in the order of the file, what their fields look up, and what is cut from bodies before they are stored.
 #[derive(Debug)]
 pub struct Routes {
     pub(super) routes: Vec<Route>,
+    pub(super) lookups: Vec<Lookup>,
     pub(super) redact: BTreeMap<String, Vec<Pointer>>,
 }
 
-/// One `[[route]]`: each event that it matches becomes one message.
+/// Each event that a route matches becomes one message.
 #[derive(Debug)]
 pub struct Route {
     /// Unique; part of the idempotency key, so it must not change while events are pending.
@@ -58,20 +60,25 @@ pub struct Field {
 #[derive(Debug)]
 pub enum FieldValue {
     /// The first that finds something counts.
-    Body(Vec<Pointer>),
+    Places(Vec<Place>),
     /// JSON text, the same in every message.
     Constant(String),
     /// An attribute of the customer in the customers table.
     Customer(CustomerAttribute),
 }
 
-/// Which kinds a `KIND:/pointer` of a routes file may have.
+/// What a routes file may name that is not its own.
 #[derive(Clone, Copy, Debug)]
-pub enum LookupKinds<'k> {
-    /// Whatever is written: for routes that no API is asked for.
-    Any,
-    /// Those that some provider's API answers.
-    OneOf(&'k [&'k str]),
+pub enum Known<'k> {
+    /// Whatever is written: for routes of providers that do not exist.
+    Anything,
+    Only {
+        providers: &'k [&'k str],
+        /// The providers that have an API.
+        apis: &'k [&'k str],
+        /// What may stand as KIND in a `KIND:/pointer`.
+        kinds: &'k [&'k str],
+    },
 }
 
 /// A problem in a routes file, and its place.
@@ -84,6 +91,8 @@ pub struct RoutesError {
     /// In characters, from 1.
     pub column: usize,
     pub problem: String,
+    /// What helps, when more is known than where the grammar is described.
+    pub suggestion: Option<String>,
 }
 
 /// Whether a route wants an event, and if not, the reason.
@@ -96,10 +105,10 @@ pub enum Fit<'r> {
     ConditionFails(Vec<FailedPart<'r>>),
 }
 
-/// The text at `pointer` is none of those that are `accepted`.
+/// The text at the first of `pointers` that finds something is none of those that are `accepted`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FailedPart<'r> {
-    pub pointer: &'r Pointer,
+    pub pointers: &'r [Pointer],
     pub accepted: &'r [String],
 }
 
@@ -111,8 +120,8 @@ pub enum EventPattern {
     Prefix(String),
 }
 
-/// Each pointer must find one of its accepted texts.
-pub(super) type Condition = Vec<(Pointer, Vec<String>)>;
+/// Each place, whose pointers are tried in order, must hold one of its accepted texts.
+pub(super) type Condition = Vec<(Vec<Pointer>, Vec<String>)>;
 
 /// Returning.AI has no documented name for it; a route may choose another.
 pub const DEFAULT_IDEMPOTENCY_FIELD: &str = "idempotencyKey";
@@ -122,8 +131,9 @@ pub const RESERVED_FIELDS: [&str; 6] =
     ["eventType", "customerId", "occurredAt", DEFAULT_IDEMPOTENCY_FIELD, "source", "sourceEventType"];
 
 impl RoutesError {
-    /// What helps with every problem.
-    pub const HINT: &str = "the header of routes.toml lists the keys and what each may hold";
+    pub fn hint(&self) -> &str {
+        self.suggestion.as_deref().unwrap_or("docs/routes.md describes the keys and what each may hold")
+    }
 
     /// The problem, then its line of the file's `text`, with a caret under the place.
     pub fn with_its_line(&self, text: &str) -> String {
@@ -185,6 +195,11 @@ impl Routes {
         self.destinations().into_iter().filter_map(name).collect()
     }
 
+    /// The look-up that a field of this provider's routes names.
+    pub fn lookup(&self, provider: &str, name: &str) -> Option<&Lookup> {
+        self.lookups.iter().find(|lookup| lookup.provider == provider && lookup.name == name)
+    }
+
     /// What is cut from this provider's bodies before they are stored.
     pub fn redacted(&self, provider: &str) -> &[Pointer] {
         self.redact.get(provider).map_or(&[], Vec::as_slice)
@@ -220,6 +235,15 @@ impl Route {
         }
     }
 
+    /// Whether a field's value may stand in the answer of this look-up.
+    pub fn uses(&self, lookup: &str) -> bool {
+        let places = self.fields.iter().filter_map(|field| match &field.value {
+            FieldValue::Places(places) => Some(places),
+            FieldValue::Constant(_) | FieldValue::Customer(_) => None,
+        });
+        places.flatten().any(|place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup))
+    }
+
     fn names_type(&self, event_type: &str) -> bool {
         self.events.iter().any(|pattern| pattern.fits(event_type))
     }
@@ -235,12 +259,17 @@ impl EventPattern {
 }
 
 fn failed_part<'c>(condition: &'c Condition, event: Value<'_>) -> Option<FailedPart<'c>> {
-    let holds = |pointer: &Pointer, accepted: &[String]| {
-        let text = event.at(pointer).and_then(Value::text);
+    let holds = |pointers: &[Pointer], accepted: &[String]| {
+        let text = present(event, pointers.iter()).and_then(Value::text);
         text.is_some_and(|text| accepted.iter().any(|value| *value == *text))
     };
-    let (pointer, accepted) = condition.iter().find(|(pointer, accepted)| !holds(pointer, accepted))?;
-    Some(FailedPart { pointer, accepted })
+    let (pointers, accepted) = condition.iter().find(|(pointers, accepted)| !holds(pointers, accepted))?;
+    Some(FailedPart { pointers, accepted })
+}
+
+/// The first value that stands in `body` and is not null.
+pub fn present<'b, 'p>(body: Value<'b>, mut pointers: impl Iterator<Item = &'p Pointer>) -> Option<Value<'b>> {
+    pointers.find_map(|pointer| body.at(pointer).filter(|value| !matches!(value.kind(), Kind::Null)))
 }
 
 /// As in the file.

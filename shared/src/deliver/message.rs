@@ -6,10 +6,11 @@ use crate::customer::reference::Customer;
 use crate::deliver::resolver::MessageCustomer;
 use crate::record::event::EventRecord;
 use crate::record::failure::{DispatchFailure, FailureCode};
-use json::{Kind, Pointer, Value, write_string};
+use json::{Value, write_string};
 use route::credentials;
 use route::customer::CustomerAttribute;
-use route::routes::{FieldValue, Route};
+use route::lookup::Place;
+use route::routes::{FieldValue, Route, present};
 
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
 ///
@@ -41,7 +42,7 @@ pub fn compose(
 
     for field in &route.fields {
         let found = match &field.value {
-            FieldValue::Body(pointers) => value_at(body, pointers),
+            FieldValue::Places(places) => value_at(body, places),
             FieldValue::Constant(json) => Some(Cow::Borrowed(json.as_str())),
             FieldValue::Customer(attribute) => {
                 customer.record.as_ref().and_then(|record| attribute_of(record, *attribute)).map(Cow::Owned)
@@ -57,11 +58,13 @@ pub fn compose(
     Ok(message)
 }
 
-/// The first value that is present and not null, as it was sent.
-fn value_at<'b>(body: Value<'b>, pointers: &[Pointer]) -> Option<Cow<'b, str>> {
-    let present = |value: &Value<'_>| !matches!(value.kind(), Kind::Null);
-    let found = pointers.iter().filter_map(|pointer| body.at(pointer)).find(present)?;
-    Some(credentials::cut_from(found))
+/// The first value that is present and not null, as it was sent. Nothing is found in what is looked up.
+fn value_at<'b>(body: Value<'b>, places: &[Place]) -> Option<Cow<'b, str>> {
+    let pointers = places.iter().filter_map(|place| match place {
+        Place::Body(pointer) => Some(pointer),
+        Place::Lookup { .. } => None,
+    });
+    present(body, pointers).map(credentials::cut_from)
 }
 
 /// As JSON; `None` when the record does not have it.
@@ -86,8 +89,8 @@ fn attribute_of(record: &Customer, attribute: CustomerAttribute) -> Option<Strin
 fn absent(value: &FieldValue) -> DispatchFailure {
     match value {
         FieldValue::Customer(_) => FailureCode::CustomerIncomplete.into(),
-        FieldValue::Body(pointers) => {
-            DispatchFailure { pointer: pointers.first().map(ToString::to_string), ..FailureCode::MappingFailed.into() }
+        FieldValue::Places(places) => {
+            DispatchFailure { pointer: places.first().map(ToString::to_string), ..FailureCode::MappingFailed.into() }
         }
         FieldValue::Constant(_) => FailureCode::MappingFailed.into(),
     }

@@ -119,7 +119,7 @@ impl Resolver {
     async fn add_record(&self, route: &Route, found: &mut MessageCustomer) -> Result<(), DispatchFailure> {
         let missing = |field: &FieldValue| match field {
             FieldValue::Customer(attribute) => found.record.as_ref().is_none_or(|record| !record.says(*attribute)),
-            FieldValue::Body(_) | FieldValue::Constant(_) => false,
+            FieldValue::Places(_) | FieldValue::Constant(_) => false,
         };
         if route.fields.iter().any(|field| missing(&field.value))
             && let Some(own) = self.find(CustomerRef::of_customer(&found.customer_id).ok()).await?

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 use shared::clock::{UnixMillis, UnixSeconds};
 use shared::record::event::{DispatchState, EventRecord, EventState};
 
@@ -165,7 +165,7 @@ impl Model {
         Self {
             bounds,
             flaw,
-            routes: Routes::parse("routes.toml", ROUTES_TOML, LookupKinds::Any).unwrap(),
+            routes: Routes::parse("routes.toml", ROUTES_TOML, Known::Anything).unwrap(),
             records: Pool::new(),
             items: Pool::new(),
             texts: Pool::new(),

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use route::routes::{Routes, RoutesError};
+use route::routes::Routes;
 
 use crate::OperatorError;
 
 pub mod preview;
 
-/// Reads the routes of a file, each of a provider that there is.
+/// Reads the routes of a file.
 ///
 /// # Errors
 /// It cannot be read, or is not sound: the first thing wrong, with its line and a caret under the place.
@@ -22,14 +22,5 @@ pub fn read(path: &Path) -> Result<Routes, OperatorError> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Routes, OperatorError> {
-    let routes = providers::parse_routes(name, text)
-        .map_err(|error| OperatorError::refused(error.with_its_line(text), RoutesError::HINT))?;
-    let Some(unknown) = routes.providers().into_iter().find(|provider| providers::by_name(provider).is_none()) else {
-        return Ok(routes);
-    };
-    let known: Vec<_> = providers::ALL.iter().map(|provider| provider.name).collect();
-    Err(OperatorError::refused(
-        format!("{name}: unknown provider `{unknown}`"),
-        format!("known providers: {}", known.join(", ")),
-    ))
+    providers::parse_routes(name, text).map_err(|error| OperatorError::refused(error.with_its_line(text), error.hint()))
 }

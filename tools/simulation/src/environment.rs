@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_smithy_runtime::client::auth::no_auth::NO_AUTH_SCHEME_ID;
 use aws_smithy_runtime::client::retries::RetryPartition;
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 use shared::clock::Clock;
 use shared::config::{AwsConfig, DEFAULT_DUE_PARTS};
 use shared::customer::api_client::{ApiAccount, ApiClient};
@@ -129,7 +129,7 @@ impl Parts {
                 customers: Some(Customers::new(dynamodb.clone(), CUSTOMERS.to_owned())),
                 apis: providers.iter().filter_map(api_client).collect(),
             },
-            routes: Routes::parse("routes", ROUTES, LookupKinds::Any).expect("the routes can be read"),
+            routes: Routes::parse("routes", ROUTES, Known::Anything).expect("the routes can be read"),
             pauses: PauseCache::default(),
         }
     }

@@ -1,10 +1,25 @@
-use crate::routes::{LookupKinds, Routes};
+use crate::routes::{Known, Routes};
 
 /// Every key of a routes file, and every form of its value.
 const EVERYTHING: &str = r#"
 [redact]
 sample = ["/person", "/a~1b/0"]
 other = ["/x"]
+
+[sample.names]
+account = ["/account", "/a/id"]
+memo = "lookup:account:/data/memo"
+
+[sample.lookups]
+account = "/v1/accounts/{account}/last"
+
+[sample.routes.c]
+events = "PAID"
+workflow = "w"
+event_type = "e"
+customer = "sample-account:account"
+when = { account = "A-1" }
+fields = ["account?", "memo"]
 
 [[route]]
 name = "a"
@@ -40,7 +55,7 @@ customer = "/customer"
 
 #[test]
 fn the_compiled_routes_are_those_of_the_file() {
-    let routes = Routes::parse("routes.toml", EVERYTHING, LookupKinds::Any).unwrap();
+    let routes = Routes::parse("routes.toml", EVERYTHING, Known::Anything).unwrap();
     let read = Routes::from_compiled(&routes.compile());
     // Nothing of a route is left out of this.
     assert_eq!(format!("{read:#?}"), format!("{routes:#?}"));
@@ -49,6 +64,6 @@ fn the_compiled_routes_are_those_of_the_file() {
 #[test]
 #[should_panic = "the build wrote the routes"]
 fn other_bytes_are_not_read_as_routes() {
-    let routes = Routes::parse("routes.toml", EVERYTHING, LookupKinds::Any).unwrap();
+    let routes = Routes::parse("routes.toml", EVERYTHING, Known::Anything).unwrap();
     Routes::from_compiled(&[routes.compile(), vec![0]].concat());
 }

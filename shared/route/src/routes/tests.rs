@@ -1,11 +1,12 @@
 use super::*;
 use json::Document;
 
-/// What `customer` may ask in these tests.
-const KINDS: LookupKinds<'_> = LookupKinds::OneOf(&["sample-account", "sample-form"]);
+/// What a file may name in these tests.
+const KNOWN: Known<'_> =
+    Known::Only { providers: &["sample", "other"], apis: &["sample"], kinds: &["sample-account", "sample-form"] };
 
 fn parsed(text: &str) -> Routes {
-    Routes::parse("routes.toml", text, KINDS).unwrap()
+    Routes::parse("routes.toml", text, KNOWN).unwrap()
 }
 
 /// A route that is sound, on four lines, with `more` behind it.
@@ -121,7 +122,7 @@ mod matching {
             match route.fit(provider, event_type, document.root()) {
                 Fit::ConditionFails(parts) => parts
                     .iter()
-                    .map(|part| format!("{} {:?}", part.pointer, part.accepted))
+                    .map(|part| format!("{} {:?}", part.pointers[0], part.accepted))
                     .collect::<Vec<_>>()
                     .join(" "),
                 fit => format!("{fit:?}"),
@@ -162,9 +163,9 @@ mod reading {
             r#"fields = { one = "/a", two = ["/b", "/c/0"], three = { pointer = "/d" }, four = { pointer = ["/e", "/f"], optional = true } }"#,
         ));
         let told = |field: &Field| {
-            let FieldValue::Body(pointers) = &field.value else { panic!("{field:?}") };
-            let pointers: Vec<_> = pointers.iter().map(Pointer::as_str).collect();
-            format!("{} {} {}", field.name, pointers.join(" "), field.optional)
+            let FieldValue::Places(places) = &field.value else { panic!("{field:?}") };
+            let places: Vec<_> = places.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", field.name, places.join(" "), field.optional)
         };
         let mut fields: Vec<_> = routes.all()[0].fields.iter().map(told).collect();
         fields.sort_unstable();
@@ -250,7 +251,7 @@ mod errors {
     /// `expected` is the whole text, `routes.toml:` left out.
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let error = Routes::parse("routes.toml", text, KINDS).map(|_| ()).unwrap_err();
+        let error = Routes::parse("routes.toml", text, KNOWN).map(|_| ()).unwrap_err();
         assert_eq!(error.to_string(), format!("routes.toml:{expected}"), "\n{text}");
     }
 
@@ -278,16 +279,16 @@ mod errors {
 
     #[test]
     fn a_file_without_routes_is_refused() {
-        check("", "1:1: expected at least one [[route]]");
-        check("[redact]\nsample = [\"/a\"]\n", "1:1: expected at least one [[route]]");
-        check("route = []\n", "1:1: expected at least one [[route]]");
+        check("", "1:1: expected at least one route");
+        check("[redact]\nsample = [\"/a\"]\n", "1:1: expected at least one route");
+        check("route = []\n", "1:1: expected at least one route");
     }
 
     #[test]
     fn an_unknown_key_is_named_with_those_that_are_known() {
         let known = "expected one of name, provider, events, when, workflow, incoming_webhook, event_type, customer, once_per, \
                      idempotency_field, fields";
-        check("[routes]\n", "1:2: unknown key `routes`; expected one of redact, route");
+        check("[routes]\n", "1:2: unknown key `routes`; expected one of redact, route, sample, other");
         check_route("workflow", "work_flow", &format!("4:1: unknown key `work_flow`; {known}"));
         check_route(
             "amount = \"/amount\"",
@@ -355,10 +356,19 @@ mod errors {
 
     #[test]
     fn a_customer_s_source_is_one_of_three() {
-        let expected = "7:12: `customer`: expected \"/pointer\", \"link:KIND:/pointer\" or \"KIND:/pointer\"";
-        for source in
-            ["customer", "link:/a", "link:A:/a", "sample_account:/a", ":/a", "link::/a", "a b:/a", "link:a", "a/b"]
-        {
+        let expected = "7:12: `customer`: expected a name, \"/pointer\", \"link:KIND:/pointer\" or \"KIND:/pointer\"";
+        for source in [
+            "link:/a",
+            "lookup:/a",
+            "link:A:/a",
+            "sample_account:/a",
+            ":/a",
+            "link::/a",
+            "a b:/a",
+            "link:a",
+            "a/b",
+            "a b",
+        ] {
             check_route("\"/customer\"", &format!("\"{source}\""), expected);
         }
         check_route(
@@ -411,11 +421,11 @@ mod errors {
             ("\"sample\"", "[\"sample\"]", "3:12: `provider`: expected a non-empty string"),
             ("\"w\"", "true", "4:12: `workflow`: expected a non-empty string"),
             ("\"e\"", "{}", "5:14: `event_type`: expected a non-empty string"),
-            ("[\"PAID\"]", "\"PAID\"", "6:10: `events`: expected a non-empty list"),
+            ("[\"PAID\"]", "7", "6:10: `events`: expected a non-empty list"),
             ("[\"PAID\"]", "[\"PAID\", 7]", "6:19: `events`: expected a non-empty string"),
             ("\"/customer\"", "7", "7:12: `customer`: expected a non-empty list"),
             ("\"/customer\"", "[\"/a\", 7]", "7:19: `customer`: expected a non-empty string"),
-            ("{ amount = \"/amount\" }", "\"/amount\"", "8:10: `fields`: expected a table"),
+            ("{ amount = \"/amount\" }", "\"/amount\"", "8:10: `fields`: expected a list of names, or a table"),
             ("\"/amount\"", "7", "8:21: `amount`: expected a non-empty list"),
             (
                 "\"/amount\"",
@@ -424,7 +434,7 @@ mod errors {
             ),
             ("{ \"/a\" = [\"1\"] }", "\"/a\"", "9:8: `when`: expected a table"),
             ("{ \"/a\" = [\"1\"] }", "[\"/a\"]", "9:9: `when`: expected a table"),
-            ("[\"1\"]", "\"1\"", "9:17: `when`: expected a non-empty list"),
+            ("[\"1\"]", "1", "9:17: `when`: expected a non-empty list"),
             ("[\"1\"]", "[1]", "9:18: `when`: expected a non-empty string"),
         ] {
             check_route(old, new, expected);
@@ -457,19 +467,21 @@ mod errors {
 
     #[test]
     fn what_is_no_json_pointer_is_refused() {
-        let expected = "expected a JSON Pointer such as \"/data/user_id\"";
         for pointer in ["amount", "", "#/amount", "$.amount", "/a~", "/a~2b"] {
-            let text = format!("\"{pointer}\"");
-            let problem = if pointer.is_empty() { "expected a non-empty string" } else { expected };
-            check_route("\"/amount\"", &text, &format!("8:21: `amount`: {problem}"));
-            check(&format!("[redact]\nsample = [{text}]\n"), &format!("2:11: `redact`: {problem}"));
+            let problem = match pointer {
+                "" => "expected a non-empty string",
+                _ => "expected a JSON Pointer such as \"/data/user_id\"",
+            };
+            check(&format!("[redact]\nsample = [\"{pointer}\"]\n"), &format!("2:11: `redact`: {problem}"));
         }
-        check_route("\"/a\"", "\"a\"", "9:10: `when`: a JSON pointer that is not empty starts with a slash");
-        check_route(
-            "\"/a\"",
-            "\"/~\"",
-            "9:10: `when`: in a JSON pointer, ~ stands only in ~0 (for ~) and ~1 (for /); not at byte 1",
-        );
+        for pointer in ["#/amount", "$.amount", "a b", "a_:b", "?"] {
+            let expected = "a name, a JSON Pointer such as \"/data/user_id\", or \"lookup:NAME:/pointer\"";
+            check_route("\"/amount\"", &format!("\"{pointer}\""), &format!("8:21: `amount`: expected {expected}"));
+        }
+        let tilde = "in a JSON pointer, ~ stands only in ~0 (for ~) and ~1 (for /); not at byte";
+        check_route("\"/amount\"", "\"\"", "8:21: `amount`: expected a non-empty string");
+        check_route("\"/amount\"", "\"/a~\"", &format!("8:21: `amount`: {tilde} 2"));
+        check_route("\"/a\"", "\"/~\"", &format!("9:10: `when`: {tilde} 1"));
     }
 
     #[test]

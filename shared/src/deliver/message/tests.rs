@@ -1,7 +1,7 @@
 use super::*;
 use crate::clock::UnixMillis;
 use json::Document;
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 
 fn event() -> EventRecord {
     let (occurred_at, received_at) = (UnixMillis(1_738_784_271_042), UnixMillis(1_747_253_577_000));
@@ -20,7 +20,7 @@ fn composed_for(customer: &MessageCustomer, more: &str, body: &str) -> Result<St
         "[[route]]\nname = \"first-deposit\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"deposit.first\"\n\
          events = [\"PAID\"]\ncustomer = \"/c\"\n{more}\n"
     );
-    let routes = Routes::parse("routes.toml", &routes, LookupKinds::Any).unwrap();
+    let routes = Routes::parse("routes.toml", &routes, Known::Anything).unwrap();
     let document = Document::parse(body.as_bytes()).unwrap();
     compose(&event(), document.root(), &routes.all()[0], customer)
 }
@@ -194,7 +194,7 @@ fn an_event_without_a_type_is_sent_with_an_empty_one() {
     let routes = Routes::parse(
         "routes.toml",
         "[[route]]\nname = \"r\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"e\"\nevents = [\"*\"]\ncustomer = \"/c\"\n",
-        LookupKinds::Any,
+        Known::Anything,
     )
     .unwrap();
     let document = Document::parse(br#"{"c":"C-1"}"#).unwrap();

@@ -12,7 +12,7 @@ use crate::outside::http::Http;
 use crate::outside::secrets::CachedSecret;
 use crate::testing::{Asked, Loopback, Reply};
 use json::Document;
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 
 const API: ProviderApi = ProviderApi {
     secret_variable: "SAMPLE_API_SECRET_ID",
@@ -98,7 +98,7 @@ fn routes(customer: &str, more: &str) -> Routes {
         "[[route]]\nname = \"r\"\nprovider = \"sample\"\nworkflow = \"w\"\nevent_type = \"e\"\nevents = [\"*\"]\n\
          customer = {customer}\n{more}\n"
     );
-    Routes::parse("routes.toml", &text, LookupKinds::Any).unwrap()
+    Routes::parse("routes.toml", &text, Known::Anything).unwrap()
 }
 
 async fn resolved(

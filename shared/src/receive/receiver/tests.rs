@@ -21,7 +21,7 @@ use crate::receive::signing_keys::KeyVersion;
 use crate::receive::signing_keys::tests::HASHED_BYTES;
 use crate::record::store::EventStore;
 use crate::testing::{Asked, Loopback, Reply, by_metric, settable_clock};
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 
 /// Nobody's contract: the raw bytes, and an envelope of `id` and `type`.
 static SAMPLE: Provider = Provider {
@@ -137,7 +137,7 @@ fn world(clock: Clock) -> World {
             store: EventStore::new(aws::dynamodb(&server.aws(), &http), "events".to_owned()),
             returning_ai: ReturningAi::new(http, webhooks, clock),
             resolver: Resolver { clock, customers: None, apis: Vec::new() },
-            routes: Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap(),
+            routes: Routes::parse("routes.toml", ROUTES, Known::Anything).unwrap(),
             pauses: PauseCache::default(),
         },
         max_body_bytes: 1000,
@@ -276,7 +276,7 @@ async fn what_is_above_the_limit_is_told_apart_by_its_headers() {
 async fn an_event_that_no_route_wants_is_recorded_and_ignored() {
     let (clock, _) = settable_clock!();
     let mut world = world(clock);
-    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\""), LookupKinds::Any).unwrap();
+    let routes = Routes::parse("routes.toml", &ROUTES.replace("\"PAID\"", "\"BOOKED\""), Known::Anything).unwrap();
     Arc::get_mut(&mut world.receiver).unwrap().deliverer.routes = routes;
     assert_eq!(told(&world.receive(request(BODY, SIGNATURE)).await), (Answer::Ignored, None));
     assert_eq!(world.writes("PutItem")[0]["Item"]["state"], json!({ "S": "ignored" }));

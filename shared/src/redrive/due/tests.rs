@@ -6,7 +6,7 @@ use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::index::IndexEntry;
 use crate::redrive::schedule::Turn;
 use route::destination::Destination;
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 
 const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 const PAGE: usize = 5_000;
@@ -34,7 +34,7 @@ fn world() -> World {
              events = [\"PAID\"]\ncustomer = \"/customer\"\n"
         )
     });
-    let routes = Routes::parse("routes.toml", &text.concat(), LookupKinds::Any).unwrap();
+    let routes = Routes::parse("routes.toml", &text.concat(), Known::Anything).unwrap();
     let paused = PauseReading::Known(vec![Pause { from: NOW, to: None }]);
     let pauses = [
         (Destination::Workflow("open".to_owned()), PauseReading::Known(Vec::new())),

@@ -5,7 +5,7 @@ use crate::record::pauses::{Pause, PauseReading};
 use crate::record::retry_plan::Draw;
 use crate::record::store::SettleOutcome;
 use route::destination::Destination;
-use route::routes::LookupKinds;
+use route::routes::Known;
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn routes(names: &[&str]) -> Routes {
              events = [\"PAID\"]\ncustomer = \"/customer\"\n"
         )
     };
-    Routes::parse("routes.toml", &names.iter().map(route).collect::<String>(), LookupKinds::Any).unwrap()
+    Routes::parse("routes.toml", &names.iter().map(route).collect::<String>(), Known::Anything).unwrap()
 }
 
 /// Nothing is paused but these.

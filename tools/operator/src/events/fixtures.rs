@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use route::destination::Destination;
-use route::routes::{LookupKinds, Routes};
+use route::routes::{Known, Routes};
 use shared::clock::UnixMillis;
 use shared::record::event::{AttemptBy, DispatchOutcome, DispatchSuccess, EventRecord, EventState};
 use shared::record::failure::{DispatchFailure, FailureCode};
@@ -41,7 +41,7 @@ customer = "/customer"
 "#;
 
 pub fn routes() -> Routes {
-    Routes::parse("routes.toml", ROUTES, LookupKinds::Any).expect("the routes above are sound")
+    Routes::parse("routes.toml", ROUTES, Known::Anything).expect("the routes above are sound")
 }
 
 /// Received three hours ago, 5 s after it occurred.

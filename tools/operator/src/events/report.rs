@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use json::Document;
-use route::routes::{Fit, Routes};
+use json::{Document, Pointer};
+use route::routes::{FailedPart, Fit, Routes};
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
@@ -241,8 +241,11 @@ pub fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
         Fit::OtherProvider => Some("for events of another provider".to_owned()),
         Fit::OtherType => Some(format!("not for {event_type}")),
         Fit::ConditionFails(parts) => {
-            let parts: Vec<_> =
-                parts.iter().map(|part| format!("{} is none of {}", part.pointer, part.accepted.join(", "))).collect();
+            let part = |part: &FailedPart<'_>| {
+                let pointers: Vec<_> = part.pointers.iter().map(Pointer::as_str).collect();
+                format!("{} is none of {}", pointers.join(" or "), part.accepted.join(", "))
+            };
+            let parts: Vec<_> = parts.iter().map(part).collect();
             Some(parts.join("; and "))
         }
     }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use local::dynamodb::EVENTS_TABLE;
-use route::routes::LookupKinds;
+use route::routes::Known;
 use shared::record::pauses::PauseStatus::{Delivering, Paused, Unreadable};
 
 use super::*;
@@ -32,7 +32,7 @@ fn kyc() -> Destination {
 }
 
 fn routes() -> Routes {
-    Routes::parse("routes.toml", ROUTES, LookupKinds::Any).unwrap()
+    Routes::parse("routes.toml", ROUTES, Known::Anything).unwrap()
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use route::routes::LookupKinds;
+use route::routes::Known;
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn required(events: &str) -> RequiredTypes {
         "[[route]]\nname = \"a\"\nprovider = \"rail\"\nevents = {events}\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n\
          [[route]]\nname = \"b\"\nprovider = \"other\"\nevents = [\"ELSEWHERE\"]\nworkflow = \"w\"\nevent_type = \"e\"\ncustomer = \"/c\"\n"
     );
-    RequiredTypes::of(&Routes::parse("routes.toml", &text, LookupKinds::Any).unwrap(), "rail")
+    RequiredTypes::of(&Routes::parse("routes.toml", &text, Known::Anything).unwrap(), "rail")
 }
 
 #[track_caller]
