@@ -133,10 +133,11 @@ fn find_text<T>(
 ) -> Result<(&'static str, Option<String>, T), bool> {
     // Parsed once, and only if a form that prints it is tried.
     let document = OnceCell::new();
-    let mut tried: Vec<(Option<Order>, Option<String>)> = Vec::new();
+    let mut printed: Vec<Order> = Vec::new();
+    let mut tried: Vec<Option<String>> = Vec::new();
     let mut form_left_out = false;
     for form in forms {
-        let hashed_bytes = tried.iter().map(|(_, text)| bytes_of(text, body).len()).sum();
+        let hashed_bytes = tried.iter().map(|text| bytes_of(text, body).len()).sum();
         let max_bytes = match tried.is_empty() {
             true => DEFAULT_MAX_BODY_BYTES.max(body.len()),
             false => DEFAULT_MAX_BODY_BYTES.min((MAX_HASHED_BYTES / keys.max(1)).saturating_sub(hashed_bytes)),
@@ -145,27 +146,28 @@ fn find_text<T>(
             None => Some(None),
             Some(order) => {
                 let Ok(document) = document.get_or_init(|| Document::parse(body)) else { continue };
-                let mut earlier = tried.iter().filter_map(|(earlier, _)| *earlier);
-                if earlier.any(|earlier| document.root().prints_alike(earlier, order)) {
+                // What was too long in an earlier order is not printed again either.
+                if printed.iter().any(|earlier| document.root().prints_alike(*earlier, order)) {
                     continue;
                 }
+                printed.push(order);
                 #[cfg(test)]
                 tests::PRINTED.set(tests::PRINTED.get() + usize::from(max_bytes > 0));
-                let printed = (max_bytes > 0).then(|| document.root().print(order, max_bytes));
-                printed.flatten().map(Some)
+                let text = (max_bytes > 0).then(|| document.root().print(order, max_bytes));
+                text.flatten().map(Some)
             }
         };
         let Some(text) = text.filter(|text| bytes_of(text, body).len() <= max_bytes) else {
             form_left_out = true;
             continue;
         };
-        if tried.iter().any(|(_, earlier)| bytes_of(earlier, body) == bytes_of(&text, body)) {
+        if tried.iter().any(|earlier| bytes_of(earlier, body) == bytes_of(&text, body)) {
             continue;
         }
         if let Some(fit) = fits(bytes_of(&text, body)) {
             return Ok((form.name, text, fit));
         }
-        tried.push((form.spelling, text));
+        tried.push(text);
     }
     Err(form_left_out)
 }
