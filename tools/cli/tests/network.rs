@@ -189,6 +189,23 @@ fn a_root_of_ones_own_is_trusted_where_the_environment_names_it() {
         check(&list(folder.path(), &[], &variables).output().unwrap(), 0, "No dead or pending event matches");
         assert!(heads.try_iter().count() > 0);
     }
+    // A profile's own, as the AWS CLI reads it; the environment's wins.
+    let config = format!("[default]\nca_bundle = {}\n[profile prod]\nca_bundle = nowhere.pem\n", bundle.display());
+    std::fs::write(folder.path().join("config"), config).unwrap();
+    let url = [("AWS_ENDPOINT_URL", url.as_str())];
+    check(&list(folder.path(), &[], &url).output().unwrap(), 0, "No dead or pending event matches");
+    assert!(heads.try_iter().count() > 0);
+    for (arguments, variable) in [(&["--profile", "prod"][..], url[0]), (&[], ("AWS_PROFILE", "prod"))] {
+        let refused = list(folder.path(), arguments, &[url[0], variable]).output().unwrap();
+        check(&refused, 2, "error: `ca_bundle` of profile `prod`: nowhere.pem cannot be read: ");
+    }
+    let both = [url[0], ("AWS_PROFILE", "prod"), ("AWS_CA_BUNDLE", bundle.to_str().unwrap())];
+    check(&list(folder.path(), &[], &both).output().unwrap(), 0, "No dead or pending event matches");
+    assert!(heads.try_iter().count() > 0);
+    std::fs::write(folder.path().join("config"), "[default\n").unwrap();
+    check(&list(folder.path(), &[], &url).output().unwrap(), 2, "error: The AWS profiles cannot be read: ");
+    std::fs::remove_file(folder.path().join("config")).unwrap();
+
     std::fs::write(folder.path().join("empty.pem"), "").unwrap();
     for (file, why) in [("nowhere.pem", "cannot be read: "), ("empty.pem", "holds no certificate")] {
         let path = folder.path().join(file);

@@ -116,10 +116,10 @@ impl Backend {
         let response = match (invoke_api::answer(&self.functions, &read).await, self.function_at(&read.path)) {
             (Some(response), _) => response,
             (None, Some(function)) => pass_on(function, &read).await,
-            (None, None) if is_aws_query(&read) => return Answer::Http(no_such_service()),
-            (None, None) => match self.beside() {
-                Some(beside) => return Answer::of(&beside, request).await,
-                None => message(StatusCode::NOT_FOUND, "Not Found"),
+            (None, None) => match (signed_for(&read), self.beside()) {
+                (Some(service), _) => return Answer::Http(no_such_service(service, &read)),
+                (None, Some(beside)) => return Answer::of(&beside, request).await,
+                (None, None) => message(StatusCode::NOT_FOUND, "Not Found"),
             },
         };
         if let Some(observer) = &self.observer {
@@ -155,20 +155,31 @@ fn guests(path: &str) -> Guests {
     }
 }
 
-/// `aws sts`, `aws cloudformation` and others send their calls as forms.
-fn is_aws_query(request: &HttpRequest) -> bool {
-    let is_form = |kind: &str| kind.starts_with("application/x-www-form-urlencoded");
-    request.method == "POST" && request.path == "/" && request.header("content-type").is_some_and(is_form)
+/// The service whose call this is, as its signature says: what signs for AWS is none of the page's visitors.
+fn signed_for(request: &HttpRequest) -> Option<&str> {
+    let scope = request.header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 Credential=")?;
+    scope.split([',', ' ']).next()?.split('/').nth(3)
 }
 
-/// In XML, the one form in which these show a message.
-fn no_such_service() -> Response<Bytes> {
-    const BODY: &str = "<ErrorResponse><Error><Type>Sender</Type><Code>UnknownOperationException</Code><Message>`bridge dev` answers \
-                        Lambda here, and DynamoDB and Secrets Manager at the addresses that it prints; no other service of \
-                        AWS</Message></Error></ErrorResponse>";
-    let mut response = Response::new(Bytes::from_static(BODY.as_bytes()));
+/// In the form of the service's own protocol: its clients show no message in another.
+fn no_such_service(service: &str, request: &HttpRequest) -> Response<Bytes> {
+    const CODE: &str = "UnknownOperationException";
+    const MESSAGE: &str = "`bridge dev` answers Lambda here, and DynamoDB and Secrets Manager at the addresses that it prints; no other service of \
+                           AWS";
+    let is_form = |kind: &str| kind.starts_with("application/x-www-form-urlencoded");
+    let (kind, body) = match request.header("content-type") {
+        _ if service == "s3" => {
+            ("application/xml", format!("<Error><Code>{CODE}</Code><Message>{MESSAGE}</Message></Error>"))
+        }
+        Some(kind) if is_form(kind) => {
+            let error = format!("<Error><Type>Sender</Type><Code>{CODE}</Code><Message>{MESSAGE}</Message></Error>");
+            ("text/xml", format!("<ErrorResponse>{error}</ErrorResponse>"))
+        }
+        _ => ("application/json", json!({ "__type": CODE, "message": MESSAGE }).to_string()),
+    };
+    let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 

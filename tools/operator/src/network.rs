@@ -3,6 +3,7 @@
 use std::time::Duration;
 use std::{env, fs};
 
+use aws_types::os_shim_internal::{Env, Fs};
 use reqwest::{NoProxy, Proxy};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -19,12 +20,36 @@ const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 /// Files of roots that are trusted besides Mozilla's.
 const CA_BUNDLES: [&str; 2] = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"];
 
-/// A client for AWS, Rail and a deployed bridge.
+/// A client for Rail and a deployed bridge.
 ///
 /// # Errors
 /// A variable of the environment names no proxy or no file of certificates.
 pub fn http() -> Result<Http, OperatorError> {
-    let mut roots = Vec::new();
+    over(Vec::new())
+}
+
+/// A client for AWS: the roots of the profile's `ca_bundle` are trusted too, unless `AWS_CA_BUNDLE` is set, as with the AWS CLI.
+/// Without a name the profile is that of the environment.
+///
+/// # Errors
+/// As [`http`]; the profiles cannot be read, or this one's `ca_bundle` is no file of certificates.
+pub async fn http_for_aws(profile: Option<&str>) -> Result<Http, OperatorError> {
+    if variable(&CA_BUNDLES[..1]).is_some() {
+        return http();
+    }
+    let name = profile.map(|name| name.to_owned().into());
+    let profiles = aws_config::profile::load(&Fs::real(), &Env::real(), &Default::default(), name).await;
+    let profiles = profiles.map_err(|error| {
+        let hint = "correct the files that `AWS_CONFIG_FILE` and `AWS_SHARED_CREDENTIALS_FILE` name (~/.aws/config, ~/.aws/credentials)";
+        OperatorError::usage(format!("The AWS profiles cannot be read: {}", with_causes(&error)), hint)
+    })?;
+    match profiles.get("ca_bundle").filter(|path| !path.is_empty()) {
+        Some(path) => over(certificates(&format!("ca_bundle` of profile `{}", profiles.selected_profile()), path)?),
+        None => http(),
+    }
+}
+
+fn over(mut roots: Vec<CertificateDer<'static>>) -> Result<Http, OperatorError> {
     for name in CA_BUNDLES {
         if let Some((_, path)) = variable(&[name]) {
             roots.extend(certificates(name, &path)?);

@@ -65,7 +65,7 @@ impl Place {
         if target.stack.is_none() && target.parts == Parts::default() {
             return Ok(Self::local(&running(root, flag)?, http()?));
         }
-        let http = network::http()?;
+        let http = network::http_for_aws(target.profile.as_deref()).await?;
         let config = aws_config(target.region.as_deref(), target.profile.as_deref(), &http).await?;
         let stack = match &target.stack {
             Some(name) => Some(Stack::read(name, &config).await?),

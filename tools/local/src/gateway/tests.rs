@@ -59,20 +59,47 @@ async fn what_is_beside_the_functions_gets_what_is_for_none_of_them_and_the_obse
     assert_eq!(*seen.lock().unwrap(), told.into_iter().zip([200, 404, 404]).collect::<Vec<_>>());
 }
 
-/// `aws sts get-caller-identity --endpoint-url http://127.0.0.1:9000`: the AWS CLI shows no message but one in XML.
+/// `aws sts get-caller-identity --endpoint-url http://127.0.0.1:9000` and others: the AWS CLI shows a message only in the form of
+/// the service's own protocol.
 #[tokio::test]
 async fn another_service_of_aws_is_refused_in_words_that_its_client_shows() {
     let gateway = gateway(None);
     gateway.serve_beside(Some(page("the page")));
-    let form = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
-    let call = Bytes::from_static(b"Action=GetCallerIdentity&Version=2011-06-15");
-    let response = within(HttpClient::default().post(&format!("{}/", gateway.url()), &form, call)).await.unwrap();
-    assert_eq!(
-        (response.status(), &response.headers()["content-type"]),
-        (StatusCode::BAD_REQUEST, &"text/xml".parse().unwrap())
-    );
-    let text = std::str::from_utf8(response.body()).unwrap();
-    assert!(text.contains("<Message>`bridge dev` answers Lambda here, and DynamoDB"), "{text}");
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    for (service, content_type, path, answered, begin) in [
+        (
+            "sts",
+            form,
+            "/",
+            "text/xml",
+            "<ErrorResponse><Error><Type>Sender</Type><Code>UnknownOperationException</Code><Message>",
+        ),
+        ("s3", "", "/bucket?list-type=2", "application/xml", "<Error><Code>UnknownOperationException</Code><Message>"),
+        (
+            "sqs",
+            "application/x-amz-json-1.0",
+            "/",
+            "application/json",
+            r#"{"__type":"UnknownOperationException","message":""#,
+        ),
+        ("apigateway", "", "/v2/apis", "application/json", r#"{"__type":"UnknownOperationException","message":""#),
+    ] {
+        let scope =
+            format!("AWS4-HMAC-SHA256 Credential=sample/20261126/eu-west-1/{service}/aws4_request, Signature=0");
+        let headers = [("authorization", scope.as_str()), ("content-type", content_type)];
+        let url = format!("{}{path}", gateway.url());
+        let response = within(HttpClient::default().post(&url, &headers, Bytes::new())).await.unwrap();
+        assert_eq!(
+            (response.status(), response.headers()["content-type"].to_str().unwrap()),
+            (StatusCode::BAD_REQUEST, answered),
+            "{service}"
+        );
+        let text = std::str::from_utf8(response.body()).unwrap();
+        assert!(
+            text.starts_with(&format!("{begin}`bridge dev` answers Lambda here, and DynamoDB")),
+            "{service}: {text}"
+        );
+    }
     assert_eq!(ask(&gateway, "GET", "/").await.1, "the page: GET / x");
 }
 

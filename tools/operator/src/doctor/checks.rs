@@ -379,7 +379,8 @@ fn check_queue(queue: &Queue, facts: &Facts) -> [Line; 2] {
             "dead events",
             format!("{dead}{} {} a person", or_more(queue.more_dead), if dead == 1 { "needs" } else { "need" }),
             format!(
-                "`bridge events list --state dead{flags}`, then `bridge events redrive --state dead --dry-run{flags}`"
+                "`bridge events list --state dead{flags}`, then try again what can succeed now (`bridge events redrive --state dead \
+                 --dry-run{flags}`) and close the others (`bridge events dismiss --state dead --dry-run{flags}`)"
             ),
         ),
     };

@@ -728,7 +728,8 @@ fn dead_events_are_told_of_with_the_command_that_lists_them() {
     );
     let flags = "--table bridge-events --region eu-west-1";
     let expected = format!(
-        "`bridge events list --state dead {flags}`, then `bridge events redrive --state dead --dry-run {flags}`"
+        "`bridge events list --state dead {flags}`, then try again what can succeed now (`bridge events redrive --state dead \
+         --dry-run {flags}`) and close the others (`bridge events dismiss --state dead --dry-run {flags}`)"
     );
     assert_eq!(hints, [expected]);
 }
@@ -745,7 +746,9 @@ fn of_the_bridge_that_runs_here_loopback_and_sample_keys_are_fine() {
     facts.queue.as_mut().unwrap().as_mut().unwrap().dead = 1;
     let lines = check(&facts);
     let wrong: Vec<String> = lines.iter().filter(|line| line.verdict != Verdict::Ok).map(ToString::to_string).collect();
-    let expected = "warn  dead events: 1 needs a person\n      → `bridge events list --state dead`, then `bridge events redrive --state dead --dry-run`";
+    let expected = "warn  dead events: 1 needs a person\n      → `bridge events list --state dead`, then try again what can \
+                    succeed now (`bridge events redrive --state dead --dry-run`) and close the others (`bridge events dismiss \
+                    --state dead --dry-run`)";
     assert_eq!(wrong, [expected]);
 }
 
