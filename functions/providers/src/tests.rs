@@ -1,8 +1,11 @@
+use std::fs;
+use std::path::Path;
+
 use json::{Document, Pointer};
-use route::routes::Known;
+use route::routes::{CustomerSource, Fit, Known, Route};
 use shared::clock::UnixMillis;
 use shared::deliver::message;
-use shared::deliver::resolver::MessageCustomer;
+use shared::deliver::resolver::{MessageCustomer, id_at};
 use shared::record::event::EventRecord;
 use shared::record::key;
 
@@ -121,4 +124,63 @@ fn the_routes_make_these_messages() {
         let message = message::compose(&event, document.root(), routes.by_name(route).unwrap(), &customer);
         assert_eq!(message.as_deref(), Ok(expected));
     }
+}
+
+/// The same routes with every pointer written out, without names.
+const IN_FULL: &str = include_str!("tests/routes_in_full.toml");
+
+#[test]
+fn the_names_of_the_routes_file_say_what_its_pointers_said() {
+    let (old, new) = (parse_routes("routes_in_full.toml", IN_FULL).unwrap(), routes());
+    let summary = |routes: &Routes| {
+        let route = |it: &Route| {
+            let fields: Vec<_> = it.fields.iter().map(|field| (field.name.clone(), field.optional)).collect();
+            let patterns = format!("{} {} {} {}", it.name, it.provider, it.destination, it.event_type);
+            (patterns, it.once_per_customer, it.idempotency_field.clone(), fields)
+        };
+        routes.all().iter().map(route).collect::<Vec<_>>()
+    };
+    assert_eq!(summary(&new), summary(&old));
+
+    let mut messages = 0;
+    for provider in ALL {
+        assert_eq!(new.redacted(provider.name), old.redacted(provider.name));
+        assert_eq!(new.patterns(provider.name), old.patterns(provider.name));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(provider.name);
+        for file in fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            let text = fs::read_to_string(&file).unwrap();
+            let event = event_of(provider, &text, &new);
+            let body = Document::parse(event.body.as_bytes()).unwrap();
+            for (old, new) in old.all().iter().zip(new.all()) {
+                let made = |route: &Route| {
+                    let event_type = event.event_type.as_deref().unwrap_or_default();
+                    let matches = route.fit(provider.name, event_type, body.root()) == Fit::Matches;
+                    let id =
+                        |source: &CustomerSource| Some((source.to_string(), id_at(body.root(), source.pointer())?));
+                    matches.then(|| {
+                        let customer = route.customer.iter().find_map(id);
+                        let known = MessageCustomer::of("C-1".to_owned());
+                        (customer, message::compose(&event, body.root(), route, &known))
+                    })
+                };
+                assert_eq!(made(new), made(old), "{} {}", new.name, file.display());
+                messages += usize::from(made(new).is_some());
+            }
+        }
+    }
+    assert!(messages > 20, "{messages} messages were compared");
+}
+
+fn event_of(provider: &Provider, body: &str, routes: &Routes) -> EventRecord {
+    let document = Document::of(body).unwrap();
+    let envelope = provider.read_envelope(document.root());
+    EventRecord::received(
+        provider.name,
+        envelope.event_id.unwrap(),
+        envelope.event_type,
+        envelope.occurred_at.unwrap(),
+        UnixMillis(1_747_253_577_000),
+        document.without(routes.redacted(provider.name)).into_owned(),
+    )
 }
