@@ -1,5 +1,6 @@
 //! All providers, and the routes that say where their events go.
 
+use route::reader::RoutesFile;
 use route::routes::{Routes, RoutesError};
 use routes::known;
 use shared::customer::provider_api::Lookup;
@@ -26,8 +27,16 @@ pub fn routes() -> Routes {
 ///
 /// # Errors
 /// The first thing wrong, with line and column.
+pub fn parse_routes_file(file: &str, text: &str) -> Result<RoutesFile, RoutesError> {
+    RoutesFile::parse(file, text, known::KNOWN)
+}
+
+/// The routes of such a file.
+///
+/// # Errors
+/// As [`parse_routes_file`].
 pub fn parse_routes(file: &str, text: &str) -> Result<Routes, RoutesError> {
-    Routes::parse(file, text, known::KNOWN)
+    parse_routes_file(file, text).map(|file| file.routes)
 }
 
 #[cfg(test)]

@@ -32,9 +32,9 @@ pub struct Route {
     /// The name under which the message carries its idempotency key.
     pub idempotency_field: String,
     pub fields: Vec<Field>,
-    pub(super) events: Vec<EventPattern>,
+    pub events: Vec<EventPattern>,
     /// Any of them must hold; none means no condition.
-    pub(super) when: Vec<Condition>,
+    pub when: Vec<Condition>,
 }
 
 /// One way to find out who the customer is.
@@ -121,7 +121,7 @@ pub enum EventPattern {
 }
 
 /// Each place, whose pointers are tried in order, must hold one of its accepted texts.
-pub(super) type Condition = Vec<(Vec<Pointer>, Vec<String>)>;
+pub type Condition = Vec<(Vec<Pointer>, Vec<String>)>;
 
 /// Returning.AI has no documented name for it; a route may choose another.
 pub const DEFAULT_IDEMPOTENCY_FIELD: &str = "idempotencyKey";

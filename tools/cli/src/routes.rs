@@ -4,8 +4,12 @@ pub(crate) mod file;
 pub(crate) mod preview;
 
 use clap::{Args, Subcommand};
+use local::binaries::workspace_root;
 use operator::OperatorError;
+use operator::routes::unfilled_names;
+use operator::routes::words::in_words;
 use operator::words::counted;
+use route::reader::Name;
 use route::routes::Route;
 
 use crate::routes::file::RoutesFile;
@@ -24,7 +28,9 @@ enum RoutesVerb {
     Preview(preview::Preview),
 }
 
-/// Check a routes file: it parses, and every route can be followed
+/// Check a routes file, and say each route in words
+///
+/// A mistake is shown with its line. A name that no sample body of events/ fills is a warning.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct Check {
@@ -48,10 +54,15 @@ impl Routes {
 
 impl Check {
     fn run(self) -> Result<(), OperatorError> {
-        let routes = self.routes.read()?;
-        let row = |it: &Route| [it.name.clone(), format!("{} → {} ({})", it.provider, it.destination, it.event_type)];
-        let rows: Vec<_> = routes.all().iter().map(row).collect();
+        let file = self.routes.with_names()?;
+        let row = |it: &Route| [it.name.clone(), it.provider.clone(), in_words(it)];
+        let rows: Vec<_> = file.routes.all().iter().map(row).collect();
         print(|out| Table::default().write(out, &rows))?;
+        for Name { provider, name, line, .. } in unfilled_names(&file, &workspace_root().join("events"))? {
+            out!(
+                "warning: line {line}: no sample of events/{provider} fills `{name}`. hint: correct its pointers, or add a sample"
+            );
+        }
         out!("{}, sound", counted(rows.len(), "route"));
         Ok(())
     }

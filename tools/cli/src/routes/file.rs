@@ -17,6 +17,10 @@ pub(crate) struct RoutesFile {
 
 impl RoutesFile {
     pub(crate) fn read(&self) -> Result<Routes, OperatorError> {
+        self.with_names().map(|file| file.routes)
+    }
+
+    pub(crate) fn with_names(&self) -> Result<route::reader::RoutesFile, OperatorError> {
         let path = self.routes.clone().unwrap_or_else(|| workspace_root().join("routes.toml"));
         operator::routes::read(&path)
     }

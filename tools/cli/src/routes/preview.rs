@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use operator::OperatorError;
-use operator::routes::preview::{self, RoutePreview};
+use operator::routes::preview::{self, FieldPreview, RoutePreview};
 use shared::receive::provider::Provider;
 
 use crate::delivery::{provider_parser, read_file};
@@ -59,6 +59,9 @@ fn write(out: &mut Lines, preview::Preview { event, routes }: &preview::Preview<
         }
         for source in &route.customer {
             writeln!(out, "  customer {source}")?;
+        }
+        for FieldPreview { field, optional, from } in &route.fields {
+            writeln!(out, "  field {field}{}: {from}", if *optional { "?" } else { "" })?;
         }
         match (&route.message, &route.problem) {
             (Some(message), _) => write_members(out, message.get())?,

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use json::{Document, Value};
-use route::routes::{CustomerSource, Fit, Route, Routes};
+use route::lookup::Place;
+use route::routes::{CustomerSource, Field, FieldValue, Fit, Route, Routes, present};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::Clock;
@@ -37,10 +38,21 @@ pub struct RoutePreview<'r> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub customer: Vec<String>,
     pub once_per_customer: bool,
+    /// In the order of the message.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldPreview>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+/// Where one of the route's own fields has its value from.
+#[derive(Debug, Serialize)]
+pub struct FieldPreview {
+    pub field: String,
+    pub optional: bool,
+    pub from: String,
 }
 
 impl<'r> Preview<'r> {
@@ -86,6 +98,7 @@ impl<'r> RoutePreview<'r> {
             why_not,
             customer: Vec::new(),
             once_per_customer: route.once_per_customer,
+            fields: Vec::new(),
             message: None,
             problem: None,
         };
@@ -96,9 +109,34 @@ impl<'r> RoutePreview<'r> {
                 None => Err(FailureCode::CustomerUnknown.code().to_owned()),
             };
             preview.customer = lookups;
+            preview.fields = route.fields.iter().map(|field| FieldPreview::new(field, redacted)).collect();
             (preview.message, preview.problem) = raw(message);
         }
         preview
+    }
+}
+
+impl FieldPreview {
+    fn new(field: &Field, body: Value<'_>) -> Self {
+        let from = match &field.value {
+            FieldValue::Places(places) => place(places, body),
+            FieldValue::Constant(_) => "a constant".to_owned(),
+            FieldValue::Customer(attribute) => format!("{} of the customers table", attribute.name()),
+        };
+        Self { field: field.name.clone(), optional: field.optional, from }
+    }
+}
+
+/// The first place that has a value, as far as the body tells.
+fn place(places: &[Place], body: Value<'_>) -> String {
+    let settles = |place: &&Place| match place {
+        Place::Body(pointer) => present(body, [pointer].into_iter()).is_some(),
+        Place::Lookup { .. } => true,
+    };
+    match places.iter().find(settles) {
+        Some(Place::Body(pointer)) => pointer.to_string(),
+        Some(Place::Lookup { lookup, pointer }) => format!("{pointer} of look-up {lookup}"),
+        None => "not in the body".to_owned(),
     }
 }
 

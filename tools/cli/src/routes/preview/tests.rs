@@ -70,6 +70,8 @@ first → welcome
   customer /event_data/customer_id: not in the body
   customer rail-account:/event_data/account_id: rail-account:A-1 is looked up in the customers table, then GET /v1/accounts/deposits/A-1
   customer link:crm:/event_data/account_id: crm:A-1 is looked up in the customers table
+  field amount: /event_data/amount
+  field mail: email of the customers table
   { "eventType": "deposit.first",
     "customerId": "(the customer of rail-account:A-1)",
     "occurredAt": "2023-11-20T14:32:18.123Z",
@@ -81,6 +83,7 @@ first → welcome
 
 every → incoming-webhook:chat
   customer /event_data/account_id: A-1
+  field form?: not in the body
   { "eventType": "deposit.posted",
     "customerId": "A-1",
     "occurredAt": "2023-11-20T14:32:18.123Z",
