@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join3;
+use futures_util::future::join;
 use lambda_http::{Adapter, Service};
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use tokio::time::{Instant, timeout};
@@ -82,10 +82,10 @@ async fn serve(provider: &'static Provider, routes: Routes) -> Result<(), StartE
     });
     let meter = Arc::new(Meter::new(config.function_name, parts.clock));
 
-    // These are needed soon, and each call leaves a connection open. A failure is logged there, and the delivery that needs
-    // the value is answered 503 instead of the function crashing.
-    let deliverer = &receiver.deliverer;
-    let prepared = join3(receiver.signing_keys.value(), deliverer.returning_ai.prepare(), deliverer.refresh_pauses());
+    // The first answer needs the keys and the table, and each of these calls leaves a connection open. What is needed after the
+    // answer alone waits until then: each connection is a TLS handshake that the first sender would wait for. A failure is logged
+    // there, and the delivery that needs the value is answered 503 instead of the function crashing.
+    let prepared = join(receiver.signing_keys.value(), receiver.deliverer.refresh_pauses());
     let _ = timeout(PREPARATION_LIMIT, prepared).await;
 
     let after_ack = AfterAck::default();

@@ -36,6 +36,8 @@ pub(crate) enum Reply {
     Answer(u16, Vec<(&'static str, String)>, String),
     /// Closes the connection without a byte.
     HangUp,
+    /// Closes it within the body of a 200.
+    BreakOff,
     /// Sends nothing and keeps the connection.
     Silence,
 }
@@ -123,6 +125,11 @@ fn serve(
                 }
             }
             Reply::HangUp => return,
+            Reply::BreakOff => {
+                let mut stream = stream;
+                let _ = stream.write_all(b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\n{");
+                return;
+            }
             Reply::Silence => {}
         }
     }

@@ -84,10 +84,8 @@ impl ReturningAi {
         }
     }
 
-    /// Reads the secret ahead of its first use, or again before it is old.
-    pub async fn prepare(&self) {
-        // A failure is logged there; the dispatch that needs the secret meets it again and handles it.
-        let _ = self.webhooks.value().await;
+    /// Reads the secret again if it will be old soon; used after an answer.
+    pub async fn refresh_ahead(&self) {
         self.webhooks.refresh_ahead().await;
     }
 

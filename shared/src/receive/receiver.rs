@@ -78,7 +78,7 @@ impl Receiver {
 
     /// Refreshes secrets that will soon be old, so that no delivery has to wait for them.
     pub async fn refresh_secrets(&self) {
-        join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.prepare()).await;
+        join(self.signing_keys.refresh_ahead(), self.deliverer.returning_ai.refresh_ahead()).await;
     }
 
     async fn decide(&self, request: &Request, invocation: &Invocation) -> Receipt {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use local::aws::AwsFault;
+use local::faults::When;
 use local::returning_ai::{ReturningAi, TokenUse, Workflow};
 use local::secrets_manager::SecretsManager;
 use local::stack::RETURNING_AI_SECRET;
@@ -36,6 +38,28 @@ async fn a_first_delivery_costs_one_write_before_the_answer_and_one_after_delive
 }
 
 #[tokio::test]
+async fn a_start_makes_two_calls_to_aws_and_the_first_answer_does_not_wait_for_returning_ai_s_secret() {
+    for provider in RECEIVERS {
+        let bridge = Bridge::with(one_process).await;
+        let (secrets, dynamodb) = (&bridge.stack.secrets_manager, &bridge.stack.dynamodb);
+        // Refused by its headers, so that the calls are those of the start.
+        let refused = Delivery::signed_at(provider, 1, wanted(provider, "refused"));
+        assert_eq!(bridge.send(&refused).await.told(), UNAUTHORIZED);
+        bridge.settled().await;
+        assert_eq!(secrets.calls(), ["GetSecretValue"], "of the signing keys");
+        assert_eq!(dynamodb.calls(), ["BatchGetItem"], "of the pauses");
+
+        secrets.inject(None, AwsFault::Hang, When::UntilCleared);
+        assert_eq!(bridge.post(provider, wanted(provider, "e1")).await.told(), ACCEPTED);
+        secrets.wait_for_calls(|calls| calls.len() == 2, BOUND).await.unwrap();
+        secrets.clear_faults();
+        bridge.settled().await;
+        assert_eq!(bridge.item(&format!("{provider}#e1"))["state"], "delivered");
+        assert_eq!(bridge.function(provider).pids().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_duplicate_costs_one_call_and_so_does_what_is_ignored_or_dead() {
     let bridge = Bridge::start().await;
     let dynamodb = &bridge.stack.dynamodb;
@@ -48,6 +72,15 @@ async fn a_duplicate_costs_one_call_and_so_does_what_is_ignored_or_dead() {
         bridge.settled().await;
         assert_eq!(dynamodb.calls(), ["PutItem"]);
     }
+}
+
+#[tokio::test]
+async fn what_is_not_delivered_needs_no_secret_of_returning_ai_s() {
+    let bridge = Bridge::with(one_process).await;
+    let unwanted = r#"{"event_id":"e1","event_type":"ACCOUNT_DORMANT"}"#;
+    assert_eq!(bridge.post(RAIL, unwanted).await.told(), IGNORED);
+    bridge.settled().await;
+    assert_eq!(bridge.stack.secrets_manager.calls(), ["GetSecretValue"], "of the signing keys");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all};
 use hmac::{Hmac, KeyInit, Mac};
 use lambda_http::Body;
 use operator::events::candidates::{Action, Candidates};
@@ -164,9 +164,7 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
         let world = shared_world;
         let work = async {
             if is_cold {
-                let deliverer = &receiver.deliverer;
-                let prepared =
-                    join3(receiver.signing_keys.value(), deliverer.returning_ai.prepare(), deliverer.refresh_pauses());
+                let prepared = join(receiver.signing_keys.value(), receiver.deliverer.refresh_pauses());
                 let _ = timeout(Duration::from_secs(1), prepared).await;
             }
             let invocation = Invocation {

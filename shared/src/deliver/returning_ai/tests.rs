@@ -265,7 +265,6 @@ mod sessions {
     async fn however_many_deliveries_wait_for_a_token_there_is_one_handshake() {
         let (clock, _) = settable_clock!();
         let world = world(clock);
-        world.returning_ai.prepare().await;
         let outcomes = join_all((0..64).map(|_| world.deliver())).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Ok(200)), "{outcomes:?}");
         assert_eq!(world.calls(), (1, 64));
@@ -385,7 +384,7 @@ mod the_secret {
             let world = world(clock);
             world.set_workflows(json!({ "kyc": world.workflow(&json!({ "mode": mode })) }));
             world.set(|script| script.refused = "sample-key");
-            world.returning_ai.prepare().await;
+            world.returning_ai.webhooks.value().await.unwrap();
             world.set_workflows(json!({ "kyc": world.workflow(&json!({ "mode": mode, "api_key": "new-key" })) }));
             assert!(world.deliver().await.is_err_and(|failure| failure.status == Some(401)), "{mode}");
             advance(now, COOL_DOWN);
@@ -424,13 +423,15 @@ mod the_secret {
     }
 
     #[tokio::test]
-    async fn is_read_ahead_of_its_first_use() {
+    async fn is_read_by_the_first_delivery_and_not_before() {
         let (clock, _) = settable_clock!();
         let world = world(clock);
-        world.returning_ai.prepare().await;
-        let reads = world.server.count("/");
-        assert_eq!(world.deliver().await, Ok(200));
-        assert_eq!(world.server.count("/"), reads);
+        world.returning_ai.refresh_ahead().await;
+        assert_eq!(world.server.count("/"), 0);
+        for _ in 0..2 {
+            assert_eq!(world.deliver().await, Ok(200));
+            assert_eq!(world.server.count("/"), 1);
+        }
     }
 }
 
@@ -596,7 +597,7 @@ mod answers {
         world.set(|script| script.silent = "/");
         assert_eq!(told(at_once().await), no_time);
         world.set(|script| script.silent = "nothing");
-        world.returning_ai.prepare().await;
+        world.returning_ai.webhooks.value().await.unwrap();
         world.set(|script| script.silent = "/handshake");
         assert_eq!(told(at_once().await), no_time);
         world.set(|script| script.silent = "nothing");
