@@ -1,4 +1,4 @@
-"""Runs each provider's function by `cargo lambda watch` beside `bridge dev`, as the README says, and invokes it with a signed sample.
+"""Runs each provider's function by `cargo lambda watch` beside `bridge dev`, as docs/local.md says, and invokes it with a signed sample.
 
 The event is as `bridge sign` makes it, then as `sam local generate-event` does for an HTTP API and for a REST API. Each must be
 answered 200 and be delivered. Run it in the repository's root, with cargo-lambda and sam on the PATH.

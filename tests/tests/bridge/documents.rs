@@ -64,9 +64,18 @@ fn every_path_that_a_document_or_a_comment_names_is_there() {
         for (line, text) in (1..).zip(text.lines()) {
             let words = text.split(|c: char| c.is_whitespace() || "`()[]\"'|,;".contains(c));
             let words = words.map(|word| word.trim_end_matches(['.', ':', '/']));
-            for path in words.filter(|word| is_path(word, in_document)) {
-                if !exists(Path::new(path)) && !exists(&file.parent().unwrap().join(path)) {
-                    missing.push(format!("{}:{line}: there is no {path}", file.display()));
+            for word in words {
+                let (path, heading) = word.split_once('#').unwrap_or((word, ""));
+                if !is_path(path, in_document) {
+                    continue;
+                }
+                let candidates = [PathBuf::from(path), file.parent().unwrap().join(path)];
+                match candidates.iter().find(|path| exists(path)) {
+                    Some(path) if !heading.is_empty() && !headings(&root.join(path)).contains(heading) => {
+                        missing.push(format!("{}:{line}: there is no heading #{heading} in {path:?}", file.display()));
+                    }
+                    Some(_) => {}
+                    None => missing.push(format!("{}:{line}: there is no {path}", file.display())),
                 }
                 looked_at += 1;
             }
@@ -76,8 +85,18 @@ fn every_path_that_a_document_or_a_comment_names_is_there() {
     assert!(looked_at > 300, "{looked_at} paths");
 }
 
+/// The headings of a document as GitHub links to them.
+fn headings(document: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let slug = |line: &str| -> String {
+        let kept = line.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+    };
+    text.lines().filter(|line| line.starts_with('#')).map(|line| slug(line.trim_start_matches('#').trim())).collect()
+}
+
 /// What people read and what they configure, from the workspace's root, each with its text.
-fn documents() -> Vec<(PathBuf, String)> {
+pub(crate) fn documents() -> Vec<(PathBuf, String)> {
     let also = [".ci/run", ".github/workflows/ci.yml", "justfile"].map(PathBuf::from);
     let mut documents = Vec::from(also);
     let mut folders = vec![root()];
@@ -114,10 +133,36 @@ fn is_path(word: &str, in_document: bool) -> bool {
     let from_root = folders.iter().any(|folder| word.starts_with(folder));
     let ends = word.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending));
     // In a comment a file without its folders may be anywhere, or one that a test makes.
-    (from_root || in_document && ends && word.contains('/'))
+    (from_root || in_document && ends && (word.contains('/') || word.ends_with(".md")))
         && !word.contains("//")
         && !word.starts_with("target/")
         && !word.contains(['<', '*', '{', '$'])
+}
+
+#[test]
+fn the_readme_fits_on_a_page() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let lines = readme.lines().count();
+    assert!(lines <= 120, "README.md has {lines} lines: move details to docs/");
+}
+
+#[test]
+fn the_walk_through_tells_of_the_event_what_the_samples_do() {
+    const SAMPLE: &str = "rail/transaction_posted_deposit.json";
+    let page = fs::read_to_string(root().join("docs/an-events-life.md")).unwrap();
+    let body = fs::read_to_string(root().join("events").join(SAMPLE)).unwrap();
+    assert!(page.contains(body.trim()), "docs/an-events-life.md has another body than events/{SAMPLE}");
+    let expected = fs::read_to_string(root().join("events/expected.toml")).unwrap();
+    let expected: toml::Table = toml::from_str(&expected).unwrap();
+    let delivers = expected[SAMPLE]["delivers"].as_table().unwrap();
+    for (route, members) in delivers {
+        assert!(page.contains(&format!("`{route}`")), "docs/an-events-life.md does not name route {route}");
+        for member in ["workflow", "eventType", "customerId", "occurredAt", "idempotencyKey", "amount"] {
+            let value = members[member].as_str().unwrap();
+            let row = page.lines().find(|line| line.contains(member) && line.contains(&format!("`{value}`")));
+            assert!(row.is_some(), "docs/an-events-life.md does not say that {member} of {route} is {value}");
+        }
+    }
 }
 
 #[test]
@@ -151,9 +196,9 @@ fn every_action_is_pinned_to_a_commit_with_its_version_beside_it() {
 }
 
 #[test]
-fn the_readme_allows_each_function_what_the_template_does() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, table) = readme.split_once("What a function may do").unwrap();
+fn the_reference_allows_each_function_what_the_template_does() {
+    let reference = fs::read_to_string(root().join("docs/reference.md")).unwrap();
+    let (_, table) = reference.split_once("what each function may do").unwrap();
     let mut said: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for row in table.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|')) {
         let mut cells = row.trim_matches('|').splitn(2, '|');
@@ -168,7 +213,7 @@ fn the_readme_allows_each_function_what_the_template_does() {
         let of_data = |action: &String| action.starts_with("dynamodb:") || action.starts_with("secretsmanager:");
         let allowed = allowed_actions(function).into_iter().filter(of_data).collect();
         let told = said.remove(function).unwrap_or_default();
-        same(&format!("README.md's row of {function}"), &told, "what template.yaml allows it", &allowed);
+        same(&format!("the row of {function} in docs/reference.md"), &told, "what template.yaml allows it", &allowed);
     }
     assert!(said.is_empty(), "{said:?}");
 }
@@ -192,17 +237,18 @@ fn the_guide_to_deploying_says_how_each_function_is_built_and_each_provider_is_s
 }
 
 #[test]
-fn the_readme_says_how_large_each_function_is_and_what_its_signing_secret_holds() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+fn the_reference_says_how_large_each_function_is_and_what_its_signing_secret_holds() {
+    let reference = fs::read_to_string(root().join("docs/reference.md")).unwrap();
     for function in FUNCTIONS {
         let start = format!("| `{function}` | ");
-        let sizes = readme.lines().filter_map(|line| line.strip_prefix(&start)).filter(|rest| rest.contains(" MB |"));
-        assert_eq!(sizes.count(), 1, "README.md does not say how large {function} is");
+        let sizes =
+            reference.lines().filter_map(|line| line.strip_prefix(&start)).filter(|rest| rest.contains(" MB |"));
+        assert_eq!(sizes.count(), 1, "docs/reference.md does not say how large {function} is");
     }
     for provider in RECEIVERS {
         let start = format!("| `SIGNING_SECRET_ID` of `{provider}` | ");
-        let told = readme.lines().any(|line| line.starts_with(&start));
-        assert!(told, "README.md does not say what the signing secret of {provider} holds");
+        let told = reference.lines().any(|line| line.starts_with(&start));
+        assert!(told, "docs/reference.md does not say what the signing secret of {provider} holds");
     }
 }
 
