@@ -117,7 +117,8 @@ impl<'t> Document<'t> {
         let mut gaps = Vec::new();
         let mut named: Vec<(u32, Place)> = Vec::new();
         for pointer in cut {
-            let Some((last, way)) = pointer.tokens.split_last() else {
+            let tokens: Vec<_> = pointer.tokens().collect();
+            let Some((last, way)) = tokens.split_last() else {
                 gaps.push(Gap { bytes: self.node(0).bytes(), filled_with: "null" });
                 continue;
             };
@@ -220,8 +221,8 @@ impl<'d> Value<'d> {
 
     /// The value that `pointer` names from here on (RFC 6901 §4), through the last one of duplicates.
     pub fn at(self, pointer: &Pointer) -> Option<Value<'d>> {
-        pointer.tokens.iter().try_fold(self, |value, token| {
-            let place = value.places_named(token).last()?;
+        pointer.tokens().try_fold(self, |value, token| {
+            let place = value.places_named(&token).last()?;
             Some(self.document.value(place.value))
         })
     }

@@ -1,12 +1,13 @@
 //! JSON Pointers (RFC 6901).
 
+use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON Pointer (RFC 6901), read once: `/data/user_id`, `/list/0`, or nothing for the whole document.
+/// A JSON Pointer (RFC 6901): `/data/user_id`, `/list/0`, or nothing for the whole document.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct Pointer {
-    text: String,
-    pub(super) tokens: Vec<String>,
+    text: Cow<'static, str>,
+    escaped: bool,
 }
 
 /// Why a text is not a [`Pointer`].
@@ -25,25 +26,37 @@ impl Pointer {
     ///
     /// [`PointerError`] says what to write instead.
     pub fn parse(text: &str) -> Result<Pointer, PointerError> {
+        Self::read(Cow::Owned(text.to_owned()))
+    }
+
+    /// As [`parse`](Self::parse), of a text that is part of the program: it is not copied.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn parse_static(text: &'static str) -> Result<Pointer, PointerError> {
+        Self::read(Cow::Borrowed(text))
+    }
+
+    fn read(text: Cow<'static, str>) -> Result<Pointer, PointerError> {
         if !text.is_empty() && !text.starts_with('/') {
             return Err(PointerError::NoLeadingSlash);
         }
+        let escaped = text.contains('~');
         let mut tildes = text.match_indices('~');
-        if let Some((offset, _)) = tildes.find(|(offset, _)| !text[offset + 1..].starts_with(['0', '1'])) {
-            return Err(PointerError::LoneTilde { offset });
+        match tildes.find(|(offset, _)| !text[offset + 1..].starts_with(['0', '1'])) {
+            Some((offset, _)) => Err(PointerError::LoneTilde { offset }),
+            None => Ok(Pointer { text, escaped }),
         }
-
-        let token = |token: &str| match token.contains('~') {
-            // In this order: ~01 is ~1, not a slash.
-            true => token.replace("~1", "/").replace("~0", "~"),
-            false => token.to_owned(),
-        };
-        Ok(Pointer { text: text.to_owned(), tokens: text.split('/').skip(1).map(token).collect() })
     }
 
     /// The names and places it leads along.
-    pub fn tokens(&self) -> impl Iterator<Item = &str> {
-        self.tokens.iter().map(String::as_str)
+    pub fn tokens(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        self.text.split('/').skip(1).map(|token| match self.escaped {
+            // In this order: ~01 is ~1, not a slash.
+            true => Cow::Owned(token.replace("~1", "/").replace("~0", "~")),
+            false => Cow::Borrowed(token),
+        })
     }
 
     pub fn as_str(&self) -> &str {

@@ -21,7 +21,7 @@ impl Routes {
 
     /// # Panics
     /// `compiled` is not what [`compile`](Self::compile) of this very version wrote.
-    pub fn from_compiled(mut compiled: &[u8]) -> Self {
+    pub fn from_compiled(mut compiled: &'static [u8]) -> Self {
         let routes = Self::read(&mut compiled);
         assert!(compiled.is_empty(), "{WRITTEN_HERE}");
         routes
@@ -32,7 +32,7 @@ const WRITTEN_HERE: &str = "the build wrote the routes by the same code";
 
 trait Compiled {
     fn write(&self, to: &mut Vec<u8>);
-    fn read(from: &mut &[u8]) -> Self;
+    fn read(from: &mut &'static [u8]) -> Self;
 }
 
 macro_rules! compiled_struct {
@@ -42,7 +42,7 @@ macro_rules! compiled_struct {
                 $(self.$field.write(to);)*
             }
 
-            fn read(from: &mut &[u8]) -> Self {
+            fn read(from: &mut &'static [u8]) -> Self {
                 // In the order in which they are written.
                 $(let $field = Compiled::read(from);)*
                 Self { $($field),* }
@@ -63,7 +63,7 @@ macro_rules! compiled_enum {
                 }
             }
 
-            fn read(from: &mut &[u8]) -> Self {
+            fn read(from: &mut &'static [u8]) -> Self {
                 match read_number(from) {
                     $($number => Self::$variant { $($field: Compiled::read(from)),* },)*
                     _ => panic!("{WRITTEN_HERE}"),
@@ -96,7 +96,7 @@ impl Compiled for bool {
         write_number(u32::from(*self), to);
     }
 
-    fn read(from: &mut &[u8]) -> Self {
+    fn read(from: &mut &'static [u8]) -> Self {
         read_number(from) == 1
     }
 }
@@ -107,7 +107,7 @@ impl Compiled for String {
         to.extend_from_slice(self.as_bytes());
     }
 
-    fn read(from: &mut &[u8]) -> Self {
+    fn read(from: &mut &'static [u8]) -> Self {
         read_text(from).to_owned()
     }
 }
@@ -117,8 +117,8 @@ impl Compiled for Pointer {
         self.as_str().to_owned().write(to);
     }
 
-    fn read(from: &mut &[u8]) -> Self {
-        Self::parse(read_text(from)).expect(WRITTEN_HERE)
+    fn read(from: &mut &'static [u8]) -> Self {
+        Self::parse_static(read_text(from)).expect(WRITTEN_HERE)
     }
 }
 
@@ -128,7 +128,7 @@ impl<A: Compiled, B: Compiled> Compiled for (A, B) {
         self.1.write(to);
     }
 
-    fn read(from: &mut &[u8]) -> Self {
+    fn read(from: &mut &'static [u8]) -> Self {
         let first = A::read(from);
         (first, B::read(from))
     }
@@ -140,7 +140,7 @@ impl<T: Compiled> Compiled for Vec<T> {
         self.iter().for_each(|it| it.write(to));
     }
 
-    fn read(from: &mut &[u8]) -> Self {
+    fn read(from: &mut &'static [u8]) -> Self {
         (0..read_number(from)).map(|_| T::read(from)).collect()
     }
 }
@@ -154,7 +154,7 @@ impl<V: Compiled> Compiled for BTreeMap<String, V> {
         }
     }
 
-    fn read(from: &mut &[u8]) -> Self {
+    fn read(from: &mut &'static [u8]) -> Self {
         Vec::<(String, V)>::read(from).into_iter().collect()
     }
 }
@@ -163,13 +163,13 @@ fn write_number(number: u32, to: &mut Vec<u8>) {
     to.extend_from_slice(&number.to_le_bytes());
 }
 
-fn read_number(from: &mut &[u8]) -> u32 {
+fn read_number(from: &mut &'static [u8]) -> u32 {
     let (number, rest) = from.split_first_chunk().expect(WRITTEN_HERE);
     *from = rest;
     u32::from_le_bytes(*number)
 }
 
-fn read_text<'c>(from: &mut &'c [u8]) -> &'c str {
+fn read_text(from: &mut &'static [u8]) -> &'static str {
     let length = read_number(from) as usize;
     let (text, rest) = from.split_at(length);
     *from = rest;

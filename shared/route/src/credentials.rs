@@ -28,7 +28,7 @@ pub fn is_named(name: &str) -> bool {
 
 /// Whether a pointer leads to, or through, something that is named like a credential.
 pub fn is_on_the_way_of(pointer: &Pointer) -> bool {
-    pointer.tokens().any(is_named)
+    pointer.tokens().any(|token| is_named(&token))
 }
 
 /// The value as it was sent, or without its members that are named like credentials, however deep they are.

@@ -68,3 +68,68 @@ fn the_samples_of_this_repository_fill_every_name_of_its_routes() {
     assert_eq!(unfilled.iter().map(|name| &*name.name).collect::<Vec<_>>(), [""; 0]);
     assert!(file.names.len() > 10, "{:?}", file.names);
 }
+
+mod documented {
+    use std::path::PathBuf;
+
+    use super::super::preview::Preview;
+    use super::*;
+
+    /// A fenced block: its language, its text, and the paragraph before it.
+    struct Block<'d> {
+        language: &'d str,
+        text: &'d str,
+        before: &'d str,
+    }
+
+    fn blocks(document: &str) -> Vec<Block<'_>> {
+        let mut parts = document.split("```");
+        let mut blocks = Vec::new();
+        while let (Some(prose), Some(block)) = (parts.next(), parts.next()) {
+            let (language, text) = block.split_once('\n').unwrap();
+            let before = prose.trim().rsplit("\n\n").next().unwrap_or_default();
+            blocks.push(Block { language, text, before });
+        }
+        blocks
+    }
+
+    /// The members of an object, without the spaces around values.
+    fn members(json: &str) -> Vec<(String, String)> {
+        let document = Document::of(json).unwrap();
+        let compact = |text: &str| text.split_whitespace().collect::<String>();
+        let member =
+            |member: json::Member<'_>| (member.key.text().unwrap().into_owned(), compact(member.value.source()));
+        document.root().members().map(member).collect()
+    }
+
+    #[test]
+    fn each_example_is_sound_makes_the_message_that_is_shown_or_is_refused_with_the_words_that_are_shown() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let document = fs::read_to_string(workspace.join("docs/routes.md")).unwrap();
+        let blocks = blocks(&document);
+        let (mut messages, mut mistakes) = (0, 0);
+        for (at, block) in blocks.iter().enumerate().filter(|(_, block)| block.language == "toml") {
+            let parsed = providers::parse_routes("routes.toml", block.text);
+            match blocks.get(at + 1) {
+                Some(Block { language: "text", text, .. }) => {
+                    let error = parsed.unwrap_err();
+                    assert_eq!(format!("{}\nhint: {}\n", error.with_its_line(block.text), error.hint()), *text);
+                    mistakes += 1;
+                }
+                Some(Block { language: "json", text, before }) => {
+                    let routes = parsed.unwrap_or_else(|error| panic!("{error}\n{}", block.text));
+                    let sample = before.split('`').nth(1).unwrap();
+                    let file: PathBuf = workspace.join(sample);
+                    let body = fs::read(&file).unwrap_or_else(|error| panic!("{sample}: {error}"));
+                    let preview = Preview::new(&body, &file, None, &routes).unwrap();
+                    let made: Vec<_> = preview.routes.iter().filter_map(|route| route.message.as_ref()).collect();
+                    let [message] = made[..] else { panic!("{sample}: {:?}", preview.routes) };
+                    assert_eq!(members(message.get()), members(text), "{sample}");
+                    messages += 1;
+                }
+                _ => drop(parsed.unwrap_or_else(|error| panic!("{error}\n{}", block.text))),
+            }
+        }
+        assert!(messages >= 8 && mistakes >= 1, "{messages} messages, {mistakes} mistakes");
+    }
+}
