@@ -1,4 +1,4 @@
-//! The one HTTP client: the AWS SDK and the calls to Returning.AI share its connections and its TLS settings.
+//! The one door to HTTP: the AWS SDK and the calls to Returning.AI and Rail have its TLS settings and its rules in common.
 //!
 //! Lambda freezes a function between events, and its idle connections die unnoticed meanwhile. So idle connections are dropped
 //! early, and a request whose connection died before a byte of the answer is sent once more without counting as an attempt.
@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
-use std::io;
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use std::{io, mem};
 
 use aws_smithy_runtime_api::client::http::{
     HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -18,6 +19,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Method, Proxy, Request, Response, StatusCode, Url, redirect};
 use rustls::crypto::ring;
@@ -27,10 +29,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::UnixMillis;
 
+use self::direct::Direct;
+
 /// The client, cheap to clone. Mozilla's roots are compiled in: reading the system's would be the slowest step of a start.
 #[derive(Clone, Debug)]
 pub struct Http {
     client: Client,
+    /// To AWS; over another network than the functions' `client` takes its place.
+    direct: Option<Arc<Direct>>,
     /// What answers in place of the network.
     #[cfg(feature = "simulation")]
     in_process: Option<in_process::InProcess>,
@@ -129,7 +135,9 @@ impl Http {
     /// # Errors
     /// Only on a build without the TLS versions asked for.
     pub fn new() -> Result<Self, HttpSetupError> {
-        Self::over(CONNECT_TIMEOUT, Vec::new(), Vec::new())
+        let tls = tls(Vec::new())?;
+        let direct = Some(Arc::new(Direct::new(tls.clone())));
+        Ok(Self { direct, ..Self::with(tls, CONNECT_TIMEOUT, Vec::new())? })
     }
 
     /// Over another network than the functions': one that needs more time, proxies, or roots of its own.
@@ -141,15 +149,10 @@ impl Http {
         proxies: Vec<Proxy>,
         own_roots: Vec<CertificateDer<'static>>,
     ) -> Result<Self, HttpSetupError> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        for root in own_roots {
-            roots.add(root).map_err(HttpSetupError::Tls)?;
-        }
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(HttpSetupError::Tls)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        Self::with(tls(own_roots)?, connect_timeout, proxies)
+    }
+
+    fn with(tls: ClientConfig, connect_timeout: Duration, proxies: Vec<Proxy>) -> Result<Self, HttpSetupError> {
         // Without this it would ask the environment.
         let direct = Client::builder().no_proxy();
         let client = proxies
@@ -166,6 +169,7 @@ impl Http {
             .map_err(HttpSetupError::Client)?;
         Ok(Self {
             client,
+            direct: None,
             #[cfg(feature = "simulation")]
             in_process: None,
         })
@@ -175,7 +179,7 @@ impl Http {
     #[cfg(feature = "simulation")]
     #[must_use]
     pub fn ending_in(self, in_process: in_process::InProcess) -> Self {
-        Self { in_process: Some(in_process), ..self }
+        Self { in_process: Some(in_process), direct: None, ..self }
     }
 
     /// The client that requests are built with.
@@ -193,10 +197,7 @@ impl Http {
             request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
         }
         let again = request.try_clone();
-        match (self.send_once(request).await, again) {
-            (Err(error), Some(again)) if died_before_an_answer(&error) => self.send_once(again).await,
-            (result, _) => result,
-        }
+        once_more(request, again, |request| self.send_once(request)).await
     }
 
     async fn send_once(&self, request: Request) -> Result<Response, ExchangeError> {
@@ -264,6 +265,29 @@ impl From<in_process::NoAnswer> for ExchangeError {
             Died => Self::ConnectionLost(cause(io::ErrorKind::ConnectionReset)),
             Broken => Self::ConnectionLost(cause(io::ErrorKind::UnexpectedEof)),
         }
+    }
+}
+
+/// TLS by ring, with Mozilla's roots and those of one's own.
+fn tls(own_roots: Vec<CertificateDer<'static>>) -> Result<ClientConfig, HttpSetupError> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    for root in own_roots {
+        roots.add(root).map_err(HttpSetupError::Tls)?;
+    }
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(HttpSetupError::Tls)?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Sends a request, and `again`, which is the same, when its connection died before a byte of the answer.
+async fn once_more<R, A, F>(request: R, again: Option<R>, send: impl Fn(R) -> F) -> Result<A, ExchangeError>
+where
+    F: Future<Output = Result<A, ExchangeError>>,
+{
+    match (send(request).await, again) {
+        (Err(error), Some(again)) if died_before_an_answer(&error) => send(again).await,
+        (result, _) => result,
     }
 }
 
@@ -355,19 +379,24 @@ impl HttpConnector for Http {
 impl Http {
     async fn call_aws(&self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-        let (parts, body) = request.into_parts();
-        let body = body.bytes().map(bytes::Bytes::copy_from_slice).unwrap_or_default();
-        let request = Request::try_from(http::Request::from_parts(parts, body))
-            .map_err(|error| ConnectorError::user(error.into()))?;
-
-        let response = self.send(request).await.map_err(sdk_error)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(|error| sdk_error(error.into()))?;
-
-        let mut response = http::Response::new(SdkBody::from(body));
-        *response.status_mut() = status;
-        *response.headers_mut() = headers;
-        HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+        let request = request.map(|body| body.bytes().map(Bytes::copy_from_slice).unwrap_or_default());
+        let answer = match &self.direct {
+            Some(direct) => {
+                let again = Some(request.clone());
+                let response = once_more(request, again, |request| direct.send(request)).await.map_err(sdk_error)?;
+                let (head, body) = response.into_parts();
+                http::Response::from_parts(head, direct::read(body).await.map_err(sdk_error)?)
+            }
+            None => {
+                let request = Request::try_from(request).map_err(|error| ConnectorError::user(error.into()))?;
+                let mut response = self.send(request).await.map_err(sdk_error)?;
+                let (status, headers) = (response.status(), mem::take(response.headers_mut()));
+                let mut answer = http::Response::new(response.bytes().await.map_err(|error| sdk_error(error.into()))?);
+                (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+                answer
+            }
+        };
+        HttpResponse::try_from(answer.map(SdkBody::from)).map_err(|error| ConnectorError::other(error.into(), None))
     }
 }
 
@@ -379,6 +408,7 @@ fn sdk_error(error: ExchangeError) -> ConnectorError {
     }
 }
 
+mod direct;
 #[cfg(feature = "simulation")]
 pub mod in_process;
 
