@@ -7,15 +7,14 @@ mod values;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use json::Pointer;
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::destination::Destination;
 use crate::lookup::Lookup;
 use crate::reader::sections::Section;
+use crate::reader::values::{Item, Reader, is_name};
 use crate::routes::{
-    Condition, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, EventPattern, Known, RESERVED_FIELDS, Route, Routes,
+    Condition, CustomerSource, DEFAULT_IDEMPOTENCY_FIELD, EventPattern, Known, Name, RESERVED_FIELDS, Route, Routes,
     RoutesError,
 };
 
@@ -25,17 +24,6 @@ pub struct RoutesFile {
     pub routes: Routes,
     /// The names of all providers' sections.
     pub names: Vec<Name>,
-}
-
-/// A name that a provider's section gives to what its bodies hold.
-#[derive(Debug)]
-pub struct Name {
-    pub provider: String,
-    pub name: String,
-    /// From 1.
-    pub line: usize,
-    /// All pointers into the body that it stands for. Empty for what is only looked up.
-    pub pointers: Vec<Pointer>,
 }
 
 impl RoutesFile {
@@ -59,15 +47,6 @@ impl Routes {
     pub fn parse(file: &str, text: &str, known: Known<'_>) -> Result<Self, RoutesError> {
         RoutesFile::parse(file, text, known).map(|file| file.routes)
     }
-}
-
-type Item<'i> = Spanned<DeValue<'i>>;
-
-/// Walks the parsed file.
-struct Reader<'i> {
-    file: &'i str,
-    text: &'i str,
-    known: Known<'i>,
 }
 
 const ROUTE_KEYS: [&str; 9] = [
@@ -287,11 +266,6 @@ impl<'i> Reader<'i> {
 
 const CUSTOMER_IS_NOT_FETCHED: &str = "`customer`: a look-up cannot tell who the customer is; expected a name, \"/pointer\", \
                                        \"link:KIND:/pointer\" or \"KIND:/pointer\"";
-
-/// What may name a route, a look-up or a place: it needs no quotes in the file.
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-}
 
 #[cfg(test)]
 mod tests;

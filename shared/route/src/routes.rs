@@ -81,6 +81,17 @@ pub enum Known<'k> {
     },
 }
 
+/// A name that a provider's section gives to what its bodies hold.
+#[derive(Debug)]
+pub struct Name {
+    pub provider: String,
+    pub name: String,
+    /// From 1.
+    pub line: usize,
+    /// All pointers into the body that it stands for. Empty for what is only looked up.
+    pub pointers: Vec<Pointer>,
+}
+
 /// A problem in a routes file, and its place.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {problem}")]

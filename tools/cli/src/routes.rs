@@ -9,8 +9,7 @@ use operator::OperatorError;
 use operator::routes::unfilled_names;
 use operator::routes::words::in_words;
 use operator::words::counted;
-use route::reader::Name;
-use route::routes::Route;
+use route::routes::{Name, Route};
 
 use crate::routes::file::RoutesFile;
 use crate::terminal::{Table, out, print};

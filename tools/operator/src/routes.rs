@@ -4,8 +4,8 @@ use std::path::Path;
 use std::{fs, io};
 
 use json::Document;
-use route::reader::{Name, RoutesFile};
-use route::routes::present;
+use route::reader::RoutesFile;
+use route::routes::{Name, present};
 
 use crate::OperatorError;
 

@@ -6,7 +6,7 @@ use json::{Document, write_string};
 use toml::de::{DeTable, DeValue};
 
 use super::sections::{Section, Source};
-use super::{Item, Reader};
+use super::values::{Item, Reader};
 use crate::credentials;
 use crate::customer::CustomerAttribute;
 use crate::lookup::Place;

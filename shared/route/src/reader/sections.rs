@@ -6,11 +6,11 @@ use std::ops::Range;
 use json::Pointer;
 use toml::de::DeTable;
 
-use super::{Item, Name, Reader, is_name};
+use super::values::{Item, Reader, is_name};
 use crate::credentials;
 use crate::customer::is_kind;
 use crate::lookup::{Lookup, PathPart, Place};
-use crate::routes::{CustomerSource, Known, RoutesError};
+use crate::routes::{CustomerSource, Known, Name, RoutesError};
 
 /// What the routes of one provider may use.
 #[derive(Default)]

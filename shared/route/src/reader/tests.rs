@@ -1,7 +1,7 @@
 use super::*;
 use crate::lookup::{Lookup, PathPart, Place};
 use crate::routes::FieldValue;
-use json::Document;
+use json::{Document, Pointer};
 
 const KNOWN: Known<'_> = Known::Only { providers: &["sample", "other"], apis: &["sample"], kinds: &["sample-account"] };
 

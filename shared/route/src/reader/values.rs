@@ -3,10 +3,24 @@
 use std::ops::Range;
 
 use json::Pointer;
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Item, Reader};
 use crate::routes::{Known, RoutesError};
+
+pub(super) type Item<'i> = Spanned<DeValue<'i>>;
+
+/// Walks the parsed file.
+pub(super) struct Reader<'i> {
+    pub(super) file: &'i str,
+    pub(super) text: &'i str,
+    pub(super) known: Known<'i>,
+}
+
+/// What may name a route, a look-up or a place: it needs no quotes in the file.
+pub(super) fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+}
 
 impl<'i> Reader<'i> {
     pub(super) fn required_item<'t>(
