@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod attempt;
+mod encryption;
 pub mod message;
 pub mod pauses;
 pub mod resolver;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
 use crate::config::kill_point;
+use crate::deliver::encryption::Sealed;
 use crate::deliver::webhooks::{ApiKey, Webhooks, Workflow};
 use crate::outside::cool_off::CoolOff;
 use crate::outside::http::{CallTime, ExchangeError, Http, HttpAnswer};
@@ -35,11 +36,20 @@ pub struct Handshake {
     pub answer: HttpAnswer,
 }
 
+/// What is posted.
+enum Content {
+    /// A message, or nothing.
+    Json(Bytes),
+    Encrypted(Sealed),
+}
+
 /// One call to Returning.AI: long enough for a slow workflow, short enough for three tries within an invocation.
 const CALL_TIMEOUT: Duration = Duration::from_secs(8);
 
 static SESSION_TOKEN: HeaderName = HeaderName::from_static("x-session-token");
+static ENCRYPTED: HeaderName = HeaderName::from_static("x-encrypted");
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static TRUE: HeaderValue = HeaderValue::from_static("true");
 
 impl ReturningAi {
     pub fn new(http: Http, webhooks: CachedSecret<Webhooks>, clock: Clock) -> Self {
@@ -115,7 +125,13 @@ impl ReturningAi {
             Destination::IncomingWebhook(name) => {
                 let webhook = webhooks.incoming.get(name).ok_or(FailureCode::IncomingWebhookUnknown)?;
                 let webhook = webhook.as_ref().ok_or(FailureCode::IncomingWebhookUnusable)?;
-                self.post(to, &webhook.url, webhook.api_key.clone(), message.clone(), time).await?.outcome()
+                let content = match &webhook.encryption {
+                    Some(encryption) => {
+                        Content::Encrypted(encryption.seal(message).ok_or(FailureCode::IncomingWebhookUnusable)?)
+                    }
+                    None => Content::Json(message.clone()),
+                };
+                self.post(to, &webhook.url, webhook.api_key.clone(), content, time).await?.outcome()
             }
         }
     }
@@ -132,7 +148,8 @@ impl ReturningAi {
             None => workflow.api_key.clone(),
         };
         kill_point("handshaken");
-        let answer = self.post(to, &workflow.webhook_url, Some((header, value.clone())), message.clone(), time).await?;
+        let content = Content::Json(message.clone());
+        let answer = self.post(to, &workflow.webhook_url, Some((header, value.clone())), content, time).await?;
         let outcome = answer.outcome();
         if matches!(&outcome, Err(failure) if failure.code == FailureCode::Unauthorized) {
             self.slot(to).drop_refused(&value).await;
@@ -149,7 +166,8 @@ impl ReturningAi {
         time: CallTime,
     ) -> Result<HeaderValue, DispatchFailure> {
         let handshake = async {
-            let answer = self.post(to, handshake_url, Some(workflow.api_key.clone()), Bytes::new(), time).await?;
+            let answer =
+                self.post(to, handshake_url, Some(workflow.api_key.clone()), Content::Json(Bytes::new()), time).await?;
             answer.session(self.clock.now())
         };
         let began = Instant::now();
@@ -172,11 +190,11 @@ impl ReturningAi {
         to: &Destination,
         url: &Url,
         header: Option<ApiKey>,
-        body: Bytes,
+        content: Content,
         time: CallTime,
     ) -> Result<HttpAnswer, DispatchFailure> {
         let began = Instant::now();
-        let answer = post(&self.http, self.clock, url, header, body, time).await;
+        let answer = post(&self.http, self.clock, url, header, content, time).await;
         self.cool_off(to).note(began.elapsed(), &answer, self.clock.now());
         answer.map_err(|error| FailureCode::from(error).into())
     }
@@ -187,12 +205,20 @@ async fn post(
     clock: Clock,
     url: &Url,
     header: Option<ApiKey>,
-    body: Bytes,
+    content: Content,
     time: CallTime,
 ) -> Result<HttpAnswer, ExchangeError> {
     let mut request = Request::new(reqwest::Method::POST, url.clone());
-    request.headers_mut().insert(CONTENT_TYPE, JSON.clone());
-    request.headers_mut().extend(header);
+    let headers = request.headers_mut();
+    headers.extend(header);
+    let (content_type, body) = match content {
+        Content::Json(body) => (JSON.clone(), body),
+        Content::Encrypted(sealed) => {
+            headers.insert(ENCRYPTED.clone(), TRUE.clone());
+            (sealed.content_type, sealed.body)
+        }
+    };
+    headers.insert(CONTENT_TYPE, content_type);
     *request.body_mut() = Some(body.into());
     http.exchange(request, CALL_TIMEOUT, time, clock.now()).await
 }
@@ -212,7 +238,7 @@ impl Webhooks {
         let workflow = self.workflows.get(workflow)?.as_ref()?;
         let url = workflow.handshake_url.as_ref()?;
         let time = CallTime::of_a_person();
-        let answer = post(http, clock, url, Some(workflow.api_key.clone()), Bytes::new(), time).await;
+        let answer = post(http, clock, url, Some(workflow.api_key.clone()), Content::Json(Bytes::new()), time).await;
         Some(answer.map(|answer| Handshake { opened: answer.session(clock.now()).is_ok(), answer }))
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
+use crate::deliver::encryption::Encryption;
 use crate::outside::secrets::{self, Fields, Problem};
 use route::destination::Destination;
 
@@ -25,6 +26,7 @@ pub(super) struct Workflow {
 pub(super) struct IncomingWebhook {
     pub(super) url: Url,
     pub(super) api_key: Option<ApiKey>,
+    pub(super) encryption: Option<Encryption>,
 }
 
 /// An API key under its header; marked sensitive, so that it is not shown.
@@ -89,14 +91,14 @@ impl IncomingWebhook {
             true => fields.header_value("api_key").map(|key| Some((API_KEY.clone(), key))),
             false => Some(None),
         };
-        // Where Returning.AI wants the IV and the tag is not documented: no message is better than an unreadable one.
-        if fields.is_given("encryption") {
-            return fields.problem(
-                "encryption",
-                "nothing (encrypted incoming webhooks are not supported: disable encryption in Returning.AI)",
-            );
-        }
-        Some(Self { url: url?, api_key: api_key? })
+        let encryption = match fields.is_given("encryption") {
+            true => fields
+                .object("encryption", "an object of mode, key and body")
+                .and_then(|it| Encryption::read(&it))
+                .map(Some),
+            false => Some(None),
+        };
+        Some(Self { url: url?, api_key: api_key?, encryption: encryption? })
     }
 }
 

@@ -8,7 +8,8 @@ use local::aws::AwsFault;
 use local::faults::When;
 use local::rail_api::{At, Fault, Rule};
 use local::returning_ai::At::Webhook;
-use local::returning_ai::{self, Message};
+use local::returning_ai::{self, IncomingWebhook, Message};
+use local::stack::RETURNING_AI_SECRET;
 use serde_json::{Value, json};
 use shared::clock::Clock;
 use shared::customer::reference::{Customer, CustomerRef};
@@ -315,4 +316,38 @@ async fn two_destinations_of_one_event_each_have_their_own_message() {
     assert_eq!(bridge.item("rail#e1")["state"], "delivered");
     assert_eq!(bridge.stack.returning_ai.handshakes("vip"), 0, "an incoming webhook takes its key at once");
     assert_eq!(bridge.stack.returning_ai.violations(), []);
+}
+
+#[tokio::test]
+async fn an_encrypted_incoming_webhook_is_sent_the_same_message_again_under_another_iv() {
+    for body in [json!(null), json!("1.{iv+ciphertext+tag:hex}")] {
+        let bridge = Bridge::with(|options| options.workflows = vec!["money".to_owned(), "vip".to_owned()]).await;
+        let returning_ai = &bridge.stack.returning_ai;
+        let encryption = json!({ "mode": "gcm", "key": "sample key of 32 bytes: not used", "body": body });
+        let encryption = Some(encryption);
+        returning_ai.set_incoming_webhook(IncomingWebhook { encryption, ..IncomingWebhook::with_sample_key("vip") });
+        bridge.stack.secrets_manager.put(RETURNING_AI_SECRET, &returning_ai.secret()).unwrap();
+        let known = Customer {
+            email: Some("sample@example.com".to_owned()),
+            trading_accounts: vec!["5001".to_owned()],
+            ..Customer::new("C-1001", Clock::system().now())
+        };
+        bridge.tables().0.put(&CustomerRef::of_customer("C-1001").unwrap(), &known).await.unwrap();
+        returning_ai.inject(
+            Some(returning_ai::At::Incoming("vip".to_owned())),
+            returning_ai::Fault::Status(500),
+            When::Next(1),
+        );
+        let function = many_routes(&bridge);
+        let body = r#"{"event_id":"e1","event_date":"2023-11-20T14:32:18Z","event_type":"VIP","event_data":{"customer_id":"C-1001","account":{"login":7}}}"#;
+        assert!(bridge.deliver_to(&function, &Delivery::signed(RAIL, body)).await.is_some());
+        within(function.idle()).await;
+        assert_eq!(bridge.item("rail#e1")["state"], "delivered", "{}", bridge.item("rail#e1"));
+        let [first, second] = &returning_ai.attempts()[..] else { panic!("two attempts") };
+        assert_eq!((&first.raw, first.accepted, second.accepted), (&second.raw, false, true));
+        assert_eq!(second.body["channel"], "vip");
+        let sealed = |message: &Message| String::from_utf8(message.sealed.clone().unwrap().to_vec()).unwrap();
+        assert!(sealed(first) != sealed(second) && !sealed(second).contains("C-1001"));
+        assert_eq!(returning_ai.violations(), []);
+    }
 }

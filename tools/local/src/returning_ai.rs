@@ -15,6 +15,8 @@ use crate::faults::{Faults, When};
 use crate::front::{Answer, Front, Guests, JSON, json_response};
 use crate::records::{Records, Timeout};
 
+mod decryption;
+
 /// One workflow: a handshake URL, a webhook URL and an API key.
 #[derive(Clone, Debug)]
 pub struct Workflow {
@@ -47,6 +49,8 @@ pub enum TokenUse {
 pub struct IncomingWebhook {
     pub name: String,
     pub api_key: Option<String>,
+    /// As in the secret; then only encrypted messages are accepted.
+    pub encryption: Option<Value>,
 }
 
 /// One of the URLs.
@@ -90,8 +94,11 @@ pub struct Message {
     pub at: At,
     /// The workflow's or the incoming webhook's name.
     pub workflow: String,
+    /// Decrypted, if it came encrypted.
     pub body: Value,
     pub raw: Bytes,
+    /// The request's body, if it came encrypted.
+    pub sealed: Option<Bytes>,
     pub token: Option<String>,
     pub received_at: SystemTime,
     /// The fault that struck it.
@@ -115,6 +122,9 @@ pub enum Rule {
     NotPost,
     ContentTypeIsNotJson,
     BodyIsNotAnObject,
+    /// A message to an incoming webhook with encryption came without the header that says so, or cannot be decrypted; or one
+    /// came with the header where none is expected.
+    NotEncryptedAsAgreed,
     /// The API key of a session workflow came along on the main call.
     ApiKeyOnMainCall,
     TokenOfAnotherWorkflow,
@@ -200,6 +210,9 @@ impl ReturningAi {
             if let Some(key) = &webhook.api_key {
                 entry["api_key"] = json!(key);
             }
+            if let Some(encryption) = &webhook.encryption {
+                entry["encryption"] = encryption.clone();
+            }
             (webhook.name.clone(), entry)
         });
         json!({
@@ -212,6 +225,12 @@ impl ReturningAi {
     pub fn set_workflow(&self, workflow: Workflow) {
         let mut state = self.world.state();
         state.workflows.insert(workflow.name.clone(), workflow);
+    }
+
+    /// Adds an incoming webhook, or changes one.
+    pub fn set_incoming_webhook(&self, webhook: IncomingWebhook) {
+        let mut state = self.world.state();
+        state.incoming.insert(webhook.name.clone(), webhook);
     }
 
     /// Voids every session token of a workflow, as when Returning.AI restarts.
@@ -319,7 +338,8 @@ impl Workflow {
 impl IncomingWebhook {
     /// One that wants a key, with a sample key.
     pub fn with_sample_key(name: &str) -> Self {
-        Self { name: name.to_owned(), api_key: Some(format!("rai_sample_{name}_key_do_not_use")) }
+        let api_key = Some(format!("rai_sample_{name}_key_do_not_use"));
+        Self { name: name.to_owned(), api_key, encryption: None }
     }
 }
 
@@ -408,7 +428,12 @@ impl World {
     }
 
     fn answer_message(&self, at: &At, request: &Request<Bytes>) -> Answer {
-        let body = match self.read_object(at, request) {
+        let (raw, sealed) = match self.decrypted(at, request) {
+            Ok(Some(plaintext)) => (plaintext, Some(request.body().clone())),
+            Ok(None) => (request.body().clone(), None),
+            Err(refused) => return refusal(&refused),
+        };
+        let body = match self.read_object(at, &raw) {
             Ok(body) => body,
             Err(refused) => return refusal(&refused),
         };
@@ -417,7 +442,8 @@ impl World {
             at: at.clone(),
             workflow: at.name().to_owned(),
             body,
-            raw: request.body().clone(),
+            raw,
+            sealed,
             token: text(request.headers(), "x-session-token").map(str::to_owned),
             received_at: SystemTime::now(),
             fault: fault.clone(),
@@ -452,14 +478,35 @@ impl World {
         }
     }
 
-    fn read_object(&self, at: &At, request: &Request<Bytes>) -> Result<Value, Refusal> {
+    /// The plaintext, where messages are encrypted; elsewhere they must be JSON as they are.
+    fn decrypted(&self, at: &At, request: &Request<Bytes>) -> Result<Option<Bytes>, Refusal> {
+        let encryption = match at {
+            At::Incoming(name) => self.state().incoming.get(name).and_then(|webhook| webhook.encryption.clone()),
+            At::Handshake(_) | At::Webhook(_) => None,
+        };
         let content_type = text(request.headers(), "content-type").unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        if !media_type.eq_ignore_ascii_case("application/json") {
+        let is_text = encryption.as_ref().is_some_and(|encryption| encryption["body"].is_string());
+        if !media_type.eq_ignore_ascii_case(if is_text { "text/plain" } else { JSON }) {
             self.violated(Some(at), Rule::ContentTypeIsNotJson);
             return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "JSON only"));
         }
-        match serde_json::from_slice::<Value>(request.body()) {
+        let says_so = text(request.headers(), "x-encrypted");
+        let plaintext = encryption
+            .as_ref()
+            .map(|it| says_so.filter(|says| *says == "true").and_then(|_| decryption::decrypt(it, request.body())));
+        match (plaintext, says_so) {
+            (Some(Some(plaintext)), _) => Ok(Some(plaintext.into())),
+            (None, None) => Ok(None),
+            (Some(None), _) | (None, Some(_)) => {
+                self.violated(Some(at), Rule::NotEncryptedAsAgreed);
+                Err(Refusal(StatusCode::BAD_REQUEST, "Cannot decrypt"))
+            }
+        }
+    }
+
+    fn read_object(&self, at: &At, text: &[u8]) -> Result<Value, Refusal> {
+        match serde_json::from_slice::<Value>(text) {
             Ok(body) if body.is_object() => Ok(body),
             Ok(_) | Err(_) => {
                 self.violated(Some(at), Rule::BodyIsNotAnObject);

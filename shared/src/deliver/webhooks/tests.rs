@@ -154,7 +154,8 @@ fn every_problem_is_found_and_what_is_sound_can_be_used() {
         ("workflows.b.mode", false),
         ("workflows.b.webhook_url", false),
         ("incoming_webhooks.d.url", false),
-        ("incoming_webhooks.d.encryption", false),
+        ("incoming_webhooks.d.encryption.mode", false),
+        ("incoming_webhooks.d.encryption.key", false),
     ];
     assert_eq!(fields, expected);
 }

@@ -147,9 +147,8 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
             "fail workflows: {id}: workflows.deposit.webhook_url: not https: keys and customer data would travel unencrypted"
         ),
         format!("fail workflows: {id}: workflows.kyc.api_key: ends in a newline, which counts as part of the key"),
-        format!(
-            "fail workflows: {id}: incoming_webhooks.vip-chat.encryption: nothing (encrypted incoming webhooks are not supported: disable encryption in Returning.AI) expected"
-        ),
+        format!("fail workflows: {id}: incoming_webhooks.vip-chat.encryption.key: a key of 32 bytes expected"),
+        format!("fail workflows: {id}: incoming_webhooks.vip-chat.encryption.mode: \"gcm\" or \"cbc\" expected"),
         format!("warn incoming webhook vip-chat: {id} has it, and no route of `routes.toml` delivers to it"),
     ];
     assert_eq!(world.wrong().await, expected);

@@ -45,6 +45,7 @@ const WORKFLOW: Fields = &[
     ("mode", Content::Other),
 ];
 const INCOMING_WEBHOOK: Fields = &[("url", Content::Url), ("api_key", Content::Key), ("encryption", Content::Other)];
+const ENCRYPTION: Fields = &[("mode", Content::Other), ("key", Content::Key), ("body", Content::Other)];
 const API: Fields = &[
     ("base_url", Content::Url),
     ("token_url", Content::Url),
@@ -98,7 +99,11 @@ pub(super) fn check_returning_ai(scope: &Scope, needs: &RouteNeeds, secret: &Sec
         let mut findings = inspect(scope, "", whole, WEBHOOKS);
         for (kind, fields) in [("workflows", WORKFLOW), ("incoming_webhooks", INCOMING_WEBHOOK)] {
             for (name, entry) in entries(whole, kind).filter_map(|(name, entry)| Some((name, entry.as_object()?))) {
-                findings.extend(inspect(scope, &format!("{kind}.{}.", printable_name(name)), entry, fields));
+                let path = format!("{kind}.{}.", printable_name(name));
+                findings.extend(inspect(scope, &path, entry, fields));
+                if let Some(encryption) = entry.get("encryption").and_then(Value::as_object) {
+                    findings.extend(inspect_encryption(scope, &format!("{path}encryption."), encryption));
+                }
             }
         }
         let ok = format!("{} in {}", counted(entries(whole, "workflows").count(), "workflow"), secret.id);
@@ -165,6 +170,17 @@ fn inspect(scope: &Scope, path: &str, object: &Map<String, Value>, fields: Field
         }
     });
     findings.collect()
+}
+
+/// The layout that counts without a `body` is a guess, since Returning.AI's sample is not public.
+fn inspect_encryption(scope: &Scope, path: &str, encryption: &Map<String, Value>) -> Vec<Finding> {
+    let mut findings = inspect(scope, path, encryption, ENCRYPTION);
+    if encryption.get("body").is_none_or(Value::is_null) {
+        let says =
+            "absent, and the default layout is a guess: send one message, and look under Histories in Returning.AI";
+        findings.push(Finding { verdict: Verdict::Warn, field: format!("{path}body"), says: says.to_owned() });
+    }
+    findings
 }
 
 /// Deployed functions may not send even to their own machine without encryption, though the parser accepts it.

@@ -150,6 +150,7 @@ fn message(at: u64) -> Message {
         at: At::Webhook("account-status".to_owned()),
         workflow: "account-status".to_owned(),
         raw: body.to_string().into(),
+        sealed: None,
         body,
         token: None,
         received_at: second(at),

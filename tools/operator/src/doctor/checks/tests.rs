@@ -564,13 +564,25 @@ fn a_url_that_is_not_https_is_found() {
 }
 
 #[test]
-fn an_incoming_webhook_with_encryption_is_found() {
-    let problem = "incoming_webhooks.vip-chat.encryption: nothing (encrypted incoming webhooks are not supported: disable encryption in Returning.AI) expected";
-    expect_of_workflows(
-        "/incoming_webhooks/vip-chat/encryption",
-        json!({ "mode": "AES-256-GCM", "key": "0123456789abcdef0123456789abcdef" }),
-        &[&format!("fail workflows: bridge/returning-ai: {problem}")],
-    );
+fn the_encryption_of_an_incoming_webhook_is_looked_at_and_a_guess_is_called_one() {
+    let key = "0123456789abcdef0123456789abcdef";
+    let at = "/incoming_webhooks/vip-chat/encryption";
+    let of = |verdict: &str, field: &str, says: &str| {
+        format!("{verdict} workflows: bridge/returning-ai: incoming_webhooks.vip-chat.encryption{field}: {says}")
+    };
+    let layout = json!({ "n": "{iv:hex}", "t": "{tag:hex}", "c": "{ciphertext:hex}" });
+    let complete = |mode: &str| json!({ "mode": mode, "key": key, "body": layout });
+    expect_of_workflows(at, complete("gcm"), &[]);
+    let says = "absent, and the default layout is a guess: send one message, and look under Histories in Returning.AI";
+    for mode in ["gcm", "cbc"] {
+        expect_of_workflows(at, json!({ "mode": mode, "key": key }), &[&of("warn", ".body", says)]);
+    }
+    let expected = "a layout without `tag`: cbc has none expected";
+    expect_of_workflows(at, complete("cbc"), &[&of("fail", ".body", expected)]);
+    let expected = "\"gcm\" or \"cbc\" expected";
+    expect_of_workflows(at, complete("AES-256-GCM"), &[&of("fail", ".mode", expected)]);
+    let expected = "an object of mode, key and body expected";
+    expect_of_workflows(at, json!("gcm"), &[&of("fail", "", expected)]);
 }
 
 #[test]
