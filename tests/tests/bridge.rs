@@ -16,6 +16,7 @@ mod bridge {
     pub(crate) mod examples;
     pub(crate) mod fixture;
     pub(crate) mod gateway_events;
+    pub(crate) mod glossary;
     pub(crate) mod invariants;
     pub(crate) mod keys_and_forms;
     pub(crate) mod kills;

@@ -98,7 +98,7 @@ table! {
         "of the duplicates, those with another body than the first";
     ID_CONFLICT: "IdConflict", Count, Receivers, None, Harm,
         "new events whose id another fact has: of another type, or at another time and with another body";
-    IGNORED: "Ignored", Count, Receivers, None, Work, "of these, new events that no route wants";
+    IGNORED: "Ignored", Count, Receivers, None, Work, "of these, new events that no route matches";
     UNKNOWN_EVENT_TYPE: "UnknownEventType", Count, Receivers, None, Harm,
         "new events whose type no route's `events` names, or whose envelope is unreadable";
     DATED_BY_SIGNATURE: "DatedBySignature", Count, Receivers, None, Work,
@@ -118,7 +118,7 @@ table! {
     DEAD: "Dead", Count, All, None, Harm,
         "messages that were given up permanently, and events dead on arrival because their envelope is unreadable";
     DEAD_WITHOUT_CUSTOMER: "DeadWithoutCustomer", Count, All, None, Harm,
-        "messages that were given up, and are not in `Dead`, because for 72 hours nobody said who or what the customer is";
+        "messages that were given up, and are not in `Dead`, because the customer was unknown or incomplete for 72 hours";
     EVENT_GONE: "EventGone", Count, All, None, Harm,
         "attempts whose outcome no item holds: the record was deleted while it had work left";
     FAILED: "Failed", Count, All, BY_CODE, Work, "attempts at a route that failed, whether another one follows or not";
@@ -130,7 +130,7 @@ table! {
         "routes that a first attempt left, and destinations that a redrive run held, because their pauses cannot be read";
     DELIVERY_LATENCY: "DeliveryLatency", Milliseconds, All, None, Work, "one attempt at an event, over all its routes";
     AGE_AT_DELIVERY: "AgeAtDelivery", Milliseconds, All, None, Work, "from receipt to delivered, for each route";
-    REDRIVE_RUNS: "RedriveRuns", Count, Redrive, BY_SHARE, Work, "runs of a schedule that came to their end";
+    REDRIVE_RUNS: "RedriveRuns", Count, Redrive, BY_SHARE, Work, "runs of a schedule that completed";
     PENDING_EVENTS: "PendingEvents", Count, Redrive, None, Work,
         "events with a message still to be delivered, at the start of the run";
     OLDEST_PENDING_AGE: "OldestPendingAge", Seconds, Redrive, None, Harm, "time since the receipt of the oldest of these that waits neither for its customer nor for a paused workflow";

@@ -65,18 +65,18 @@ fn the_page_on_scale_has_the_sums_of_its_assumptions() {
     let (parts, throttle) = (default("DueParts"), default("ThrottleRate"));
     let month = 2.592 * million().0;
     let rows = [
-        row("copies of the functions at work", "", |rate| rate * EVENT_S),
+        row("concurrent environments", "", |rate| rate * EVENT_S),
         row("of these, before the acknowledgement", "", |rate| rate * ACK_S),
         row("write units a second of the table, and as many of the index", "", |rate| rate * 2.0),
         row(&format!("the index's in each of {parts} parts (`DueParts`)"), "", |rate| rate * 2.0 / parts),
         row(&format!("the index's in each of {PENDING_PARTS} parts"), "", |rate| rate * 2.0 / f64::from(PENDING_PARTS)),
         row("`GetSecretValue` a second", "", |rate| rate * EVENT_S * 2.0 / 300.0),
-        row("TLS handshakes when all copies start at once", "", |rate| rate * EVENT_S * 3.0),
+        row("TLS handshakes if all environments start at once", "", |rate| rate * EVENT_S * 3.0),
         row("session tokens a second, for each workflow", "", |rate| rate * EVENT_S / 270.0),
         row(&format!("of `ThrottleRate` ({throttle})"), " %", |rate| rate / throttle * 100.0),
         row("of the API's 10,000 requests a second", " %", |rate| rate / 100.0),
-        row("of Lambda's 1,000 copies", " %", |rate| rate * EVENT_S / 10.0),
-        row("of the 4,000 write units that a new table bears at once", " %", |rate| rate * 2.0 / 40.0),
+        row("of Lambda's concurrency of 1,000", " %", |rate| rate * EVENT_S / 10.0),
+        row("of the 4,000 write units that a new table supports at once", " %", |rate| rate * 2.0 / 40.0),
         row("of the 40,000 write units for table and index together", " %", |rate| rate * 4.0 / 400.0),
         row("dollars a month", "", |rate| rate * month),
     ];

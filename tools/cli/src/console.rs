@@ -8,10 +8,10 @@ use crate::routes::file::RoutesFile;
 use crate::target::Account;
 use crate::terminal::{interrupted, out};
 
-/// See a deployed bridge in the browser: what waits and why, each event's timeline, redrive, pause and resume
+/// Show a deployed bridge in the browser: pending and dead events with the reason, timelines, redrive, dismiss, pause
 ///
-/// The page is served on 127.0.0.1 only, to anyone with the printed URL: its token is valid while this runs. It acts with your
-/// own AWS credentials. The table is read only while the page is open.
+/// Serves the page on 127.0.0.1 only, to anyone with the printed URL; its token is valid while this command runs. It uses your
+/// own AWS credentials, and reads the table only while the page is open.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Console {
@@ -28,10 +28,10 @@ pub(crate) struct Console {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 struct Target {
-    /// The CloudFormation stack, whose outputs name the tables and the function
+    /// The CloudFormation stack; its outputs name the tables and the function
     #[arg(long, value_name = "NAME", group = "deployed")]
     stack: Option<String>,
-    /// The events table in AWS. Without it and `--stack`: the bridge that `bridge dev` runs on this machine
+    /// The events table in AWS. Without it and without `--stack`: the bridge that `bridge dev` runs on this machine
     #[arg(long, value_name = "NAME", group = "deployed")]
     table: Option<String>,
     /// With `--table`: the customers table, to show who customers are

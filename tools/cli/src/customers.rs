@@ -13,7 +13,7 @@ use shared::customer::reference::{Customer, CustomerRef};
 use crate::target::CustomersTarget;
 use crate::terminal::{self, Lines, out, print};
 
-/// The customers table: import it from a file, look one up, write one
+/// The customers table: import a file, show an entry, write an entry
 #[derive(Args)]
 pub(crate) struct Customers {
     #[command(subcommand)]
@@ -27,21 +27,21 @@ enum CustomersVerb {
     Put(Put),
 }
 
-/// Show what the table says of a ref; exit code 3 when it says nothing
+/// Show the entry of a ref; exit code 3 if there is none
 #[derive(Args)]
 #[command(after_help = GET_EXAMPLES, after_long_help = GET_EXAMPLES)]
 struct Get {
     /// KIND:value, for example rail-account:CUSTOMER_USD_001
     #[arg(value_name = "REF", value_parser = reference)]
     reference: CustomerRef,
-    /// As a JSON object
+    /// Print a JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     target: CustomersTarget,
 }
 
-/// Write what the table is to say of a ref, in place of all that it says now
+/// Write the entry of a ref; replaces the whole entry
 #[derive(Args)]
 #[command(after_help = PUT_EXAMPLES, after_long_help = PUT_EXAMPLES)]
 struct Put {
@@ -57,7 +57,7 @@ struct Put {
     first_name: Option<String>,
     #[arg(long, value_name = "NAME")]
     last_name: Option<String>,
-    /// A login of a trading platform; once for each
+    /// A login of a trading platform; repeatable
     #[arg(long, value_name = "LOGIN")]
     trading_account: Vec<String>,
     #[command(flatten)]

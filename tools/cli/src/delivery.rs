@@ -19,7 +19,7 @@ use crate::terminal::note;
 /// Where a signing key comes from.
 #[derive(Args)]
 pub(crate) struct KeySource {
-    /// File with the signing key; without it, the sample key of `bridge dev`
+    /// File with the signing key [default: the sample key of `bridge dev`]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }

@@ -33,7 +33,7 @@ use crate::terminal::{note, out};
 mod chaos;
 mod watch;
 
-/// Run the whole bridge on this machine and play the sample events
+/// Run the whole bridge on this machine and send the sample events
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Dev {
@@ -49,7 +49,7 @@ pub(crate) struct Dev {
     /// Print the functions' log lines
     #[arg(long)]
     logs: bool,
-    /// Instead of playing the samples, let everything fail for a while and check that nothing is lost
+    /// Instead of the samples: cause faults and process kills for a while, and check that no event is lost
     #[arg(long, conflicts_with_all = ["once", "data"])]
     chaos: bool,
     /// With `--chaos`: how many events are sent
@@ -61,7 +61,7 @@ pub(crate) struct Dev {
 }
 
 const EXAMPLES: &str = "Examples:
-  bridge dev                        play the samples, then keep running for `bridge send` and curl
+  bridge dev                        send the samples, then keep running for `bridge send` and curl
   bridge dev --once                 for scripts: exit 0 if all results are as expected
   bridge dev --data .bridge --logs  keep the table, show every log line
   bridge dev --chaos --seed 7       exit 0 if no acknowledged event is lost, whatever fails";

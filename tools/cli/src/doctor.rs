@@ -11,19 +11,19 @@ use crate::routes::file::RoutesFile;
 use crate::target::Account;
 use crate::terminal::{Lines, print, write_json};
 
-/// Examine a bridge: tables, secrets, routes, handshakes, clocks, schedule, waiting events
+/// Check a bridge: tables, secrets, routes, handshakes, clocks, schedule, waiting events
 ///
-/// It only reads, with two exceptions: each provider's URL gets a delivery without a signature, which it must refuse, and each
-/// workflow gets a handshake. No message is sent. No key, token or URL of a workflow is printed.
+/// It only reads, with two exceptions: it sends each provider's URL a delivery without a signature, which must be refused, and
+/// makes a handshake with each workflow. It sends no message, and prints no key, token or URL of a workflow.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Doctor {
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     routes: RoutesFile,
-    /// The CloudFormation stack to examine. Without it: the bridge that `bridge dev` runs on this machine
+    /// The CloudFormation stack to check. Without it: the bridge that `bridge dev` runs on this machine
     #[arg(long, value_name = "NAME", help_heading = "Where", group = "deployed")]
     stack: Option<String>,
     #[command(flatten)]

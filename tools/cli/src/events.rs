@@ -10,7 +10,7 @@ mod show;
 use clap::{Args, Subcommand};
 use operator::OperatorError;
 
-/// The events in the table: list them, look at one, try again, dismiss
+/// The events in the table: list, show, redrive, dismiss
 #[derive(Args)]
 pub(crate) struct Events {
     #[command(subcommand)]

@@ -23,8 +23,8 @@ use operator::error::ErrorKind;
 
 use crate::terminal::{all_is_printed, note_lines};
 
-/// Verified webhooks of Rail and Rillis, delivered to Returning.AI: run it here, sign and send samples, check
-/// routes, see what waits and try it again.
+/// Operates the bridge, which delivers signed webhooks of Rail and Rillis to Returning.AI: run it on this machine, send
+/// samples, check routes, list pending and dead events, and deliver them again.
 #[derive(Parser)]
 #[command(name = "bridge", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Cli {
@@ -36,8 +36,8 @@ const EXAMPLES: &str = "Examples:
   bridge dev                                                    the whole bridge on this machine
   bridge send rail events/rail/account_open.json --fresh        a new event for it
   bridge verify rail --headers headers.txt --body body.json     why was this delivery refused?
-  bridge events list                                            what waits, and what is dead?
-  bridge doctor                                                 is everything set up as it must be?
+  bridge events list                                            what is pending or dead?
+  bridge doctor                                                 is everything set up correctly?
 
 Exit codes: 0 done, 1 bug, 2 usage, 3 refused, 4 an outside system failed";
 

@@ -10,7 +10,7 @@ mod target;
 use clap::{Args, Subcommand};
 use operator::OperatorError;
 
-/// What is set up at Rail
+/// The setup at Rail
 #[derive(Args)]
 pub(crate) struct Rail {
     #[command(subcommand)]
@@ -22,7 +22,7 @@ enum RailVerb {
     Subscriptions(Subscriptions),
 }
 
-/// Rail's subscriptions against what routes.toml needs; their keys go straight into the signing secret
+/// Rail's subscriptions for the event types of routes.toml; their keys are written into the signing secret
 #[derive(Args)]
 struct Subscriptions {
     #[command(subcommand)]

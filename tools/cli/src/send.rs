@@ -22,16 +22,16 @@ pub(crate) struct Send {
     provider: &'static Provider,
     /// The body: a file, or - for standard input
     body: PathBuf,
-    /// Where the bridge is; the provider's path is added unless the URL has one
+    /// URL of the bridge; the provider's path is added if the URL has no path
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
     url: String,
-    /// How many deliveries
+    /// Number of deliveries
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
-    /// Deliveries a second; all at once without it
+    /// Deliveries a second [default: all at once]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Option<u32>,
-    /// Give each delivery an event id of its own, so that each is a new event
+    /// Replace the event id of each delivery, so that each is a new event
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]

@@ -13,7 +13,7 @@ use shared::receive::provider::Provider;
 use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
 use crate::terminal::{note, out, quoted};
 
-/// Sign a body with the time now, as its provider would
+/// Sign a body with the current time, as its provider does
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Sign {
@@ -24,10 +24,10 @@ pub(crate) struct Sign {
     /// What to print
     #[arg(long = "as", value_name = "FORM", default_value = "headers")]
     form: Output,
-    /// Where curl is to send it
+    /// The URL for `--as curl`
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
     url: String,
-    /// Give the body another event id, so that it is a new event; the event's key goes to standard error
+    /// Replace the event id, so that it is a new event; prints the event's key to standard error
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
@@ -41,7 +41,7 @@ const EXAMPLES: &str = "Examples:
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Output {
-    /// The headers, one a line
+    /// The headers, one per line
     Headers,
     /// A curl command that sends the delivery
     Curl,

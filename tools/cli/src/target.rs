@@ -7,10 +7,10 @@ use operator::{OperatorError, Parts, Place, Target};
 /// How AWS is reached. Each command that has these names a bridge in AWS by an argument of the group `deployed`.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct Account {
-    /// AWS region; without it, as the environment or the profile says
+    /// AWS region [default: from the environment or the profile]
     #[arg(long, value_name = "REGION", requires = "deployed", help_heading = "Where")]
     region: Option<String>,
-    /// AWS profile; its credentials count, whatever keys the environment holds
+    /// AWS profile; its credentials override keys in the environment
     #[arg(long, value_name = "NAME", requires = "deployed", help_heading = "Where")]
     profile: Option<String>,
 }
@@ -19,8 +19,7 @@ pub(crate) struct Account {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct EventsTarget {
-    /// Work on this events table in AWS, with the credentials of the SDK's usual chain; without it, on the bridge that
-    /// `bridge dev` runs here
+    /// Use this events table in AWS, with your AWS credentials [default: the bridge that `bridge dev` runs here]
     #[arg(long, value_name = "NAME", group = "deployed")]
     table: Option<String>,
     #[command(flatten)]
@@ -31,8 +30,7 @@ pub(crate) struct EventsTarget {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 pub(crate) struct CustomersTarget {
-    /// Work on this customers table in AWS, with the credentials of the SDK's usual chain; without it, on the bridge that
-    /// `bridge dev` runs here
+    /// Use this customers table in AWS, with your AWS credentials [default: the bridge that `bridge dev` runs here]
     #[arg(long, value_name = "NAME", group = "deployed")]
     customers_table: Option<String>,
     #[command(flatten)]

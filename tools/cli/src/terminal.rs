@@ -14,7 +14,7 @@ use operator::words::escaped;
 use serde::Serialize;
 use tokio::time::Instant;
 
-/// Whether somebody still reads.
+/// Whether the output still has a reader.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Reader {
     Open,
@@ -73,7 +73,7 @@ pub(crate) fn line_noted(line: fmt::Arguments<'_>) {
     let _ = io::stderr().lock().write_all((escaped(&line.to_string()) + "\n").as_bytes());
 }
 
-/// Lines on standard error: a line feed with two spaces after it is ours, and no value can bring another.
+/// Lines on standard error: a line feed with two spaces after it comes from this program, since no value can contain one.
 pub(crate) fn note_lines(text: &str) {
     for (at, line) in text.split("\n  ").enumerate() {
         let indent = if at == 0 { "" } else { "  " };
@@ -87,7 +87,7 @@ pub(crate) fn all_is_printed() -> Result<(), OperatorError> {
     UNPRINTED.get().map_or(Ok(()), |error| Err(unprinted(error)))
 }
 
-/// Prints lines as one; whether somebody still reads.
+/// Prints lines as one; whether the output still has a reader.
 ///
 /// # Errors
 /// They cannot be printed.
@@ -125,7 +125,7 @@ impl Lines {
     }
 }
 
-/// One JSON object a line.
+/// Print one JSON object per line.
 pub(crate) fn write_json(out: &mut Lines, lines: impl IntoIterator<Item = impl Serialize>) -> io::Result<()> {
     for line in lines {
         // Between the tokens of a body that is passed on as it stands; in a string of JSON there are none.

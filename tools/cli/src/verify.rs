@@ -14,22 +14,22 @@ use shared::receive::verification::Refusal;
 use crate::delivery::{provider_parser, read_file};
 use crate::terminal::out;
 
-/// Check a captured delivery: accepted, or why not
+/// Check a captured delivery: accepted, or the reason of the refusal
 ///
-/// A refused one is explained: what its headers lack, how far its time is off, and, found by trying, which other spelling of
-/// the body, form of a key or layout the signature fits. What is only likely is said to be a guess.
+/// For a refusal it says which headers are missing and how far the timestamp is off. It also tries other spellings of the body,
+/// forms of the key and layouts, and says which one the signature fits. A likely reason is marked as a guess.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Verify {
     #[arg(value_parser = provider_parser())]
     provider: &'static Provider,
-    /// File with one `name: value` a line, as curl and proxies print them
+    /// File with one `name: value` per line, as curl and proxies print them
     #[arg(long, value_name = "FILE")]
     headers: PathBuf,
     /// File with the body, byte for byte as received
     #[arg(long, value_name = "FILE")]
     body: PathBuf,
-    /// Verify as of then (Unix seconds, or 2025-05-14T20:12:57Z); a capture is stale after five minutes
+    /// Verify as of this time (Unix seconds, or 2025-05-14T20:12:57Z); a capture is stale after five minutes
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<UnixMillis>,
     #[command(flatten)]
@@ -39,11 +39,11 @@ pub(crate) struct Verify {
 /// Where the keys are; they are never printed.
 #[derive(Args)]
 struct KeyFiles {
-    /// File with a signing key, or with the JSON of the provider's secret; may be given several times. Without it, the sample
-    /// key of `bridge dev`
+    /// File with a signing key, or with the JSON of the provider's secret; repeatable [default: the sample key of
+    /// `bridge dev`]
     #[arg(long, value_name = "FILE")]
     key_file: Vec<PathBuf>,
-    /// The same with keys of another provider, to see whether one of them fits
+    /// File with keys of another provider, to find out whether one of them fits
     #[arg(long, value_name = "FILE")]
     other_key_file: Vec<PathBuf>,
 }

@@ -15,7 +15,7 @@ use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, Lines, out, print, write_table};
 
-/// The workflows and incoming webhooks that routes deliver to: list them, pause and resume one
+/// The workflows and incoming webhooks of the routes: list, pause, resume
 #[derive(Args)]
 pub(crate) struct Workflows {
     #[command(subcommand)]
@@ -33,10 +33,10 @@ enum WorkflowsVerb {
 #[derive(Args)]
 #[command(after_help = LIST_EXAMPLES, after_long_help = LIST_EXAMPLES)]
 struct List {
-    /// Count the pending messages to each, too; reads every pending event
+    /// Also count the pending messages of each; reads every pending event
     #[arg(long)]
     count: bool,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -45,13 +45,13 @@ struct List {
     target: EventsTarget,
 }
 
-/// Deliver nothing to a workflow until it is resumed
+/// Stop deliveries to a workflow until it is resumed
 ///
-/// Its events are received, recorded and acknowledged as ever. They wait, and neither age nor use up attempts.
+/// Its events are still received, recorded and acknowledged. They wait, do not age, and use no attempts.
 #[derive(Args)]
 #[command(after_help = PAUSE_EXAMPLES, after_long_help = PAUSE_EXAMPLES)]
 struct Pause {
-    /// The workflow, as routes.toml has it; an incoming webhook as incoming-webhook:NAME
+    /// Name of the workflow in routes.toml; for an incoming webhook, incoming-webhook:NAME
     name: String,
     #[command(flatten)]
     routes: RoutesFile,
@@ -59,11 +59,11 @@ struct Pause {
     target: EventsTarget,
 }
 
-/// Deliver to a workflow again, what has waited first of all
+/// Deliver to a workflow again, starting with the events that have waited
 #[derive(Args)]
 #[command(after_help = RESUME_EXAMPLES, after_long_help = RESUME_EXAMPLES)]
 struct Resume {
-    /// The workflow, as routes.toml has it; an incoming webhook as incoming-webhook:NAME
+    /// Name of the workflow in routes.toml; for an incoming webhook, incoming-webhook:NAME
     name: String,
     #[command(flatten)]
     routes: RoutesFile,
@@ -73,18 +73,18 @@ struct Resume {
 
 const LIST_EXAMPLES: &str = "Examples:
   bridge workflows list
-  bridge workflows list --count                                 with the messages that wait for each
+  bridge workflows list --count                                 with the number of pending messages
   bridge workflows list --json --table events --profile prod    in AWS, for a script";
 
 const PAUSE_EXAMPLES: &str = "Examples:
   bridge workflows pause kyc
   bridge workflows pause kyc --table events --profile prod    in AWS
-  bridge events list --workflow kyc                           what waits for it";
+  bridge events list --workflow kyc                           its pending events";
 
 const RESUME_EXAMPLES: &str = "Examples:
   bridge workflows resume kyc
   bridge workflows resume kyc --table events --profile prod    in AWS
-  bridge events redrive --workflow kyc --dry-run               what a redrive at once would send";
+  bridge events redrive --workflow kyc --dry-run               the messages that a redrive would send now";
 
 /// A workflow on one line of `--json`.
 #[derive(Serialize)]

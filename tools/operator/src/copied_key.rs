@@ -1,4 +1,4 @@
-//! What a key picked up while somebody copied it. Nothing that is said holds a part of the key.
+//! What a key picked up while a person copied it. Nothing that is said holds a part of the key.
 
 use crate::words::is_invisible;
 
@@ -6,7 +6,7 @@ use crate::words::is_invisible;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Slip {
     pub kind: SlipKind,
-    /// The key without this slip and those before it; `None` where nobody can know it.
+    /// The key without this slip and those before it; `None` if it cannot be known.
     pub rest: Option<String>,
 }
 

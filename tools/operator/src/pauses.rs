@@ -85,7 +85,7 @@ pub async fn resume(store: &EventStore, destination: &Destination, now: UnixMill
 }
 
 /// Writes what `decide` makes of the pauses (`None` when they are malformed), and gives its sentence; a refusal is the sentence
-/// alone. Decides again when somebody else has changed them meanwhile.
+/// alone. Decides again if another program has changed them meanwhile.
 async fn change(
     store: &EventStore,
     destination: &Destination,

@@ -14,7 +14,7 @@ pub struct RedriveFunction {
     pub(crate) name: String,
 }
 
-/// How often a call is made anew that Lambda turned away before it ran, and the first wait before that.
+/// How often a call is repeated that Lambda throttled before it ran, and the first wait before that.
 const THROTTLED_TRIES: u32 = 6;
 const THROTTLED_WAIT: Duration = Duration::from_millis(250);
 

@@ -31,7 +31,7 @@ pub struct PageServer {
 const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// A customer reference that cannot exist: the answer shows whether the table can be read.
-const NOBODY: &str = "bridge-console:nobody";
+const NO_CUSTOMER: &str = "bridge-console:none";
 
 /// Reads a little of the tables, so that a problem is reported at once, then serves the page.
 pub async fn serve(place: Place, routes: Routes, port: u16) -> Result<PageServer, OperatorError> {
@@ -50,7 +50,7 @@ async fn serve_polling(
         .indexed(&dead_part(0), IndexRange::LatestFirst, Some(1), None)
         .await
         .map_err(|error| place.store_error(&error))?;
-    if let (Some(customers), Ok(nobody)) = (&resolver.customers, CustomerRef::parse(NOBODY)) {
+    if let (Some(customers), Ok(nobody)) = (&resolver.customers, CustomerRef::parse(NO_CUSTOMER)) {
         customers.find(&nobody).await.map_err(|error| place.store_error(&error))?;
     }
     let function = place.redrive_function().map(Arc::new);

@@ -1,4 +1,4 @@
-//! Who may ask the page for what: whoever has the token of its start. That no other web site and no foreign host name reaches it
+//! Who may ask the page for what: anyone who has the token of this start. That no other web site and no foreign host name reaches it
 //! is the matter of the [guard](local::front) that stands before every server of this machine.
 
 use http::{HeaderMap, HeaderValue, Method, Request};

@@ -14,30 +14,30 @@ use crate::terminal::{self, interrupted, note, out, print};
 
 /// Write the lines of a CSV file into the customers table
 ///
-/// The first line names the columns, in any order: ref and customer_id; and, where wanted, email, first_name, last_name,
-/// trading_accounts and once. Several logins, or several routes, have a `;` between them. What the table says of a ref is
-/// replaced as a whole; of several lines with one ref the last counts. A name in `once` is that of a route with once_per which
-/// this customer has had already, before the bridge was there.
+/// The first line names the columns, in any order: ref and customer_id; optional: email, first_name, last_name,
+/// trading_accounts and once. Put `;` between several logins or several routes. A line replaces the whole entry of its ref; of
+/// several lines with one ref the last one counts. `once` names routes with once_per whose message this customer has already
+/// had, before the bridge existed.
 ///
-/// Bad lines are told by their numbers and left out, and the exit code is 3. The same file may be imported again, whole or
-/// mended, whatever became of it the first time.
+/// Bad lines are reported by their numbers and skipped, and the exit code is 3. You can import the same file again at any time,
+/// whole or corrected.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct Import {
     /// The file, in UTF-8, with a comma between cells
     #[arg(value_name = "FILE.csv")]
     file: PathBuf,
-    /// Read and check every line, and write nothing
+    /// Check every line, and write nothing
     #[arg(long)]
     dry_run: bool,
-    /// One JSON object a line: each bad line, all of them, and then what became of the file
+    /// Print one JSON object per line: every bad line, then the result of the import
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     routes: RoutesFile,
     #[command(flatten)]
     target: CustomersTarget,
-    /// In AWS: the events table, where the file has a column `once`
+    /// In AWS: the events table; required if the file has a column `once`
     #[arg(long, value_name = "NAME", requires = "customers_table", help_heading = "Where")]
     table: Option<String>,
 }

@@ -16,26 +16,26 @@ use crate::routes::file::RoutesFile;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Which events")]
 pub(crate) struct Filters {
-    /// In this state; may be given again. Without it: pending and dead, which an index has. To find delivered, ignored or
-    /// dismissed events the whole table is read, which takes as long, and costs as much, as the table is large
+    /// Events in this state; repeatable. Without it: pending and dead, which are in an index. For delivered, ignored and
+    /// dismissed events the whole table is read: time and cost grow with the table
     #[arg(long, value_name = "S", value_parser = state_parser())]
     state: Vec<EventState>,
-    /// From this provider
+    /// Events of this provider
     #[arg(long, value_name = "P", value_parser = provider_parser())]
     provider: Option<&'static Provider>,
-    /// Of this type of the provider's: exact, or a prefix with a trailing *
+    /// Events of this type: exact, or a prefix with a trailing *
     #[arg(long = "type", value_name = "T")]
     event_type: Option<String>,
-    /// With a message to this workflow that is not delivered (of delivered events: with any message to it)
+    /// Events with an undelivered message to this workflow (delivered events: with any message to it)
     #[arg(long, value_name = "W")]
     workflow: Option<String>,
-    /// Failed with this code, with or without what follows it: `server_error`, `"server_error 503"`
+    /// Events that failed with this code, with or without status: `server_error`, `"server_error 503"`
     #[arg(long, value_name = "CODE")]
     error: Option<String>,
-    /// Received at this time or later: RFC 3339, a day, or how long ago (90s, 15m, 2h, 3d, 1w)
+    /// Events received at this time or later: RFC 3339, a day, or an age (90s, 15m, 2h, 3d, 1w)
     #[arg(long, value_name = "T", value_parser = Moment::parse)]
     since: Option<Moment>,
-    /// Received before this time
+    /// Events received before this time
     #[arg(long, value_name = "T", value_parser = Moment::parse)]
     until: Option<Moment>,
 }

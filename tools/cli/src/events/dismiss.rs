@@ -8,21 +8,21 @@ use shared::record::event::EventState;
 
 use crate::events::many::Many;
 
-/// Close dead events that need nothing more: those named, or all that filters choose
+/// Close dead events that need nothing more: by key, or by filters
 ///
-/// Nothing is sent, and the event's history says when it was dismissed, and why if --reason says so. A dismissed event is
-/// kept for 90 days; until then `bridge events redrive` takes it up again. Only dead events are dismissed: others are
-/// counted and left alone. Claims of `once_per` stay: a one-time message that a dismissed event has claimed counts as used
-/// for its customer, also when it was never delivered.
+/// Sends nothing. The event's history records the time, and the reason from --reason. A dismissed event is
+/// kept for 90 days; until then `bridge events redrive` can reopen it. Only dead events are dismissed: others are
+/// counted and not changed. Claims of `once_per` stay: a one-time message that a dismissed event has claimed counts as used
+/// for its customer, even if it was never delivered.
 ///
-/// Filters choose by what is so now, among dead events unless --state says otherwise; --dry-run counts first. Ctrl-C
-/// finishes the events in hand and prints how to go on.
+/// Filters use the current state of the table, and select dead events unless --state is given; --dry-run counts first. Ctrl-C
+/// finishes the events in progress and prints how to continue.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Dismiss {
     #[command(flatten)]
     events: Many,
-    /// Why, for the events' history
+    /// The reason, for the events' history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -17,17 +17,17 @@ use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, Lines, Reader, Table, note, print};
 
-/// List events: what is pending, the next attempt first, then what is dead
+/// List events: the pending ones, next attempt first, then the dead ones
 ///
-/// Pending and dead events are found by an index. Others are in none: --state delivered, ignored and dismissed read the
+/// Pending and dead events are in an index. The others are not: --state delivered, ignored and dismissed read the
 /// whole table, page by page, until --limit is reached.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct List {
-    /// No more than so many
+    /// List at most this many events
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -39,7 +39,7 @@ pub(crate) struct List {
 }
 
 const EXAMPLES: &str = "Examples:
-  bridge events list                                                     what waits and what is dead, here
+  bridge events list                                                     pending and dead events on this machine
   bridge events list --state dead --error mapping_failed --since 2d
   bridge events list --workflow kyc --json --table events --profile prod  in AWS, for a script";
 
@@ -61,7 +61,7 @@ struct Line<'e> {
     deliveries: BTreeMap<&'e str, Delivery<'e>>,
 }
 
-/// What became of an event on one route, for `--json`.
+/// The delivery of an event by one route, for `--json`.
 #[derive(Serialize)]
 pub(super) struct Delivery<'e> {
     state: &'static str,

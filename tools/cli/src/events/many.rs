@@ -21,13 +21,13 @@ use crate::terminal::{self, Table, confirm, interrupted, note, note_lines, out, 
 
 #[derive(Args)]
 pub(super) struct Many {
-    /// These events, as `bridge events list` has them; or else filters
+    /// Keys of events, as `bridge events list` prints them; without keys, use filters
     #[arg(value_name = "PK")]
     keys: Vec<String>,
-    /// Count, show ten of them, and do nothing
+    /// Count the events, show ten of them, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -54,8 +54,8 @@ impl Many {
         Ok(Scope { place: self.target.open(parts).await?, filter, now })
     }
 
-    /// Counts the events, tells what is left alone and why, and asks; the keys, or `None` if there is nothing to do. `remark`
-    /// is for whoever decides.
+    /// Counts the events, says what is left alone and why, and asks; the keys, or `None` if there is nothing to do. `remark`
+    /// is for the person who decides.
     pub(super) async fn choose(
         &self,
         action: Action,
@@ -96,7 +96,7 @@ impl Many {
         Ok(Some(chosen.keys))
     }
 
-    /// Works through them, and tells what it came to.
+    /// Works through them, and prints the result.
     pub(super) async fn run<T: Tally, I: Future<Output = Result<T, OperatorError>>>(
         &self,
         scope: &Scope,

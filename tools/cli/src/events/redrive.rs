@@ -7,22 +7,23 @@ use operator::{OperatorError, Parts};
 
 use crate::events::many::Many;
 
-/// Try events again now: those named, or all that filters choose
+/// Deliver events again now: by key, or by filters
 ///
-/// The function `redrive` makes the attempts, with the same idempotency key and `occurredAt` as ever. Of a dead or dismissed
-/// event what is dead is tried; if its route is gone, the routes that want the event today are. An ignored event goes to those
-/// routes, too, and a delivered one stays as it is. Events that somebody is delivering at this moment are left alone.
+/// The function `redrive` makes the attempts, with the same idempotency key and `occurredAt`. Of a dead or dismissed event it
+/// delivers what is dead; if the route no longer exists, it uses the routes that match the event today. An ignored event goes to
+/// the routes that match today, too. A delivered event does not change. Events that a function is delivering now are skipped.
 ///
-/// Filters choose by what is so now; --dry-run counts first. Ctrl-C finishes the events in hand and prints how to go on.
+/// Filters use the current state of the table; --dry-run counts first. Ctrl-C finishes the events in progress and prints how to
+/// continue.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Redrive {
     #[command(flatten)]
     events: Many,
-    /// No more than so many events a second
+    /// At most this many events a second
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rate: u32,
-    /// In AWS: the function that redrives
+    /// In AWS: the name of the function `redrive`
     #[arg(long, value_name = "NAME", requires = "table", help_heading = "Where")]
     function: Option<String>,
 }

@@ -19,23 +19,23 @@ use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, Lines, print, write_members};
 
-/// Show one event: its timeline, its deliveries, and the message that would be sent now beside each failure
+/// Show one event: its timeline, its deliveries, and for each failure the message that would be sent now
 ///
-/// Messages are made of the stored body by today's routes file, as a redrive would make them. The body itself is shown only
+/// Messages are made from the stored body and the current routes file, as in a redrive. The body is shown only
 /// with --body.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(crate) struct Show {
-    /// The event's key, as `bridge events list` has it: provider#id
+    /// The event's key, as `bridge events list` prints it: provider#id
     #[arg(value_name = "PK")]
     pk: String,
-    /// The stored body, too: what `redact` left of it
+    /// Also show the stored body, without what `redact` removed
     #[arg(long)]
     body: bool,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// With --table: the customers table, to say whom a message would be about
+    /// With --table: the customers table, to show the customer of a message
     #[arg(long, value_name = "NAME", requires = "table")]
     customers_table: Option<String>,
     #[command(flatten)]
@@ -46,7 +46,7 @@ pub(crate) struct Show {
 
 const EXAMPLES: &str = "Examples:
   bridge events show 'rail#evt_1'                                   quote it: # begins a comment in many shells
-  bridge events show 'rail#evt_1' --body                            with the body that messages are made of
+  bridge events show 'rail#evt_1' --body                            with the body that messages are made from
   bridge events show 'rail#evt_1' --table events --profile prod     in AWS";
 
 /// `--json`.

@@ -9,14 +9,14 @@ use super::target::Target;
 use crate::routes::file::RoutesFile;
 use crate::terminal::{confirm, out};
 
-/// Delete one subscription at Rail, whatever needs it, and forget its key
+/// Delete one subscription at Rail and its key, even if a route needs it
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct Delete {
-    /// The subscription's id, as `list` has it; or the label of a key without one
+    /// The subscription's id, as `list` prints it; or the label of a key without a subscription
     #[arg(value_name = "ID")]
     id: String,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

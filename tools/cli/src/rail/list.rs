@@ -14,15 +14,15 @@ use super::target::{CallbackArg, Target};
 use crate::routes::file::RoutesFile;
 use crate::terminal::{Lines, print, write_table};
 
-/// Show what Rail has beside what routes.toml needs and which keys the signing secret holds
+/// Compare the subscriptions at Rail, the event types of routes.toml, and the keys in the signing secret
 ///
-/// It changes nothing, and takes Rail's scope subscriptions:read alone. No key is shown.
+/// Changes nothing. Requires Rail's scope subscriptions:read. No key is shown.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct List {
     #[command(flatten)]
     callback: CallbackArg,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -16,28 +16,28 @@ use super::target::{CallbackArg, Target};
 use crate::routes::file::RoutesFile;
 use crate::terminal::{confirm, out};
 
-/// Replace subscriptions and their keys by new ones
+/// Replace subscriptions and their keys with new ones
 ///
-/// For each event type a new subscription is made beside the old one, one every 15 s, and its key put into the secret; then the
-/// old ones are deleted, and at last their keys. Between these steps it waits, so that functions have read the new keys and the last
-/// deliveries of the old subscriptions have arrived: whether each function has seen a new key cannot be asked from outside.
-/// It may be stopped at any moment: run again, it goes on, waiting anew. An event that occurs while both are there comes from
-/// both; as far as Rail's pages tell under one event id, so that it counts once.
+/// For each event type it creates a new subscription beside the old one, one every 15 s, and adds its key to the secret. Then it
+/// deletes the old subscriptions, and last their keys. It waits between these steps, so that the functions read the new keys and
+/// the last deliveries of the old subscriptions arrive: the functions cannot be asked which keys they have read.
+/// You can stop it at any moment; the next run continues, and waits again. While both subscriptions exist, an event arrives from
+/// both, according to Rail's pages with one event id, so that it counts once.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct Rotate {
-    /// Only this event type; without it all that routes need
+    /// Only this event type [default: all that routes need]
     #[arg(long, value_name = "TYPE")]
     event: Option<String>,
     #[command(flatten)]
     callback: CallbackArg,
-    /// How long to wait before the old subscriptions go, and again before their keys go; 15s at least
+    /// Wait this long before the old subscriptions are deleted, and again before their keys are; at least 15s
     #[arg(long, value_name = "SPAN", default_value = "5m", value_parser = patience)]
     after: Duration,
-    /// Show what would be done, and do nothing
+    /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

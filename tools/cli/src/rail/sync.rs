@@ -17,20 +17,20 @@ use crate::terminal::{Lines, confirm, out, print};
 
 /// Create the subscriptions that routes.toml needs, and put their keys into the signing secret
 ///
-/// Shows what it would do, then asks. It may be stopped at any moment: run again, it goes on. Subscriptions of other URLs and
-/// keys that it did not write are left alone.
+/// Prints the plan, then asks. You can stop it at any moment; the next run continues. It does not change subscriptions of other
+/// URLs, nor keys that it did not write.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct Sync {
     #[command(flatten)]
     callback: CallbackArg,
-    /// Show what would be done, and do nothing
+    /// Print the plan and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Delete this URL's subscriptions that no route needs, too, and forget keys whose subscriptions are gone
+    /// Also delete this URL's subscriptions that no route needs, and keys whose subscriptions no longer exist
     #[arg(long)]
     prune: bool,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     yes: bool,
     #[command(flatten)]

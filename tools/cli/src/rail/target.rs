@@ -13,7 +13,7 @@ use crate::target::Account;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 pub(super) struct Target {
-    /// In AWS: the secret of Rail's signing keys, by name or ARN; with the credentials of the SDK's usual chain
+    /// In AWS: name or ARN of the secret with Rail's signing keys; uses your AWS credentials
     #[arg(long, value_name = "ID", requires = "api_secret", group = "deployed")]
     signing_secret: Option<String>,
     /// In AWS: the secret with Rail's base_url, token_url, client_id and client_secret
@@ -26,7 +26,7 @@ pub(super) struct Target {
 /// The URL that Rail delivers to.
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct CallbackArg {
-    /// Where Rail delivers: the function's public URL. Without it, that of the bridge that runs here
+    /// The public URL to which Rail delivers [default: the bridge that `bridge dev` runs here]
     #[arg(long, value_name = "URL", value_parser = callback_url)]
     callback_url: Option<CallbackUrl>,
 }

@@ -10,7 +10,7 @@ use route::routes::Routes;
 /// Today's routes.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct RoutesFile {
-    /// The routes file that is deployed; without it, the one of this checkout
+    /// The routes file that is deployed [default: routes.toml of this checkout]
     #[arg(long, value_name = "FILE")]
     routes: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `bridge routes preview`: the messages that a body would become, and why a route stays silent. Nothing is asked of anybody.
+//! `bridge routes preview`: the messages that a body would become, and why a route does not match. No table and no API is read.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,9 +12,9 @@ use crate::delivery::{provider_parser, read_file};
 use crate::routes::file::RoutesFile;
 use crate::terminal::{self, Lines, Table, print, write_members};
 
-/// Print the message that each route would make of a body, and why the others make none
+/// Print the message that each route would make of a body, and why the other routes do not match
 ///
-/// Made as the functions make it, of the redacted body. Nobody is asked who the customer is: what would be asked is printed.
+/// Uses the functions' own code, and the redacted body. Looks up no customer: it prints what a function would look up.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct Preview {
@@ -24,7 +24,7 @@ pub(super) struct Preview {
     /// Whose body it is; without it, the provider whose envelope it has, or else the one that its folder is named after
     #[arg(long, value_name = "PROVIDER", value_parser = provider_parser())]
     provider: Option<&'static Provider>,
-    /// One JSON object a route
+    /// Print one JSON object per route
     #[arg(long)]
     json: bool,
     #[command(flatten)]

@@ -38,7 +38,7 @@ const LINES_BETWEEN_LOOKS: u64 = 256;
 /// Whose claims these are: no event's key.
 const OWNER: &str = "import";
 
-/// What became of the lines so far.
+/// The result of the lines so far.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
 pub struct Counts {
     /// Without the header.
@@ -87,7 +87,7 @@ struct Batch {
     claims: BTreeSet<(String, String)>,
 }
 
-/// What became of a batch.
+/// The result of a batch.
 struct BatchResult {
     rows: Vec<(CustomerRef, Customer)>,
     noted: u64,
@@ -152,7 +152,7 @@ impl Ending {
             )),
             (Self::Interrupted, _) => Err(OperatorError::refused(
                 format!("Stopped after {} lines", counts.lines),
-                "run it again: writing a line twice does no harm",
+                "run it again: a line may be written twice",
             )),
             (Self::Unreadable(error), _) => Err(OperatorError::outside(
                 format!("The file cannot be read any further: {error}"),
@@ -167,7 +167,7 @@ impl Ending {
 /// Reads all lines and writes the good ones, batch by batch, until a batch fails or `interrupted` returns. Then the batches that
 /// are on their way are waited for, unless it returns a second time.
 ///
-/// Without tables nothing is written. `on_bad` is told of each line that is left out.
+/// Without tables nothing is written. `on_bad` receives each line that is skipped.
 pub async fn import<R: Read>(
     lines: &mut Lines<R>,
     tables: Option<&Tables>,
@@ -249,7 +249,7 @@ pub async fn import<R: Read>(
 struct Writer<'t> {
     tables: Option<&'t Tables>,
     tasks: JoinSet<Result<BatchResult, StoreError>>,
-    /// Theirs: a later line with one of these must not overtake the earlier one.
+    /// The refs of these batches: a later line with one of them must not overtake the earlier one.
     refs: HashSet<CustomerRef>,
     counts: Counts,
 }

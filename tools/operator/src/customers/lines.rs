@@ -214,7 +214,7 @@ impl<R: Read> Lines<R> {
 /// A reference that an event's can equal.
 ///
 /// # Errors
-/// It is none, or holds what nobody sees.
+/// It is none, or contains invisible characters.
 pub fn reference(text: &str) -> Result<CustomerRef, Reason> {
     let reference = CustomerRef::parse(text).map_err(Reason::Ref)?;
     let value = text.split_once(':').map_or(text, |(_, value)| value);

@@ -10,7 +10,7 @@ pub struct Line {
     pub verdict: Verdict,
     pub check: String,
     pub says: String,
-    /// What to do; `None` if all is well.
+    /// What to do; `None` if the verdict is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }

@@ -231,7 +231,7 @@ fn merge(mut findings: Vec<Finding>, problems: Vec<Problem>, placeholder: Verdic
     findings
 }
 
-/// A line for each finding, or the one line that all is well.
+/// A line for each finding, or one line that says `ok`.
 fn lines(scope: &Scope, name: &str, secret: &Secret, findings: Vec<Finding>, ok: String) -> Vec<Line> {
     if findings.is_empty() {
         return vec![Line::ok(name, ok)];

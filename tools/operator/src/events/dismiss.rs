@@ -13,11 +13,11 @@ use crate::events::run::Tally;
 use crate::place::Place;
 use crate::words::summary;
 
-/// What has become of events that were to be dismissed.
+/// The result of a dismissal of events.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Dismissals {
     pub dismissed: u32,
-    /// Redriven or dismissed by somebody else meanwhile, or removed.
+    /// Redriven or dismissed by another program meanwhile, or removed.
     pub changed: u32,
     /// Malformed items.
     pub troubled: u32,

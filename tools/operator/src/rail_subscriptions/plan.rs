@@ -76,12 +76,12 @@ impl Snapshot {
         self.subscriptions.iter().any(|it| it.id == id)
     }
 
-    /// Whether the secret holds its key, as far as Rail's list tells.
+    /// Whether the secret holds its key, as far as Rail's list shows.
     pub fn has_key(&self, it: &Subscription) -> bool {
         self.stored.holds(&it.id) && it.key.as_ref().is_none_or(|key| self.stored.is_key_of(&it.id, key))
     }
 
-    /// 0 for one that was created by hand.
+    /// 0 for one that a person created.
     pub fn generation_of(&self, it: &Subscription) -> u32 {
         self.stored.registration(&it.id).map_or(0, |registration| registration.generation)
     }

@@ -32,7 +32,7 @@ pub struct Key(String);
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Registration {
     pub event_type: String,
-    /// 0 for a subscription that was created by hand.
+    /// 0 for a subscription that a person created.
     pub generation: u32,
 }
 

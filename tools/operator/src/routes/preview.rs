@@ -127,7 +127,7 @@ impl FieldPreview {
     }
 }
 
-/// The first place that has a value, as far as the body tells.
+/// The first place that has a value, as far as the body shows.
 fn place(places: &[Place], body: Value<'_>) -> String {
     let settles = |place: &&Place| match place {
         Place::Body(pointer) => present(body, [pointer].into_iter()).is_some(),

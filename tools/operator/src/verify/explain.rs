@@ -153,7 +153,7 @@ fn about_time(signed_at: &str, capture: &Capture<'_>, part: HeaderPart) -> Vec<F
     findings
 }
 
-/// What can be told from the look of the signature.
+/// What the form of the signature shows.
 fn about_signature(signature: &str, part: HeaderPart) -> Vec<Finding> {
     let mut findings = Vec::new();
     if signature_bytes(signature).is_some() {
@@ -409,7 +409,7 @@ fn layouts(signed_at: &str, headers: &HeaderMap) -> Vec<Layout> {
     layouts
 }
 
-/// A key, or what somebody took for it.
+/// A key, or a text that was used in its place.
 struct KeyForm {
     label: String,
     keyed: Hmac<Sha256>,

@@ -102,7 +102,7 @@ impl Spelling<'_> {
     }
 }
 
-/// What happens to bytes on their way without anybody looking into them.
+/// What happens to bytes on their way without a program that reads them.
 fn edited(body: &[u8]) -> Vec<Spelling<'static>> {
     let mut all = Vec::new();
     let mut with = |bytes: Vec<u8>, code, words: &str| {
@@ -131,7 +131,7 @@ fn edited(body: &[u8]) -> Vec<Spelling<'static>> {
     with(unmarked.to_vec(), "body_mark_added", "without the byte order mark before it: something on the way added it");
     let latin1: Option<Vec<u8>> = text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
     if let Some(bytes) = latin1 {
-        with(bytes, "body_charset", "in UTF-8: on the way it was read as Latin-1 and written as UTF-8 once more");
+        with(bytes, "body_charset", "in UTF-8: on the way it was read as Latin-1 and written as UTF-8 again");
     }
     if let Ok(document) = Document::parse(body)
         && let Some(inner) = document.root().text()
