@@ -1,9 +1,11 @@
 //! A provider's section: the names of what its bodies hold, and what its API can be asked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use json::Pointer;
+use toml::Spanned;
 use toml::de::DeTable;
 
 use super::values::{Item, Reader, is_name};
@@ -43,6 +45,14 @@ impl Source {
         Self::Customer(CustomerSource::Body(pointer))
     }
 
+    /// Into the body; `None` for what is looked up.
+    fn pointer(&self) -> Option<Pointer> {
+        match self {
+            Self::Customer(source) => Some(source.pointer().clone()),
+            Self::Lookup { .. } => None,
+        }
+    }
+
     /// `None` for what is looked up.
     pub(super) fn customer(self) -> Option<CustomerSource> {
         match self {
@@ -64,54 +74,56 @@ impl Source {
 impl<'i> Reader<'i> {
     /// Fills `section` in the order of what builds on what: names of pointers, look-ups, all other names.
     pub(super) fn section(&self, table: &DeTable<'i>, section: &mut Section) -> Result<Vec<Name>, RoutesError> {
-        let mut names = Vec::new();
-        let mut composed = Vec::new();
-        if let Some(item) = table.get("names") {
-            for (key, item) in self.table(item, "names")?.iter() {
-                let name = key.get_ref().to_string();
-                if !is_name(&name) {
-                    return Err(self.error(key.span(), format!("`{name}`: expected letters, digits, `-` and `_` only")));
-                }
-                let texts = self.one_or_more(item, &name)?;
-                if texts.iter().all(|item| item.get_ref().as_str().is_some_and(|text| text.starts_with('/'))) {
-                    let pointers = self.pointers(item, &name)?;
-                    section.names.insert(name, pointers.into_iter().map(Source::body).collect());
-                } else {
-                    section.composed.push(name);
-                    composed.push((key, item));
-                }
+        let named = table.get("names").map(|item| self.table(item, "names")).transpose()?;
+        let named = || named.into_iter().flat_map(DeTable::iter);
+        for (key, item) in named() {
+            let name = self.name(key)?;
+            let texts = self.one_or_more(item, &name)?;
+            if texts.iter().all(|item| item.get_ref().as_str().is_some_and(|text| text.starts_with('/'))) {
+                let pointers = self.pointers(item, &name)?;
+                section.names.insert(name, pointers.into_iter().map(Source::body).collect());
+            } else {
+                section.composed.push(name);
             }
         }
         if let Some(item) = table.get("lookups") {
             self.may_have_lookups(item, section)?;
             for (key, item) in self.table(item, "lookups")?.iter() {
-                let name = key.get_ref().to_string();
-                if !is_name(&name) {
-                    return Err(self.error(key.span(), format!("`{name}`: expected letters, digits, `-` and `_` only")));
-                }
+                let name = self.name(key)?;
                 let path = self.path(item, &name, section)?;
                 section.lookups.push(Lookup { provider: section.provider.clone(), name, path });
             }
         }
         // Each sees the names of pointers only, so that no name can stand for itself.
-        let sources = composed.iter().map(|(key, item)| self.sources(item, key.get_ref(), section));
-        let sources = sources.collect::<Result<Vec<_>, _>>()?;
-        section
-            .names
-            .extend(composed.iter().zip(sources).map(|((key, _), sources)| (key.get_ref().to_string(), sources)));
+        let composed = named().filter(|(key, _)| section.composed.iter().any(|name| name == key.get_ref()));
+        let composed = composed.map(|(key, item)| {
+            let name = key.get_ref().to_string();
+            self.sources(item, &name, section).map(|sources| (name, sources))
+        });
+        let composed = composed.collect::<Result<Vec<_>, _>>()?;
+        section.names.extend(composed);
 
-        if let Some(item) = table.get("names") {
-            for (key, _) in self.table(item, "names")?.iter() {
-                let sources = section.names.get(key.get_ref().as_ref()).into_iter().flatten().cloned();
-                names.push(Name {
-                    provider: section.provider.clone(),
-                    name: key.get_ref().to_string(),
-                    line: self.line_and_column(key.span().start).0,
-                    pointers: sources.filter_map(Source::customer).map(|source| source.pointer().clone()).collect(),
-                });
-            }
+        let name = |(key, _): (&Spanned<Cow<'i, str>>, _)| Name {
+            provider: section.provider.clone(),
+            name: key.get_ref().to_string(),
+            line: self.line_and_column(key.span().start).0,
+            pointers: section
+                .names
+                .get(key.get_ref().as_ref())
+                .into_iter()
+                .flatten()
+                .filter_map(Source::pointer)
+                .collect(),
+        };
+        Ok(named().map(name).collect())
+    }
+
+    fn name(&self, key: &Spanned<Cow<'i, str>>) -> Result<String, RoutesError> {
+        let name = key.get_ref();
+        match is_name(name) {
+            true => Ok(name.to_string()),
+            false => Err(self.error(key.span(), format!("`{name}`: expected letters, digits, `-` and `_` only"))),
         }
-        Ok(names)
     }
 
     fn may_have_lookups(&self, item: &Item<'i>, section: &Section) -> Result<(), RoutesError> {

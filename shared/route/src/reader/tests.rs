@@ -181,6 +181,7 @@ customer = "/c"
             ("[\"amount\",", "[\"ammount\",", "16:15: `fields`: no name `ammount`", "did you mean `amount`?"),
             ("\"account?\"]", "\"acount?\"]", "16:25: `fields`: no name `acount`", "did you mean `account`?"),
             ("{ category =", "{ catgory =", "13:16: `when`: no name `catgory`", "did you mean `category`?"),
+            ("{ category =", "{ catgoyr =", "13:16: `when`: no name `catgoyr`", "did you mean `category`?"),
             ("sample-account:account\"", "sample-account:acct\"", "2:44: `customer`: no name `acct`", NO_HINT),
             ("{account}", "{acount}", "9:15: `transaction`: no name `acount`", "did you mean `account`?"),
             (
@@ -356,6 +357,7 @@ mod lookups {
         };
         assert_eq!(routes.lookup("sample", "transaction"), Some(&expected));
         assert_eq!(routes.lookup("other", "transaction"), None);
+        assert_eq!(parsed(SAMPLE).routes.lookup("sample", "transaction"), None, "no field uses it");
         let FieldValue::Places(places) = &routes.all()[0].fields[0].value else { panic!() };
         assert_eq!(places[..], [Place::Lookup { lookup: "transaction".to_owned(), pointer: pointer("/data/note") }]);
     }
