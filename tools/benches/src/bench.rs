@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use local::stack::{FUNCTIONS, Stack, StackOptions};
 
-use crate::build::Programs;
+use crate::build::{Programs, run_beside};
 use crate::measure::measure;
 use crate::report::Report;
 
@@ -36,8 +36,11 @@ async fn bench(functions: Option<PathBuf>, earlier: Option<&Path>) -> Result<(),
     let workflows = providers::routes().workflows();
     let stack = Stack::start(StackOptions { workflows, ..StackOptions::new(programs.functions.clone()) }).await?;
 
+    let counted =
+        [Some(programs.functions.join("rail")), programs.earlier.as_ref().map(|earlier| earlier.binary.clone())];
     let figures = measure(&stack, programs).await?;
     print!("{}", Report { figures, largest_binary_bytes });
     stack.shutdown().await;
-    Ok(())
+    run_beside("instructions", counted.iter().flatten())?;
+    run_beside("bodies", [])
 }

@@ -182,6 +182,21 @@ fn ask(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     }
 }
 
+/// Runs another program of this package, whose tables belong to the same report.
+pub(crate) fn run_beside<'p>(
+    program: &str,
+    arguments: impl IntoIterator<Item = &'p PathBuf>,
+) -> Result<(), Box<dyn Error>> {
+    println!();
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["run", "--release", "--locked", "--quiet", "--bin", program, "--manifest-path"]);
+    cargo.arg(Path::new(SOURCES).join("Cargo.toml")).arg("--").args(arguments);
+    match cargo.stdin(Stdio::null()).status()? {
+        status if status.success() => Ok(()),
+        status => Err(format!("`{program}` failed ({status})").into()),
+    }
+}
+
 /// Runs a command to its end; what it prints goes to stderr.
 pub(crate) fn run(command: &mut Command) -> Result<(), Box<dyn Error>> {
     let program = command.get_program().to_string_lossy().into_owned();

@@ -1,10 +1,11 @@
 //! How many instructions the function `rail` takes, which no other program on the machine changes (`tools/benches/README.md`).
 //!
-//! `instructions FUNCTION [EARLIER]` prints them; `instructions --gate FILE FUNCTION` holds them to those in a file.
+//! `instructions FUNCTION [EARLIER]` prints them; a test holds those of what is deployed to a file (`gate.rs`).
 
 mod callgrind;
 mod canned;
 mod events;
+#[cfg(test)]
 mod gate;
 
 use std::error::Error;
@@ -24,9 +25,8 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let workflows = providers::routes().workflows();
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     match arguments.as_slice() {
-        [flag, file, function] if flag == Path::new("--gate") => gate::hold(file, Counts::of(function, &workflows)?),
         [function, earlier @ ..] if earlier.len() < 2 => print(function, earlier.first(), &workflows),
-        _ => Err("usage: instructions FUNCTION [EARLIER] | instructions --gate FILE FUNCTION".into()),
+        _ => Err("usage: instructions FUNCTION [EARLIER]".into()),
     }
 }
 
