@@ -3,6 +3,7 @@
 mod answer;
 pub mod attempt;
 mod encryption;
+mod lookups;
 pub mod message;
 pub mod pauses;
 pub mod resolver;

@@ -142,7 +142,7 @@ impl Parts {
             let api = provider.api.as_ref()?;
             let id = config::provider_api_secret_id(api.secret_variable)?;
             let account = CachedSecret::new(secrets.clone(), id, clock, ApiAccount::parse);
-            Some(ApiClient::new(api, http.clone(), account, clock))
+            Some(ApiClient::new(provider.name, api, http.clone(), account, clock))
         };
         let resolver = Resolver {
             clock,

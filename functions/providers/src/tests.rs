@@ -6,7 +6,7 @@ use route::routes::{CustomerSource, Fit, Known, Route};
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, id_at};
-use shared::record::event::EventRecord;
+use shared::record::event::{EventRecord, Fetched};
 use shared::record::key;
 
 use super::*;
@@ -121,7 +121,8 @@ fn the_routes_make_these_messages() {
         );
         let document = Document::parse(body.as_bytes()).unwrap();
         let customer = MessageCustomer::of("C-1001".to_owned());
-        let message = message::compose(&event, document.root(), routes.by_name(route).unwrap(), &customer);
+        let message =
+            message::compose(&event, document.root(), routes.by_name(route).unwrap(), &customer, &Fetched::new());
         assert_eq!(message.as_deref(), Ok(expected));
     }
 }

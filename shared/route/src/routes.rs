@@ -255,6 +255,13 @@ impl Route {
         places.flatten().any(|place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup))
     }
 
+    /// Whether a message without what this look-up gives is not sent.
+    pub fn requires(&self, lookup: &str) -> bool {
+        let is_it = |place: &Place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup);
+        let required = self.fields.iter().filter(|field| !field.optional);
+        required.into_iter().any(|field| matches!(&field.value, FieldValue::Places(places) if places.iter().any(is_it)))
+    }
+
     fn names_type(&self, event_type: &str) -> bool {
         self.events.iter().any(|pattern| pattern.fits(event_type))
     }

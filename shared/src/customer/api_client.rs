@@ -36,6 +36,7 @@ pub struct ApiCall<'c> {
 
 /// One provider's API, with its access token.
 pub struct ApiClient {
+    pub provider: &'static str,
     pub lookups: &'static [Lookup],
     scope: &'static str,
     http: Http,
@@ -61,27 +62,47 @@ const DEFAULT_TOKEN_LIFE_S: u64 = 60;
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl ApiClient {
-    pub fn new(api: &ProviderApi, http: Http, account: CachedSecret<ApiAccount>, clock: Clock) -> Self {
+    pub fn new(
+        provider: &'static str,
+        api: &ProviderApi,
+        http: Http,
+        account: CachedSecret<ApiAccount>,
+        clock: Clock,
+    ) -> Self {
         let (lookups, scope) = (api.lookups, api.scope);
         let (token, cool_off, asking) = Default::default();
-        Self { lookups, scope, http, account, clock, token, cool_off, asking }
+        Self { provider, lookups, scope, http, account, clock, token, cool_off, asking }
     }
 
     /// The customer of the record `id`; `None` when the API knows no such record, or no customer of it.
     ///
-    /// An answer of 401 drops the token; a new one is fetched and the question is asked once more.
-    ///
     /// # Errors
-    /// All are transient; 403 needs an operator to add the missing scope. `cooling_off` when the API was slow a moment ago and
-    /// `time` spares it.
+    /// As [`find`](Self::find).
     pub async fn customer_of(
         &self,
         lookup: &Lookup,
         id: &str,
         time: CallTime,
     ) -> Result<Option<String>, DispatchFailure> {
+        let path: Vec<&str> = lookup.path.split('/').filter(|part| !part.is_empty()).chain([id]).collect();
+        let Some(answer) = self.find(&path, time).await? else { return Ok(None) };
+        let text = answer.text();
+        let read = Document::of(&*text).map_err(|_| failure_of(&answer, FailureCode::ProviderApiUnreadable))?;
+        let pointer = Pointer::parse(lookup.answer).ok();
+        let customer = pointer.and_then(|pointer| read.root().at(&pointer)?.text());
+        Ok(customer.filter(|id| !id.is_empty()).map(Cow::into_owned))
+    }
+
+    /// The record at `path`, whose segments may hold anything; `None` when the API knows no such record.
+    ///
+    /// An answer of 401 drops the token; a new one is fetched and the question is asked once more.
+    ///
+    /// # Errors
+    /// All are transient; 403 needs an operator to add the missing scope. `cooling_off` when the API was slow a moment ago and
+    /// `time` spares it.
+    pub async fn find(&self, path: &[&str], time: CallTime) -> Result<Option<HttpAnswer>, DispatchFailure> {
         // The URL standard would resolve these as the folder itself and the one above it.
-        if id.is_empty() || id == "." || id == ".." {
+        if path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             return Ok(None);
         }
         if time.spares_slow_systems
@@ -89,17 +110,10 @@ impl ApiClient {
         {
             return Err(DispatchFailure::cooling_off(left));
         }
-        let path: Vec<&str> = lookup.path.split('/').filter(|part| !part.is_empty()).chain([id]).collect();
-        let question = ApiCall { method: Method::GET, path: &path, query: None, header: None, body: None };
+        let question = ApiCall { method: Method::GET, path, query: None, header: None, body: None };
         let answer = self.call(&question, time).await?;
         match answer.status.as_u16() {
-            200..=299 => {
-                let text = answer.text();
-                let read = Document::of(&*text).map_err(|_| failure_of(&answer, FailureCode::ProviderApiUnreadable))?;
-                let pointer = Pointer::parse(lookup.answer).ok();
-                let customer = pointer.and_then(|pointer| read.root().at(&pointer)?.text());
-                Ok(customer.filter(|id| !id.is_empty()).map(Cow::into_owned))
-            }
+            200..=299 => Ok(Some(answer)),
             // 400 is the answer to an id of another shape.
             400 | 404 | 410 => Ok(None),
             403 => Err(failure_of(&answer, FailureCode::ProviderApiForbidden)),

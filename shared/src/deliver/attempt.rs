@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::config::kill_point;
+use crate::deliver::lookups::Lookups;
 use crate::deliver::message;
 use crate::deliver::pauses::PauseCache;
 use crate::deliver::resolver::Resolver;
@@ -186,12 +187,14 @@ impl Run<'_> {
         let clock = self.deliverer.clock;
         let began_at = clock.now();
         let body = Document::parse(event.body.as_bytes()).ok();
+        // Others wait behind a first attempt. Redrive has a limit of its own for what fails.
+        let time = CallTime { ends_at, spares_slow_systems: by == AttemptBy::First };
         let attempt = AttemptContext {
             deliverer: self.deliverer,
             event,
             body: body.as_ref().map(Document::root),
-            // Others wait behind a first attempt. Redrive has a limit of its own for what fails.
-            time: CallTime { ends_at, spares_slow_systems: by == AttemptBy::First },
+            lookups: Lookups::new(&self.deliverer.routes, &self.deliverer.resolver.apis, event, time),
+            time,
         };
 
         let mut outcomes = attempt.try_routes(routes.iter().copied()).await;
@@ -204,7 +207,7 @@ impl Run<'_> {
         }
         kill_point("delivered");
         let now = clock.now();
-        let after = event.settle(
+        let mut after = event.settle(
             by,
             &outcomes,
             began_at,
@@ -212,6 +215,7 @@ impl Run<'_> {
             |route| self.age(event.waits_since(), route, now),
             Draw::random(),
         );
+        after.fetched = attempt.lookups.into_fetched();
         let settled = self.deliverer.store.settle(&after).await;
         kill_point("settled");
         let pauses_unreadable = self.unreadable_routes(event);
@@ -234,10 +238,11 @@ struct AttemptContext<'a> {
     event: &'a EventRecord,
     /// Parsed once for all routes and tries; `None` when it is not JSON.
     body: Option<Value<'a>>,
+    lookups: Lookups<'a>,
     time: CallTime,
 }
 
-impl AttemptContext<'_> {
+impl<'a> AttemptContext<'a> {
     /// Tries again, within half a second, the routes that may succeed soon.
     async fn quick_tries(&self, outcomes: &mut [(String, DispatchOutcome)]) {
         for made in 1.. {
@@ -291,13 +296,14 @@ impl AttemptContext<'_> {
     }
 
     /// The message of this route; `None` when another event of the customer has used its `once_per`.
-    async fn message(&self, route: &Route) -> Result<Option<Bytes>, DispatchFailure> {
+    async fn message(&self, route: &'a Route) -> Result<Option<Bytes>, DispatchFailure> {
         let Deliverer { clock, store, resolver, .. } = self.deliverer;
         let body = self.body.ok_or(FailureCode::BodyUnreadable)?;
         let customer = resolver.resolve(route, body, self.time).await?;
         kill_point("resolved");
+        let fetched = self.lookups.fetch(route, body).await?;
         // Before the claim: an event that cannot be sent must not use up the claim of one that can.
-        let message = message::compose(self.event, body, route, &customer)?;
+        let message = message::compose(self.event, body, route, &customer, &fetched)?;
         if route.once_per_customer {
             let claimed = store
                 .claim_once(&route.name, &customer.customer_id, &self.event.pk(), self.claims_from(), clock.now())

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::customer::reference::Customer;
 use crate::deliver::resolver::MessageCustomer;
-use crate::record::event::EventRecord;
+use crate::record::event::{EventRecord, Fetched};
 use crate::record::failure::{DispatchFailure, FailureCode};
 use json::{Value, write_string};
 use route::credentials;
@@ -15,7 +15,7 @@ use route::routes::{FieldValue, Route, present};
 /// Composes the JSON for Returning.AI: the six members every message has, then the route's own fields.
 ///
 /// Values are copied as the provider wrote them, so that amounts keep their digits; null counts as absent. Members named like
-/// credentials are cut from objects and arrays.
+/// credentials are cut from objects and arrays. `fetched` has what look-ups gave.
 ///
 /// # Errors
 /// `mapping_failed`, which is permanent, with the pointer, when a required field is absent; `customer_incomplete`, which is
@@ -25,6 +25,7 @@ pub fn compose(
     body: Value<'_>,
     route: &Route,
     customer: &MessageCustomer,
+    fetched: &Fetched,
 ) -> Result<String, DispatchFailure> {
     let mut message = String::with_capacity(512);
     let mut member = |name: &str, value: &mut dyn FnMut(&mut String)| {
@@ -42,7 +43,10 @@ pub fn compose(
 
     for field in &route.fields {
         let found = match &field.value {
-            FieldValue::Places(places) => value_at(body, places),
+            FieldValue::Places(places) => match fetched.get(&field.name) {
+                Some(value) => value.as_deref().map(Cow::Borrowed),
+                None => value_at(body, places),
+            },
             FieldValue::Constant(json) => Some(Cow::Borrowed(json.as_str())),
             FieldValue::Customer(attribute) => {
                 customer.record.as_ref().and_then(|record| attribute_of(record, *attribute)).map(Cow::Owned)
@@ -58,7 +62,7 @@ pub fn compose(
     Ok(message)
 }
 
-/// The first value that is present and not null, as it was sent. Nothing is found in what is looked up.
+/// The first value of the body that is present and not null, as it was sent.
 fn value_at<'b>(body: Value<'b>, places: &[Place]) -> Option<Cow<'b, str>> {
     let pointers = places.iter().filter_map(|place| match place {
         Place::Body(pointer) => Some(pointer),

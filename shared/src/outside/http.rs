@@ -106,7 +106,7 @@ pub(crate) const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A call that has had less time than this when its attempt ends says nothing about the other system.
-const LEAST_TIME: Duration = Duration::from_secs(3);
+pub(crate) const LEAST_TIME: Duration = Duration::from_secs(3);
 
 /// The longest that a person waits for calls.
 const A_PERSON_S_PATIENCE: Duration = Duration::from_secs(60);

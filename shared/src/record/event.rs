@@ -42,6 +42,8 @@ pub struct EventRecord {
     pub history: Vec<Attempt>,
     /// By the name of the route, as the attribute `deliveries` has them.
     pub deliveries: BTreeMap<String, Dispatch>,
+    /// By the name of the route: what look-ups gave for its fields, which is the same in every attempt.
+    pub fetched: BTreeMap<String, Fetched>,
     pub delivered_at: Option<UnixMillis>,
     /// When DynamoDB may delete it: 90 days after the end of the work; `None` while anything is left to do.
     pub expires_at: Option<UnixSeconds>,
@@ -105,6 +107,9 @@ pub enum AttemptBy {
     Manual,
 }
 
+/// What look-ups gave for the fields of one route, as JSON; `None` for a field that is sent without.
+pub type Fetched = BTreeMap<String, Option<String>>;
+
 /// The outcome of an attempt on one route.
 pub type DispatchOutcome = Result<DispatchSuccess, DispatchFailure>;
 
@@ -125,6 +130,9 @@ pub const DISMISSED: &str = "dismissed";
 
 /// How many attempts a record remembers.
 pub const MAX_HISTORY: usize = 20;
+
+/// Of names and values in `fetched`, over all routes of an event.
+pub const MAX_FETCHED_BYTES: usize = 4096;
 
 /// An event expires 90 days after the end of the work on it.
 const KEPT_FOR_S: u64 = 90 * 24 * 60 * 60;
@@ -225,6 +233,7 @@ impl EventRecord {
             last_error: None,
             history: Vec::new(),
             deliveries: BTreeMap::new(),
+            fetched: BTreeMap::new(),
             delivered_at: None,
             expires_at: None,
         }

@@ -67,6 +67,8 @@ codes! {
     IdConflict = "id_conflict",
     IncomingWebhookUnknown = "incoming_webhook_unknown",
     IncomingWebhookUnusable = "incoming_webhook_unusable",
+    LookupIncomplete = "lookup_incomplete",
+    LookupNotFound = "lookup_not_found",
     MappingFailed = "mapping_failed",
     NoTime = "no_time",
     NotFound = "not_found",
@@ -101,6 +103,9 @@ impl FailureCode {
             | Self::BodyUnreadable
             | Self::EnvelopeUnreadable
             | Self::IdConflict
+            // The API has answered: it may know the record, or more of it, later.
+            | Self::LookupIncomplete
+            | Self::LookupNotFound
             | Self::MappingFailed
             | Self::Refused
             | Self::RouteUnknown => Blame::Event,

@@ -25,7 +25,7 @@ use crate::record::key;
 use crate::record::pauses::{Pause, PauseReading, Pauses};
 use crate::record::store::error::StoreError;
 use crate::record::store::item::{
-    Item, body_of, changing, integer, item_of, map, number, pauses_of, pk_of, record_of, string,
+    Item, body_of, changing, fetched_of, integer, item_of, map, number, pauses_of, pk_of, record_of, string,
 };
 use route::destination::Destination;
 
@@ -218,6 +218,11 @@ impl EventStore {
                 }
                 None => remove += &format!("{}{escaped}", if remove.is_empty() { " REMOVE " } else { ", " }),
             }
+        }
+        // Once fetched, values stay.
+        if let Some(fetched) = fetched_of(after) {
+            set += ", fetched = :fetched";
+            update = update.expression_attribute_values(":fetched", fetched);
         }
         update.update_expression(set + &remove)
     }

@@ -9,7 +9,9 @@ use json::Document;
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, id_at};
-use shared::record::event::{AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState};
+use shared::record::event::{
+    AttemptBy, DispatchOutcome, DispatchState, DispatchSuccess, EventRecord, EventState, Fetched,
+};
 use shared::record::failure::{DispatchFailure, FailureCode};
 
 use super::{ACTORS, BEGIN, Call, ItemId, Model, ROUTES, RecordId, Role, TextId, Write, role};
@@ -121,7 +123,7 @@ impl Model {
         let body = Document::parse(record.body.as_bytes()).unwrap();
         let route = self.routes.by_name(ROUTES[of_route]).unwrap();
         let customer = MessageCustomer::of(id_at(body.root(), route.customer[0].pointer()).unwrap());
-        let mut text = message::compose(&record, body.root(), route, &customer).unwrap();
+        let mut text = message::compose(&record, body.root(), route, &customer, &Fetched::new()).unwrap();
         if self.flaw == Some(Flaw::KeyOfTheAttempt) {
             let _ = write!(text, " attempt {}", record.attempts);
         }
@@ -149,6 +151,7 @@ impl Model {
             last_error: None,
             history: Vec::new(),
             deliveries: Default::default(),
+            fetched: Default::default(),
             delivered_at: None,
             expires_at: None,
         }

@@ -351,3 +351,38 @@ async fn an_encrypted_incoming_webhook_is_sent_the_same_message_again_under_anot
         assert_eq!(returning_ai.violations(), []);
     }
 }
+
+#[tokio::test]
+async fn what_is_looked_up_is_asked_once_after_the_ack_kept_with_the_event_and_sent_alike_again() {
+    let bridge = Bridge::with(|options| options.workflows = vec!["money".to_owned(), "vip".to_owned()]).await;
+    let (api, returning_ai) = (&bridge.stack.rail_api, &bridge.stack.returning_ai);
+    api.put_transaction("CUSTOMER_USD_001", "t/1", "salary");
+    // Who cannot be asked costs an optional field its value, and no message.
+    api.inject(Some(At::Account), Fault::Status(500), When::UntilCleared);
+    returning_ai.inject(Some(Webhook("money".to_owned())), returning_ai::Fault::Status(500), When::Next(1));
+    let function = many_routes(&bridge);
+    let body = r#"{"event_id":"e1","event_date":"2023-11-20T14:32:18Z","event_type":"NOTED","event_data":{"customer_id":"C-1001","account_id":"CUSTOMER_USD_001","transaction_id":"t/1"}}"#;
+    let answer = bridge.deliver_to(&function, &Delivery::signed(RAIL, body)).await;
+    assert_eq!(answer, Some((ACCEPTED.0, ACCEPTED.1.to_owned())));
+    within(function.idle()).await;
+
+    let item = bridge.item("rail#e1");
+    assert_eq!(item["state"], "delivered", "{item}");
+    let attempts: Vec<Message> = returning_ai.attempts().into_iter().filter(|it| it.workflow == "money").collect();
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(attempts[0].raw, attempts[1].raw);
+    let sent = &attempts[0].body;
+    assert_eq!((&sent["note"], &sent["status"], &sent["memo"]), (&json!("salary"), &json!("POSTED"), &Value::Null));
+    let [vip] = &returning_ai.messages("vip")[..] else { panic!("one message") };
+    assert_eq!((&vip.body["note"], &vip.body["product"]), (&json!("salary"), &Value::Null));
+    let kept = json!({
+        "noted": { "note": r#""salary""#, "status": r#""POSTED""#, "memo": null },
+        "product": { "note": r#""salary""#, "product": null },
+    });
+    assert_eq!(item["fetched"], kept);
+    assert_eq!(
+        api.calls().iter().filter(|call| call.at == At::Transaction && call.of == "CUSTOMER_USD_001/t/1").count(),
+        1
+    );
+    assert_eq!(returning_ai.violations(), []);
+}

@@ -39,7 +39,7 @@ impl Bridge {
         let client = shared::outside::aws::secrets_manager(&config, &http);
         let clock = Clock::system();
         let account = CachedSecret::new(client.clone(), api_secret(RAIL), clock, ApiAccount::parse);
-        let api = ApiClient::new(&RailApi::CHANGING, http, account, clock);
+        let api = ApiClient::new(RAIL, &RailApi::CHANGING, http, account, clock);
         let secret = SigningSecret::new(client, signing_secret(RAIL));
         Subscriptions { api: RailApi::new(api), secret }
     }

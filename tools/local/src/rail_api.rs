@@ -32,6 +32,7 @@ pub enum At {
     Token,
     Account,
     Application,
+    Transaction,
     ListSubscriptions,
     CreateSubscription,
     ReadSubscription,
@@ -147,6 +148,7 @@ impl RailApi {
             tokens: HashMap::new(),
             accounts: owned(&SAMPLE_ACCOUNTS),
             applications: owned(&SAMPLE_APPLICATIONS),
+            transactions: HashMap::new(),
             subscriptions: Subscriptions::default(),
         };
         let answering = world.clone();
@@ -218,6 +220,11 @@ impl RailApi {
     /// Adds an application of this customer.
     pub fn put_application(&self, id: &str, customer_id: &str) {
         self.world.state().applications.insert(id.to_owned(), customer_id.to_owned());
+    }
+
+    /// Changes what is said of a transaction of an account. Of others an account has any transaction that is asked for.
+    pub fn put_transaction(&self, account: &str, id: &str, description: &str) {
+        self.world.state().transactions.insert(format!("{account}/{id}"), description.to_owned());
     }
 
     /// Removes an account.
@@ -327,6 +334,8 @@ struct State {
     /// Each id's customer.
     accounts: HashMap<String, String>,
     applications: HashMap<String, String>,
+    /// Each `{account}/{id}`'s description.
+    transactions: HashMap<String, String>,
     subscriptions: Subscriptions,
 }
 
@@ -432,7 +441,7 @@ impl World {
             At::ListSubscriptions | At::ReadSubscription => (Method::GET, SUBSCRIPTIONS_READ),
             At::CreateSubscription => (Method::POST, SUBSCRIPTIONS_WRITE),
             At::DeleteSubscription => (Method::DELETE, SUBSCRIPTIONS_WRITE),
-            At::Account | At::Token => (Method::GET, ACCOUNTS_READ),
+            At::Account | At::Transaction | At::Token => (Method::GET, ACCOUNTS_READ),
         };
         if request.method() != method {
             self.violations.push(Rule::WrongMethod);
@@ -453,10 +462,14 @@ impl World {
             At::CreateSubscription => return state.subscriptions.create(request),
             At::ReadSubscription => return state.subscriptions.read(id),
             At::DeleteSubscription => return state.subscriptions.delete(id),
-            At::Account | At::Application | At::Token => {}
+            At::Account | At::Application | At::Transaction | At::Token => {}
         }
-        let known = if at == At::Account { &state.accounts } else { &state.applications };
-        let customer_id = known.get(id).ok_or(Refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id"))?;
+        let (known, of) = match at {
+            At::Transaction => (&state.accounts, id.split('/').next().unwrap_or_default()),
+            At::Account => (&state.accounts, id),
+            _ => (&state.applications, id),
+        };
+        let customer_id = known.get(of).ok_or(Refusal(StatusCode::NOT_FOUND, "NOT_FOUND", "there is no such id"))?;
         let data = match at {
             At::Account => json!({
                 "id": id,
@@ -464,6 +477,12 @@ impl World {
                 "customer_id": customer_id,
                 "product_id": "DEPOSIT_BASIC",
                 "asset_type_id": "FIAT_TESTNET_USD",
+            }),
+            At::Transaction => json!({
+                "id": id.split('/').next_back(),
+                "account_id": of,
+                "status": "POSTED",
+                "description": state.transactions.get(id).map_or("a sample transaction", String::as_str),
             }),
             _ => json!({
                 "id": id,
@@ -498,9 +517,17 @@ fn place(request: &Request<Bytes>) -> Option<(At, String)> {
     let calls =
         [(At::Account, "/v1/accounts/deposits/"), (At::Application, "/v1/applications/"), (one, "/v1/subscriptions/")];
     let (at, id) = calls.into_iter().find_map(|(at, prefix)| Some((at, path.strip_prefix(prefix)?)))?;
+    if let (At::Account, Some((account, transaction))) = (at, id.split_once("/transactions/")) {
+        let of = format!("{}/{}", segment(account)?, segment(transaction)?);
+        return Some((At::Transaction, of));
+    }
+    Some((at, segment(id)?))
+}
+
+fn segment(id: &str) -> Option<String> {
     // An id is one segment: without encoded slashes it is another path.
     let id = percent_decode_str(Some(id).filter(|id| !id.is_empty() && !id.contains('/'))?).decode_utf8().ok()?;
-    Some((at, id.into_owned()))
+    Some(id.into_owned())
 }
 
 /// What follows the scheme in `authorization`.

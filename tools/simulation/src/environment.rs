@@ -118,7 +118,7 @@ impl Parts {
         let api_client = |provider: &&'static Provider| {
             let (client, id, clock) = secret(API_SECRET);
             let account = CachedSecret::new(client, id, clock, ApiAccount::parse);
-            Some(ApiClient::new(provider.api.as_ref()?, http.clone(), account, clock))
+            Some(ApiClient::new(provider.name, provider.api.as_ref()?, http.clone(), account, clock))
         };
         Deliverer {
             clock: *clock,

@@ -72,7 +72,7 @@ fn world(clock: Clock) -> World {
     let http = Http::new().unwrap();
     let secrets = aws::secrets_manager(&server.aws(), &http);
     let account = CachedSecret::new(secrets, "api".to_owned(), clock, ApiAccount::parse);
-    World { server, script, client: ApiClient::new(&API, http, account, clock) }
+    World { server, script, client: ApiClient::new("sample", &API, http, account, clock) }
 }
 
 impl World {

@@ -22,7 +22,7 @@ fn composed_for(customer: &MessageCustomer, more: &str, body: &str) -> Result<St
     );
     let routes = Routes::parse("routes.toml", &routes, Known::Anything).unwrap();
     let document = Document::parse(body.as_bytes()).unwrap();
-    compose(&event(), document.root(), &routes.all()[0], customer)
+    compose(&event(), document.root(), &routes.all()[0], customer, &Fetched::new())
 }
 
 /// What every message begins with, up to the customer and from there on.
@@ -199,6 +199,6 @@ fn an_event_without_a_type_is_sent_with_an_empty_one() {
     .unwrap();
     let document = Document::parse(br#"{"c":"C-1"}"#).unwrap();
     let (event, customer) = (EventRecord { event_type: None, ..event() }, MessageCustomer::of("C-1".to_owned()));
-    let message = compose(&event, document.root(), &routes.all()[0], &customer).unwrap();
+    let message = compose(&event, document.root(), &routes.all()[0], &customer, &Fetched::new()).unwrap();
     assert!(message.ends_with(r#","sourceEventType":""}"#), "{message}");
 }

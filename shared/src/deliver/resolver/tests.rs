@@ -88,7 +88,7 @@ fn world() -> World {
     let resolver = Resolver {
         clock,
         customers: Some(Customers::new(aws::dynamodb(&server.aws(), &http), "customers".to_owned())),
-        apis: vec![ApiClient::new(&API, http, account, clock)],
+        apis: vec![ApiClient::new("sample", &API, http, account, clock)],
     };
     World { server, outside, resolver }
 }

@@ -21,6 +21,7 @@ fn received() -> EventRecord {
         last_error: None,
         history: Vec::new(),
         deliveries: BTreeMap::new(),
+        fetched: BTreeMap::new(),
         delivered_at: None,
         expires_at: None,
     }

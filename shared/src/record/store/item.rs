@@ -10,7 +10,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 
 use crate::clock::{UnixMillis, UnixSeconds};
-use crate::record::event::{Attempt, AttemptBy, Dispatch, DispatchState, EventRecord, EventState};
+use crate::record::event::{Attempt, AttemptBy, Dispatch, DispatchState, EventRecord, EventState, Fetched};
 use crate::record::key;
 use crate::record::pauses::Pause;
 use crate::record::store::error::{MAX_STORED_BODY_BYTES, StoreError};
@@ -119,6 +119,29 @@ fn attempt_of(attempt: &Attempt) -> AttributeValue {
     ])
 }
 
+/// `None` before anything was fetched.
+pub(crate) fn fetched_of(event: &EventRecord) -> Option<AttributeValue> {
+    let value = |json: &Option<String>| json.as_ref().map_or(AttributeValue::Null(true), string);
+    let fields = |fetched: &Fetched| {
+        AttributeValue::M(fetched.iter().map(|(field, json)| (field.clone(), value(json))).collect())
+    };
+    let routes = || event.fetched.iter().map(|(route, fetched)| (route.clone(), fields(fetched)));
+    (!event.fetched.is_empty()).then(|| AttributeValue::M(routes().collect()))
+}
+
+fn fetched_from(item: &Item) -> Option<BTreeMap<String, Fetched>> {
+    let Some(routes) = item.get("fetched") else { return Some(BTreeMap::new()) };
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::Null(_) => Some(None),
+        value => Some(Some(value.as_s().ok()?.clone())),
+    };
+    let fields = |fetched: &AttributeValue| {
+        let fields = fetched.as_m().ok()?.iter();
+        fields.map(|(field, json)| Some((field.clone(), value(json)?))).collect::<Option<Fetched>>()
+    };
+    routes.as_m().ok()?.iter().map(|(route, fetched)| Some((route.clone(), fields(fetched)?))).collect()
+}
+
 /// Reads an item back; the inverse of `item_of`.
 pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
     let unreadable = |attribute| StoreError::Unreadable { pk: pk.to_owned(), attribute };
@@ -145,6 +168,7 @@ pub fn record_of(pk: &str, item: &Item) -> Result<EventRecord, StoreError> {
         last_error: text("last_error"),
         history: history_from(item).ok_or_else(|| unreadable("history"))?,
         deliveries: deliveries_from(item).ok_or_else(|| unreadable("deliveries"))?,
+        fetched: fetched_from(item).ok_or_else(|| unreadable("fetched"))?,
         delivered_at: millis("delivered_at"),
         expires_at: integer(item, "expires_at").map(UnixSeconds),
     })

@@ -64,6 +64,7 @@ pub fn received(id: &str, event_type: &str) -> EventRecord {
         last_error: None,
         history: Vec::new(),
         deliveries: BTreeMap::new(),
+        fetched: BTreeMap::new(),
         delivered_at: None,
         expires_at: None,
     }

@@ -10,7 +10,7 @@ use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
 use shared::outside::http::CallTime;
-use shared::record::event::{AttemptBy, DISMISSED, Dispatch, DispatchState, EventRecord, EventState};
+use shared::record::event::{AttemptBy, DISMISSED, Dispatch, DispatchState, EventRecord, EventState, Fetched};
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
 use shared::record::store::listing::EventSummary;
@@ -188,7 +188,9 @@ impl Report<'_> {
             let customer =
                 self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
             let customer = customer.as_ref().map_err(DispatchFailure::summary)?;
-            message::compose(event, document.root(), route, customer).map_err(|failure| failure.summary())
+            let nothing = Fetched::new();
+            let fetched = event.fetched.get(&route.name).unwrap_or(&nothing);
+            message::compose(event, document.root(), route, customer, fetched).map_err(|failure| failure.summary())
         };
         let to = |route: &str| self.routes.by_name(route).map(|route| route.destination.to_string());
         let message_of = |route, delivery| RouteMessage { route, to: to(route), delivery, message: compose(route) };

@@ -32,7 +32,7 @@ impl RailAccess {
         let (client, clock) = (place.secrets_manager.clone(), Clock::system());
         let account = CachedSecret::new(client.clone(), api_secret.clone(), clock, ApiAccount::parse);
         let subscriptions = Subscriptions {
-            api: RailApi::new(ApiClient::new(api, place.http.clone(), account, clock)),
+            api: RailApi::new(ApiClient::new("rail", api, place.http.clone(), account, clock)),
             secret: SigningSecret::new(client, signing_secret),
         };
         let access = Self { subscriptions, place, api_secret };

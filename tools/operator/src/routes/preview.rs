@@ -12,7 +12,7 @@ use shared::customer::reference::Customer;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, id_at};
 use shared::receive::provider::{Envelope, Provider};
-use shared::record::event::EventRecord;
+use shared::record::event::{EventRecord, Fetched};
 use shared::record::failure::FailureCode;
 
 use crate::OperatorError;
@@ -105,7 +105,9 @@ impl<'r> RoutePreview<'r> {
         if preview.matches {
             let (lookups, customer) = customer(route, redacted);
             let message = match customer {
-                Some(customer) => message::compose(event, redacted, route, &customer).map_err(|it| it.summary()),
+                Some(customer) => {
+                    message::compose(event, redacted, route, &customer, &Fetched::new()).map_err(|it| it.summary())
+                }
                 None => Err(FailureCode::CustomerUnknown.code().to_owned()),
             };
             preview.customer = lookups;

@@ -58,7 +58,7 @@ impl World {
         let http = Http::new().unwrap();
         let client = shared::outside::aws::secrets_manager(&config, &http);
         let account = CachedSecret::new(client.clone(), API.to_owned(), Clock::system(), ApiAccount::parse);
-        let client_of_rail = ApiClient::new(api, http, account, Clock::system());
+        let client_of_rail = ApiClient::new("rail", api, http, account, Clock::system());
         Subscriptions {
             api: RailApi::new(client_of_rail).with_first_pause(Duration::ZERO),
             secret: SigningSecret::new(client, SIGNING.to_owned()),

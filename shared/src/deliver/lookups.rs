@@ -1,0 +1,191 @@
+//! What the fields of a message look up in the provider's API: asked once per event and attempt, kept for the later ones.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use json::{Document, Value};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use crate::customer::api_client::ApiClient;
+use crate::deliver::resolver::id_at;
+use crate::outside::http::{CallTime, LEAST_TIME};
+use crate::record::event::{EventRecord, Fetched, MAX_FETCHED_BYTES};
+use crate::record::failure::{DispatchFailure, FailureCode};
+use route::credentials;
+use route::lookup::{Lookup, PathPart, Place};
+use route::routes::{Field, FieldValue, Route, Routes, present};
+
+/// The look-ups of one attempt at one event.
+pub(super) struct Lookups<'a> {
+    routes: &'a Routes,
+    apis: &'a [ApiClient],
+    event: &'a EventRecord,
+    time: CallTime,
+    /// By the look-up's name.
+    answers: Mutex<BTreeMap<&'a str, Arc<OnceCell<Answer>>>>,
+    /// By the route's name; of those whose message was composed.
+    fetched: Mutex<BTreeMap<String, Fetched>>,
+}
+
+/// JSON, or why there is none. A failure is kept, too: the next attempt asks again.
+type Answer = Result<String, DispatchFailure>;
+
+/// What only optional fields want may take so long: the message, which goes without them, has 5 s in all. A call that is cut off
+/// then had its time, so that an API that hangs cools off.
+const TIME_FOR_OPTIONAL: Duration = LEAST_TIME.saturating_add(Duration::from_millis(100));
+
+impl<'a> Lookups<'a> {
+    pub(super) fn new(routes: &'a Routes, apis: &'a [ApiClient], event: &'a EventRecord, time: CallTime) -> Self {
+        let (answers, fetched) = Default::default();
+        Self { routes, apis, event, time, answers, fetched }
+    }
+
+    /// What the look-ups gave for the fields of this route, now or in an earlier attempt. Empty for a route without any.
+    ///
+    /// # Errors
+    /// A required field has no value. What a failure gives an optional field is nothing.
+    pub(super) async fn fetch(&self, route: &'a Route, body: Value<'_>) -> Result<Fetched, DispatchFailure> {
+        let mut fetched = self.event.fetched.get(&route.name).cloned().unwrap_or_default();
+        // The attribute holds all routes of the event.
+        let mut bytes_left = MAX_FETCHED_BYTES / self.event.deliveries.len().max(1);
+        for field in &route.fields {
+            let FieldValue::Places(places) = &field.value else { continue };
+            let known = fetched.contains_key(&field.name);
+            if known || !places.iter().any(|place| matches!(place, Place::Lookup { .. })) {
+                continue;
+            }
+            if let Some(value) = self.value_of(field, places, body, &mut bytes_left).await? {
+                fetched.insert(field.name.clone(), value);
+            }
+        }
+        if !fetched.is_empty() {
+            let mut all = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(route.name.clone(), fetched.clone());
+        }
+        Ok(fetched)
+    }
+
+    /// What is to be kept: what earlier attempts fetched, and this one.
+    pub(super) fn into_fetched(self) -> BTreeMap<String, Fetched> {
+        let mut kept = self.event.fetched.clone();
+        kept.extend(self.fetched.into_inner().unwrap_or_else(PoisonError::into_inner));
+        kept
+    }
+
+    /// The value of a field, and nothing when look-ups gave nothing; `None` when the body has it, in a place before theirs.
+    async fn value_of(
+        &self,
+        field: &Field,
+        places: &'a [Place],
+        body: Value<'_>,
+        bytes_left: &mut usize,
+    ) -> Result<Option<Option<String>>, DispatchFailure> {
+        let mut asked = None;
+        for place in places {
+            let found = match place {
+                Place::Body(pointer) => {
+                    present(body, std::iter::once(pointer)).map(|value| credentials::cut_from(value).into_owned())
+                }
+                Place::Lookup { lookup, pointer } => {
+                    let answer = self.answer(lookup, body).await;
+                    let found = answer.and_then(|answer| {
+                        let document = Document::of(answer).map_err(|_| FailureCode::ProviderApiUnreadable)?;
+                        let value = present(document.root(), std::iter::once(pointer));
+                        Ok(value.map(|value| credentials::cut_from(value).into_owned()))
+                    });
+                    let absent =
+                        || DispatchFailure { pointer: Some(place.to_string()), ..FailureCode::LookupIncomplete.into() };
+                    match found {
+                        Ok(found) => {
+                            asked.get_or_insert_with(absent);
+                            found
+                        }
+                        Err(failure) => {
+                            asked = Some(failure);
+                            None
+                        }
+                    }
+                }
+            };
+            let Some(found) = found else { continue };
+            if asked.is_none() {
+                return Ok(None);
+            }
+            let Some(left) = bytes_left.checked_sub(field.name.len() + found.len()) else {
+                asked = Some(DispatchFailure { pointer: Some(place.to_string()), ..FailureCode::MappingFailed.into() });
+                continue;
+            };
+            *bytes_left = left;
+            return Ok(Some(Some(found)));
+        }
+        match asked {
+            Some(failure) if !field.optional => Err(failure),
+            Some(_) => Ok(Some(None)),
+            None => Ok(None),
+        }
+    }
+
+    /// The answer to a look-up, without what is redacted.
+    async fn answer(&self, name: &'a str, body: Value<'_>) -> Answer {
+        let answer = {
+            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(answers.entry(name).or_default())
+        };
+        answer.get_or_init(|| self.ask(name, body)).await.clone()
+    }
+
+    async fn ask(&self, name: &str, body: Value<'_>) -> Answer {
+        let provider = self.event.provider.as_str();
+        let cannot_be_asked =
+            || DispatchFailure { pointer: Some(format!("lookup:{name}")), ..FailureCode::MappingFailed.into() };
+        let lookup = self.routes.lookup(provider, name).ok_or_else(cannot_be_asked)?;
+        let path = path(lookup, body).ok_or_else(cannot_be_asked)?;
+        let api = self.apis.iter().find(|api| api.provider == provider);
+        let api = api.ok_or(FailureCode::ProviderApiSecretUnavailable)?;
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let answer = api.find(&path, self.time_for(name)).await?.ok_or(FailureCode::LookupNotFound)?;
+        let text = answer.text();
+        let document = Document::of(&*text).map_err(|_| FailureCode::ProviderApiUnreadable)?;
+        Ok(document.without(self.routes.redacted(provider)).into_owned())
+    }
+
+    fn time_for(&self, lookup: &str) -> CallTime {
+        let requires = |route: &str| self.routes.by_name(route).is_some_and(|route| route.requires(lookup));
+        match self.event.pending_routes().any(requires) {
+            true => self.time,
+            false => CallTime { ends_at: self.time.ends_at.min(Instant::now() + TIME_FOR_OPTIONAL), ..self.time },
+        }
+    }
+}
+
+/// The path's segments; `None` when the body lacks an id that stands in it.
+fn path(lookup: &Lookup, body: Value<'_>) -> Option<Vec<String>> {
+    let mut segments = Vec::new();
+    for part in &lookup.path {
+        match part {
+            PathPart::Literal(text) => {
+                let mut texts = text.split('/');
+                let continued = texts.next().unwrap_or_default();
+                match segments.last_mut() {
+                    Some(last) => *last += continued,
+                    None if continued.is_empty() => {}
+                    None => segments.push(continued.to_owned()),
+                }
+                segments.extend(texts.map(str::to_owned));
+            }
+            PathPart::Value(pointers) => {
+                let id = pointers.iter().find_map(|pointer| id_at(body, pointer))?;
+                match segments.last_mut() {
+                    Some(last) => *last += &id,
+                    None => segments.push(id),
+                }
+            }
+        }
+    }
+    Some(segments)
+}
+
+#[cfg(test)]
+mod tests;
