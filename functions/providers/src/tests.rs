@@ -162,7 +162,7 @@ fn the_names_of_the_routes_file_say_what_its_pointers_said() {
                     matches.then(|| {
                         let customer = route.customer.iter().find_map(id);
                         let known = MessageCustomer::of("C-1".to_owned());
-                        (customer, message::compose(&event, body.root(), route, &known))
+                        (customer, message::compose(&event, body.root(), route, &known, &Fetched::new()))
                     })
                 };
                 assert_eq!(made(new), made(old), "{} {}", new.name, file.display());
