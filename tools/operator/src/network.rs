@@ -32,7 +32,7 @@ pub fn http() -> Result<Http, OperatorError> {
 /// Without a name the profile is that of the environment.
 ///
 /// # Errors
-/// As [`http`]; the profiles cannot be read, or the `ca_bundle` of this profile is no file of certificates.
+/// As [`http()`]; the profiles cannot be read, or the `ca_bundle` of this profile is no file of certificates.
 pub async fn http_for_aws(profile: Option<&str>) -> Result<Http, OperatorError> {
     if variable(&CA_BUNDLES[..1]).is_some() {
         return http();

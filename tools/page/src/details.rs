@@ -52,6 +52,7 @@ struct MessageLine<'e> {
     state: Option<&'static str>,
     code: Option<&'e str>,
     at: Option<u64>,
+    waits: Option<String>,
     message: Option<String>,
     problem: Option<String>,
     /// How the customer is found, source by source.
@@ -91,7 +92,7 @@ impl Page {
             body_bytes: event.body.len(),
             body_sha256: &event.body_sha256,
             timeline: report.timeline().into_iter().map(MomentLine::from).collect(),
-            messages: report.messages(Which::All).into_iter().map(|it| message(it, &event, &self.routes)).collect(),
+            messages: report.messages(Which::All).into_iter().map(|it| message(it, &report)).collect(),
             silent: report.silent().into_iter().map(|(route, why)| SilentRoute { route, why }).collect(),
             body: indent::indented(&event.body),
         };
@@ -133,14 +134,14 @@ fn customer_of(event: &EventRecord, customers: &Customers) -> Option<String> {
     its.find_map(|(_, customer)| Some(customer.as_ref().ok()?.customer_id.clone()))
 }
 
-fn message<'e>(composed: RouteMessage<'e>, event: &EventRecord, routes: &Routes) -> MessageLine<'e> {
+fn message<'e>(composed: RouteMessage<'e>, report: &Report<'_>) -> MessageLine<'e> {
     let RouteMessage { route, to, delivery, message } = composed;
     let (message, problem) = match message {
         Ok(message) => (Some(indent::indented(&message)), None),
         Err(problem) => (None, Some(problem)),
     };
-    let document = Document::parse(event.body.as_bytes());
-    let customer = match (routes.by_name(route), document) {
+    let document = Document::parse(report.event.body.as_bytes());
+    let customer = match (report.routes.by_name(route), document) {
         (Some(route), Ok(document)) => customer(route, document.root()).0,
         _ => Vec::new(),
     };
@@ -150,6 +151,7 @@ fn message<'e>(composed: RouteMessage<'e>, event: &EventRecord, routes: &Routes)
         state: delivery.map(|delivery| delivery.state.name()),
         code: delivery.and_then(|delivery| delivery.code.as_deref()),
         at: delivery.and_then(|delivery| delivery.at).map(|at| at.0),
+        waits: delivery.and_then(|delivery| report.waits(route, delivery)),
         message,
         problem,
         customer,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use clap::Args;
-use operator::events::report::{Moment, MomentKind, Report, RouteMessage, Which, customers, is_open};
+use operator::events::report::{Moment, MomentKind, Report, RouteMessage, Which, customers};
 use operator::routes::preview::raw;
 use operator::times::{age, relative, written};
 use operator::{OperatorError, Parts};
@@ -12,7 +12,6 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use shared::clock::{Clock, UnixMillis};
 use shared::record::event::EventState;
-use shared::record::pauses::PauseStatus;
 
 use crate::events::list::{Delivery, deliveries};
 use crate::routes::file::RoutesFile;
@@ -188,11 +187,8 @@ fn write_deliveries(out: &mut Lines, report: &Report<'_>) -> io::Result<()> {
         if let Some(code) = &delivery.code {
             line = format!("{line}  {code}");
         }
-        let destination = report.routes.by_name(route).map(|route| &route.destination);
-        match destination.filter(|_| is_open(delivery.state)).map(|destination| report.pauses.status(destination)) {
-            Some(PauseStatus::Paused { .. }) => line = format!("{line}  (paused)"),
-            Some(PauseStatus::Unreadable) => line = format!("{line}  (its pauses cannot be read)"),
-            Some(PauseStatus::Delivering) | None => {}
+        if let Some(waits) = report.waits(route, delivery) {
+            line = format!("{line}  ({waits})");
         }
         writeln!(out, "{}", line.trim_end())?;
     }

@@ -69,7 +69,7 @@ Timeline
   2025-02-05T19:38:33.000Z  next attempt, in 42 s
 
 Deliveries
-  deposit       → deposits  pending    server_error 503
+  deposit       → deposits  pending    server_error 503  (waits for its next attempt, 2025-02-05T19:38:33.000Z)
   first-deposit → welcome   delivered  2025-02-05T16:39:01.554Z
 
 Would be sent now by deposit to deposits, which failed: server_error 503
@@ -164,7 +164,12 @@ fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pau
     let expected = "lease, 1 min ago; its pauses cannot be read, so no function takes it over";
     check_last_line(&event, &unreadable, expected);
     assert!(shown(&event, &unreadable, false).contains("pending: the pauses of what it waits for cannot be read"));
-    assert!(shown(&event, &unreadable, false).contains("(its pauses cannot be read)"));
+    let text = shown(&event, &unreadable, false);
+    assert!(text.contains("(waits until the pauses of its workflow can be read)"), "{text}");
+    assert!(text.contains("(waits until its workflow is resumed)"), "{text}");
+    assert!(shown(&event, &one, false).contains("(is due: the next run of redrive delivers it)"));
+    event.next_attempt_at = Some(NOW.seconds().plus(59));
+    assert!(shown(&event, &no_pauses(), false).contains("(is being delivered)"));
 }
 
 #[test]

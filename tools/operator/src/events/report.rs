@@ -1,5 +1,5 @@
-//! What is to be said of one event: its timeline, its messages, and why other routes stayed silent. The command line and the
-//! page say it in their own ways.
+//! The report on one event: its timeline, its messages, what each delivery waits for, and why other routes do not match. The
+//! command line and the page show it in their own ways.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
 use shared::record::store::listing::EventSummary;
 
-use crate::times::{relative, span};
+use crate::times::{relative, span, written};
 
 /// An event and what it is to be read beside.
 pub struct Report<'e> {
@@ -178,6 +178,21 @@ impl Report<'_> {
         }
     }
 
+    /// What a pending delivery waits for, and until when.
+    pub fn waits(&self, route: &str, delivery: &Dispatch) -> Option<String> {
+        if delivery.state != DispatchState::Pending {
+            return None;
+        }
+        let status = self.routes.by_name(route).map(|route| self.pauses.status(&route.destination));
+        Some(match (status, delivery.next_attempt_at) {
+            (Some(PauseStatus::Paused { .. }), _) => "waits until its workflow is resumed".to_owned(),
+            (Some(PauseStatus::Unreadable), _) => "waits until the pauses of its workflow can be read".to_owned(),
+            (_, Some(at)) if at > self.now.seconds() => format!("waits for its next attempt, {}", written(at)),
+            _ if self.is_in_hand() => "is being delivered".to_owned(),
+            _ => "is due: the next run of redrive delivers it".to_owned(),
+        })
+    }
+
     /// A message for each route that the event was recorded with, and for each that a redrive would add.
     pub fn messages(&self, which: Which) -> Vec<RouteMessage<'_>> {
         let event = self.event;
@@ -253,6 +268,6 @@ pub fn why_not(fit: &Fit<'_>, event_type: &str) -> Option<String> {
     }
 }
 
-pub fn is_open(state: DispatchState) -> bool {
+fn is_open(state: DispatchState) -> bool {
     matches!(state, DispatchState::Pending | DispatchState::Dead)
 }

@@ -136,7 +136,7 @@ function drawOpened() {
   byId("no-messages").hidden = event.messages.length > 0;
   const silent = byId("silent");
   silent.hidden = event.silent.length === 0;
-  setText(silent.querySelector("summary"), counted(event.silent.length, "route is silent: why", "routes are silent: why"));
+  setText(silent.querySelector("summary"), counted(event.silent.length, "route does not match: why", "routes do not match: why"));
   repeat(silent.querySelector("ul"), "silent-route", event.silent, (node, { route, why }) => {
     setText(node.querySelector(".route"), route);
     setText(node.querySelector(".why"), why);
@@ -165,6 +165,9 @@ function fillMessage(node, message) {
   const outcome = [sent ? "As it was sent" : message.message === null ? "" : "As it would be sent now",
     message.at === null ? "" : `${sent ? "at" : "last tried at"} ${timeWords(message.at)}`].filter(Boolean).join(", ");
   setText(node.querySelector(".outcome"), [outcome, message.code].filter(Boolean).join("; last error "));
+  const waits = node.querySelector(".waits");
+  waits.hidden = message.waits === null;
+  setText(waits, message.waits === null ? "" : `It ${message.waits}`);
   const problem = node.querySelector(".problem");
   problem.hidden = message.problem === null;
   setText(problem, message.problem ?? "");

@@ -283,6 +283,12 @@ async fn events_are_found_by_their_id_and_by_filters_that_survive_a_reload() {
     assert_eq!(browser.evaluate(filters).await, json!(["rail", "delivered", "ACCOUNT_F*"]));
     browser.click("#filters-clear").await;
 
+    // A link to the events of an alarm, and to exactly one event.
+    browser.open(&format!("{}#error=throttled&event=rail%23evt_gamma", here.url())).await;
+    shows(&browser, 1, 7).await;
+    browser.wait_for_text("#opened-id", "rail#evt_gamma").await;
+    browser.click("#filters-clear").await;
+
     browser.type_into("#search", "ALPHA").await;
     shows(&browser, 2, 7).await;
     browser.type_into("#search", "evt_gamma").await;
