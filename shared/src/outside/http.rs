@@ -1,4 +1,4 @@
-//! The one door to HTTP: the AWS SDK and the calls to Returning.AI and Rail have its TLS settings and its rules in common.
+//! The one door to HTTP: the AWS SDK and the calls to Returning.AI and to a provider's API have its TLS settings and its rules in common.
 //!
 //! Lambda freezes a function between events, and its idle connections die unnoticed meanwhile. So idle connections are dropped
 //! early, and a request whose connection died before a byte of the answer is sent once more without counting as an attempt.
@@ -29,7 +29,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::UnixMillis;
 
-use self::direct::Direct;
+use self::direct::{CONNECT_TIMEOUT, Direct, POOL_IDLE_TIMEOUT};
+pub use self::exchange_error::ExchangeError;
 
 /// The client, cheap to clone. Mozilla's roots are compiled in: reading the system's would be the slowest step of a start.
 #[derive(Clone, Debug)]
@@ -70,40 +71,17 @@ pub struct CallTime {
     pub spares_slow_systems: bool,
 }
 
-/// Why there is no answer. The other side may have done what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
-    #[error("no connection")]
-    ConnectionFailed(#[source] Cause),
-    #[error("the connection was lost")]
-    ConnectionLost(#[source] Cause),
-    #[error("no answer in time")]
-    Timeout,
-    /// The attempt that the call is part of ended so soon that this says nothing about the other side.
-    #[error("no time was left for the call")]
-    NoTime,
-}
-
-/// What is known of a failed connection; never its URL, which may hold a customer's path.
-type Cause = Box<dyn StdError + Send + Sync>;
-
 /// Firewalls answer 403 to a request that does not say what sent it.
 const USER_AGENT: &str = concat!("bridge/", env!("CARGO_PKG_VERSION"));
 
 /// Most answers have a few hundred bytes, a provider's list a hundred times that; of a longer one this much is read.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
-/// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is given up.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// Nobody waits longer because another system asks for it.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The least that somebody asks for whose `Retry-After` cannot be read: longer than a quick try waits.
 pub(crate) const UNREADABLE_RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Shorter than the idle limits of AWS's endpoints and of common load balancers (60 s).
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A call that has had less time than this when its attempt ends says nothing about the other system.
 pub(crate) const LEAST_TIME: Duration = Duration::from_secs(3);
@@ -409,6 +387,7 @@ fn sdk_error(error: ExchangeError) -> ConnectorError {
 }
 
 mod direct;
+mod exchange_error;
 #[cfg(feature = "simulation")]
 pub mod in_process;
 

@@ -13,7 +13,13 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 
-use crate::outside::http::{CONNECT_TIMEOUT, ExchangeError, POOL_IDLE_TIMEOUT};
+use crate::outside::http::exchange_error::ExchangeError;
+
+/// DynamoDB, Secrets Manager and Returning.AI are at most a continent away; a slower connection is given up.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Shorter than the idle limits of AWS's endpoints and of common load balancers (60 s).
+pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client with connections of its own: nothing else calls AWS.
 #[derive(Debug)]

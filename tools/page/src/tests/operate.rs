@@ -287,6 +287,7 @@ async fn events_are_found_by_their_id_and_by_filters_that_survive_a_reload() {
     browser.open(&format!("{}#error=throttled&event=rail%23evt_gamma", here.url())).await;
     shows(&browser, 1, 7).await;
     browser.wait_for_text("#opened-id", "rail#evt_gamma").await;
+    browser.click("#opened-close").await;
     browser.click("#filters-clear").await;
 
     browser.type_into("#search", "ALPHA").await;
