@@ -35,7 +35,16 @@ fn commands(document: &Path) -> Vec<String> {
     let text = fs::read_to_string(document).unwrap();
     let blocks = text.split("\n```sh\n").skip(1).map(|block| block.split("\n```").next().unwrap());
     let lines = blocks.flat_map(|block| block.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>());
-    lines.filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#')).collect()
+    let lines = lines.filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    lines.map(|line| without_variables(&line).to_owned()).collect()
+}
+
+/// A command without the variables that are set for it alone.
+fn without_variables(line: &str) -> &str {
+    let set = line.split_once(' ').filter(|(word, _)| {
+        word.split_once('=').is_some_and(|(name, _)| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+    });
+    set.map_or(line, |(_, rest)| without_variables(rest))
 }
 
 /// Who reads them at three in the morning types them.
