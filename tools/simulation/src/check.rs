@@ -7,6 +7,7 @@ pub(crate) mod run;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use shared::receive::verification::hex;
 
@@ -140,6 +141,12 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
     }
 }
 
+/// What an item keeps of the look-up for this route: a value, or that there was none.
+fn fetched_note(item: &Item, route: &str) -> Option<Option<String>> {
+    let kept = item.get("fetched")?.pointer(&format!("/M/{route}/M/note"))?;
+    Some(kept["S"].as_str().map(|json| json.trim_matches('"').to_owned()))
+}
+
 /// What an item must have in each state.
 fn fields(world: &mut World, pk: &str, before: Option<&Item>, after: &Item) {
     let has = |name: &str| after.contains_key(name);
@@ -166,6 +173,13 @@ fn fields(world: &mut World, pk: &str, before: Option<&Item>, after: &Item) {
         for name in FIXED {
             if before.get(name) != after.get(name) {
                 world.violate("what was recorded never changes", pk, name);
+            }
+        }
+        if let Some(kept) = before.get("fetched").and_then(|fetched| fetched["M"].as_object()) {
+            let is_kept =
+                |(route, values): (&String, &Value)| after.get("fetched").is_some_and(|now| now["M"][route] == *values);
+            if !kept.iter().all(is_kept) {
+                world.violate("what was fetched stays", pk, state(after));
             }
         }
         for (route, was) in routes(before).filter(|(_, was)| ["delivered", "skipped"].contains(was)) {
@@ -247,6 +261,12 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
             }
             if now > holder.at + MAX_ATTEMPT_MS + SECOND {
                 world.violate("an attempt ends within 30 s", pk, format!("{} ms", now - holder.at));
+            }
+            let of_this = |post: &&Post| post.pk == pk && post.incarnation == incarnation && post.attempts == number;
+            let unlike = |post: &Post| fetched_note(after, &post.route).is_some_and(|kept| kept != post.note);
+            let not_kept = |post: &Post| post.note.is_some() && fetched_note(after, &post.route).is_none();
+            if world.posts.iter().filter(of_this).any(|post| unlike(post) || not_kept(post)) {
+                world.violate("what was sent of a look-up is kept", pk, state(after));
             }
             if !holder.settled && !gave_up {
                 attempt::settled(world, process, pk, holder, before, after);
@@ -434,6 +454,12 @@ pub(crate) fn on_post(world: &mut World, mut post: Post) {
     };
     if earlier.iter().any(changed) {
         world.violate("a message never changes", &pk, post.route.clone());
+    }
+    // What an attempt fetched may be lost with it, and with it alone.
+    let other_note = |other: &Post| other.attempts == *number && other.note != post.note;
+    let kept = fetched_note(&fence.item, &post.route);
+    if earlier.iter().any(other_note) || kept.is_some_and(|kept| kept != post.note) {
+        world.violate("what was looked up is sent alike again", &pk, post.route.clone());
     }
     world.posts.push(post);
 }

@@ -303,6 +303,10 @@ fn api(world: &mut World, request: &Request<Bytes>, fault: Option<Fault>) -> Res
         world.api_tokens.remove(token);
         return answer(401, &json!({ "error": "invalid_token" }));
     }
+    if request.uri().path().contains("/payments/") {
+        // Another answer each time: whoever asks again sends something else.
+        return answer(200, &json!({ "data": { "note": format!("note-{}", world.rng.u64(..)) } }));
+    }
     let account = request.uri().path().rsplit('/').next().unwrap_or_default();
     match world.accounts.get(account) {
         Some(customer) => answer(200, &json!({ "data": { "customer_id": customer } })),
@@ -395,6 +399,7 @@ fn returning_ai(
         occurred_at: text("occurredAt"),
         source_event_type: text("sourceEventType"),
         customer: text("customerId"),
+        note: message["note"].as_str().map(str::to_owned),
         accepted: arrived,
         answered: (!lost).then_some(if fault == Some(Fault::SayNo) || fault == Some(Fault::Garbage) {
             0

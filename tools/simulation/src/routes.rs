@@ -7,6 +7,9 @@ pub const ROUTES: &str = r#"
 [redact]
 rillis = ["/data/identity"]
 
+[rail.lookups]
+payment = "/v1/payments/{/event_data/amount}"
+
 [[route]]
 name       = "first-deposit"
 provider   = "rail"
@@ -18,6 +21,7 @@ customer   = ["/event_data/customer_id", "rail-account:/event_data/account_id"]
 
 [route.fields]
 amount = "/event_data/amount"
+note   = "lookup:payment:/data/note"
 
 [[route]]
 name       = "deposit"
@@ -29,6 +33,7 @@ customer   = ["/event_data/customer_id", "rail-account:/event_data/account_id"]
 
 [route.fields]
 amount = "/event_data/amount"
+note   = { pointer = "lookup:payment:/data/note", optional = true }
 
 [[route]]
 name       = "account"

@@ -138,6 +138,8 @@ pub struct Post {
     pub occurred_at: String,
     pub source_event_type: String,
     pub customer: String,
+    /// What was looked up.
+    pub note: Option<String>,
     /// Returning.AI acts on it.
     pub accepted: bool,
     /// The status that was answered, if an answer left.
