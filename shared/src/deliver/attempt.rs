@@ -193,7 +193,7 @@ impl Run<'_> {
             deliverer: self.deliverer,
             event,
             body: body.as_ref().map(Document::root),
-            lookups: Lookups::new(&self.deliverer.routes, &self.deliverer.resolver.apis, event, time),
+            lookups: Lookups::new(&self.deliverer.routes, &self.deliverer.resolver.apis, event, routes, time),
             time,
         };
 
@@ -324,8 +324,10 @@ impl<'a> AttemptContext<'a> {
 /// The failure, if a try within half a second may succeed, and costs little if it does not.
 fn may_succeed_soon(outcome: &DispatchOutcome) -> Option<&DispatchFailure> {
     outcome.as_ref().err().filter(|failure| match failure.code {
-        // It would hang once more, or be turned away once more.
-        FailureCode::Timeout
+        // It would hang once more, or be turned away once more; a look-up is asked once.
+        FailureCode::LookupIncomplete
+        | FailureCode::LookupNotFound
+        | FailureCode::Timeout
         | FailureCode::Throttled
         | FailureCode::ProviderApiTimeout
         | FailureCode::ProviderApiThrottled => false,

@@ -102,7 +102,7 @@ impl Encryption {
             Err(_) => fields.problem("key", KEY),
         });
         let mode = mode?;
-        let body = match fields.json("body") {
+        let body = match fields.value("body") {
             Some(body) => Layout::read(fields, "body", body),
             None => Layout::read(fields, "body", &mode.default_body()),
         }?;

@@ -1,12 +1,13 @@
 //! What the fields of a message look up in the provider's API: asked once per event and attempt, kept for the later ones.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use json::{Document, Value};
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::customer::api_client::ApiClient;
 use crate::deliver::resolver::id_at;
@@ -19,14 +20,22 @@ use route::routes::{Field, FieldValue, Route, Routes, present};
 
 /// The look-ups of one attempt at one event.
 pub(super) struct Lookups<'a> {
+    asker: Asker<'a>,
+    /// By the look-up's name; whoever asks first makes the call, and the others wait for it.
+    answers: Mutex<BTreeMap<&'a str, Shared<BoxFuture<'a, Answer>>>>,
+    /// By the route's name; of those whose message was composed.
+    fetched: Mutex<BTreeMap<String, Fetched>>,
+}
+
+/// What a question needs.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
     routes: &'a Routes,
     apis: &'a [ApiClient],
     event: &'a EventRecord,
+    /// The routes that this attempt tries.
+    tried: &'a [&'a str],
     time: CallTime,
-    /// By the look-up's name.
-    answers: Mutex<BTreeMap<&'a str, Arc<OnceCell<Answer>>>>,
-    /// By the route's name; of those whose message was composed.
-    fetched: Mutex<BTreeMap<String, Fetched>>,
 }
 
 /// JSON, or why there is none. A failure is kept, too: the next attempt asks again.
@@ -37,23 +46,32 @@ type Answer = Result<String, DispatchFailure>;
 const TIME_FOR_OPTIONAL: Duration = LEAST_TIME.saturating_add(Duration::from_millis(100));
 
 impl<'a> Lookups<'a> {
-    pub(super) fn new(routes: &'a Routes, apis: &'a [ApiClient], event: &'a EventRecord, time: CallTime) -> Self {
+    pub(super) fn new(
+        routes: &'a Routes,
+        apis: &'a [ApiClient],
+        event: &'a EventRecord,
+        tried: &'a [&'a str],
+        time: CallTime,
+    ) -> Self {
         let (answers, fetched) = Default::default();
-        Self { routes, apis, event, time, answers, fetched }
+        Self { asker: Asker { routes, apis, event, tried, time }, answers, fetched }
     }
 
     /// What the look-ups gave for the fields of this route, now or in an earlier attempt. Empty for a route without any.
     ///
     /// # Errors
     /// A required field has no value. What a failure gives an optional field is nothing.
-    pub(super) async fn fetch(&self, route: &'a Route, body: Value<'_>) -> Result<Fetched, DispatchFailure> {
-        let mut fetched = self.event.fetched.get(&route.name).cloned().unwrap_or_default();
+    pub(super) async fn fetch(&self, route: &'a Route, body: Value<'a>) -> Result<Fetched, DispatchFailure> {
+        let event = self.asker.event;
+        let mut fetched = event.fetched.get(&route.name).cloned().unwrap_or_default();
         // The attribute holds all routes of the event.
-        let mut bytes_left = MAX_FETCHED_BYTES / self.event.deliveries.len().max(1);
+        let kept = fetched.iter().map(|(field, json)| field.len() + json.as_ref().map_or(0, String::len)).sum();
+        let mut bytes_left = (MAX_FETCHED_BYTES / event.deliveries.len().max(1)).saturating_sub(kept);
         for field in &route.fields {
             let FieldValue::Places(places) = &field.value else { continue };
-            let known = fetched.contains_key(&field.name);
-            if known || !places.iter().any(|place| matches!(place, Place::Lookup { .. })) {
+            // A route that has come to require the field sends nothing without it.
+            let is_known = fetched.get(&field.name).is_some_and(|json| json.is_some() || field.optional);
+            if is_known || !places.iter().any(|place| matches!(place, Place::Lookup { .. })) {
                 continue;
             }
             if let Some(value) = self.value_of(field, places, body, &mut bytes_left).await? {
@@ -69,7 +87,7 @@ impl<'a> Lookups<'a> {
 
     /// What is to be kept: what earlier attempts fetched, and this one.
     pub(super) fn into_fetched(self) -> BTreeMap<String, Fetched> {
-        let mut kept = self.event.fetched.clone();
+        let mut kept = self.asker.event.fetched.clone();
         kept.extend(self.fetched.into_inner().unwrap_or_else(PoisonError::into_inner));
         kept
     }
@@ -79,7 +97,7 @@ impl<'a> Lookups<'a> {
         &self,
         field: &Field,
         places: &'a [Place],
-        body: Value<'_>,
+        body: Value<'a>,
         bytes_left: &mut usize,
     ) -> Result<Option<Option<String>>, DispatchFailure> {
         let mut asked = None;
@@ -89,7 +107,7 @@ impl<'a> Lookups<'a> {
                     present(body, std::iter::once(pointer)).map(|value| credentials::cut_from(value).into_owned())
                 }
                 Place::Lookup { lookup, pointer } => {
-                    let answer = self.answer(lookup, body).await;
+                    let answer = self.answer(lookup, body, field.optional).await;
                     let found = answer.and_then(|answer| {
                         let document = Document::of(answer).map_err(|_| FailureCode::ProviderApiUnreadable)?;
                         let value = present(document.root(), std::iter::once(pointer));
@@ -122,21 +140,31 @@ impl<'a> Lookups<'a> {
         }
         match asked {
             Some(failure) if !field.optional => Err(failure),
-            Some(_) => Ok(Some(None)),
+            Some(_) => {
+                *bytes_left = bytes_left.saturating_sub(field.name.len());
+                Ok(Some(None))
+            }
             None => Ok(None),
         }
     }
 
-    /// The answer to a look-up, without what is redacted.
-    async fn answer(&self, name: &'a str, body: Value<'_>) -> Answer {
+    async fn answer(&self, name: &'a str, body: Value<'a>, optional: bool) -> Answer {
+        let asker = self.asker;
         let answer = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(answers.entry(name).or_default())
+            answers.entry(name).or_insert_with(|| asker.ask(name, body).boxed().shared()).clone()
         };
-        answer.get_or_init(|| self.ask(name, body)).await.clone()
+        // The call goes on for the routes that require it, and this one does not wait as long.
+        match optional && asker.is_required(name) {
+            true => timeout(TIME_FOR_OPTIONAL, answer).await.unwrap_or_else(|_| Err(FailureCode::NoTime.into())),
+            false => answer.await,
+        }
     }
+}
 
-    async fn ask(&self, name: &str, body: Value<'_>) -> Answer {
+impl<'a> Asker<'a> {
+    /// The answer to a look-up, without what is redacted.
+    async fn ask(self, name: &'a str, body: Value<'a>) -> Answer {
         let provider = self.event.provider.as_str();
         let cannot_be_asked =
             || DispatchFailure { pointer: Some(format!("lookup:{name}")), ..FailureCode::MappingFailed.into() };
@@ -152,11 +180,15 @@ impl<'a> Lookups<'a> {
     }
 
     fn time_for(&self, lookup: &str) -> CallTime {
-        let requires = |route: &str| self.routes.by_name(route).is_some_and(|route| route.requires(lookup));
-        match self.event.pending_routes().any(requires) {
+        match self.is_required(lookup) {
             true => self.time,
             false => CallTime { ends_at: self.time.ends_at.min(Instant::now() + TIME_FOR_OPTIONAL), ..self.time },
         }
+    }
+
+    /// Whether a route of this attempt is not sent without it.
+    fn is_required(&self, lookup: &str) -> bool {
+        self.tried.iter().any(|route| self.routes.by_name(route).is_some_and(|route| route.requires(lookup)))
     }
 }
 

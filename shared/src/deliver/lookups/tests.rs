@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::*;
@@ -13,6 +15,8 @@ use route::routes::Known;
 const API: ProviderApi = ProviderApi { secret_variable: "SAMPLE_API_SECRET_ID", scope: "", lookups: &[] };
 
 const BODY: &str = r#"{"account":"A-1","payment":7,"odd":"a/b %?","up":"..","memo":"of the body"}"#;
+
+const TRIED: &[&str] = &["r", "s"];
 
 /// A provider's API that answers every look-up alike.
 struct World {
@@ -117,7 +121,7 @@ async fn what_a_required_field_cannot_have_holds_the_message_back_and_an_optiona
         let (world, event) = (world(reply.clone()), event());
         let body = Document::parse(BODY.as_bytes()).unwrap();
         let both = routes(r#"{ note = "lookup:payment:/data/note" }"#, r#"{ "note?" = "lookup:payment:/data/note" }"#);
-        let lookups = Lookups::new(&both, &world.apis, &event, time());
+        let lookups = Lookups::new(&both, &world.apis, &event, TRIED, time());
         let [required, optional] = ["r", "s"].map(|name| both.by_name(name).unwrap());
         assert_eq!(summary(lookups.fetch(required, body.root()).await), Err(code.to_owned()), "{reply:?}");
         assert_eq!(summary(lookups.fetch(optional, body.root()).await), Ok(is("note", None)), "{reply:?}");
@@ -137,18 +141,29 @@ async fn an_api_that_hangs_costs_an_optional_field_three_seconds_once_and_a_requ
     let optional = routes(r#"{ "note?" = "lookup:payment:/note" }"#, r#"{ m = "/memo" }"#);
     let event = event();
     let began = Instant::now();
-    let lookups = Lookups::new(&optional, &world.apis, &event, time());
+    let lookups = Lookups::new(&optional, &world.apis, &event, TRIED, time());
     assert_eq!(summary(lookups.fetch(optional.by_name("r").unwrap(), body.root()).await), Ok(is("note", None)));
     let took = began.elapsed();
     assert!(took >= TIME_FOR_OPTIONAL && took < Duration::from_millis(4500), "{took:?}");
     // The API cools off: the next event does not wait for it.
-    let lookups = Lookups::new(&optional, &world.apis, &event, time());
+    let lookups = Lookups::new(&optional, &world.apis, &event, TRIED, time());
     assert_eq!(summary(lookups.fetch(optional.by_name("r").unwrap(), body.root()).await), Ok(is("note", None)));
     assert_eq!(world.questions().len(), 1);
 
+    // An optional field does not wait for the call that another route requires.
+    let patient = CallTime { spares_slow_systems: false, ..time() };
+    let both = routes(r#"{ note = "lookup:payment:/note" }"#, r#"{ "note?" = "lookup:payment:/note" }"#);
+    let lookups = Lookups::new(&both, &world.apis, &event, TRIED, patient);
+    let began = Instant::now();
+    let of_s = async { (lookups.fetch(both.by_name("s").unwrap(), body.root()).await, began.elapsed()) };
+    let (of_r, (of_s, took)) = tokio::join!(lookups.fetch(both.by_name("r").unwrap(), body.root()), of_s);
+    assert_eq!((summary(of_s), summary(of_r)), (Ok(is("note", None)), Err("provider_api_timeout".to_owned())));
+    assert!(took < Duration::from_millis(4500), "{took:?}");
+    assert_eq!(world.questions().len(), 2);
+
     let required = routes(r#"{ note = "lookup:payment:/note" }"#, r#"{ m = "/memo" }"#);
     let short = CallTime { ends_at: Instant::now() + Duration::from_millis(50), spares_slow_systems: false };
-    let lookups = Lookups::new(&required, &world.apis, &event, short);
+    let lookups = Lookups::new(&required, &world.apis, &event, TRIED, short);
     assert_eq!(summary(lookups.fetch(required.by_name("r").unwrap(), body.root()).await), Err("no_time".to_owned()));
 }
 
@@ -158,7 +173,7 @@ async fn a_look_up_is_asked_once_for_all_fields_and_routes_and_never_when_the_bo
     let note = r#"{ note = "lookup:payment:/data/note" }, { amount = "lookup:payment:/data/amount" }"#;
     let both = routes(note, &format!(r#"{note}, {{ memo = ["/memo", "lookup:odd:/memo"] }}"#));
     let (body, event) = (Document::parse(BODY.as_bytes()).unwrap(), event());
-    let lookups = Lookups::new(&both, &world.apis, &event, time());
+    let lookups = Lookups::new(&both, &world.apis, &event, TRIED, time());
     let [r, s] = ["r", "s"].map(|name| both.by_name(name).unwrap());
     let expected: Fetched =
         [("amount", "10.00"), ("note", r#""n""#)].map(|(name, json)| (name.to_owned(), Some(json.to_owned()))).into();
@@ -166,13 +181,20 @@ async fn a_look_up_is_asked_once_for_all_fields_and_routes_and_never_when_the_bo
     assert_eq!((of_r.unwrap(), of_s.unwrap()), (expected.clone(), expected.clone()));
     assert_eq!(world.questions(), ["/v1/accounts/A-1/payments/7"]);
 
+    // What was sent without is asked for by a route that has come to require it.
+    let nothing = [("note", None), ("amount", Some("10.00".to_owned()))].map(|(field, json)| (field.to_owned(), json));
+    let before = EventRecord { fetched: [("r".to_owned(), nothing.into())].into(), ..event.clone() };
+    let again = Lookups::new(&both, &world.apis, &before, TRIED, time());
+    assert_eq!(again.fetch(r, body.root()).await.unwrap(), expected);
+    assert_eq!(world.questions().len(), 2);
+
     // Another answer later changes nothing, and is not asked for.
     *world.reply.lock().unwrap() = Reply::json(200, r#"{"data":{"note":"other","amount":1}}"#);
     let later = EventRecord { fetched: lookups.into_fetched(), ..event };
-    let lookups = Lookups::new(&both, &world.apis, &later, time());
+    let lookups = Lookups::new(&both, &world.apis, &later, TRIED, time());
     assert_eq!(lookups.fetch(r, body.root()).await.unwrap(), expected);
     assert_eq!(lookups.into_fetched(), later.fetched);
-    assert_eq!(world.questions().len(), 1);
+    assert_eq!(world.questions().len(), 2);
 }
 
 #[tokio::test]
@@ -183,7 +205,7 @@ async fn credentials_and_what_is_redacted_are_cut_from_what_is_fetched() {
     ));
     let routes = routes(r#"{ data = "lookup:payment:/data" }"#, r#"{ m = "/memo" }"#);
     let (body, event) = (Document::parse(BODY.as_bytes()).unwrap(), event());
-    let lookups = Lookups::new(&routes, &world.apis, &event, time());
+    let lookups = Lookups::new(&routes, &world.apis, &event, TRIED, time());
     let fetched = lookups.fetch(routes.by_name("r").unwrap(), body.root()).await;
     assert_eq!(summary(fetched), Ok(is("data", Some(r#"{"login":7,"in":{"b":[1]}}"#))));
 }
@@ -198,13 +220,13 @@ async fn values_in_a_path_are_encoded_and_one_that_would_lead_elsewhere_is_not_a
         ("absent", Err("mapping_failed lookup:absent".to_owned())),
     ] {
         let routes = routes(&format!(r#"{{ f = "lookup:{lookup}:/note" }}"#), r#"{ m = "/memo" }"#);
-        let lookups = Lookups::new(&routes, &world.apis, &event, time());
+        let lookups = Lookups::new(&routes, &world.apis, &event, TRIED, time());
         assert_eq!(summary(lookups.fetch(routes.by_name("r").unwrap(), body.root()).await), expected, "{lookup}");
     }
     assert_eq!(world.questions(), ["/v1/x-a%2Fb%20%25%3F"]);
 
     let routes = routes(r#"{ f = "lookup:payment:/note" }"#, r#"{ m = "/memo" }"#);
-    let lookups = Lookups::new(&routes, &[], &event, time());
+    let lookups = Lookups::new(&routes, &[], &event, TRIED, time());
     let failure = summary(lookups.fetch(routes.by_name("r").unwrap(), body.root()).await);
     assert_eq!(failure, Err("provider_api_secret_unavailable".to_owned()), "no API is configured");
 }
@@ -218,7 +240,7 @@ async fn what_is_kept_of_one_event_has_at_most_4_kb() {
         r#"{ a = "lookup:payment:/a" }, { "b?" = "lookup:payment:/b" }"#,
         r#"{ a = "lookup:payment:/a" }, { b = "lookup:payment:/b" }"#,
     );
-    let lookups = Lookups::new(&both, &world.apis, &event, time());
+    let lookups = Lookups::new(&both, &world.apis, &event, TRIED, time());
     let fetched = lookups.fetch(both.by_name("r").unwrap(), body.root()).await.unwrap();
     assert_eq!((fetched["a"].is_some(), &fetched["b"]), (true, &None), "it is sent without what there is no room for");
     let fetched = summary(lookups.fetch(both.by_name("s").unwrap(), body.root()).await);

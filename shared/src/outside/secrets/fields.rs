@@ -88,11 +88,6 @@ impl<'s> Fields<'s> {
         self.value(field).is_some()
     }
 
-    /// Any value but `null`.
-    pub(crate) fn json(&self, field: &str) -> Option<&'s Value> {
-        self.value(field)
-    }
-
     /// Text that is neither empty nor the placeholder that the secret was made with.
     pub(crate) fn text(&self, field: &str, expected: &'static str) -> Option<&'s str> {
         match self.value(field).and_then(Value::as_str).filter(|text| !text.is_empty()) {
@@ -135,7 +130,8 @@ impl<'s> Fields<'s> {
         None
     }
 
-    fn value(&self, field: &str) -> Option<&'s Value> {
+    /// Any but `null`.
+    pub(crate) fn value(&self, field: &str) -> Option<&'s Value> {
         self.values.get(field).filter(|value| !value.is_null())
     }
 

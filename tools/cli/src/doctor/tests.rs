@@ -147,8 +147,11 @@ async fn broken_secrets_are_found_by_name_and_field_and_never_by_value() {
             "fail workflows: {id}: workflows.deposit.webhook_url: not https: keys and customer data would travel unencrypted"
         ),
         format!("fail workflows: {id}: workflows.kyc.api_key: ends in a newline, which counts as part of the key"),
-        format!("fail workflows: {id}: incoming_webhooks.vip-chat.encryption.key: a key of 32 bytes expected"),
+        format!(
+            "warn workflows: {id}: incoming_webhooks.vip-chat.encryption.body: absent, and the default layout is a guess: send one message, and look under Histories in Returning.AI"
+        ),
         format!("fail workflows: {id}: incoming_webhooks.vip-chat.encryption.mode: \"gcm\" or \"cbc\" expected"),
+        format!("fail workflows: {id}: incoming_webhooks.vip-chat.encryption.key: a key of 32 bytes expected"),
         format!("warn incoming webhook vip-chat: {id} has it, and no route of `routes.toml` delivers to it"),
     ];
     assert_eq!(world.wrong().await, expected);
