@@ -180,6 +180,8 @@ fn a_key_a_mode_and_a_layout_that_cannot_be_right_name_their_field() {
         check(&with("mode", mode), "mode: \"gcm\" or \"cbc\"");
     }
     check(&with("bodies", json!("{iv:hex}")), "bodies: nothing beside `mode`, `key` and `body`");
+    // A key in the place of a name is not shown.
+    check(&with(KEY, json!("x")), "(a name that looks like a key): nothing beside `mode`, `key` and `body`");
 
     let unknown = format!("{PLACEHOLDER} expected");
     for text in ["{nonce:hex}", "{iv}", "{iv:base32}", "{iv:hex", "{:hex}", "{iv+tag:hex}", "{{iv:hex}}", "{ iv:hex }"]

@@ -142,5 +142,8 @@ impl<'s> Fields<'s> {
 
 /// The name of a field, unless a key seems to stand in its place.
 pub fn printable_name(name: &str) -> &str {
-    if name.starts_with("whsec_") || name.len() > 64 { "(a name that looks like a key)" } else { name }
+    // Names are words: one without any sign between them is shorter than a key.
+    let is_one_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let looks_like_a_key = name.starts_with("whsec_") || name.len() > 64 || (name.len() >= 24 && is_one_word);
+    if looks_like_a_key { "(a name that looks like a key)" } else { name }
 }
