@@ -184,15 +184,12 @@ fn event(provider: &Provider, document: &Document<'_>, routes: &Routes) -> Event
     )
 }
 
-/// How a route would find the customer of a body, step by step, and a placeholder for that customer.
+/// How a route would find the customer of a body, by what the body holds, and a placeholder for that customer.
 pub fn customer(route: &Route, body: Value<'_>) -> (Vec<String>, Option<MessageCustomer>) {
     let mut lookups = Vec::new();
     let mut found: Option<String> = None;
     for source in &route.customer {
-        let Some(id) = id_at(body, source.pointer()) else {
-            lookups.push(format!("{source}: not in the body"));
-            continue;
-        };
+        let Some(id) = id_at(body, source.pointer()) else { continue };
         let (asked, reference) = match source {
             CustomerSource::Body(_) => {
                 lookups.push(format!("{source}: {id}"));
@@ -207,6 +204,10 @@ pub fn customer(route: &Route, body: Value<'_>) -> (Vec<String>, Option<MessageC
         };
         lookups.push(format!("{source}: {reference} is looked up in {asked}"));
         found.get_or_insert(format!("(the customer of {reference})"));
+    }
+    if lookups.is_empty() {
+        let sources: Vec<_> = route.customer.iter().map(ToString::to_string).collect();
+        lookups.push(format!("not in the body: {}", sources.join(", ")));
     }
     (lookups, found.map(placeholder))
 }

@@ -67,7 +67,6 @@ rail POSTED evt_1
 
 first → welcome
   once per customer: skipped if another event was first
-  customer /event_data/customer_id: not in the body
   customer rail-account:/event_data/account_id: rail-account:A-1 is looked up in the customers table, then GET /v1/accounts/deposits/A-1
   customer link:crm:/event_data/account_id: crm:A-1 is looked up in the customers table
   field amount: /event_data/amount
@@ -105,6 +104,8 @@ fn a_message_that_cannot_be_made_tells_why() {
     assert!(missing.contains("\n  no message: mapping_failed /event_data/amount\n"), "{missing}");
     let nobody = printed(r#"{"event_id":"evt_1","event_type":"POSTED","event_data":{"kind":"DEPOSIT","amount":1}}"#);
     assert!(nobody.contains("\n  no message: customer_unknown\n"), "{nobody}");
+    let places = "/event_data/customer_id, rail-account:/event_data/account_id, link:crm:/event_data/account_id";
+    assert!(nobody.contains(&format!("\n  customer not in the body: {places}\n")), "{nobody}");
 }
 
 #[test]
