@@ -1,7 +1,7 @@
 //! What the fields of a message look up in the provider's API: asked once per event and attempt, kept for the later ones.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -23,7 +23,7 @@ pub(super) struct Lookups<'a> {
     asker: Asker<'a>,
     /// By the look-up's name; whoever asks first makes the call, and the others wait for it.
     answers: Mutex<BTreeMap<&'a str, Shared<BoxFuture<'a, Answer>>>>,
-    /// By the route's name; of those whose message was composed.
+    /// By the route's name: what earlier attempts fetched, and every try of this one.
     fetched: Mutex<BTreeMap<String, Fetched>>,
 }
 
@@ -45,6 +45,15 @@ type Answer = Result<String, DispatchFailure>;
 /// then had its time, so that an API that hangs cools off.
 const TIME_FOR_OPTIONAL: Duration = LEAST_TIME.saturating_add(Duration::from_millis(100));
 
+/// All optional fields of a message wait no longer than this together: a hanging call ends a moment before, with its own failure.
+const TIME_FOR_ALL_OPTIONAL: Duration = TIME_FOR_OPTIONAL.saturating_add(Duration::from_millis(100));
+
+/// What the fields of one message may still take.
+struct Left {
+    bytes: usize,
+    time_for_optional: Duration,
+}
+
 impl<'a> Lookups<'a> {
     pub(super) fn new(
         routes: &'a Routes,
@@ -53,20 +62,20 @@ impl<'a> Lookups<'a> {
         tried: &'a [&'a str],
         time: CallTime,
     ) -> Self {
-        let (answers, fetched) = Default::default();
+        let (answers, fetched) = (Mutex::default(), Mutex::new(event.fetched.clone()));
         Self { asker: Asker { routes, apis, event, tried, time }, answers, fetched }
     }
 
-    /// What the look-ups gave for the fields of this route, now or in an earlier attempt. Empty for a route without any.
+    /// What the look-ups gave for the fields of this route, now or in an earlier try. Empty for a route without any.
     ///
     /// # Errors
     /// A required field has no value. What a failure gives an optional field is nothing.
     pub(super) async fn fetch(&self, route: &'a Route, body: Value<'a>) -> Result<Fetched, DispatchFailure> {
-        let event = self.asker.event;
-        let mut fetched = event.fetched.get(&route.name).cloned().unwrap_or_default();
+        let mut fetched = self.of_earlier_tries().get(&route.name).cloned().unwrap_or_default();
         // The attribute holds all routes of the event.
         let kept = fetched.iter().map(|(field, json)| field.len() + json.as_ref().map_or(0, String::len)).sum();
-        let mut bytes_left = (MAX_FETCHED_BYTES / event.deliveries.len().max(1)).saturating_sub(kept);
+        let bytes = (MAX_FETCHED_BYTES / self.asker.event.deliveries.len().max(1)).saturating_sub(kept);
+        let mut left = Left { bytes, time_for_optional: TIME_FOR_ALL_OPTIONAL };
         for field in &route.fields {
             let FieldValue::Places(places) = &field.value else { continue };
             // A route that has come to require the field sends nothing without it.
@@ -74,22 +83,23 @@ impl<'a> Lookups<'a> {
             if is_known || !places.iter().any(|place| matches!(place, Place::Lookup { .. })) {
                 continue;
             }
-            if let Some(value) = self.value_of(field, places, body, &mut bytes_left).await? {
+            if let Some(value) = self.value_of(field, places, body, &mut left).await? {
                 fetched.insert(field.name.clone(), value);
             }
         }
         if !fetched.is_empty() {
-            let mut all = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-            all.insert(route.name.clone(), fetched.clone());
+            self.of_earlier_tries().insert(route.name.clone(), fetched.clone());
         }
         Ok(fetched)
     }
 
     /// What is to be kept: what earlier attempts fetched, and this one.
     pub(super) fn into_fetched(self) -> BTreeMap<String, Fetched> {
-        let mut kept = self.asker.event.fetched.clone();
-        kept.extend(self.fetched.into_inner().unwrap_or_else(PoisonError::into_inner));
-        kept
+        self.fetched.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn of_earlier_tries(&self) -> MutexGuard<'_, BTreeMap<String, Fetched>> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of a field, and nothing when look-ups gave nothing; `None` when the body has it, in a place before theirs.
@@ -98,7 +108,7 @@ impl<'a> Lookups<'a> {
         field: &Field,
         places: &'a [Place],
         body: Value<'a>,
-        bytes_left: &mut usize,
+        left: &mut Left,
     ) -> Result<Option<Option<String>>, DispatchFailure> {
         let mut asked = None;
         for place in places {
@@ -107,7 +117,10 @@ impl<'a> Lookups<'a> {
                     present(body, std::iter::once(pointer)).map(|value| credentials::cut_from(value).into_owned())
                 }
                 Place::Lookup { lookup, pointer } => {
-                    let answer = self.answer(lookup, body, field.optional).await;
+                    let answer = match field.optional {
+                        true => self.answer_soon(lookup, body, &mut left.time_for_optional).await,
+                        false => self.answer(lookup, body).await,
+                    };
                     let found = answer.and_then(|answer| {
                         let document = Document::of(answer).map_err(|_| FailureCode::ProviderApiUnreadable)?;
                         let value = present(document.root(), std::iter::once(pointer));
@@ -131,34 +144,39 @@ impl<'a> Lookups<'a> {
             if asked.is_none() {
                 return Ok(None);
             }
-            let Some(left) = bytes_left.checked_sub(field.name.len() + found.len()) else {
+            let Some(bytes) = left.bytes.checked_sub(field.name.len() + found.len()) else {
                 asked = Some(DispatchFailure { pointer: Some(place.to_string()), ..FailureCode::MappingFailed.into() });
                 continue;
             };
-            *bytes_left = left;
+            left.bytes = bytes;
             return Ok(Some(Some(found)));
         }
         match asked {
             Some(failure) if !field.optional => Err(failure),
             Some(_) => {
-                *bytes_left = bytes_left.saturating_sub(field.name.len());
+                left.bytes = left.bytes.saturating_sub(field.name.len());
                 Ok(Some(None))
             }
             None => Ok(None),
         }
     }
 
-    async fn answer(&self, name: &'a str, body: Value<'a>, optional: bool) -> Answer {
+    /// The answer to a look-up that an optional field wants: the call goes on for the routes that require it, and this one does
+    /// not wait as long.
+    async fn answer_soon(&self, name: &'a str, body: Value<'a>, left: &mut Duration) -> Answer {
+        let began = Instant::now();
+        let answer = timeout(*left, self.answer(name, body)).await;
+        *left = left.saturating_sub(began.elapsed());
+        answer.unwrap_or_else(|_| Err(FailureCode::NoTime.into()))
+    }
+
+    async fn answer(&self, name: &'a str, body: Value<'a>) -> Answer {
         let asker = self.asker;
         let answer = {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
             answers.entry(name).or_insert_with(|| asker.ask(name, body).boxed().shared()).clone()
         };
-        // The call goes on for the routes that require it, and this one does not wait as long.
-        match optional && asker.is_required(name) {
-            true => timeout(TIME_FOR_OPTIONAL, answer).await.unwrap_or_else(|_| Err(FailureCode::NoTime.into())),
-            false => answer.await,
-        }
+        answer.await
     }
 }
 

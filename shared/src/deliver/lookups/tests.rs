@@ -168,6 +168,39 @@ async fn an_api_that_hangs_costs_an_optional_field_three_seconds_once_and_a_requ
 }
 
 #[tokio::test]
+async fn optional_fields_wait_three_seconds_together_for_an_api_that_hangs() {
+    let world = world(Reply::Silence);
+    let (body, event) = (Document::parse(BODY.as_bytes()).unwrap(), event());
+    let two = routes(r#"{ "a?" = "lookup:payment:/a" }, { "b?" = "lookup:odd:/b" }"#, r#"{ m = "/memo" }"#);
+    // As redrive has it, which tries what cools off, too.
+    let lookups = Lookups::new(&two, &world.apis, &event, TRIED, CallTime { spares_slow_systems: false, ..time() });
+    let began = Instant::now();
+    let fetched = lookups.fetch(two.by_name("r").unwrap(), body.root()).await.unwrap();
+    assert_eq!(fetched.into_values().collect::<Vec<_>>(), [None, None]);
+    assert!(began.elapsed() < Duration::from_millis(4500), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_a_try_was_sent_without_stays_out_though_the_answer_arrives_before_the_next_try() {
+    let world = world(Reply::json(200, r#"{"note":"late"}"#));
+    let (body, event) = (Document::parse(BODY.as_bytes()).unwrap(), event());
+    let both = routes(r#"{ note = "lookup:payment:/note" }"#, r#"{ "note?" = "lookup:payment:/note" }"#);
+    let lookups = Lookups::new(&both, &world.apis, &event, TRIED, time());
+    let [r, s] = ["r", "s"].map(|name| both.by_name(name).unwrap());
+    // The API answers once `s` has given up.
+    let holds_the_answer = Box::new(world.reply.lock().unwrap());
+    let of_s = async {
+        let fetched = lookups.fetch(s, body.root()).await;
+        drop(holds_the_answer);
+        fetched
+    };
+    let (of_r, of_s) = tokio::join!(lookups.fetch(r, body.root()), of_s);
+    assert_eq!((summary(of_r), summary(of_s)), (Ok(is("note", Some(r#""late""#))), Ok(is("note", None))));
+    assert_eq!(summary(lookups.fetch(s, body.root()).await), Ok(is("note", None)));
+    assert_eq!(lookups.into_fetched()["s"]["note"], None);
+}
+
+#[tokio::test]
 async fn a_look_up_is_asked_once_for_all_fields_and_routes_and_never_when_the_body_has_the_value() {
     let world = world(Reply::json(200, r#"{"data":{"note":"n","amount":10.00}}"#));
     let note = r#"{ note = "lookup:payment:/data/note" }, { amount = "lookup:payment:/data/amount" }"#;
