@@ -129,7 +129,8 @@ def main():
                     until(f"{key} is delivered", lambda: state(key) == "delivered", host)
                     print(f"{provider}, {kind}: 200, delivered")
     # One for every provider that the routes name.
-    routed = {route["provider"] for route in tomllib.loads(Path("routes.toml").read_text())["route"]}
+    sections = tomllib.loads(Path("routes.toml").read_text())
+    routed = {name for name, section in sections.items() if "routes" in section}
     assert routed == samples.keys(), (routed, samples)
 
 
