@@ -248,22 +248,23 @@ impl Route {
 
     /// Whether a field's value may stand in the answer of this look-up.
     pub fn uses(&self, lookup: &str) -> bool {
-        let places = self.fields.iter().filter_map(|field| match &field.value {
-            FieldValue::Places(places) => Some(places),
-            FieldValue::Constant(_) | FieldValue::Customer(_) => None,
-        });
-        places.flatten().any(|place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup))
+        self.fields.iter().any(|field| field.uses(lookup))
     }
 
     /// Whether a message without what this look-up gives is not sent.
     pub fn requires(&self, lookup: &str) -> bool {
-        let is_it = |place: &Place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup);
-        let required = self.fields.iter().filter(|field| !field.optional);
-        required.into_iter().any(|field| matches!(&field.value, FieldValue::Places(places) if places.iter().any(is_it)))
+        self.fields.iter().any(|field| !field.optional && field.uses(lookup))
     }
 
     fn names_type(&self, event_type: &str) -> bool {
         self.events.iter().any(|pattern| pattern.fits(event_type))
+    }
+}
+
+impl Field {
+    fn uses(&self, lookup: &str) -> bool {
+        let is_it = |place: &Place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup);
+        matches!(&self.value, FieldValue::Places(places) if places.iter().any(is_it))
     }
 }
 

@@ -1,12 +1,13 @@
 //! What the fields of a message look up in the provider's API: asked once per event and attempt, kept for the later ones.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use json::{Document, Value};
+use json::{Document, Pointer, Value};
 use tokio::time::{Instant, timeout};
 
 use crate::customer::api_client::ApiClient;
@@ -38,8 +39,8 @@ struct Asker<'a> {
     time: CallTime,
 }
 
-/// JSON, or why there is none. A failure is kept, too: the next attempt asks again.
-type Answer = Result<String, DispatchFailure>;
+/// What the API says, without what is redacted, or why it says nothing. A failure is kept, too: the next attempt asks again.
+type Answer = Result<Arc<Document<'static>>, DispatchFailure>;
 
 /// What only optional fields want may take so long: the message, which goes without them, has 5 s in all. A call that is cut off
 /// then had its time, so that an API that hangs cools off.
@@ -113,25 +114,18 @@ impl<'a> Lookups<'a> {
         let mut asked = None;
         for place in places {
             let found = match place {
-                Place::Body(pointer) => {
-                    present(body, std::iter::once(pointer)).map(|value| credentials::cut_from(value).into_owned())
-                }
+                Place::Body(pointer) => value_at(body, pointer),
                 Place::Lookup { lookup, pointer } => {
                     let answer = match field.optional {
                         true => self.answer_soon(lookup, body, &mut left.time_for_optional).await,
                         false => self.answer(lookup, body).await,
                     };
-                    let found = answer.and_then(|answer| {
-                        let document = Document::of(answer).map_err(|_| FailureCode::ProviderApiUnreadable)?;
-                        let value = present(document.root(), std::iter::once(pointer));
-                        Ok(value.map(|value| credentials::cut_from(value).into_owned()))
-                    });
                     let absent =
                         || DispatchFailure { pointer: Some(place.to_string()), ..FailureCode::LookupIncomplete.into() };
-                    match found {
-                        Ok(found) => {
+                    match answer {
+                        Ok(answer) => {
                             asked.get_or_insert_with(absent);
-                            found
+                            value_at(answer.root(), pointer)
                         }
                         Err(failure) => {
                             asked = Some(failure);
@@ -181,7 +175,6 @@ impl<'a> Lookups<'a> {
 }
 
 impl<'a> Asker<'a> {
-    /// The answer to a look-up, without what is redacted.
     async fn ask(self, name: &'a str, body: Value<'a>) -> Answer {
         let provider = self.event.provider.as_str();
         let cannot_be_asked =
@@ -193,8 +186,10 @@ impl<'a> Asker<'a> {
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         let answer = api.find(&path, self.time_for(name)).await?.ok_or(FailureCode::LookupNotFound)?;
         let text = answer.text();
-        let document = Document::of(&*text).map_err(|_| FailureCode::ProviderApiUnreadable)?;
-        Ok(document.without(self.routes.redacted(provider)).into_owned())
+        let unreadable = |_| FailureCode::ProviderApiUnreadable;
+        let document = Document::of(&*text).map_err(unreadable)?;
+        let redacted = document.without(self.routes.redacted(provider)).into_owned();
+        Ok(Arc::new(Document::of(redacted).map_err(unreadable)?))
     }
 
     fn time_for(&self, lookup: &str) -> CallTime {
@@ -210,31 +205,27 @@ impl<'a> Asker<'a> {
     }
 }
 
+/// As JSON, without credentials.
+fn value_at(value: Value<'_>, pointer: &Pointer) -> Option<String> {
+    present(value, std::iter::once(pointer)).map(|value| credentials::cut_from(value).into_owned())
+}
+
 /// The path's segments; `None` when the body lacks an id that stands in it.
 fn path(lookup: &Lookup, body: Value<'_>) -> Option<Vec<String>> {
-    let mut segments = Vec::new();
+    let (mut segments, mut last) = (Vec::new(), String::new());
     for part in &lookup.path {
         match part {
             PathPart::Literal(text) => {
                 let mut texts = text.split('/');
-                let continued = texts.next().unwrap_or_default();
-                match segments.last_mut() {
-                    Some(last) => *last += continued,
-                    None if continued.is_empty() => {}
-                    None => segments.push(continued.to_owned()),
-                }
-                segments.extend(texts.map(str::to_owned));
+                last += texts.next().unwrap_or_default();
+                segments.extend(texts.map(|text| mem::replace(&mut last, text.to_owned())));
             }
-            PathPart::Value(pointers) => {
-                let id = pointers.iter().find_map(|pointer| id_at(body, pointer))?;
-                match segments.last_mut() {
-                    Some(last) => *last += &id,
-                    None => segments.push(id),
-                }
-            }
+            PathPart::Value(pointers) => last += &pointers.iter().find_map(|pointer| id_at(body, pointer))?,
         }
     }
-    Some(segments)
+    segments.push(last);
+    // A path begins with a slash, before which nothing stands.
+    Some(segments.split_off(1))
 }
 
 #[cfg(test)]

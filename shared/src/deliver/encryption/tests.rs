@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 use std::io::{ErrorKind, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -72,17 +72,8 @@ fn ciphertexts_are_those_of_openssl_and_node() {
 
 #[test]
 fn node_decrypts_every_layout_and_openssl_every_one_of_cbc() {
-    let node = Command::new("node")
-        .args(["--input-type=module", "--eval", include_str!("against_node.mjs")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut node = match node {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("LEFT OUT: the comparison with Node's `crypto` needs `node` on the PATH, and there is none");
-            return;
-        }
-        node => node.unwrap(),
+    let Some(mut node) = started("node", &["--input-type=module", "--eval", include_str!("against_node.mjs")]) else {
+        return;
     };
     let (mut asked, mut modes) = (String::new(), Vec::new());
     for encryption in all() {
@@ -119,21 +110,21 @@ fn node_decrypts_every_layout_and_openssl_every_one_of_cbc() {
     }
 }
 
+/// `None` where the program is missing, which is told.
+fn started(program: &str, arguments: &[&str]) -> Option<Child> {
+    match Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            eprintln!("LEFT OUT: the comparison with `{program}` needs it on the PATH, and there is none");
+            None
+        }
+        started => Some(started.unwrap()),
+    }
+}
+
 /// The command has no GCM.
 fn by_openssl(iv: &str, ciphertext: &str) {
     let key: String = KEY.bytes().map(|byte| format!("{byte:02x}")).collect();
-    let openssl = Command::new("openssl")
-        .args(["enc", "-d", "-aes-256-cbc", "-K", &key, "-iv", iv])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut openssl = match openssl {
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            eprintln!("LEFT OUT: the comparison with OpenSSL needs `openssl` on the PATH, and there is none");
-            return;
-        }
-        openssl => openssl.unwrap(),
-    };
+    let Some(mut openssl) = started("openssl", &["enc", "-d", "-aes-256-cbc", "-K", &key, "-iv", iv]) else { return };
     let bytes = |at: usize| u8::from_str_radix(&ciphertext[at..at + 2], 16).unwrap();
     let bytes: Vec<u8> = (0..ciphertext.len()).step_by(2).map(bytes).collect();
     openssl.stdin.take().unwrap().write_all(&bytes).unwrap();
