@@ -64,11 +64,11 @@ impl Answer {
 
 /// A response with `body` printed as JSON.
 pub fn json_response(status: StatusCode, content_type: &'static str, body: &serde_json::Value) -> Response<Bytes> {
-    json_body(status, content_type, body.to_string())
+    text_response(status, content_type, body.to_string())
 }
 
-/// A response with a body that is JSON already.
-pub(crate) fn json_body(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
+/// A response with this body, of this type.
+pub(crate) fn text_response(status: StatusCode, content_type: &'static str, body: String) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use self::events::{HttpRequest, http_api_event, http_response};
-use crate::front::{Answer, Front, Guests, JSON, json_response};
+use crate::front::{Answer, Front, Guests, JSON, json_response, text_response};
 use crate::invoke_api;
 use crate::lambda_host::{InvokeError, LambdaHost};
 
@@ -177,10 +176,7 @@ fn no_such_service(service: &str, request: &HttpRequest) -> Response<Bytes> {
         }
         _ => ("application/json", json!({ "__type": CODE, "message": MESSAGE }).to_string()),
     };
-    let mut response = Response::new(Bytes::from(body));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
+    text_response(StatusCode::BAD_REQUEST, kind, body)
 }
 
 async fn pass_on(function: &LambdaHost, request: &HttpRequest) -> Response<Bytes> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aws::{AwsFront, Dialect};
-use crate::front::json_body;
+use crate::front::text_response;
 
 /// How DynamoDB spells things.
 pub(super) const DYNAMODB: Dialect = Dialect {
@@ -46,10 +46,10 @@ pub(super) fn call(database: &Database, aws: &AwsFront, operation: &str, request
         _ => return aws.unknown_operation(operation),
     };
     match answer {
-        Ok(answer) => json_body(StatusCode::OK, DYNAMODB.content_type, answer),
+        Ok(answer) => text_response(StatusCode::OK, DYNAMODB.content_type, answer),
         Err(error) => {
             let status = StatusCode::from_u16(error.status_code()).unwrap_or(StatusCode::BAD_REQUEST);
-            json_body(status, DYNAMODB.content_type, error.to_json())
+            text_response(status, DYNAMODB.content_type, error.to_json())
         }
     }
 }
