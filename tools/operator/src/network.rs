@@ -44,7 +44,7 @@ pub async fn http_for_aws(profile: Option<&str>) -> Result<Http, OperatorError> 
         OperatorError::usage(format!("The AWS profiles cannot be read: {}", with_causes(&error)), hint)
     })?;
     match profiles.get("ca_bundle").filter(|path| !path.is_empty()) {
-        Some(path) => over(certificates(&format!("ca_bundle` of profile `{}", profiles.selected_profile()), path)?),
+        Some(path) => over(certificates(&format!("`ca_bundle` of profile `{}`", profiles.selected_profile()), path)?),
         None => http(),
     }
 }
@@ -52,7 +52,7 @@ pub async fn http_for_aws(profile: Option<&str>) -> Result<Http, OperatorError> 
 fn over(mut roots: Vec<CertificateDer<'static>>) -> Result<Http, OperatorError> {
     for name in CA_BUNDLES {
         if let Some((_, path)) = variable(&[name]) {
-            roots.extend(certificates(name, &path)?);
+            roots.extend(certificates(&format!("`{name}`"), &path)?);
         }
     }
     let mut proxies = Vec::new();
@@ -86,10 +86,11 @@ fn no_proxy_url(name: &str) -> OperatorError {
     )
 }
 
-fn certificates(name: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, OperatorError> {
+/// `setting` is what names the file.
+fn certificates(setting: &str, path: &str) -> Result<Vec<CertificateDer<'static>>, OperatorError> {
     let unusable = |why: String| {
-        let hint = format!("let `{name}` name a file of certificates in PEM, or unset it");
-        OperatorError::usage(format!("`{name}`: {path} {why}"), hint)
+        let hint = format!("let {setting} name a file of certificates in PEM, or unset it");
+        OperatorError::usage(format!("{setting}: {path} {why}"), hint)
     };
     let pem = fs::read(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
