@@ -71,6 +71,11 @@ impl PauseCache {
         kept.readings.extend(read.0.into_iter().map(|(destination, reading)| (destination, (reading, now))));
     }
 
+    /// Lets the next [`refresh`](Self::refresh) ask, however short a time ago the table was silent.
+    pub fn forget_failure(&self) {
+        self.kept().failed_at = None;
+    }
+
     /// What counts `now`: what was read within the last 5 minutes.
     pub fn as_of(&self, now: UnixMillis) -> Pauses {
         let kept = self.kept();

@@ -108,6 +108,8 @@ impl Redriver {
 
     /// Does what was asked, as far as time allows: no event is started after `stops_at`. Share 0 measures the backlog first.
     pub async fn run(&self, request: &Request, request_id: &str, stops_at: Instant) -> (Counts, Measurements) {
+        // Without the pauses a run holds everything back: each of them asks.
+        self.deliverer.pauses.forget_failure();
         let run = self.deliverer.run().await;
         let room = Semaphore::new(ROOM_KIB as usize);
         Redrive { redriver: self, run, request_id, stops_at, room }.run(request).await

@@ -59,9 +59,8 @@ async fn a_paused_workflow_gets_nothing_from_functions_that_cannot_read_that_it_
         assert_eq!(bridge.item("rail#e1"), before, "{case}");
         assert!(bridge.stack.returning_ai.attempts().is_empty(), "{case}");
 
-        // Readable: it is paused, and then it is not.
+        // Readable, and the next run asks at once: it is paused, and then it is not.
         bridge.stack.dynamodb.clear_faults();
-        restart(&bridge).await;
         check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("held_back", 1)]);
         assert_eq!(unreadable_in_redrive(&bridge, 3).await, [Some(all), Some(all), None], "{case}");
         bridge.settled().await;
@@ -93,7 +92,6 @@ async fn a_malformed_pause_holds_its_own_workflow_alone_until_an_operator_overwr
     let workflow = route::destination::Destination::Workflow("withdrawal".to_owned());
     let now = shared::clock::Clock::system().now();
     operator::pauses::resume(&store, &workflow, now).await.unwrap();
-    restart(&bridge).await;
     check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("delivered", 1)]);
     check_state(&bridge, "rail#e1", "delivered", 2);
 }

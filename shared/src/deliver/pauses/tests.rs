@@ -67,12 +67,15 @@ const SINCE: UnixMillis = UnixMillis(7);
 
 macro_rules! world {
     ($table:ident, $status:ident, $later:ident) => {
+        world!($table, $status, $later, cache)
+    };
+    ($table:ident, $status:ident, $later:ident, $cache:ident) => {
         let (clock, now) = settable_clock!();
-        let ($table, cache) = (Table::new(), PauseCache::default());
+        let ($table, $cache) = (Table::new(), PauseCache::default());
         let [kyc, deposits] = ["kyc", "deposits"].map(|name| Destination::Workflow(name.to_owned()));
         let $status = async || -> [PauseStatus; 2] {
-            cache.refresh(&$table.store, &BTreeSet::from([&kyc, &deposits]), clock).await;
-            let pauses = cache.as_of(clock.now());
+            $cache.refresh(&$table.store, &BTreeSet::from([&kyc, &deposits]), clock).await;
+            let pauses = $cache.as_of(clock.now());
             [pauses.status(&kyc), pauses.status(&deposits)]
         };
         let $later = |seconds: u64| now.fetch_add(seconds * 1000, Relaxed);
@@ -99,6 +102,20 @@ async fn pauses_that_were_never_read_hold_their_destinations_and_are_asked_for_a
     table.answers([answer(&[], &[])]);
     assert_eq!(status().await, [Delivering, Delivering]);
     assert_eq!(table.asked(), 3);
+}
+
+#[tokio::test]
+async fn a_failure_that_is_forgotten_keeps_nobody_from_asking() {
+    world!(table, status, _later, cache);
+    table.answers([refused()]);
+    assert_eq!(status().await, [Unreadable, Unreadable]);
+    table.answers([answer(&[paused("kyc")], &[])]);
+    cache.forget_failure();
+    assert_eq!(status().await, [Paused { since: SINCE }, Delivering]);
+    // What is known is not asked for again.
+    cache.forget_failure();
+    status().await;
+    assert_eq!(table.asked(), 2);
 }
 
 #[tokio::test]
