@@ -5,15 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use local::binaries::{Profile, build_functions_unless_dropped, workspace_root};
 use local::gateway::Exchange;
 use local::lambda_host::{LOCAL_ACCOUNT, LogSink};
 use local::returning_ai::Message;
-use local::samples::{self, Sample};
-use local::stack::{FUNCTIONS, Stack, StackOptions, sample_key};
+use local::samples::{self, Outcome, PlayError, Sample};
+use local::stack::{FUNCTIONS, Stack, StackOptions};
 use operator::customers::import::import_file;
 use operator::dev_file::DevFileGuard;
 use operator::error::with_causes;
@@ -22,14 +21,15 @@ use operator::{OperatorError, Place};
 use page::board::Board;
 use page::dev::{dev_file, note_answer, serve};
 use route::routes::Routes;
-use serde_json::Value;
 use shared::clock::Clock;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Sender, channel};
 
-use crate::delivery::signed_headers;
+use self::capture::{Arrival, Capture, MOST_WAITING, note_arrival};
 use crate::routes::file::RoutesFile;
 use crate::terminal::{note, out};
 
+mod capture;
 mod chaos;
 mod watch;
 
@@ -49,6 +49,12 @@ pub(crate) struct Dev {
     /// Print the functions' log lines
     #[arg(long)]
     logs: bool,
+    /// Write each event that arrives as a sample: its redacted body, and what it ends as
+    #[arg(long, conflicts_with_all = ["once", "chaos"])]
+    capture: bool,
+    /// The folder with the samples [default: `events` of the checkout]
+    #[arg(long, value_name = "DIR")]
+    samples: Option<PathBuf>,
     /// Instead of the samples: cause faults and process kills for a while, and check that no event is lost
     #[arg(long, conflicts_with_all = ["once", "data"])]
     chaos: bool,
@@ -64,19 +70,11 @@ const EXAMPLES: &str = "Examples:
   bridge dev                        send the samples, then keep running for `bridge send` and curl
   bridge dev --once                 for scripts: exit 0 if all results are as expected
   bridge dev --data .bridge --logs  keep the table, show every log line
+  bridge dev --capture              make a sample of each event that arrives
   bridge dev --chaos --seed 7       exit 0 if no acknowledged event is lost, whatever fails";
 
 /// How many calls the stand-ins remember: far more than the samples make, in at most a few megabytes.
 const REMEMBERED: usize = 1_000;
-
-/// The result of one sample.
-struct SampleResult {
-    answer: String,
-    ack: Duration,
-    state: String,
-    got: Vec<String>,
-    differences: Vec<String>,
-}
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
@@ -96,9 +94,11 @@ impl Dev {
 
     async fn run_to_end(self) -> Result<(), OperatorError> {
         let root = workspace_root();
-        let samples = samples::load(&root.join("events"))
-            .map_err(|error| OperatorError::usage(error, "run it inside a checkout of the bridge"))?;
-        let routes = RoutesFile::default().read()?;
+        let folder = self.samples.clone().unwrap_or_else(|| root.join("events"));
+        let samples = samples::load(&folder).map_err(|error| {
+            OperatorError::usage(error, "run it inside a checkout of the bridge, or pass `--samples`")
+        })?;
+        let routes = Arc::new(RoutesFile::default().read()?);
 
         note!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)
@@ -106,16 +106,20 @@ impl Dev {
             .map_err(|error| OperatorError::outside(with_causes(&error), "see the messages of the compiler above"))?;
         let telling = Arc::new(AtomicBool::new(false));
         let board = Arc::new(Board::new(true, Clock::system().now()));
-        let stack = Stack::start(self.options(functions, &routes, &telling, &board)).await.map_err(|error| {
-            OperatorError::outside(
-                with_causes(&error),
-                "check whether another `bridge dev` is running; `--port 0` takes a free port",
-            )
-        })?;
+        let (arrivals, arriving) = channel(MOST_WAITING);
+        let arrivals = self.capture.then_some(arrivals);
+        let stack = Stack::start(self.options(functions.clone(), &routes, &telling, &board, arrivals)).await.map_err(
+            |error| {
+                OperatorError::outside(
+                    with_causes(&error),
+                    "check whether another `bridge dev` is running; `--port 0` takes a free port",
+                )
+            },
+        )?;
         let stack = Arc::new(stack);
 
         let here = Place::local(&dev_file(&stack), http()?);
-        import_file(&root.join("events/customers.csv"), &routes, &here).await?;
+        import_file(&folder.join("customers.csv"), &routes, &here).await?;
 
         let ended = if self.chaos {
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
@@ -124,7 +128,7 @@ impl Dev {
         } else if self.once {
             play_all(&stack, &samples).await
         } else {
-            let _page = serve(&stack, samples.clone(), routes, board)?;
+            let _page = serve(&stack, samples.clone(), Arc::clone(&routes), board)?;
             out!("The page is at {}/. It shows events as they arrive.", stack.url());
             out!("");
             // It prints what is not as expected. The bridge keeps running, so that a person can examine it.
@@ -132,7 +136,11 @@ impl Dev {
             telling.store(true, Ordering::Relaxed);
             let _up = announce(&stack, &root)?;
             print_next_steps(&stack);
-            watch::watch(&stack).await
+            let capture = Capture { stack: &stack, routes: &routes, functions, samples: folder };
+            tokio::select! {
+                watched = watch::watch(&stack) => watched,
+                () = capture.follow(arriving), if self.capture => Ok(()),
+            }
         };
         stack.shutdown().await;
         ended
@@ -144,6 +152,7 @@ impl Dev {
         routes: &Routes,
         telling: &Arc<AtomicBool>,
         board: &Arc<Board>,
+        arrivals: Option<Sender<Arrival>>,
     ) -> StackOptions {
         let (telling, board) = (Arc::clone(telling), Arc::clone(board));
         StackOptions {
@@ -156,6 +165,7 @@ impl Dev {
                 note_answer(&board, exchange);
                 if telling.load(Ordering::Relaxed) {
                     tell(exchange);
+                    arrivals.iter().for_each(|arrivals| note_arrival(arrivals, exchange));
                 }
             })),
             // The storm's tally needs all of it.
@@ -195,9 +205,10 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError
     let width = samples.iter().map(|sample| sample.name.len()).max().unwrap_or_default();
     out!("{:<width$}   {:<10} {:>8}  {:<9}  Returning.AI got", "event", "answer", "ack", "state");
     for sample in samples {
-        let result = play(stack, sample).await?;
-        print(sample, &result, width);
-        wrong += usize::from(!result.differences.is_empty());
+        let outcome = sample.play(stack).await.map_err(|error| unplayed(&error))?;
+        let differences = sample.differences(&outcome);
+        print(sample, &outcome, &differences, width);
+        wrong += usize::from(!differences.is_empty());
     }
     out!("");
     out!(
@@ -216,68 +227,24 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError
     Ok(())
 }
 
-/// Sends one sample as its provider would, and reads the result once all work is done.
-async fn play(stack: &Stack, sample: &Sample) -> Result<SampleResult, OperatorError> {
-    let provider = sample.provider;
-    let headers = signed_headers(provider, &sample.body, &sample_key(provider.name))?;
-    let before = stack.returning_ai.attempts_ever();
-    let began = Instant::now();
-    let (status, answer) = stack.send(provider, &headers, sample.body.clone()).await.map_err(|error| {
-        OperatorError::outside(with_causes(&error), "the local gateway must answer: report this as a bug")
-    })?;
-    let ack = began.elapsed();
-    stack.settled().await;
-
-    let answer = serde_json::from_str::<serde_json::Value>(&answer)
-        .ok()
-        .and_then(|answer| Some(answer.get("status").or(answer.get("error"))?.as_str()?.to_owned()))
-        .unwrap_or_else(|| status.to_string());
-    let item = sample.pk().and_then(|pk| stack.dynamodb.item(&pk));
-    let state = item.as_ref().and_then(|item| item.get("state")?.as_str()).unwrap_or("not recorded").to_owned();
-    let skipped = item.as_ref().map(skipped_routes).unwrap_or_default();
-    let messages: Vec<Message> = stack.returning_ai.messages_since(before);
-
-    let mut differences = Vec::new();
-    // With `--data` the table remembers the last run: then only the state can be compared.
-    if answer != "duplicate" {
-        if answer != sample.expected.answer {
-            differences.push(format!("answered {answer}, not {}", sample.expected.answer));
-        }
-        differences.extend(sample.differences(&messages));
-    }
-    if state != sample.expected.state {
-        differences.push(format!("state is {state}, not {}", sample.expected.state));
-    }
-    if skipped != sample.expected.skips {
-        differences.push(format!("skipped on {skipped:?}, not on {:?}", sample.expected.skips));
-    }
-    let mut got: Vec<String> = messages.iter().map(summary).collect();
-    got.extend(skipped.iter().map(|route| format!("{route} has already delivered one")));
-    if let Some(error) = item.as_ref().filter(|_| state == "pending").and_then(|item| item.get("last_error")?.as_str())
-    {
-        got.push(format!("waits: {error}"));
-    }
-    Ok(SampleResult { answer, ack, state, got, differences })
-}
-
-/// The routes whose `once_per` another event has used up.
-fn skipped_routes(item: &Value) -> Vec<String> {
-    let deliveries = item.get("deliveries").and_then(Value::as_object).into_iter().flatten();
-    let skipped = deliveries.filter(|(_, delivery)| delivery.get("state").and_then(Value::as_str) == Some("skipped"));
-    skipped.map(|(route, _)| route.clone()).collect()
-}
-
 fn summary(message: &Message) -> String {
     let text = |name: &str| message.body.get(name).and_then(|value| value.as_str()).unwrap_or("?");
     format!("{} for {} → {}", text("eventType"), text("customerId"), message.workflow)
 }
 
-fn print(sample: &Sample, result: &SampleResult, width: usize) {
-    let mark = if result.differences.is_empty() { ' ' } else { '✗' };
-    let got = if result.got.is_empty() { "–".to_owned() } else { result.got.join("; ") };
-    let ack = format!("{:.1} ms", result.ack.as_secs_f64() * 1000.0);
-    out!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, result.answer, result.state);
-    for difference in &result.differences {
+fn unplayed(error: &PlayError) -> OperatorError {
+    OperatorError::outside(with_causes(error), "a sample is JSON, and the local gateway must answer")
+}
+
+fn print(sample: &Sample, outcome: &Outcome, differences: &[String], width: usize) {
+    let mut got: Vec<String> = outcome.messages.iter().map(summary).collect();
+    got.extend(outcome.skips.iter().map(|route| format!("{route} has already delivered one")));
+    got.extend(outcome.waits_for.iter().map(|error| format!("waits: {error}")));
+    let got = if got.is_empty() { "–".to_owned() } else { got.join("; ") };
+    let mark = if differences.is_empty() { ' ' } else { '✗' };
+    let ack = format!("{:.1} ms", outcome.ack.as_secs_f64() * 1000.0);
+    out!("{:<width$} {mark} {:<10} {ack:>8}  {:<9}  {got}", sample.name, outcome.answer, outcome.state);
+    for difference in differences {
         out!("    ✗ {difference}");
     }
 }

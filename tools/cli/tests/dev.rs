@@ -7,13 +7,17 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
 /// It takes milliseconds; this long only on a machine that hardly runs.
 const BOUND: Duration = Duration::from_secs(60);
+
+/// The samples of this checkout.
+const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
 
 /// A cargo that builds for longer than anyone waits, with a compiler of its own.
 const CARGO: &str = "#!/bin/sh
@@ -57,12 +61,19 @@ struct Running {
     dev: Child,
     /// Of the webhooks and the page.
     port: u16,
+    /// What it prints once it runs.
+    lines: Receiver<String>,
 }
 
 impl Running {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(arguments: &[&str]) -> Self {
         let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"))
             .args(["dev", "--port", "0"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -70,9 +81,16 @@ impl Running {
         let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines().map(Result::unwrap);
         let page = lines.find(|line| line.starts_with("The page is at ")).expect("it did not start");
         lines.find(|line| line.contains("Ctrl-C ends the bridge")).expect("it did not stay");
-        thread::spawn(move || lines.for_each(drop));
+        let (printed, received) = channel();
+        thread::spawn(move || lines.for_each(|line| drop(printed.send(line))));
         let url = page.split(' ').find_map(|word| word.strip_prefix("http://127.0.0.1:")).unwrap();
-        Self { dev, port: url.split('/').next().unwrap().parse().unwrap() }
+        Self { dev, port: url.split('/').next().unwrap().parse().unwrap(), lines: received }
+    }
+
+    /// The next line that begins so.
+    fn line(&self, begin: &str) -> String {
+        let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(BOUND).ok());
+        lines.find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("it did not print {begin}"))
     }
 
     /// Every port on which this process or one that it started listens, with its address.
@@ -97,10 +115,11 @@ impl Running {
     }
 
     /// Sends one event as a provider would; what became of it.
-    fn send(&self) -> String {
+    fn send(&self, sample: &str) -> String {
         let url = format!("http://127.0.0.1:{}", self.port);
+        let (provider, _) = sample.split_once('/').unwrap();
         let mut send = Command::new(env!("CARGO_BIN_EXE_bridge"));
-        send.args(["send", "rail", "../../events/rail/account_open.json", "--fresh", "--url", &url]);
+        send.args(["send", provider, &format!("{EVENTS}/{sample}"), "--fresh", "--url", &url]);
         String::from_utf8(send.output().unwrap().stdout).unwrap()
     }
 }
@@ -203,7 +222,7 @@ fn every_port_refuses_foreign_hosts_foreign_origins_and_what_a_web_site_sends() 
             assert!(!answer(*port, &request).contains("lambda-runtime-aws-request-id"), "{port}");
         }
     }
-    assert!(bridge.send().contains("200"), "and it works on");
+    assert!(bridge.send("rail/account_open.json").contains("200"), "and it works on");
 }
 
 #[test]
@@ -213,4 +232,61 @@ fn a_reader_that_leaves_ends_no_run_of_the_samples() {
     let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"));
     let ended = dev.args(["dev", "--once", "--port", "0"]).stdout(out).stderr(Stdio::null()).status().unwrap();
     assert_eq!(ended.code(), Some(0));
+}
+
+/// A copy of the samples, to which may be added.
+fn copy_of_samples() -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let copy_files = |from: &Path, to: &Path| {
+        fs::create_dir_all(to).unwrap();
+        for file in fs::read_dir(from).unwrap().map(Result::unwrap).filter(|file| file.file_type().unwrap().is_file()) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    };
+    for folder in ["", "rail", "rillis"] {
+        copy_files(&Path::new(EVENTS).join(folder), &copy.path().join(folder));
+    }
+    copy
+}
+
+#[test]
+fn what_arrives_becomes_a_sample_that_ends_again_as_it_is_expected_to() {
+    let samples = copy_of_samples();
+    let folder = samples.path().to_str().unwrap();
+    let read = |name: &str| fs::read_to_string(samples.path().join(name)).unwrap();
+    let before = read("expected.toml");
+    let dev = Running::with(&["--capture", "--samples", folder]);
+
+    assert!(dev.send("rail/account_open.json").contains("200"));
+    let line = dev.line("captured ");
+    let path = line.strip_prefix("captured ").and_then(|line| line.split(": ").next()).unwrap();
+    assert!(line.ends_with(": played again, it is delivered by account-open"), "{line}");
+    let opened = path.strip_prefix(folder).unwrap().trim_start_matches('/');
+    assert!(opened.starts_with("rail/captured_account_open_"), "{line}");
+    assert_ne!(read(opened), read("rail/account_open.json"), "it has an id of its own");
+    let entry = read("expected.toml").split_once(&format!("[\"{opened}\"]\n")).unwrap().1.to_owned();
+    for member in ["workflow = \"account-status\"", "customerId = \"C-1001\"", "tradingAccount = \"CUSTOMER_USD_001\""]
+    {
+        assert!(entry.contains(member), "{entry}");
+    }
+    // It was looked up in Rail's API, which no stand-in need know.
+    assert!(read("customers.csv").ends_with("rail-account:CUSTOMER_USD_001,C-1001,,,,,\n"));
+
+    // What is cut before it is stored is cut here, too; and nothing is written of what is sent again or refused.
+    let with_identity = "rillis/verification_identity_updated.json";
+    assert!(read(with_identity).contains("\"identity\""));
+    assert!(dev.send(with_identity).contains("200"));
+    let line = dev.line("captured ");
+    assert!(line.contains("/rillis/captured_verification_identity_updated_"), "{line}");
+    let path = line.strip_prefix("captured ").and_then(|line| line.split(": ").next()).unwrap();
+    let updated = fs::read_to_string(path).unwrap();
+    assert!(!updated.contains("\"identity\"") && updated.contains("\"user_id\""), "{updated}");
+    drop(dev);
+
+    let index = read("expected.toml");
+    assert!(index.starts_with(&before) && index.matches("/captured_").count() == 2, "{index}");
+    let mut once = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    let once = once.args(["dev", "--once", "--port", "0", "--samples", folder]).stderr(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8(once.stdout).unwrap();
+    assert_eq!((once.status.code(), printed.matches("/captured_").count()), (Some(0), 2), "{printed}");
 }

@@ -85,7 +85,7 @@ async fn serve_polling(
         store,
         resolver,
         function,
-        routes,
+        routes: Arc::new(routes),
         board: Arc::new(Board::new(false, Clock::system().now())),
         playground: None,
         jobs: Arc::default(),

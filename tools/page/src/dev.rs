@@ -26,7 +26,7 @@ pub use self::writes::note_answer;
 pub fn serve(
     stack: &Arc<Stack>,
     samples: Vec<Sample>,
-    routes: Routes,
+    routes: Arc<Routes>,
     board: Arc<Board>,
 ) -> Result<JoinSet<()>, OperatorError> {
     let place = Place::local(&dev_file(stack), http()?);

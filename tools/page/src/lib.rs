@@ -49,7 +49,7 @@ pub(crate) struct Page {
     pub(crate) resolver: Resolver,
     /// The function that redrives, or why there is none.
     pub(crate) function: Result<Arc<RedriveFunction>, OperatorError>,
-    pub(crate) routes: Routes,
+    pub(crate) routes: Arc<Routes>,
     /// A source of live events writes to it.
     pub(crate) board: Arc<Board>,
     /// What the list cannot show, in sentences.

@@ -212,6 +212,17 @@ pub fn customer(route: &Route, body: Value<'_>) -> (Vec<String>, Option<MessageC
     (lookups, found.map(placeholder))
 }
 
+/// What a route would look its customer up by, as far as the body tells: `KIND:id`.
+pub fn references(route: &Route, body: Value<'_>) -> Vec<String> {
+    let reference = |source: &CustomerSource| match source {
+        CustomerSource::Body(_) => None,
+        CustomerSource::Link { kind, pointer } | CustomerSource::Api { kind, pointer } => {
+            Some(format!("{kind}:{}", id_at(body, pointer)?))
+        }
+    };
+    route.customer.iter().filter_map(reference).collect()
+}
+
 fn placeholder(customer_id: String) -> MessageCustomer {
     let record = Customer {
         email: Some("(email)".to_owned()),

@@ -47,7 +47,7 @@ impl Here {
         let file = workspace_root().join("events/customers.csv");
         import_file(&file, &routes, &customers).await.unwrap();
         let samples = samples::load(&workspace_root().join("events")).unwrap();
-        let working = serve(&stack, samples, routes, Arc::clone(&board)).unwrap();
+        let working = serve(&stack, samples, Arc::new(routes), Arc::clone(&board)).unwrap();
         Self { stack, board, _working: working }
     }
 
