@@ -48,7 +48,7 @@ struct Tally {
 }
 
 /// Events in hand at once: enough to fill a second with calls of 10 ms, few enough for 128 MB.
-const AT_ONCE: usize = 32;
+pub const AT_ONCE: usize = 32;
 
 /// The bodies that are in memory at once, in KiB: eight of the largest. Parsed and in messages, one takes up to forty times
 /// its size.

@@ -4,7 +4,7 @@ use std::fs;
 
 use shared::function::TIMEOUT;
 use shared::record::event::PENDING_PARTS;
-use shared::redrive::run::STOP_BEFORE_END;
+use shared::redrive::run::{AT_ONCE, STOP_BEFORE_END};
 use shared::redrive::schedule::SLOTS_PER_NEIGHBOUR;
 
 use crate::bridge::invariants::root;
@@ -19,7 +19,7 @@ const EVENT_S: f64 = 0.2;
 
 /// What an event takes of one of redrive's slots: three calls of the table and one of Returning.AI; and of a whole core.
 const REDRIVE_S: f64 = 0.18;
-const REDRIVE_CPU_S: f64 = 0.002;
+const REDRIVE_CPU_S: f64 = 0.001;
 
 /// Lambda gives a whole core at this memory.
 const MB_OF_A_CORE: f64 = 1_769.0;
@@ -87,7 +87,7 @@ fn the_page_on_scale_has_the_sums_of_its_assumptions() {
 fn the_page_on_scale_says_how_long_a_drain_takes() {
     let run_s = (TIMEOUT - STOP_BEFORE_END).as_secs_f64();
     let row = |(shares, memory, workflows): (f64, f64, f64)| {
-        let by_slots = workflows * SLOTS_PER_NEIGHBOUR as f64 / REDRIVE_S;
+        let by_slots = (workflows * SLOTS_PER_NEIGHBOUR as f64).min(AT_ONCE as f64) / REDRIVE_S;
         let rate = by_slots.min(memory / MB_OF_A_CORE / REDRIVE_CPU_S);
         let (in_run, a_minute) = (shares * rate, shares * rate * run_s);
         let hours = LEFT / a_minute / 60.0;
@@ -103,12 +103,12 @@ fn the_page_on_scale_says_how_long_a_drain_takes() {
     let memory = template.by_default(&serde_json::json!({ "Ref": "RedriveMemorySize" })).parse().unwrap();
     let cases = [
         (1.0, 128.0, 1.0),
-        (1.0, memory, 1.0),
+        (1.0, 128.0, 4.0),
         (1.0, memory, 4.0),
-        (8.0, 128.0, 1.0),
-        (8.0, 512.0, 1.0),
-        (8.0, 512.0, 4.0),
-        (8.0, 1_769.0, 4.0),
+        (8.0, 128.0, 4.0),
+        (8.0, memory, 1.0),
+        (8.0, memory, 4.0),
+        (64.0, memory, 4.0),
     ];
     check_rows(&cases.map(row));
 }

@@ -22,7 +22,7 @@ use crate::quota::Quota;
 const PENDING: usize = 100_000;
 
 /// A drain that takes longer is not waited for: its rate is known by then.
-const LONGEST: Duration = Duration::from_secs(150);
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// What a drain works with.
 struct Setting {

@@ -212,7 +212,7 @@ pub fn customer(route: &Route, body: Value<'_>) -> (Vec<String>, Option<MessageC
     (lookups, found.map(placeholder))
 }
 
-/// What a route would look its customer up by, as far as the body tells: `KIND:id`.
+/// What a route would look its customer up by, as far as the body shows: `KIND:id`.
 pub fn references(route: &Route, body: Value<'_>) -> Vec<String> {
     let reference = |source: &CustomerSource| match source {
         CustomerSource::Body(_) => None,
