@@ -49,6 +49,9 @@ const TIME_FOR_OPTIONAL: Duration = LEAST_TIME.saturating_add(Duration::from_mil
 /// All optional fields of a message wait no longer than this together: a hanging call ends a moment before, with its own failure.
 const TIME_FOR_ALL_OPTIONAL: Duration = TIME_FOR_OPTIONAL.saturating_add(Duration::from_millis(100));
 
+/// No optional field takes the last of an attempt's time: the message is yet to be sent.
+const TIME_TO_SEND: Duration = Duration::from_millis(1500);
+
 /// What the fields of one message may still take.
 struct Left {
     bytes: usize,
@@ -77,7 +80,8 @@ impl<'a> Lookups<'a> {
         let kept = fetched.iter().map(|(field, json)| field.len() + json.as_ref().map_or(0, String::len)).sum();
         let bytes = (MAX_FETCHED_BYTES / self.asker.event.deliveries.len().max(1)).saturating_sub(kept);
         let mut left = Left { bytes, time_for_optional: TIME_FOR_ALL_OPTIONAL };
-        for field in &route.fields {
+        let (optional, required): (Vec<_>, Vec<_>) = route.fields.iter().partition(|field| field.optional);
+        for field in required.into_iter().chain(optional) {
             let FieldValue::Places(places) = &field.value else { continue };
             // A route that has come to require the field sends nothing without it.
             let is_known = fetched.get(&field.name).is_some_and(|json| json.is_some() || field.optional);
@@ -159,7 +163,8 @@ impl<'a> Lookups<'a> {
     /// not wait as long.
     async fn answer_soon(&self, name: &'a str, body: Value<'a>, left: &mut Duration) -> Answer {
         let began = Instant::now();
-        let answer = timeout(*left, self.answer(name, body)).await;
+        let in_time = self.asker.time.ends_at.saturating_duration_since(began).saturating_sub(TIME_TO_SEND);
+        let answer = timeout(in_time.min(*left), self.answer(name, body)).await;
         *left = left.saturating_sub(began.elapsed());
         answer.unwrap_or_else(|_| Err(FailureCode::NoTime.into()))
     }

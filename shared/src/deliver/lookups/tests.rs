@@ -181,6 +181,24 @@ async fn optional_fields_wait_three_seconds_together_for_an_api_that_hangs() {
 }
 
 #[tokio::test]
+async fn optional_fields_come_last_and_leave_the_message_time_to_be_sent() {
+    let world = world(Reply::Silence);
+    let (body, event) = (Document::parse(BODY.as_bytes()).unwrap(), event());
+    let soon = || CallTime { ends_at: Instant::now() + TIME_TO_SEND + Duration::from_millis(100), ..time() };
+    let optional = routes(r#"{ "a?" = "lookup:payment:/a" }"#, r#"{ m = "/memo" }"#);
+    let time = soon();
+    let lookups = Lookups::new(&optional, &world.apis, &event, TRIED, time);
+    assert_eq!(summary(lookups.fetch(optional.by_name("r").unwrap(), body.root()).await), Ok(is("a", None)));
+    assert!(Instant::now() < time.ends_at);
+
+    let both = routes(r#"{ "a?" = "lookup:payment:/a" }, { b = "lookup:odd:/b" }"#, r#"{ m = "/memo" }"#);
+    let before = world.questions().len();
+    let lookups = Lookups::new(&both, &world.apis, &event, TRIED, soon());
+    lookups.fetch(both.by_name("r").unwrap(), body.root()).await.unwrap_err();
+    assert_eq!(world.questions()[before..], ["/v1/x-a%2Fb%20%25%3F"]);
+}
+
+#[tokio::test]
 async fn what_a_try_was_sent_without_stays_out_though_the_answer_arrives_before_the_next_try() {
     let world = world(Reply::json(200, r#"{"note":"late"}"#));
     let (body, event) = (Document::parse(BODY.as_bytes()).unwrap(), event());
