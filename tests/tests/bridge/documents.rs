@@ -136,6 +136,7 @@ fn is_path(word: &str, in_document: bool) -> bool {
     (from_root || in_document && ends && (word.contains('/') || word.ends_with(".md")))
         && !word.contains("//")
         && !word.starts_with("target/")
+        && !word.starts_with(".bridge/")
         && !word.contains(['<', '*', '{', '$'])
 }
 

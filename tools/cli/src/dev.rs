@@ -12,7 +12,7 @@ use local::gateway::Exchange;
 use local::lambda_host::{LOCAL_ACCOUNT, LogSink};
 use local::returning_ai::Message;
 use local::samples::{self, Outcome, PlayError, Sample};
-use local::stack::{FUNCTIONS, Stack, StackOptions};
+use local::stack::{FUNCTIONS, Stack, StackError, StackOptions};
 use operator::customers::import::import_file;
 use operator::dev_file::DevFileGuard;
 use operator::error::with_causes;
@@ -31,6 +31,7 @@ use crate::terminal::{note, out};
 
 mod capture;
 mod chaos;
+mod sandbox;
 mod watch;
 
 /// Run the whole bridge on this machine and send the sample events
@@ -46,6 +47,15 @@ pub(crate) struct Dev {
     /// Keep the tables and the secrets in this folder between runs. Without it: in memory
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Use the real systems whose secrets are in this file, and stand-ins for the others. Sends no samples
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["once", "chaos"])]
+    secrets: Option<PathBuf>,
+    /// Print a template of the file for `--secrets`
+    #[arg(long, exclusive = true)]
+    secrets_template: bool,
+    /// With `--secrets`: a second port, which answers the webhooks and nothing else, for a tunnel; 0 for any free port
+    #[arg(long, value_name = "PORT", requires = "secrets")]
+    webhook_port: Option<u16>,
     /// Print the functions' log lines
     #[arg(long)]
     logs: bool,
@@ -71,6 +81,7 @@ const EXAMPLES: &str = "Examples:
   bridge dev --once                 for scripts: exit 0 if all results are as expected
   bridge dev --data .bridge --logs  keep the table, show every log line
   bridge dev --capture              make a sample of each event that arrives
+  bridge dev --secrets .bridge/secrets.json --webhook-port 9100    the sandboxes: docs/sandbox.md
   bridge dev --chaos --seed 7       exit 0 if no acknowledged event is lost, whatever fails";
 
 /// How many calls the stand-ins remember: far more than the samples make, in at most a few megabytes.
@@ -78,6 +89,10 @@ const REMEMBERED: usize = 1_000;
 
 impl Dev {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
+        if self.secrets_template {
+            operator::sandbox::template().lines().for_each(|line| out!("{line}"));
+            return Ok(());
+        }
         let stays = !self.once && !self.chaos;
         tokio::select! {
             biased;
@@ -99,6 +114,7 @@ impl Dev {
             OperatorError::usage(error, "run it inside a checkout of the bridge, or pass `--samples`")
         })?;
         let routes = Arc::new(RoutesFile::default().read()?);
+        let real = self.secrets.as_deref().map(sandbox::secrets).transpose()?.unwrap_or_default();
 
         note!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)
@@ -108,18 +124,20 @@ impl Dev {
         let board = Arc::new(Board::new(true, Clock::system().now()));
         let (arrivals, arriving) = channel(MOST_WAITING);
         let arrivals = self.capture.then_some(arrivals);
-        let stack = Stack::start(self.options(functions.clone(), &routes, &telling, &board, arrivals)).await.map_err(
-            |error| {
-                OperatorError::outside(
-                    with_causes(&error),
-                    "check whether another `bridge dev` is running; `--port 0` takes a free port",
-                )
-            },
-        )?;
+        let options = self.options(functions.clone(), &routes, &telling, &board, arrivals);
+        let stack = Stack::start(StackOptions { real, ..options }).await.map_err(|error| match error {
+            StackError::Folder { .. } => OperatorError::usage(error, "name another folder with `--data`"),
+            _ => OperatorError::outside(
+                with_causes(&error),
+                "check whether another `bridge dev` is running; `--port 0` takes a free port",
+            ),
+        })?;
         let stack = Arc::new(stack);
 
-        let here = Place::local(&dev_file(&stack), http()?);
-        import_file(&folder.join("customers.csv"), &routes, &here).await?;
+        if !sandbox::asks_a_real_api(&stack) {
+            let here = Place::local(&dev_file(&stack), http()?);
+            import_file(&folder.join("customers.csv"), &routes, &here).await?;
+        }
 
         let ended = if self.chaos {
             let seed = self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
@@ -128,14 +146,21 @@ impl Dev {
         } else if self.once {
             play_all(&stack, &samples).await
         } else {
+            let introduction = sandbox::introduction(&stack, &routes);
             let _page = serve(&stack, samples.clone(), Arc::clone(&routes), board)?;
             out!("The page is at {}/. It shows events as they arrive.", stack.url());
             out!("");
-            // It prints what is not as expected. The bridge keeps running, so that a person can examine it.
-            let _ = play_all(&stack, &samples).await;
+            if !stack.uses_real_systems() {
+                // It prints what is not as expected. The bridge keeps running, so that a person can examine it.
+                let _ = play_all(&stack, &samples).await;
+            }
             telling.store(true, Ordering::Relaxed);
             let _up = announce(&stack, &root)?;
-            print_next_steps(&stack);
+            match stack.uses_real_systems() {
+                true => introduction.iter().for_each(|line| out!("{line}")),
+                false => print_next_steps(&stack),
+            }
+            out!("Redrive runs every {} s. Ctrl-C ends the bridge.", watch::REDRIVE_EVERY.as_secs());
             let capture = Capture { stack: &stack, routes: &routes, functions, samples: folder };
             tokio::select! {
                 watched = watch::watch(&stack) => watched,
@@ -158,6 +183,7 @@ impl Dev {
         StackOptions {
             data: self.data.clone(),
             port: self.port,
+            webhook_port: self.webhook_port,
             workflows: routes.workflows(),
             incoming_webhooks: routes.incoming_webhooks(),
             log: if self.logs { LogSink::passing_on(|line| note!("{line}")) } else { LogSink::default() },
@@ -264,7 +290,6 @@ fn print_next_steps(stack: &Stack) {
         "One KYC event waits for its customer, who is not registered yet. Register the customer, and redrive delivers it:"
     );
     out!("  cargo run -- customers put rillis-user:69d2a91e5eee513d753f2c77 --customer-id C-1010");
-    out!("Redrive runs every {} s. Ctrl-C ends the bridge.", watch::REDRIVE_EVERY.as_secs());
 }
 
 /// Returns at SIGINT (Ctrl-C) or SIGTERM.

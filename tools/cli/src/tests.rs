@@ -84,17 +84,20 @@ const OF_AWS: [&str; 13] = [
 ];
 
 /// Of a shell, of other tools that `.ci/run` uses, and the one call of Rail's API.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 15] = [
+    "$EDITOR .bridge/secrets.json",
     "$EDITOR secret.json",
     "cargo lambda build",
     "cargo lambda invoke",
     "cargo lambda watch",
     "cargo run -- ",
+    "chmod 600 ",
     "curl -s https://sandbox.layer2financial.com/api/v1/subscriptions",
     "done",
     "for ",
     "fuzz/run ",
     "just ",
+    "mkdir -p .bridge",
     "rm secret.json",
     "umask 077",
 ];

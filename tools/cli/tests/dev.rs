@@ -1,17 +1,27 @@
-//! `bridge dev` ends when it is asked to, all that it has started ends with it, and meanwhile no web site reaches any of it.
+//! `bridge dev` ends when it is asked to, all that it has started ends with it, and meanwhile no web site reaches any of it. With
+//! the secrets of real systems it uses these, and keeps the secrets to itself.
 
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in test functions; these are called by them")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use local::binaries::workspace_root;
+use local::delivery::signed_headers;
+use local::rail_api::RailApi;
+use local::returning_ai::{IncomingWebhook, Message, ReturningAi, Workflow};
+use local::stack::sample_key;
+use serde_json::json;
+use shared::clock::Clock;
 
 /// It takes milliseconds; this long only on a machine that hardly runs.
 const BOUND: Duration = Duration::from_secs(60);
@@ -61,36 +71,88 @@ struct Running {
     dev: Child,
     /// Of the webhooks and the page.
     port: u16,
+    /// Of the webhooks alone.
+    webhook_port: Option<u16>,
     /// What it prints once it runs.
     lines: Receiver<String>,
+    /// All that it has printed.
+    printed: Arc<Mutex<String>>,
+    reading: Vec<JoinHandle<()>>,
+    _only: MutexGuard<'static, ()>,
 }
 
-impl Running {
-    fn start() -> Self {
-        Self::with(&[])
-    }
+/// Keeps each line of an output, and passes it on.
+fn keep(output: impl Read + Send + 'static, kept: &Arc<Mutex<String>>, to: Option<Sender<String>>) -> JoinHandle<()> {
+    let kept = Arc::clone(kept);
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map(Result::unwrap) {
+            *kept.lock().unwrap() += &format!("{line}\n");
+            to.iter().for_each(|to| drop(to.send(line.clone())));
+        }
+    })
+}
 
-    fn with(arguments: &[&str]) -> Self {
+/// The verbs find the newest bridge of this checkout.
+static ONLY: Mutex<()> = Mutex::new(());
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
         let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"))
             .args(["dev", "--port", "0"])
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let page = lines.find(|line| line.starts_with("The page is at ")).expect("it did not start");
-        lines.find(|line| line.contains("Ctrl-C ends the bridge")).expect("it did not stay");
-        let (printed, received) = channel();
-        thread::spawn(move || lines.for_each(|line| drop(printed.send(line))));
-        let url = page.split(' ').find_map(|word| word.strip_prefix("http://127.0.0.1:")).unwrap();
-        Self { dev, port: url.split('/').next().unwrap().parse().unwrap(), lines: received }
+        let printed = Arc::new(Mutex::new(String::new()));
+        let (sender, lines) = channel();
+        let (stdout, stderr) = (dev.stdout.take().unwrap(), dev.stderr.take().unwrap());
+        let reading = [keep(stdout, &printed, Some(sender)), keep(stderr, &printed, None)];
+        // It may build for a while; when it ends, its output does.
+        let stays = lines.iter().any(|line: String| line.contains("Ctrl-C ends the bridge"));
+        assert!(stays, "it did not stay: {}", printed.lock().unwrap());
+        let said = printed.lock().unwrap().clone();
+        let port_after = |words: &str| {
+            let (_, rest) = said.split_once(&format!("{words} http://127.0.0.1:"))?;
+            rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+        };
+        let (port, webhook_port) = (port_after("The page is at").unwrap(), port_after("A tunnel can lead to"));
+        Self { dev, port, webhook_port, lines, printed, reading: reading.into(), _only: only }
     }
 
     /// The next line that begins so.
     fn line(&self, begin: &str) -> String {
         let mut lines = std::iter::from_fn(|| self.lines.recv_timeout(BOUND).ok());
         lines.find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("it did not print {begin}"))
+    }
+
+    /// Ends it; all that it has printed.
+    fn end(mut self) -> String {
+        self.stop();
+        self.reading.drain(..).for_each(|reading| reading.join().unwrap());
+        self.printed.lock().unwrap().clone()
+    }
+
+    fn stop(&mut self) {
+        if matches!(self.dev.try_wait(), Ok(None)) {
+            let _ = Command::new("kill").args(["-s", "TERM", &self.dev.id().to_string()]).status();
+            let _ = self.dev.wait();
+        }
+    }
+
+    /// Signs a sample and posts it as a tunnel does; the answer's status.
+    fn deliver(&self, sample: &str, key: &str) -> String {
+        let body = fs::read_to_string(workspace_root().join("events").join(sample)).unwrap();
+        let provider = providers::by_name(sample.split('/').next().unwrap()).unwrap();
+        let headers = signed_headers(provider, Clock::system().now().seconds(), body.as_bytes(), key).unwrap();
+        let mut request = format!("POST {} HTTP/1.1\r\nhost: tunnel.example\r\n", provider.path());
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!("content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        let port = self.webhook_port.unwrap();
+        answer((Ipv4Addr::LOCALHOST, port).into(), &request).split(' ').nth(1).unwrap().to_owned()
     }
 
     /// Every port on which this process or one that it started listens, with its address.
@@ -126,8 +188,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-s", "TERM", &self.dev.id().to_string()]).status();
-        let _ = self.dev.wait();
+        self.stop();
     }
 }
 
@@ -175,11 +236,17 @@ fn answer(to: SocketAddr, request: &str) -> String {
     String::from_utf8_lossy(&answer[..read]).into_owned()
 }
 
-/// No web site that the person visits reaches a table, a secret, a function or an event. What listens is asked of the system, so
-/// that no port is forgotten.
+/// No web site that the person visits reaches a table, a secret, a function or an event.
 #[test]
 fn every_port_refuses_foreign_hosts_foreign_origins_and_what_a_web_site_sends() {
-    let bridge = Running::start();
+    let bridge = Running::start(&[]);
+    assert_eq!(bridge.webhook_port, None);
+    every_port_refuses_strangers(&bridge);
+    assert!(bridge.send("rail/account_open.json").contains("200"), "and it works on");
+}
+
+/// What listens is asked of the system, so that no port is forgotten.
+fn every_port_refuses_strangers(bridge: &Running) {
     let ports = bridge.listening();
     // Gateway, tables, secrets, Returning.AI, Rail's API, and the Runtime APIs of the processes that the samples have started.
     let v4 = ports.iter().filter(|port| port.is_ipv4()).count();
@@ -212,7 +279,11 @@ fn every_port_refuses_foreign_hosts_foreign_origins_and_what_a_web_site_sends() 
             for stranger in &strangers {
                 let request = format!("{method} {path} HTTP/1.1\r\n{stranger}{headers}content-length: 2\r\n\r\n{{}}");
                 let answer = answer(*port, &request);
-                assert!(answer.starts_with("HTTP/1.1 403 "), "{port} to {request}: {answer}");
+                // A tunnel gives the port of the webhooks any name. What is not a webhook is not there.
+                let is_of_a_browser = stranger.contains("origin: ") || stranger.contains("sec-fetch-");
+                let is_for_a_tunnel = bridge.webhook_port == Some(port.port());
+                let expected = if is_for_a_tunnel && !is_of_a_browser { "HTTP/1.1 404 " } else { "HTTP/1.1 403 " };
+                assert!(answer.starts_with(expected), "{port} to {request}: {answer}");
                 assert!(!answer.to_lowercase().contains("access-control-"), "{port} to {request}: {answer}");
             }
         }
@@ -222,7 +293,123 @@ fn every_port_refuses_foreign_hosts_foreign_origins_and_what_a_web_site_sends() 
             assert!(!answer(*port, &request).contains("lambda-runtime-aws-request-id"), "{port}");
         }
     }
-    assert!(bridge.send("rail/account_open.json").contains("200"), "and it works on");
+}
+
+/// In every secret of the test below.
+const MARK: &str = "of_the_sandbox";
+
+/// The real systems are servers of this process: the bridge's own has stand-ins for all of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn with_their_secrets_real_systems_are_used_through_a_port_for_a_tunnel_and_no_secret_is_saved_or_shown() {
+    let (rail, returning_ai) = (RailApi::start().unwrap(), real_returning_ai());
+    rail.set_client_secret(&format!("client_secret_{MARK}"));
+    let folder = tempfile::tempdir().unwrap();
+    let (file, data) = (folder.path().join("secrets.json"), folder.path().join("data"));
+    let (file, data) = (file.to_str().unwrap(), data.to_str().unwrap());
+    let rillis_key = format!("rillis_key_{MARK}");
+    let secrets = json!({
+        "rail_api": rail.secret(),
+        "rillis_signing": { "keys": { "current": rillis_key } },
+        "returning_ai": returning_ai.secret(),
+    });
+    let template = run(&["dev", "--secrets-template"]);
+    fs::write(file, &template.stdout).unwrap();
+    fs::set_permissions(file, fs::Permissions::from_mode(0o640)).unwrap();
+    ended(&run(&["dev", "--secrets", file]), 2, "hint: chmod 600 ");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    let held = "\n  rail_api: client_secret: the real value in place of REPLACE-ME expected\n";
+    ended(&run(&["dev", "--secrets", file]), 2, held);
+    fs::write(file, secrets.to_string()).unwrap();
+
+    let bridge = Running::start(&["--secrets", file, "--webhook-port", "0", "--data", data, "--logs"]);
+    let told = "Real: Rail's API, Rillis's signing keys, Returning.AI. Stand-ins: Rail's signing keys.";
+    assert!(bridge.printed.lock().unwrap().contains(told), "{}", bridge.printed.lock().unwrap());
+    page_says(&bridge, told);
+
+    assert_eq!(bridge.deliver("rillis/flow_completed_with_customer.json", &rillis_key), "200");
+    let has = |sent: &[Message], source: &str| sent.iter().any(|it| it.accepted && it.body["source"] == source);
+    returning_ai.wait_for(|sent| has(sent, "rillis"), BOUND).await.unwrap();
+
+    let sync = ["rail", "subscriptions", "sync", "--dev"];
+    ended(&run(&sync), 2, "error: Missing `--callback-url`: Rail's API is real, and cannot reach this machine");
+    let callback = "https://tunnel.example/webhooks/rail";
+    let synced = run(&[&sync[..], &["--callback-url", callback, "--yes"]].concat());
+    ended(&synced, 0, "");
+    let subscriptions = rail.subscriptions();
+    assert!(subscriptions.iter().all(|it| it.callback_url == callback));
+    let of_opened = subscriptions.iter().find(|it| it.event_type == "ACCOUNT_OPEN").unwrap();
+    assert_eq!(bridge.deliver("rail/account_open.json", &of_opened.key), "200");
+    returning_ai.wait_for(|sent| has(sent, "rail"), BOUND).await.unwrap();
+    page_says(
+        &bridge,
+        "Real: Rail's signing keys, Rail's API, Rillis's signing keys, Returning.AI. Stand-ins: nothing.",
+    );
+
+    for sample in ["rail/account_open.json", "rillis/flow_completed_with_customer.json"] {
+        let public = sample_key(sample.split('/').next().unwrap());
+        assert_eq!(bridge.deliver(sample, &public), "401", "{sample} by a key that everybody can read");
+    }
+    every_port_refuses_strangers(&bridge);
+    let tunnel = (Ipv4Addr::LOCALHOST, bridge.webhook_port.unwrap()).into();
+    for provider in providers::ALL {
+        let request = |method| format!("{method} {} HTTP/1.1\r\nhost: tunnel.example\r\n\r\n", provider.path());
+        assert!(answer(tunnel, &request("GET")).starts_with("HTTP/1.1 405 "));
+        assert!(answer(tunnel, &request("POST")).starts_with("HTTP/1.1 401 "));
+    }
+
+    let mut printed = bridge.end();
+    assert!(printed.contains("POST /webhooks/rillis 200 in "), "both ports are told of: {printed}");
+    printed += &text(&synced);
+    let mut values: Vec<&str> = subscriptions.iter().map(|it| it.key.as_str()).collect();
+    values.push(MARK);
+    for place in [Path::new(data), &workspace_root().join(".bridge")] {
+        for file in fs::read_dir(place).unwrap().flatten() {
+            let held = fs::read(file.path()).unwrap_or_default();
+            printed += &String::from_utf8_lossy(&held);
+        }
+    }
+    assert!(printed.contains("FLOW_COMPLETED"), "all was read");
+    for value in values {
+        assert!(!printed.contains(value), "{value} was saved or shown");
+    }
+    ended(&run(&["dev", "--once", "--port", "0", "--data", data]), 2, "was used with real secrets");
+}
+
+/// Has all destinations of the routes, each with a key of its own.
+fn real_returning_ai() -> ReturningAi {
+    let text = fs::read_to_string(workspace_root().join("routes.toml")).unwrap();
+    let routes = providers::parse_routes("routes.toml", &text).unwrap();
+    let key = |name: &str| format!("{name}_key_{MARK}");
+    let workflows = routes.workflows().into_iter();
+    let workflows = workflows.map(|name| Workflow { api_key: key(&name), ..Workflow::session(&name) });
+    let incoming = routes.incoming_webhooks().into_iter();
+    let incoming =
+        incoming.map(|name| IncomingWebhook { api_key: Some(key(&name)), ..IncomingWebhook::with_sample_key(&name) });
+    ReturningAi::start(workflows.collect(), incoming.collect()).unwrap()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_bridge")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+#[track_caller]
+fn ended(output: &Output, code: i32, says: &str) {
+    let text = text(output);
+    assert!(output.status.code() == Some(code) && text.contains(says), "{:?}: {text}", output.status);
+}
+
+/// Until a viewer of the page is told so.
+fn page_says(bridge: &Running, words: &str) {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, bridge.port)).unwrap();
+    stream.set_read_timeout(Some(BOUND)).unwrap();
+    let request = format!("GET /api/live HTTP/1.1\r\nhost: 127.0.0.1:{}\r\n\r\n", bridge.port);
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    lines.find(|line| line.contains(words)).unwrap_or_else(|| panic!("the page does not say: {words}"));
 }
 
 #[test]
@@ -255,7 +442,7 @@ fn what_arrives_becomes_a_sample_that_ends_again_as_it_is_expected_to() {
     let folder = samples.path().to_str().unwrap();
     let read = |name: &str| fs::read_to_string(samples.path().join(name)).unwrap();
     let before = read("expected.toml");
-    let dev = Running::with(&["--capture", "--samples", folder]);
+    let dev = Running::start(&["--capture", "--samples", folder]);
 
     assert!(dev.send("rail/account_open.json").contains("200"));
     let line = dev.line("captured ");

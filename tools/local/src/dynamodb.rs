@@ -343,12 +343,15 @@ impl Deref for DynamoDb {
     }
 }
 
+/// In the folder that keeps the tables.
+pub(crate) const TABLES_FILE: &str = "dynamodb.sqlite";
+
 fn open(folder: Option<&Path>) -> Result<Database, DynamoDbError> {
     let Some(folder) = folder else {
         return Ok(Database::memory()?);
     };
     std::fs::create_dir_all(folder).map_err(|source| DynamoDbError::Folder { folder: folder.to_owned(), source })?;
-    Ok(Database::new(&folder.join("dynamodb.sqlite").to_string_lossy())?)
+    Ok(Database::new(&folder.join(TABLES_FILE).to_string_lossy())?)
 }
 
 /// The embedded engine as the front calls it.

@@ -42,9 +42,10 @@ pub struct Route {
     pub function: Arc<LambdaHost>,
 }
 
-/// A running HTTP API; dropping it closes the port.
+/// A running HTTP API; dropping it closes its ports.
 pub struct Gateway {
     front: Front,
+    webhook_front: Option<Front>,
     backend: Arc<Backend>,
 }
 
@@ -72,7 +73,23 @@ impl Gateway {
             let backend = answering.clone();
             async move { backend.answer(request).await }
         })?;
-        Ok(Self { front, backend })
+        Ok(Self { front, webhook_front: None, backend })
+    }
+
+    /// Also listens on `127.0.0.1:port` (0: any free one) for a tunnel: whatever host a request names, nothing is answered there
+    /// but a POST to a function's path.
+    ///
+    /// # Errors
+    /// The port is taken.
+    pub fn listen_for_webhooks(&mut self, port: u16) -> io::Result<()> {
+        let answering = self.backend.clone();
+        let guests = |_: &str| Guests::Senders;
+        let front = Front::start(port, MAX_BODY_BYTES, guests, move |request| {
+            let backend = answering.clone();
+            async move { backend.answer_webhook(&request).await }
+        })?;
+        self.webhook_front = Some(front);
+        Ok(())
     }
 
     pub fn url(&self) -> String {
@@ -81,6 +98,11 @@ impl Gateway {
 
     pub fn port(&self) -> u16 {
         self.front.addr().port()
+    }
+
+    /// Where it [listens for webhooks](Self::listen_for_webhooks) alone.
+    pub fn webhook_port_url(&self) -> Option<String> {
+        self.webhook_front.as_ref().map(Front::url)
     }
 
     /// Lets `beside` answer requests that are neither for a function's path nor for Lambda's [Invoke API](invoke_api), instead
@@ -95,9 +117,12 @@ impl Gateway {
         drop(before);
     }
 
-    /// Closes the port and every connection, and drops what is served beside the functions; returns when that is done.
+    /// Closes its ports and every connection, and drops what is served beside the functions; returns when that is done.
     pub async fn close(&self) {
         self.serve_beside(None);
+        if let Some(front) = &self.webhook_front {
+            front.close().await;
+        }
         self.front.close().await;
     }
 }
@@ -121,6 +146,22 @@ impl Backend {
                 (None, None) => message(StatusCode::NOT_FOUND, "Not Found"),
             },
         };
+        self.observed(read, response, began)
+    }
+
+    async fn answer_webhook(&self, request: &Request<Bytes>) -> Answer {
+        let began = Instant::now();
+        let read = read(request);
+        let response = match self.function_at(&read.path) {
+            None => message(StatusCode::NOT_FOUND, "Not Found"),
+            Some(_) if read.method != "POST" => message(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+            Some(function) => pass_on(function, &read).await,
+        };
+        self.observed(read, response, began)
+    }
+
+    /// The answer, after the observer was told of it.
+    fn observed(&self, read: HttpRequest, response: Response<Bytes>, began: Instant) -> Answer {
         if let Some(observer) = &self.observer {
             observer(&Exchange {
                 method: read.method,

@@ -1,16 +1,19 @@
 //! The whole bridge: DynamoDB, Secrets Manager, Rail's API, Returning.AI, the functions and the gateway, wired to each other.
 
+use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
+use shared::outside::secrets::PLACEHOLDER;
 use shared::receive::provider::Provider;
+use shared::receive::verification::hex;
 
-use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE};
+use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE, TABLES_FILE};
 use crate::gateway::{Gateway, Observer, Route};
 use crate::http_client::{HttpClient, SendError};
 use crate::lambda_host::{FunctionSpec, HostError, LambdaHost, LogSink};
@@ -41,6 +44,11 @@ pub struct StackOptions {
     pub data: Option<PathBuf>,
     /// The gateway's; 0 is any free one.
     pub port: u16,
+    /// Of a second port, which answers the providers' webhooks alone; 0 is any free one.
+    pub webhook_port: Option<u16>,
+    /// The secrets, by name, of real systems that are used in place of stand-ins. With any of them no secret is saved, and no
+    /// signing key is one that this repository shows.
+    pub real: BTreeMap<String, Value>,
     /// Returning.AI has a session workflow of each of these names.
     pub workflows: Vec<String>,
     pub incoming_webhooks: Vec<String>,
@@ -66,6 +74,8 @@ impl StackOptions {
             functions,
             data: None,
             port: 0,
+            webhook_port: None,
+            real: BTreeMap::new(),
             workflows: Vec::new(),
             incoming_webhooks: Vec::new(),
             freeze: true,
@@ -95,6 +105,11 @@ pub struct Stack {
 /// Which part did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
+    /// Events of the one must not be delivered by the other.
+    #[error("{} was used {used} real secrets", folder.display())]
+    Folder { folder: PathBuf, used: &'static str },
+    #[error("no random bytes for a signing key")]
+    Random(#[source] io::Error),
     #[error("DynamoDB did not start")]
     DynamoDb(#[from] DynamoDbError),
     #[error("Secrets Manager did not start")]
@@ -123,8 +138,12 @@ impl Stack {
     /// # Errors
     /// A part did not start; those that had are stopped again.
     pub async fn start(options: StackOptions) -> Result<Self, StackError> {
+        let is_real = !options.real.is_empty();
+        if let Some(folder) = &options.data {
+            check_folder(folder, is_real)?;
+        }
         let dynamodb = DynamoDb::start(options.data.as_deref()).await?;
-        let file = options.data.as_ref().map(|data| data.join("secrets.json"));
+        let file = options.data.as_ref().filter(|_| !is_real).map(|data| data.join(SECRETS_FILE));
         let secrets_manager = SecretsManager::start(file.as_deref())?;
         let workflows = options.workflows.iter();
         let incoming = options.incoming_webhooks.iter();
@@ -138,12 +157,18 @@ impl Stack {
             let name = signing_secret(provider);
             // A key that was rotated in an earlier run stays.
             if !secrets_manager.holds(&name) {
-                secrets_manager.put(&name, &json!({ "keys": { "sample": sample_key(provider) } }))?;
+                let key = if is_real { random_key()? } else { sample_key(provider) };
+                let stand_in = json!({ "keys": { STAND_IN_KEY: key } });
+                // Put once: even a previous version verifies.
+                secrets_manager.put(&name, options.real.get(&name).unwrap_or(&stand_in))?;
             }
         }
-        // Their URLs have another port in each run.
-        secrets_manager.put(RETURNING_AI_SECRET, &returning_ai.secret())?;
-        secrets_manager.put(&api_secret("rail"), &rail_api.secret())?;
+        // The URLs of the stand-ins have another port in each run.
+        for (name, stand_in) in
+            [(RETURNING_AI_SECRET.to_owned(), returning_ai.secret()), (api_secret("rail"), rail_api.secret())]
+        {
+            secrets_manager.put(&name, options.real.get(&name).unwrap_or(&stand_in))?;
+        }
 
         let mut functions = Vec::new();
         let mut routes = Vec::new();
@@ -164,8 +189,11 @@ impl Stack {
             functions.iter().for_each(|function| function.remember(at_least));
         }
         let port = options.port;
-        let gateway = Gateway::start(port, routes, functions.clone(), options.observer.clone())
+        let mut gateway = Gateway::start(port, routes, functions.clone(), options.observer.clone())
             .map_err(|source| StackError::Gateway { port, source })?;
+        if let Some(port) = options.webhook_port {
+            gateway.listen_for_webhooks(port).map_err(|source| StackError::Gateway { port, source })?;
+        }
         let client = HttpClient::default();
         Ok(Self { gateway, functions, dynamodb, secrets_manager, returning_ai, rail_api, client, options })
     }
@@ -177,6 +205,34 @@ impl Stack {
 
     pub fn port(&self) -> u16 {
         self.gateway.port()
+    }
+
+    /// Of the port that answers the webhooks alone, without a slash at the end.
+    pub fn webhook_port_url(&self) -> Option<String> {
+        self.gateway.webhook_port_url()
+    }
+
+    /// Whether real systems are used, as far as there are secrets of them.
+    pub fn uses_real_systems(&self) -> bool {
+        !self.options.real.is_empty()
+    }
+
+    /// Whether a secret is of a real system: it was given as one, or signing keys were added that the real API gave.
+    pub fn is_real(&self, secret: &str) -> bool {
+        let is_given = |name: &str| self.options.real.contains_key(name);
+        let has_more_keys = || {
+            let current = self.secrets_manager.current(secret).unwrap_or_default();
+            current["keys"].as_object().is_some_and(|keys| keys.keys().any(|label| label != STAND_IN_KEY))
+        };
+        let mut of_real_api = RECEIVERS.into_iter().filter(|provider| is_given(&api_secret(provider)));
+        is_given(secret) || (of_real_api.any(|provider| signing_secret(provider) == secret) && has_more_keys())
+    }
+
+    /// A key that the provider's deliveries can be signed with.
+    pub fn signing_key(&self, provider: &str) -> Option<String> {
+        let secret = self.secrets_manager.current(&signing_secret(provider))?;
+        let mut keys = secret["keys"].as_object()?.values().filter_map(Value::as_str);
+        keys.find(|key| !key.is_empty() && !key.starts_with(PLACEHOLDER)).map(str::to_owned)
     }
 
     /// What a provider is given to call.
@@ -239,6 +295,30 @@ impl Stack {
             function.shutdown().await;
         }
     }
+}
+
+/// Of the secrets, in the folder that keeps the tables.
+const SECRETS_FILE: &str = "secrets-manager.json";
+
+/// The label of the signing key that a stand-in's secret begins with.
+const STAND_IN_KEY: &str = "sample";
+
+/// A folder with tables has the file of secrets unless they were real.
+fn check_folder(folder: &Path, is_real: bool) -> Result<(), StackError> {
+    let has_secrets = folder.join(SECRETS_FILE).exists();
+    let used = match is_real {
+        true if has_secrets => "without",
+        false if !has_secrets && folder.join(TABLES_FILE).exists() => "with",
+        _ => return Ok(()),
+    };
+    Err(StackError::Folder { folder: folder.to_owned(), used })
+}
+
+/// A signing key that nobody knows.
+fn random_key() -> Result<String, StackError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| StackError::Random(io::Error::other(error)))?;
+    Ok(format!("whsec_{}", hex(&bytes)))
 }
 
 /// The key that a provider's sample secret holds.

@@ -24,6 +24,9 @@ pub enum SlipKind {
     NotAscii,
 }
 
+/// The end of every sample key of this repository.
+pub(crate) const SAMPLE_MARK: &str = "_do_not_use";
+
 const TYPOGRAPHIC_QUOTES: &str = "\u{2018}\u{2019}\u{201a}\u{201b}\u{201c}\u{201d}\u{201e}\u{201f}\u{ab}\u{bb}\u{2039}\u{203a}\u{b4}\u{2032}\u{2033}\u{ff02}";
 
 /// What pages show in place of a key's characters.

@@ -1,5 +1,6 @@
 //! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for the verbs that work on its table.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,12 @@ pub struct DevFile {
     pub secrets_manager_url: String,
     pub returning_ai_url: String,
     pub rail_api_url: String,
+    /// Of the port that answers the webhooks alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_port_url: Option<String>,
+    /// The names of the secrets that real systems gave; all others are of stand-ins.
+    #[serde(default)]
+    pub real_secrets: BTreeSet<String>,
     #[serde(flatten)]
     pub parts: Parts,
     /// Of `bridge dev`.

@@ -1,5 +1,6 @@
 //! Where an operator works: on the bridge that `bridge dev` runs on this machine, or on one in AWS.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct Place {
 
 #[derive(Clone, Debug)]
 enum Site {
-    Local { gateway_url: String },
+    Local { gateway_url: String, real_secrets: BTreeSet<String> },
     Aws { config: Box<SdkConfig>, stack: Option<Stack>, flags: String },
 }
 
@@ -108,7 +109,7 @@ impl Place {
             dynamodb: aws_sdk_dynamodb::Client::new(&at(&dev.dynamodb_url)),
             secrets_manager: aws_sdk_secretsmanager::Client::new(&at(&dev.secrets_manager_url)),
             lambda: invoking(aws_sdk_lambda::config::Builder::from(&at(&dev.gateway_url))),
-            site: Site::Local { gateway_url: dev.gateway_url.clone() },
+            site: Site::Local { gateway_url: dev.gateway_url.clone(), real_secrets: dev.real_secrets.clone() },
         }
     }
 
@@ -117,6 +118,14 @@ impl Place {
         match &self.site {
             Site::Local { .. } => None,
             Site::Aws { config, .. } => Some(config),
+        }
+    }
+
+    /// Whether a secret leads to a system outside this machine.
+    pub fn is_real(&self, secret: &str) -> bool {
+        match &self.site {
+            Site::Local { real_secrets, .. } => real_secrets.contains(secret),
+            Site::Aws { .. } => true,
         }
     }
 
@@ -181,7 +190,7 @@ impl Place {
     /// What an operator calls it.
     pub fn name(&self) -> String {
         let (config, stack) = match &self.site {
-            Site::Local { gateway_url } => return format!("the bridge on this machine ({gateway_url})"),
+            Site::Local { gateway_url, .. } => return format!("the bridge on this machine ({gateway_url})"),
             Site::Aws { config, stack, .. } => (config, stack),
         };
         let Parts { events_table, customers_table, signing_secrets, .. } = &self.parts;

@@ -15,12 +15,13 @@ use tokio::task::JoinSet;
 use crate::Page;
 use crate::board::{Board, MAX_ROWS};
 use crate::guard::{Guard, ReadAccess};
-use crate::playground::Playground;
+use crate::playground::{Playground, secrets};
 use crate::router::router;
 
 mod writes;
 
 pub use self::writes::note_answer;
+pub use crate::playground::real_parts;
 
 /// Serves the page beside the webhooks, with live events, until the returned value is dropped.
 pub fn serve(
@@ -66,6 +67,8 @@ pub fn dev_file(stack: &Stack) -> DevFile {
         secrets_manager_url: stack.secrets_manager.url(),
         returning_ai_url: stack.returning_ai.url(),
         rail_api_url: stack.rail_api.url(),
+        webhook_port_url: stack.webhook_port_url(),
+        real_secrets: secrets().map(|(_, secret)| secret).filter(|secret| stack.is_real(secret)).collect(),
         parts: Parts {
             events_table: Some(EVENTS_TABLE.to_owned()),
             customers_table: Some(CUSTOMERS_TABLE.to_owned()),

@@ -14,7 +14,8 @@ use local::delivery::{SignedHeaders, signed_headers, with_fresh_id};
 use local::faults::When;
 use local::returning_ai::Fault;
 use local::samples::Sample;
-use local::stack::{FUNCTIONS, RECEIVERS, Stack, sample_key};
+use local::stack::{FUNCTIONS, RECEIVERS, RETURNING_AI_SECRET, Stack, api_secret, signing_secret};
+use operator::cloudformation::capitalized;
 use operator::error::with_causes;
 use operator::verify::{Capture, header_map};
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,10 @@ struct Name {
 /// What is chosen and what runs now.
 #[derive(Serialize)]
 pub(super) struct PlaygroundStatus {
-    behaviour: Behaviour,
+    /// Which parts are real; `null` if none is.
+    real: Option<String>,
+    /// `null` if Returning.AI is real.
+    behaviour: Option<Behaviour>,
     functions: Vec<FunctionLine>,
 }
 
@@ -190,7 +194,8 @@ impl Playground {
             let (processes, at_work) = (host.pids().len(), host.at_work().len());
             Some(FunctionLine { name, running: host.is_on(), processes, at_work })
         });
-        Some(PlaygroundStatus { behaviour: *self.behaviour(), functions: functions.collect() })
+        let behaviour = (!stack.is_real(RETURNING_AI_SECRET)).then(|| *self.behaviour());
+        Some(PlaygroundStatus { real: real_parts(&stack), behaviour, functions: functions.collect() })
     }
 
     /// Signs and sends a delivery, and returns the answers.
@@ -211,7 +216,9 @@ impl Playground {
                 Problem::unusable(format!("The body has no `{id}` to replace"), "send it with its own id")
             })?;
         }
-        let (headers, body) = signed(provider, body, request.how)?;
+        let no_key = || Problem::conflict("The bridge has no signing key of this provider", "put one into its secret");
+        let key = stack.signing_key(provider.name).ok_or_else(no_key)?;
+        let (headers, body) = signed(provider, body, request.how, &key)?;
         let count = match request.how {
             SendMode::Twice => 2,
             SendMode::SixtyFour => 64,
@@ -238,7 +245,7 @@ impl Playground {
         took.sort_by(f64::total_cmp);
         let answers = answers.into_iter().map(|((status, answer), count)| Answers { count, status, answer });
         Ok(Json(SendResult {
-            pk: recorded_as(provider, &headers, &body),
+            pk: recorded_as(provider, &headers, &body, &key),
             answers: answers.collect(),
             p50: took[(took.len() - 1) / 2],
             longest: took[took.len() - 1],
@@ -247,6 +254,12 @@ impl Playground {
 
     fn behave(&self, behaviour: Behaviour) -> Result<Json<Value>, Problem> {
         let stack = self.stack()?;
+        if stack.is_real(RETURNING_AI_SECRET) {
+            return Err(Problem::conflict(
+                "Returning.AI is real here",
+                "start `bridge dev` without its secret to choose how it behaves",
+            ));
+        }
         let mut current = self.behaviour();
         stack.returning_ai.clear_faults();
         if let Some(fault) = behaviour.fault() {
@@ -312,12 +325,38 @@ impl Behaviour {
     }
 }
 
+/// Which parts are real, and which are stand-ins; `None` if all are stand-ins as usual.
+pub fn real_parts(stack: &Stack) -> Option<String> {
+    let (real, stand_ins): (Vec<_>, Vec<_>) = secrets().partition(|(_, secret)| stack.is_real(secret));
+    let listed = |parts: Vec<(String, String)>| match parts.is_empty() {
+        true => "nothing".to_owned(),
+        false => parts.into_iter().map(|(part, _)| part).collect::<Vec<_>>().join(", "),
+    };
+    stack.uses_real_systems().then(|| format!("Real: {}. Stand-ins: {}.", listed(real), listed(stand_ins)))
+}
+
+/// Each part that may be real, and its secret.
+pub(crate) fn secrets() -> impl Iterator<Item = (String, String)> {
+    let of_providers = providers::ALL.iter().flat_map(|provider| {
+        let name = capitalized(provider.name);
+        let keys = (format!("{name}'s signing keys"), signing_secret(provider.name));
+        let api = provider.api.as_ref().map(|_| (format!("{name}'s API"), api_secret(provider.name)));
+        [Some(keys), api].into_iter().flatten()
+    });
+    of_providers.chain([("Returning.AI".to_owned(), RETURNING_AI_SECRET.to_owned())])
+}
+
 /// The delivery as it is sent.
-fn signed(provider: &Provider, mut body: Vec<u8>, how: SendMode) -> Result<(SignedHeaders, Vec<u8>), Problem> {
-    let key = if how == SendMode::OtherKey { OTHER_KEY.to_owned() } else { sample_key(provider.name) };
+fn signed(
+    provider: &Provider,
+    mut body: Vec<u8>,
+    how: SendMode,
+    key: &str,
+) -> Result<(SignedHeaders, Vec<u8>), Problem> {
+    let key = if how == SendMode::OtherKey { OTHER_KEY } else { key };
     let now = Clock::system().now().seconds();
     let signed_at = if how == SendMode::Stale { UnixSeconds(now.0.saturating_sub(STALE_BY_S)) } else { now };
-    let headers = signed_headers(provider, signed_at, &body, &key)
+    let headers = signed_headers(provider, signed_at, &body, key)
         .map_err(|error| Problem::unusable(format!("The body is {error}"), "this provider signs JSON"))?;
     if how == SendMode::Tampered {
         tamper(&mut body);
@@ -334,10 +373,10 @@ fn tamper(body: &mut Vec<u8>) {
 }
 
 /// The key of the event that the bridge records for a delivery, unless it refuses it.
-fn recorded_as(provider: &'static Provider, headers: &SignedHeaders, body: &[u8]) -> Option<String> {
+fn recorded_as(provider: &'static Provider, headers: &SignedHeaders, body: &[u8], key: &str) -> Option<String> {
     let headers = header_map(headers.iter().map(|(name, value)| (*name, value.as_str())));
     let capture = Capture { provider, headers: &headers, body, now: Clock::system().now(), as_of: false };
-    let accepted = capture.check(&[&sample_key(provider.name)]).ok()?;
+    let accepted = capture.check(&[key]).ok()?;
     Some(key::event(provider.name, &accepted.event_id))
 }
 

@@ -9,10 +9,13 @@ use shared::customer::provider_api::ProviderApi;
 
 use crate::target::Account;
 
-/// Without --signing-secret: the bridge that `bridge dev` runs here, and its stand-in of Rail.
+/// Without --signing-secret: the bridge that `bridge dev` runs here, and its stand-in of Rail or the sandbox.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 pub(super) struct Target {
+    /// The bridge that `bridge dev` runs here [default]
+    #[arg(long, conflicts_with = "deployed")]
+    dev: bool,
     /// In AWS: name or ARN of the secret with Rail's signing keys; uses your AWS credentials
     #[arg(long, value_name = "ID", requires = "api_secret", group = "deployed")]
     signing_secret: Option<String>,
@@ -44,8 +47,13 @@ impl Target {
 
 impl CallbackArg {
     pub(super) fn resolve(&self, bridge: &RailAccess) -> Result<CallbackUrl, OperatorError> {
-        match (&self.callback_url, bridge.place.parts.webhooks.get(RAIL.name)) {
+        let local = bridge.place.parts.webhooks.get(RAIL.name);
+        match (&self.callback_url, local) {
             (Some(url), _) => Ok(url.clone()),
+            (None, Some(_)) if bridge.is_real() => Err(OperatorError::usage(
+                "Missing `--callback-url`: Rail's API is real, and cannot reach this machine",
+                "pass the URL of a tunnel to `bridge dev --webhook-port`: `--callback-url https://.../webhooks/rail`",
+            )),
             (None, Some(url)) => {
                 callback_url(url).map_err(|problem| OperatorError::outside(problem, "start `bridge dev` again"))
             }

@@ -104,6 +104,55 @@ async fn another_service_of_aws_is_refused_in_words_that_its_client_shows() {
 }
 
 #[tokio::test]
+async fn the_port_for_webhooks_takes_a_post_to_a_function_s_path_from_any_host_and_nothing_else() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let exchanges = seen.clone();
+    let mut gateway = gateway(Some(Arc::new(move |exchange| {
+        exchanges.lock().unwrap().push((exchange.path.clone(), exchange.status));
+    })));
+    gateway.serve_beside(Some(page("the page")));
+    assert_eq!(gateway.webhook_port_url(), None);
+    gateway.listen_for_webhooks(0).unwrap();
+    let url = gateway.webhook_port_url().unwrap();
+    let ask = async |method: &str, path: &str, headers: &[(&'static str, &str)]| {
+        let mut request = Request::new(Bytes::from_static(b"{}"));
+        *request.method_mut() = method.parse().unwrap();
+        *request.uri_mut() = format!("{url}{path}").parse().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        within(HttpClient::default().send(request)).await
+    };
+    let mut expected = Vec::new();
+    for (method, path, status) in [
+        ("POST", "/webhooks/echo", 200),
+        ("POST", "/webhooks/echo?a=1", 200),
+        ("GET", "/webhooks/echo", 405),
+        ("PUT", "/webhooks/echo", 405),
+        ("OPTIONS", "/webhooks/echo", 405),
+        ("POST", "/webhooks/echo/", 404),
+        ("POST", "//webhooks/echo", 404),
+        ("POST", "/webhooks/%65cho", 404),
+        ("POST", "/webhooks/../webhooks/echo", 404),
+        ("POST", "/webhooks", 404),
+        ("GET", "/", 404),
+        ("GET", "/api/live", 404),
+        ("GET", "/2015-03-31/functions/", 404),
+        ("POST", "/2015-03-31/functions/echo/invocations", 404),
+    ] {
+        let answer = ask(method, path, &[("host", "tunnel.example")]).await.unwrap();
+        assert_eq!(answer.status(), status, "{method} {path}");
+        assert!(!answer.body().starts_with(b"the page"), "{method} {path}");
+        expected.push((path.split('?').next().unwrap().to_owned(), status));
+        let of_a_browser = [("host", "tunnel.example"), ("origin", "https://evil.example")];
+        assert_eq!(ask(method, path, &of_a_browser).await.unwrap().status(), 403, "{method} {path}");
+    }
+    assert_eq!(*seen.lock().unwrap(), expected, "the observer is told of both ports");
+    within(gateway.close()).await;
+    assert!(ask("POST", "/webhooks/echo", &[]).await.is_err(), "it is closed");
+}
+
+#[tokio::test]
 async fn a_closed_gateway_has_let_go_of_what_was_beside_the_functions() {
     let gateway = Arc::new(gateway(None));
     // As a page does that steers what it is served by, and whose answer goes on.

@@ -74,6 +74,86 @@ async fn keys_rotated_in_one_run_hold_in_the_next() {
     assert_eq!(second.secrets_manager.current(RETURNING_AI_SECRET), Some(second.returning_ai.secret()));
 }
 
+/// Real values, as tests may have them.
+fn real(names: &[String]) -> BTreeMap<String, Value> {
+    names.iter().map(|name| (name.clone(), json!({ "keys": { "real": format!("real value of {name}") } }))).collect()
+}
+
+#[tokio::test]
+async fn a_real_secret_stands_in_place_of_the_stand_in_s_and_none_has_a_previous_version_or_a_public_key() {
+    let functions = echo_functions();
+    let (keys, api) = (signing_secret("rillis"), api_secret("rail"));
+    let given = real(&[keys.clone(), api.clone()]);
+    let options = StackOptions { real: given.clone(), ..StackOptions::new(functions.path().to_owned()) };
+    let stack = Stack::start(options).await.unwrap();
+    for name in [&keys, &api] {
+        assert_eq!(stack.secrets_manager.current(name), given.get(name).cloned(), "{name}");
+        assert!(stack.is_real(name), "{name}");
+    }
+    assert_eq!(stack.secrets_manager.current(RETURNING_AI_SECRET), Some(stack.returning_ai.secret()));
+    assert!(!stack.is_real(RETURNING_AI_SECRET));
+    assert_eq!(stack.signing_key("rillis"), Some("real value of bridge/rillis/signing".to_owned()));
+
+    // Of the provider without a real key nobody can sign who has read this repository, nor who has seen another run.
+    let other = Stack::start(StackOptions { real: given, ..StackOptions::new(functions.path().to_owned()) });
+    let random = [stack.signing_key("rail").unwrap(), other.await.unwrap().signing_key("rail").unwrap()];
+    assert_ne!(random[0], random[1]);
+    assert!(random.iter().all(|key| key.len() > 64 && *key != sample_key("rail")), "{random:?}");
+    let rail = signing_secret("rail");
+    assert!(!stack.is_real(&rail));
+
+    let client = HttpClient::default();
+    for name in [&keys, &api, &rail, &RETURNING_AI_SECRET.to_owned()] {
+        let previous = json!({ "SecretId": name, "VersionStage": "AWSPREVIOUS" }).to_string();
+        let headers = [("x-amz-target", "secretsmanager.GetSecretValue")];
+        let url = stack.secrets_manager.url();
+        let answer = client.post(&url, &headers, Bytes::from(previous));
+        assert_eq!(within(answer).await.unwrap().status(), 400, "{name}");
+    }
+    // As the keys of real subscriptions are added.
+    let added = json!({ "keys": { "sample": random[0], "sub_1": "real" } });
+    stack.secrets_manager.put(&rail, &added).unwrap();
+    assert!(stack.is_real(&rail));
+}
+
+#[tokio::test]
+async fn without_real_secrets_nothing_is_real_whatever_is_put() {
+    let functions = echo_functions();
+    let stack = Stack::start(StackOptions::new(functions.path().to_owned())).await.unwrap();
+    let rail = signing_secret("rail");
+    stack.secrets_manager.put(&rail, &json!({ "keys": { "": "", "a": "REPLACE-ME", "sub_1": "key" } })).unwrap();
+    assert!(!stack.is_real(&rail) && !stack.uses_real_systems());
+    assert_eq!(stack.signing_key("rail"), Some("key".to_owned()), "no key that cannot be one");
+}
+
+#[tokio::test]
+async fn a_folder_serves_either_real_systems_or_stand_ins_and_holds_no_real_secret() {
+    let functions = echo_functions();
+    let name = signing_secret("rillis");
+    for first in [true, false] {
+        let data = tempfile::tempdir().unwrap();
+        let options = |is_real: bool| {
+            let real = if is_real { real(std::slice::from_ref(&name)) } else { BTreeMap::new() };
+            let data = Some(data.path().to_owned());
+            StackOptions { real, data, ..StackOptions::new(functions.path().to_owned()) }
+        };
+        for _ in 0..2 {
+            let stack = Stack::start(options(first)).await.unwrap();
+            stack.secrets_manager.put(&signing_secret("rail"), &json!({ "keys": { "sub_1": "put later" } })).unwrap();
+            within(stack.shutdown()).await;
+        }
+        for file in std::fs::read_dir(data.path()).unwrap() {
+            let held = std::fs::read(file.unwrap().path()).unwrap();
+            let held = String::from_utf8_lossy(&held);
+            assert!(!first || !held.contains("real value") && !held.contains("put later"), "{held}");
+        }
+        let refused = Stack::start(options(!first)).await.err().unwrap();
+        let used = if first { "with" } else { "without" };
+        assert!(matches!(refused, StackError::Folder { used: told, .. } if told == used), "{refused}");
+        Stack::start(options(first)).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_page_that_holds_the_stack_goes_with_it() {
     let functions = echo_functions();

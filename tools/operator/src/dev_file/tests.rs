@@ -8,6 +8,8 @@ fn bridge(pid: u32) -> DevFile {
         secrets_manager_url: url(9002),
         returning_ai_url: url(9003),
         rail_api_url: url(9004),
+        webhook_port_url: Some(url(9005)),
+        real_secrets: ["bridge/rail/api".to_owned()].into(),
         parts: Parts {
             events_table: Some("events".to_owned()),
             customers_table: Some("customers".to_owned()),

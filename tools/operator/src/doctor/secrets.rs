@@ -18,7 +18,7 @@ use shared::receive::verification::longest_in_every_form;
 use super::facts::{RouteNeeds, Scope, Secret};
 use super::line::{Line, Verdict, requires};
 use crate::cloudformation::capitalized;
-use crate::copied_key::{Slip, slips};
+use crate::copied_key::{SAMPLE_MARK, Slip, slips};
 use crate::words::counted;
 
 /// What a field holds, as far as it can look wrong.
@@ -55,9 +55,6 @@ const API: Fields = &[
 
 /// All keys of providers and all API keys of Returning.AI are longer.
 const SHORTEST_KEY: usize = 16;
-
-/// The end of every sample key of this repository.
-const SAMPLE_MARK: &str = "_do_not_use";
 
 /// What is wrong with one field.
 struct Finding {

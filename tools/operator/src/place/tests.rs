@@ -14,6 +14,8 @@ fn deployed(stack: Option<Stack>, parts: Parts) -> Place {
         secrets_manager_url: "http://127.0.0.1:9".to_owned(),
         returning_ai_url: "http://127.0.0.1:9".to_owned(),
         rail_api_url: "http://127.0.0.1:9".to_owned(),
+        webhook_port_url: None,
+        real_secrets: BTreeSet::new(),
         parts,
         pid: 1,
     };

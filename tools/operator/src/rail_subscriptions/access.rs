@@ -40,6 +40,11 @@ impl RailAccess {
         Ok(access)
     }
 
+    /// Whether it is Rail itself, and no stand-in on this machine.
+    pub fn is_real(&self) -> bool {
+        self.place.is_real(&self.api_secret)
+    }
+
     /// What went wrong, and what helps.
     pub fn failure(&self, error: &Error) -> OperatorError {
         let again = "run it again: it continues where it stopped";

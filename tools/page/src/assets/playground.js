@@ -108,10 +108,15 @@ export function takePlayground(playground) {
 }
 
 function drawPlayground() {
-  const { behaviour, functions } = state.playground;
-  ensureOption(byId("behaviour"), behaviour);
-  byId("behaviour").value = behaviour;
-  setText(byId("behaviour-means"), BEHAVIOURS.get(behaviour) ?? "");
+  const { real, behaviour, functions } = state.playground;
+  byId("real").hidden = real === null;
+  setText(byId("real"), real ?? "");
+  byId("behaviour").parentElement.hidden = behaviour === null;
+  if (behaviour !== null) {
+    ensureOption(byId("behaviour"), behaviour);
+    byId("behaviour").value = behaviour;
+  }
+  setText(byId("behaviour-means"), behaviour === null ? "It is real: what you send here reaches it." : BEHAVIOURS.get(behaviour) ?? "");
   repeat(byId("functions"), "function", functions, (node, { name, running, processes, atWork }) => {
     node.dataset.function = name;
     setState(node.querySelector(".state"), running ? "running" : "paused", name);

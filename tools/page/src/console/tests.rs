@@ -54,6 +54,8 @@ pub(crate) fn dev_file_of(dynamodb: &DynamoDb) -> DevFile {
         secrets_manager_url: nowhere.clone(),
         returning_ai_url: nowhere.clone(),
         rail_api_url: nowhere,
+        webhook_port_url: None,
+        real_secrets: BTreeSet::new(),
         parts: Parts {
             events_table: Some(EVENTS_TABLE.to_owned()),
             customers_table: Some(CUSTOMERS_TABLE.to_owned()),

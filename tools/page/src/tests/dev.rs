@@ -1,11 +1,13 @@
 //! What `bridge dev` is for: see events cross the bridge, break it, mend it.
 
 use local::faults::When;
-use local::returning_ai::Fault;
+use local::rail_api::RailApi;
+use local::returning_ai::{Fault, ReturningAi, Workflow};
+use local::stack::{RETURNING_AI_SECRET, StackOptions, api_secret, signing_secret};
 use serde_json::json;
 
 use super::browser::Browser;
-use super::here::Here;
+use super::here::{Here, routes};
 use super::{behave, found, listed, row, send, send_again};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -140,6 +142,32 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
     browser.wait_until("document.querySelector('#pending').textContent === '0'").await;
     assert_eq!(browser.evaluate("window.__loaded_once").await, true);
     assert_eq!(here.stack.returning_ai.all_messages().len(), 7);
+    browser.close().await;
+    here.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_real_is_said_and_gets_what_is_sent_in_place_of_its_stand_in() {
+    let Some(browser) = Browser::start().await else { return };
+    let workflows = routes().workflows();
+    let real = ReturningAi::start(workflows.iter().map(|name| Workflow::session(name)).collect(), Vec::new()).unwrap();
+    let api = RailApi::start().unwrap();
+    let secrets = [(RETURNING_AI_SECRET.to_owned(), real.secret()), (api_secret("rail"), api.secret())];
+    let here = Here::with(|options| StackOptions { real: secrets.into(), ..options }).await;
+    browser.open(&here.url()).await;
+    let told = "Real: Rail's API, Returning.AI. Stand-ins: Rail's signing keys, Rillis's signing keys.";
+    browser.wait_for_text("#real", told).await;
+    browser.wait_for_text("#behaviour-means", "It is real").await;
+    assert_eq!(browser.evaluate("document.querySelector('#behaviour').checkVisibility()").await, false);
+
+    // Signed with the random key of this run.
+    let pk = send(&browser, "rail/account_open.json").await;
+    listed(&browser, &pk, "delivered").await;
+    assert_eq!((real.all_messages().len(), here.stack.returning_ai.attempts_ever()), (1, 0));
+
+    let keys = json!({ "keys": { "sample": here.stack.signing_key("rail"), "sub_1": "of a subscription" } });
+    here.stack.secrets_manager.put(&signing_secret("rail"), &keys).unwrap();
+    browser.wait_for_text("#real", "Real: Rail's signing keys, Rail's API, Returning.AI.").await;
     browser.close().await;
     here.end().await;
 }
