@@ -8,9 +8,11 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use json::SyntaxError;
 use local::delivery::SignedHeaders;
+use local::samples::PlayError;
 use local::stack::sample_key;
 use operator::OperatorError;
 use operator::copied_key::slips;
+use operator::error::with_causes;
 use shared::clock::Clock;
 use shared::receive::provider::Provider;
 
@@ -49,6 +51,11 @@ pub(crate) fn with_fresh_id(
     let name = provider.envelope.event_id;
     let no_id = || OperatorError::usage(format!("the body has no `{name}` to renew"), "omit `--fresh` for this body");
     local::delivery::with_fresh_id(provider, body, rng).ok_or_else(no_id)
+}
+
+/// Why a sample has no outcome.
+pub(crate) fn unplayed(error: &PlayError) -> OperatorError {
+    OperatorError::outside(with_causes(error), "a sample is JSON, and the local gateway must answer")
 }
 
 impl KeySource {

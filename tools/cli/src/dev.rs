@@ -11,7 +11,7 @@ use local::binaries::{Profile, build_functions_unless_dropped, workspace_root};
 use local::gateway::Exchange;
 use local::lambda_host::{LOCAL_ACCOUNT, LogSink};
 use local::returning_ai::Message;
-use local::samples::{self, Outcome, PlayError, Sample};
+use local::samples::{self, Outcome, Sample};
 use local::stack::{FUNCTIONS, Stack, StackError, StackOptions};
 use operator::customers::import::import_file;
 use operator::dev_file::DevFileGuard;
@@ -26,6 +26,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Sender, channel};
 
 use self::capture::{Arrival, Capture, MOST_WAITING, note_arrival};
+use crate::delivery::unplayed;
 use crate::routes::file::RoutesFile;
 use crate::terminal::{note, out};
 
@@ -256,10 +257,6 @@ async fn play_all(stack: &Stack, samples: &[Sample]) -> Result<(), OperatorError
 fn summary(message: &Message) -> String {
     let text = |name: &str| message.body.get(name).and_then(|value| value.as_str()).unwrap_or("?");
     format!("{} for {} → {}", text("eventType"), text("customerId"), message.workflow)
-}
-
-fn unplayed(error: &PlayError) -> OperatorError {
-    OperatorError::outside(with_causes(error), "a sample is JSON, and the local gateway must answer")
 }
 
 fn print(sample: &Sample, outcome: &Outcome, differences: &[String], width: usize) {

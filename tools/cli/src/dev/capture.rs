@@ -27,7 +27,7 @@ use shared::receive::provider::Provider;
 use shared::receive::verification::hex;
 use tokio::sync::mpsc::{Receiver, Sender};
 
-use super::unplayed;
+use crate::delivery::unplayed;
 use crate::terminal::{note, out};
 
 /// An event that the bridge has taken.
