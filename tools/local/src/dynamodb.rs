@@ -146,7 +146,7 @@ impl DynamoDb {
     }
 
     /// From now on every write that takes effect, whatever its caller is answered.
-    /// [`put_raw`](Self::put_raw) and what is [made due](crate::stack::Stack::make_due) go past the front and are told, too; what
+    /// [`put_raw`](Self::put_raw) and what is [made due](crate::stack::Stack::make_due) go past the front and are announced, too; what
     /// expires is not.
     ///
     /// Nothing waits for a receiver: one that is more than 4096 writes behind gets `Lagged` and should read the tables again.

@@ -77,7 +77,7 @@ fn name_of(named: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
-/// A function's failure is a 200, too; the header tells.
+/// A function's failure is a 200, too; the header shows it.
 fn response(outcome: Result<crate::lambda_host::InvokeResult, InvokeError>) -> Response<Bytes> {
     let (error_type, message) = match outcome {
         Ok(invoked) => {

@@ -1,8 +1,9 @@
 //! Lambda on this machine: Lambda's Runtime API for real function binaries, one process per concurrent event.
 //!
 //! As on Lambda, a process has one event at a time and is busy until it asks for the next, also after its response; it
-//! is frozen while it waits, and killed when it takes too long. Each process has a Runtime API of its own port, so that
-//! it is known by the address it calls, under a path that nobody else can guess: whoever asks for the next event gets it.
+//! is frozen while it waits, and killed when it exceeds its time. Each process has a Runtime API of its own port, so that
+//! it is known by the address it calls, under a path that no other program can guess: the next event goes to the process that
+//! asks for it.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -125,7 +126,7 @@ impl LambdaHost {
         &self.inner.spec.log
     }
 
-    /// Gives the function one event and returns as soon as its response is posted; the process may go on working.
+    /// Gives the function one event and returns as soon as its response is posted; the process may continue to work.
     ///
     /// Dropping the future does not take the event back.
     ///
@@ -212,7 +213,7 @@ impl LambdaHost {
         self.inner.state().switched_off = false;
     }
 
-    /// Whether it accepts events, because it is not switched off.
+    /// Whether it is enabled, and so accepts events.
     pub fn is_on(&self) -> bool {
         !self.inner.state().switched_off
     }

@@ -242,12 +242,12 @@ impl RailApi {
         self.world.state().subscriptions.live.clone()
     }
 
-    /// Adds a subscription as if a person had created it by hand.
+    /// Adds a subscription as if a person had created it.
     pub fn add_subscription(&self, event_type: &str, callback_url: &str) -> Subscription {
         self.world.state().subscriptions.add(event_type, callback_url)
     }
 
-    /// Deletes a subscription as a person would by hand; the answer to its creation stays saved.
+    /// Deletes a subscription as a person would; the answer to its creation stays saved.
     pub fn remove_subscription(&self, id: &str) {
         self.world.state().subscriptions.live.retain(|known| known.id != id);
     }

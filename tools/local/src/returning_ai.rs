@@ -33,7 +33,7 @@ pub struct Workflow {
 pub enum Mode {
     /// A session token from a handshake; the API key belongs on the handshake alone.
     Session,
-    /// The API key, for workflows whose token exchange is switched off.
+    /// The API key, for workflows whose token exchange is disabled.
     Legacy,
 }
 
@@ -299,7 +299,7 @@ impl ReturningAi {
         self.world.violations.clear();
     }
 
-    /// Returns once `reached` holds of all attempts so far ([`Message::accepted`] tells which were taken).
+    /// Returns once `reached` holds of all attempts so far ([`Message::accepted`] shows which were accepted).
     ///
     /// # Errors
     /// It did not within `bound`.
@@ -329,7 +329,7 @@ impl Workflow {
         }
     }
 
-    /// A workflow whose token exchange is switched off, with a sample key.
+    /// A workflow whose token exchange is disabled, with a sample key.
     pub fn legacy(name: &str) -> Self {
         Self { mode: Mode::Legacy, ..Self::session(name) }
     }

@@ -127,15 +127,15 @@ const DYNAMODB_FAULTS: [(AwsFault, u32); 5] = [
     (AwsFault::Slow(Duration::from_millis(1_200)), 3),
 ];
 
-/// No answer at all, of a thousand calls and in the first wave only: each costs seconds, and whoever waits for rest waits
-/// for it.
+/// No answer at all, of a thousand calls and in the first wave only: each costs seconds, for which the end of the
+/// storm waits.
 const HANGS: u32 = 4;
 
 /// Above what an invocation may take.
 const MOST_TIME_OF_A_REDRIVE: Duration = Duration::from_secs(60);
 
 impl Storm<'_> {
-    /// Sends the events through the storm, waits until everything is settled, and says what became of them.
+    /// Sends the events through the storm, waits until everything is settled, and reports their outcomes.
     ///
     /// # Errors
     /// The embedded table does not work.

@@ -35,7 +35,7 @@ impl Writes {
         let _ = self.0.send(Write { table: table.to_owned(), key: key.to_owned() });
     }
 
-    /// Tells what this call has written.
+    /// Announces what this call has written.
     pub(super) fn tell_call(&self, operation: &str, request: &[u8]) {
         let Ok(request) = serde_json::from_slice::<Value>(request) else {
             return;
@@ -62,7 +62,7 @@ impl Writes {
         }
     }
 
-    /// Tells the `Item` or the `Key` of one write.
+    /// Announces the `Item` or the `Key` of one write.
     pub(super) fn tell_one(&self, table: &Value, write: &Value) {
         let Some(table) = table.as_str() else {
             return;
@@ -70,7 +70,7 @@ impl Writes {
         self.tell_item(table, write.get("Item").or(write.get("Key")).unwrap_or(&Value::Null));
     }
 
-    /// Tells an item, or the key of one.
+    /// Announces an item, or the key of one.
     pub(super) fn tell_item(&self, table: &str, item: &Value) {
         // The hash key is `pk` in the events table and `ref` in the customers table.
         if let Some(key) = item["pk"]["S"].as_str().or(item["ref"]["S"].as_str()) {

@@ -1,5 +1,5 @@
 //! Who may call a server on this machine: programs here, and a page that the server itself has sent. A web site that the person's
-//! browser visits may not, nor a host name that somebody has pointed at this machine.
+//! browser visits may not, nor a host name of a stranger that points at this machine.
 
 use http::request::Parts;
 use http::{HeaderMap, Method, header};

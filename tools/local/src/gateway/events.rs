@@ -94,7 +94,7 @@ pub fn rest_api_event(request: &HttpRequest) -> Value {
     })
 }
 
-/// Any of the events with its body in base64, as API Gateway sends what it takes for binary.
+/// Any of the events with its body in base64, as API Gateway sends a body that it considers binary.
 pub fn with_base64_body(mut event: Value) -> Value {
     if event["isBase64Encoded"] == false
         && let Some(text) = event["body"].as_str()

@@ -425,7 +425,7 @@ fn event(event: &Value) -> Bytes {
     Bytes::from(event.to_string())
 }
 
-/// Returns when the kernel has stopped the process; its parent is told, like of its end.
+/// Returns when the kernel has stopped the process; the kernel notifies its parent, as it does when the process ends.
 async fn stopped(pid: u32) {
     let waiting = tokio::task::spawn_blocking(move || {
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT;

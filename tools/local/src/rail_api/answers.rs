@@ -11,7 +11,7 @@ pub(super) const API_PREFIX: &str = "/api";
 /// Status, code and description.
 pub(super) struct Refusal(pub(super) StatusCode, pub(super) &'static str, pub(super) &'static str);
 
-/// As Rail's API tells errors.
+/// As Rail's API reports errors.
 pub(super) fn api_error(Refusal(status, code, description): &Refusal) -> Response<Bytes> {
     let body = json!({ "errors": [{ "code": code, "description": description }] });
     json_response(*status, JSON, &body)

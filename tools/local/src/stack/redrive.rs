@@ -1,4 +1,4 @@
-//! Redrive on this machine: the function invoked by hand, and time moved for what waits.
+//! Redrive on this machine: the function invoked without its schedule, and time moved for what waits.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

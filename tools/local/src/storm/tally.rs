@@ -1,4 +1,4 @@
-//! What became of the events that went through the storm, from what the table and Returning.AI's stand-in hold.
+//! The outcomes of the events that went through the storm, from what the table and Returning.AI's stand-in hold.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
