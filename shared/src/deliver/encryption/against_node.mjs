@@ -12,8 +12,12 @@ function read(layout, body, found, lengths) {
   if (typeof layout !== 'string') return;
   const names = [];
   const pattern = layout.replace(/[.*+?^$()|[\]\\]/g, '\\$&').replace(/\{([a-z\\+]+):(base64|hex)\}/g, (_, parts, encoding) => {
-    names.push([parts.split('\\+'), encoding]);
-    return encoding === 'hex' ? '([0-9a-f]*)' : '([A-Za-z0-9+/=]*)';
+    const placed = parts.split('\\+');
+    names.push([placed, encoding]);
+    // The ciphertext alone may have any length.
+    const bytes = placed.reduce((sum, part) => sum + (lengths[part] ?? Infinity), 0);
+    const length = encoding === 'hex' ? 2 * bytes : 4 * Math.ceil(bytes / 3);
+    return `(${encoding === 'hex' ? '[0-9a-f]' : '[A-Za-z0-9+/=]'}${Number.isFinite(length) ? `{${length}}` : '*'})`;
   });
   const texts = new RegExp(`^${pattern}$`).exec(body).slice(1);
   names.forEach(([parts, encoding], at) => {

@@ -21,7 +21,8 @@ fn read(encryption: &Value) -> Result<Encryption, String> {
     }
 }
 
-/// Each mode with each layout that it can have: the default's, and every placeholder in both encodings, in JSON and as text.
+/// Each mode with each layout that it can have: the default's, and every placeholder in both encodings, in JSON and as text with and
+/// without something between them.
 fn all() -> Vec<Value> {
     let mut all = Vec::new();
     for (mode, layouts) in [
@@ -43,13 +44,13 @@ fn all() -> Vec<Value> {
                 let object: Map<String, Value> =
                     placed.iter().enumerate().map(|(at, it)| (format!("f{at}"), json!(it))).collect();
                 let nested = json!({ "v": 1, "data": [{ "sealed": placed }, null], "note": "AES" });
-                for body in [Value::Object(object), nested, json!(placed.join("."))] {
+                for body in [Value::Object(object), nested, json!(placed.join(".")), json!(placed.concat())] {
                     all.push(json!({ "mode": mode, "key": KEY, "body": body }));
                 }
             }
         }
     }
-    assert_eq!(all.len(), 2 + 6 * 2 * 3);
+    assert_eq!(all.len(), 2 + 6 * 2 * 4);
     all
 }
 

@@ -57,36 +57,39 @@ impl Sealed {
         }
     }
 
+    /// IV and tag have their lengths, and the ciphertext the one with which the placeholders fill the text.
     fn take_text(&mut self, layout: &str, sent: &str) -> Option<()> {
-        let Some((before, rest)) = layout.split_once('{') else { return (layout == sent).then_some(()) };
-        let (placeholder, rest) = rest.split_once('}')?;
-        let sent = sent.strip_prefix(before)?;
-        // A placeholder ends where the text before the next one begins.
-        let literal = rest.split('{').next().unwrap_or_default();
-        let end = if literal.is_empty() { sent.len() } else { sent.find(literal)? };
-        let (value, after) = sent.split_at(end);
-        let (parts, encoding) = placeholder.split_once(':')?;
-        let bytes = if encoding == "hex" { from_hex(value)? } else { STANDARD.decode(value).ok()? };
-        self.take_parts(parts, &bytes)?;
-        self.take_text(rest, after)
+        (0..=sent.len()).find_map(|ciphertext| self.take_pieces(layout, sent, ciphertext))
     }
 
-    fn take_parts(&mut self, parts: &str, bytes: &[u8]) -> Option<()> {
-        let parts: Vec<&str> = parts.split('+').collect();
+    fn take_pieces(&mut self, layout: &str, sent: &str, ciphertext: usize) -> Option<()> {
+        let Some((before, rest)) = layout.split_once('{') else { return (layout == sent).then_some(()) };
+        let (placeholder, rest) = rest.split_once('}')?;
+        let (parts, encoding) = placeholder.split_once(':')?;
         let (iv, tag) = self.lengths;
-        let (iv, rest) = bytes.split_at_checked(if parts.contains(&"iv") { iv } else { 0 })?;
-        let tag_at = rest.len().checked_sub(if parts.contains(&"tag") { tag } else { 0 })?;
-        let (ciphertext, tag) = rest.split_at(tag_at);
-        for (name, part, bytes) in
-            [("iv", &mut self.iv, iv), ("ciphertext", &mut self.ciphertext, ciphertext), ("tag", &mut self.tag, tag)]
-        {
-            match parts.contains(&name) {
-                true => *part = bytes.to_vec(),
-                false if !bytes.is_empty() => return None,
-                false => {}
-            }
+        let length_of = |part: &str| match part {
+            "iv" => iv,
+            "tag" => tag,
+            _ => ciphertext,
+        };
+        let length: usize = parts.split('+').map(length_of).sum();
+        let length = if encoding == "hex" { 2 * length } else { length.div_ceil(3) * 4 };
+        let (value, after) = sent.strip_prefix(before)?.split_at_checked(length)?;
+        // Before anything is decoded: most lengths do not fit.
+        self.take_pieces(rest, after, ciphertext)?;
+        let bytes = if encoding == "hex" { from_hex(value)? } else { STANDARD.decode(value).ok()? };
+        let mut bytes = bytes.as_slice();
+        for part in parts.split('+') {
+            let place = match part {
+                "iv" => &mut self.iv,
+                "tag" => &mut self.tag,
+                _ => &mut self.ciphertext,
+            };
+            let (taken, after) = bytes.split_at_checked(length_of(part))?;
+            *place = taken.to_vec();
+            bytes = after;
         }
-        Some(())
+        bytes.is_empty().then_some(())
     }
 }
 
@@ -94,3 +97,6 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
     let pairs = (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok());
     pairs.collect()
 }
+
+#[cfg(test)]
+mod tests;
