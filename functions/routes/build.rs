@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn compile(text: &str) -> Result<Vec<u8>, String> {
+/// Also what a test compares with `bridge routes check`.
+pub(crate) fn compile(text: &str) -> Result<Vec<u8>, String> {
     let routes = Routes::parse(FILE, text, known::KNOWN);
     routes
         .map(|routes| routes.compile())

@@ -1,6 +1,11 @@
+use route::routes::Routes;
 use tempfile::TempDir;
 
 use super::*;
+
+#[expect(dead_code, reason = "a build script has a `main`")]
+#[path = "../../../../functions/routes/build.rs"]
+mod build;
 
 const ROUTES: &str = r#"
 [redact]
@@ -67,6 +72,27 @@ fn the_samples_of_this_repository_fill_every_name_of_its_routes() {
     let unfilled = unfilled_names(&file, &workspace.join("events")).unwrap();
     assert_eq!(unfilled.iter().map(|name| &*name.name).collect::<Vec<_>>(), [""; 0]);
     assert!(file.names.len() > 10, "{:?}", file.names);
+}
+
+#[test]
+fn the_build_fails_with_the_words_of_routes_check() {
+    let route = "[rail.routes.r]\nevents = \"POSTED\"\nworkflow = \"w\"\nevent_type = \"e\"\n";
+    for (text, problem) in [
+        ("[rail.routes.r", "routes.toml:1:15: "),
+        ("[rail.routes.r]\nevents = \"POSTED\"\n", "workflow"),
+        (&format!("{route}customer = \"/c\"\nfeilds = [\"a\"]\n"), "feilds"),
+        (&format!("{route}customer = \"/c\"\nfields = {{ a = \"/password\" }}\n"), "password"),
+        (&format!("{route}customer = \"rail-acount:/id\"\n"), "rail-acount"),
+        (&format!("{route}customer = \"/c\"\nfields = [\"nobody\"]\n"), "routes.toml:6:11: "),
+        (&route.replace("rail", "rial"), "rial"),
+    ] {
+        let error = parse("routes.toml", text).unwrap_err();
+        assert!(error.problem().contains(problem), "{problem}: {error:?}");
+        assert_eq!(build::compile(text).unwrap_err(), format!("{}\nhint: {}", error.problem(), error.hint()));
+    }
+    let sound = format!("{route}customer = \"/c\"\n");
+    let read = parse("routes.toml", &sound).unwrap().routes;
+    assert_eq!(Routes::from_compiled(&build::compile(&sound).unwrap()).all(), read.all());
 }
 
 mod documented {
