@@ -248,12 +248,12 @@ impl Route {
 
     /// Whether a field's value may stand in the answer of this look-up.
     pub fn uses(&self, lookup: &str) -> bool {
-        self.fields.iter().any(|field| field.uses(lookup))
+        self.fields.iter().any(|field| field.lookups().any(|it| it == lookup))
     }
 
     /// Whether a message without what this look-up gives is not sent.
     pub fn requires(&self, lookup: &str) -> bool {
-        self.fields.iter().any(|field| !field.optional && field.uses(lookup))
+        self.fields.iter().any(|field| !field.optional && field.lookups().any(|it| it == lookup))
     }
 
     fn names_type(&self, event_type: &str) -> bool {
@@ -262,9 +262,16 @@ impl Route {
 }
 
 impl Field {
-    fn uses(&self, lookup: &str) -> bool {
-        let is_it = |place: &Place| matches!(place, Place::Lookup { lookup: it, .. } if it == lookup);
-        matches!(&self.value, FieldValue::Places(places) if places.iter().any(is_it))
+    /// The look-ups whose answers may have its value.
+    pub fn lookups(&self) -> impl Iterator<Item = &str> {
+        let places = match &self.value {
+            FieldValue::Places(places) => places.as_slice(),
+            FieldValue::Constant(_) | FieldValue::Customer(_) => &[],
+        };
+        places.iter().filter_map(|place| match place {
+            Place::Lookup { lookup, .. } => Some(lookup.as_str()),
+            Place::Body(_) => None,
+        })
     }
 }
 

@@ -16,6 +16,7 @@ pub mod place;
 pub mod rail_subscriptions;
 pub mod redrive_function;
 pub mod routes;
+pub mod runbook;
 pub mod sandbox;
 #[cfg(test)]
 mod testing;

@@ -27,6 +27,8 @@ pub(crate) struct EventDetails<'e> {
     #[serde(rename = "deliveredAt")]
     delivered_at: Option<u64>,
     kept: String,
+    #[serde(rename = "causeOfDeath")]
+    cause_of_death: Option<String>,
     #[serde(rename = "bodyBytes")]
     body_bytes: usize,
     #[serde(rename = "bodySha256")]
@@ -52,7 +54,7 @@ struct MessageLine<'e> {
     state: Option<&'static str>,
     code: Option<&'e str>,
     at: Option<u64>,
-    waits: Option<String>,
+    notes: Vec<String>,
     message: Option<String>,
     problem: Option<String>,
     /// How the customer is found, source by source.
@@ -89,6 +91,7 @@ impl Page {
             kept: event
                 .expires_at
                 .map_or_else(|| "until the work on it ends".to_owned(), |at| format!("until {}", written(at))),
+            cause_of_death: report.cause_of_death(),
             body_bytes: event.body.len(),
             body_sha256: &event.body_sha256,
             timeline: report.timeline().into_iter().map(MomentLine::from).collect(),
@@ -151,7 +154,7 @@ fn message<'e>(composed: RouteMessage<'e>, report: &Report<'_>) -> MessageLine<'
         state: delivery.map(|delivery| delivery.state.name()),
         code: delivery.and_then(|delivery| delivery.code.as_deref()),
         at: delivery.and_then(|delivery| delivery.at).map(|at| at.0),
-        waits: delivery.and_then(|delivery| report.waits(route, delivery)),
+        notes: delivery.map(|delivery| report.notes(route, delivery)).unwrap_or_default(),
         message,
         problem,
         customer,

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::alarms;
+
 /// A file beside the HTML.
 pub(crate) struct File {
     pub(crate) name: &'static str,
@@ -11,9 +13,10 @@ pub(crate) struct File {
 
 const HTML: &str = include_str!("assets/index.html");
 
-/// The places in the HTML of the token, and of the modules that the browser must load early.
+/// The places in the HTML of the token, of the modules that the browser must load early, and of the alarms.
 const TOKEN_PLACE: &str = "{{token}}";
 const MODULES_PLACE: &str = "  {{modules}}\n";
+const ALARMS_PLACE: &str = "{{alarms}}";
 
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
@@ -24,10 +27,11 @@ macro_rules! file {
     };
 }
 
-pub(crate) const FILES: [File; 18] = [
+pub(crate) const FILES: [File; 19] = [
     file!("icon.svg", "image/svg+xml"),
     file!("page.css", CSS),
     file!("page.js", JS),
+    file!("alarms.js", JS),
     file!("asking.js", JS),
     file!("customers.js", JS),
     file!("elements.js", JS),
@@ -51,7 +55,7 @@ pub(crate) fn html(token: &str) -> String {
     for file in FILES.iter().filter(|file| file.content_type == JS && file.name != "page.js") {
         let _ = writeln!(modules, r#"  <link rel="modulepreload" href="{}">"#, file.name);
     }
-    HTML.replace(MODULES_PLACE, &modules).replace(TOKEN_PLACE, token)
+    HTML.replace(MODULES_PLACE, &modules).replace(TOKEN_PLACE, token).replace(ALARMS_PLACE, &alarms::html())
 }
 
 #[cfg(test)]

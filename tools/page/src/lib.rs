@@ -21,6 +21,7 @@ use shared::record::key;
 use shared::record::pauses::Pauses;
 use shared::record::store::EventStore;
 
+mod alarms;
 pub mod board;
 pub mod console;
 mod details;

@@ -127,6 +127,9 @@ pub(super) fn write(out: &mut Lines, report: &Report<'_>, body: bool) -> io::Res
     if let Some(error) = &event.last_error {
         writeln!(out, "  last error  {error}")?;
     }
+    if let Some(cause) = report.cause_of_death() {
+        writeln!(out, "              {cause}")?;
+    }
     writeln!(out, "  occurred    {}", event.occurred_at)?;
     let ago = age(event.received_at, report.now);
     writeln!(out, "  received    {}, {ago} ago", event.received_at)?;
@@ -187,10 +190,10 @@ fn write_deliveries(out: &mut Lines, report: &Report<'_>) -> io::Result<()> {
         if let Some(code) = &delivery.code {
             line = format!("{line}  {code}");
         }
-        if let Some(waits) = report.waits(route, delivery) {
-            line = format!("{line}  ({waits})");
-        }
         writeln!(out, "{}", line.trim_end())?;
+        for note in report.notes(route, delivery) {
+            writeln!(out, "    {note}")?;
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use operator::events::fixtures::{NOW, attempted, delivered, down, received, recorded, refused, routes, workflow};
 use operator::events::report::{Customers, Report, customers as customers_of};
 use route::destination::Destination;
-use route::routes::Routes;
+use route::routes::{Known, Routes};
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::deliver::resolver::Resolver;
 use shared::record::event::{AttemptBy, EventRecord, EventState};
@@ -69,7 +69,9 @@ Timeline
   2025-02-05T19:38:33.000Z  next attempt, in 42 s
 
 Deliveries
-  deposit       → deposits  pending    server_error 503  (waits for its next attempt, 2025-02-05T19:38:33.000Z)
+  deposit       → deposits  pending    server_error 503
+    server_error: the destination answered 5xx; wait
+    waits for its next attempt, 2025-02-05T19:38:33.000Z; failures are retried until 2025-02-08T16:37:51.000Z
   first-deposit → welcome   delivered  2025-02-05T16:39:01.554Z
 
 Would be sent now by deposit to deposits, which failed: server_error 503
@@ -165,11 +167,73 @@ fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pau
     check_last_line(&event, &unreadable, expected);
     assert!(shown(&event, &unreadable, false).contains("pending: the pauses of what it waits for cannot be read"));
     let text = shown(&event, &unreadable, false);
-    assert!(text.contains("(waits until the pauses of its workflow can be read)"), "{text}");
-    assert!(text.contains("(waits until its workflow is resumed)"), "{text}");
-    assert!(shown(&event, &one, false).contains("(is due: the next run of redrive delivers it)"));
+    assert!(text.contains("\n    waits until the pauses of its workflow can be read\n"), "{text}");
+    let waits = "\n    waits until its workflow is resumed; failures are retried for 2 d 21 h after that\n";
+    assert!(text.contains(waits), "{text}");
+    let is_due = "\n    is due: the next run of redrive delivers it; failures are retried until 2025-02-08T16:37:51.000Z\n";
+    assert!(shown(&event, &one, false).contains(is_due));
     event.next_attempt_at = Some(NOW.seconds().plus(59));
-    assert!(shown(&event, &no_pauses(), false).contains("(is being delivered)"));
+    assert!(shown(&event, &no_pauses(), false).contains("\n    is being delivered; failures are retried until 2025-"));
+}
+
+#[test]
+fn retries_end_after_72_hours_in_which_the_workflow_was_not_paused() {
+    let event = recorded("evt_1");
+    let until = |from: u64, to: u64, now: u64| {
+        let hours = |hours: u64| UnixMillis(event.received_at.0 + hours * 3_600_000);
+        let pause = Pause { from: hours(from), to: Some(hours(to)) };
+        let mut pauses = no_pauses();
+        pauses.0.insert(workflow("deposits"), PauseReading::Known(vec![pause]));
+        let (routes, now) = (routes(), hours(now));
+        let customers = customers(&event, &routes);
+        let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now };
+        let [note] = report.notes("deposit", &event.deliveries["deposit"]).try_into().unwrap();
+        note.split_once("; ").unwrap().1.to_owned()
+    };
+    assert_eq!(until(0, 0, 1), "failures are retried until 2025-02-08T16:37:51.000Z");
+    assert_eq!(until(10, 34, 40), "failures are retried until 2025-02-09T16:37:51.000Z");
+    assert_eq!(until(0, 0, 72), "the next failure is the last");
+    assert_eq!(until(10, 34, 96), "the next failure is the last");
+}
+
+#[test]
+fn what_was_fetched_is_named_by_its_field_and_look_up_and_no_value_is_shown() {
+    let mut event = attempted(&recorded("evt_1"), AttemptBy::First, Duration::ZERO, [down(), delivered()]);
+    let fetched = [("amount", Some("\"MARKED\"".to_owned())), ("note", None), ("of-last-year", Some("1".to_owned()))];
+    let fetched = fetched.map(|(field, value)| (field.to_owned(), value));
+    event.fetched.insert("deposit".to_owned(), fetched.into());
+    let looked_up = r#"
+        [rail.names]
+        customer = "/customer"
+        [rail.lookups]
+        payment = "/payments/{/id}"
+        account = "/accounts/{/id}"
+        [rail.routes.deposit]
+        events     = "POSTED"
+        workflow   = "deposits"
+        event_type = "deposit.posted"
+        fields     = { amount = ["lookup:payment:/a", "/b", "lookup:account:/c"], "note?" = "lookup:payment:/note" }
+    "#;
+    let routes = Routes::parse("routes.toml", looked_up, Known::Anything).unwrap();
+    let (pauses, customers) = (no_pauses(), customers(&event, &routes));
+    let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now: NOW };
+    let notes = report.notes("deposit", &event.deliveries["deposit"]);
+    let expected =
+        "fetched amount of look-up payment or account, nothing for note of look-up payment, of-last-year";
+    assert_eq!(notes.last().unwrap(), expected);
+    let mut out = Lines::default();
+    show::write(&mut out, &report, false).unwrap();
+    let (before_the_message, _) = out.0.split_once("Would be sent now").unwrap();
+    assert!(before_the_message.contains(&format!("\n    {expected}\n")) && !before_the_message.contains("MARKED"));
+}
+
+#[test]
+fn an_event_that_has_died_before_its_routes_were_chosen_is_shown_with_the_meaning_of_its_error() {
+    let mut event = received("evt_7", "POSTED");
+    event.event_type = None;
+    let text = shown(&event.clone().begin([], NOW), &no_pauses(), false);
+    let meaning = "  last error  envelope_unreadable\n              envelope_unreadable: the delivery is signed and has no usable";
+    assert!(text.contains(meaning), "{text}");
 }
 
 #[test]

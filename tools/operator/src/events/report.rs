@@ -1,11 +1,11 @@
-//! The report on one event: its timeline, its messages, what each delivery waits for, and why other routes do not match. The
+//! The report on one event: its timeline, its messages, notes on each delivery, and why other routes do not match. The
 //! command line and the page show it in their own ways.
 
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 use json::{Document, Pointer};
-use route::routes::{FailedPart, Fit, Routes};
+use route::routes::{FailedPart, Field, Fit, Routes};
 use shared::clock::UnixMillis;
 use shared::deliver::message;
 use shared::deliver::resolver::{MessageCustomer, Resolver};
@@ -13,8 +13,10 @@ use shared::outside::http::CallTime;
 use shared::record::event::{AttemptBy, DISMISSED, Dispatch, DispatchState, EventRecord, EventState, Fetched};
 use shared::record::failure::DispatchFailure;
 use shared::record::pauses::{PauseStatus, Pauses};
+use shared::record::retry_plan::MAX_AGE;
 use shared::record::store::listing::EventSummary;
 
+use crate::runbook;
 use crate::times::{relative, span, written};
 
 /// An event and what it is to be read beside.
@@ -178,19 +180,51 @@ impl Report<'_> {
         }
     }
 
-    /// What a pending delivery waits for, and until when.
-    pub fn waits(&self, route: &str, delivery: &Dispatch) -> Option<String> {
-        if delivery.state != DispatchState::Pending {
-            return None;
+    /// What an event without any delivery died of.
+    pub fn cause_of_death(&self) -> Option<String> {
+        self.event.last_error.as_deref().filter(|_| self.event.deliveries.is_empty()).and_then(runbook::meaning)
+    }
+
+    /// What there is to say of a delivery: what its error means, what it waits for, until when it is retried, what was fetched.
+    pub fn notes(&self, route: &str, delivery: &Dispatch) -> Vec<String> {
+        let meaning = delivery.code.as_deref().and_then(runbook::meaning);
+        let waits = (delivery.state == DispatchState::Pending).then(|| self.waits(route, delivery));
+        meaning.into_iter().chain(waits).chain(self.fetched(route)).collect()
+    }
+
+    fn waits(&self, route: &str, delivery: &Dispatch) -> String {
+        let Some(destination) = self.routes.by_name(route).map(|route| &route.destination) else {
+            return "today's routes file has no such route: the next attempt gives it up".to_owned();
+        };
+        let age = self.pauses.age(destination, self.event.waits_since(), self.now);
+        let left = MAX_AGE.saturating_sub(age);
+        let retried = match left.is_zero() {
+            true => "the next failure is the last".to_owned(),
+            false => format!("failures are retried until {}", written(self.now.plus(left).seconds())),
+        };
+        match (self.pauses.status(destination), delivery.next_attempt_at) {
+            (PauseStatus::Paused { .. }, _) => {
+                format!("waits until its workflow is resumed; failures are retried for {} after that", span(left))
+            }
+            (PauseStatus::Unreadable, _) => "waits until the pauses of its workflow can be read".to_owned(),
+            (_, Some(at)) if at > self.now.seconds() => {
+                format!("waits for its next attempt, {}; {retried}", written(at))
+            }
+            _ if self.is_in_hand() => format!("is being delivered; {retried}"),
+            _ => format!("is due: the next run of redrive delivers it; {retried}"),
         }
-        let status = self.routes.by_name(route).map(|route| self.pauses.status(&route.destination));
-        Some(match (status, delivery.next_attempt_at) {
-            (Some(PauseStatus::Paused { .. }), _) => "waits until its workflow is resumed".to_owned(),
-            (Some(PauseStatus::Unreadable), _) => "waits until the pauses of its workflow can be read".to_owned(),
-            (_, Some(at)) if at > self.now.seconds() => format!("waits for its next attempt, {}", written(at)),
-            _ if self.is_in_hand() => "is being delivered".to_owned(),
-            _ => "is due: the next run of redrive delivers it".to_owned(),
-        })
+    }
+
+    /// The fields that were looked up, each with the look-ups that today's routes file names for it. Never a value.
+    fn fetched(&self, route: &str) -> Option<String> {
+        let fields = self.routes.by_name(route).map(|route| route.fields.as_slice()).unwrap_or_default();
+        let words = |(name, value): (&String, &Option<String>)| {
+            let lookups: Vec<_> = fields.iter().filter(|field| field.name == *name).flat_map(Field::lookups).collect();
+            let of = if lookups.is_empty() { String::new() } else { format!(" of look-up {}", lookups.join(" or ")) };
+            format!("{}{name}{of}", if value.is_some() { "" } else { "nothing for " })
+        };
+        let words: Vec<_> = self.event.fetched.get(route)?.iter().map(words).collect();
+        (!words.is_empty()).then(|| format!("fetched {}", words.join(", ")))
     }
 
     /// A message for each route that the event was recorded with, and for each that a redrive would add.

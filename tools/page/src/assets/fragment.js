@@ -1,5 +1,7 @@
-// The filters and the opened event are in the fragment of the URL: a reload keeps them, and the server never gets them.
+// The filters and the opened event are in the fragment of the URL: a reload keeps them, and the server never gets them. `alarm=`
+// opens the paragraph of an alarm.
 
+import { showAlarm } from "./alarms.js";
 import { NO_FILTERS, state } from "./state.js";
 
 let writing = null;
@@ -12,6 +14,7 @@ export function listenToFragment(changed) {
 export function readFragment(open) {
   const said = new URLSearchParams(location.hash.slice(1));
   for (const name of Object.keys(NO_FILTERS)) state.filters[name] = said.get(name) ?? "";
+  if (said.has("alarm")) queueMicrotask(() => showAlarm(said.get("alarm")));
   const pk = said.get("event");
   if (pk && state.opened?.pk !== pk) queueMicrotask(() => open(pk, { focus: false }));
 }

@@ -124,6 +124,8 @@ function drawOpened() {
   setText(byId("opened-ack"), row.ack === null ? "not in the table" : `${milliseconds(row.ack)} ms`);
   setText(byId("opened-attempts"), row.error ? `${row.attempts}, the last: ${row.error}` : `${row.attempts}`);
   setText(byId("opened-kept"), event.kept);
+  byId("opened-cause").hidden = event.causeOfDeath === null;
+  setText(byId("opened-cause"), event.causeOfDeath ?? "");
   const done = row.state === "delivered" ? "Already delivered: nothing to redrive" : "";
   const refusal = state.hello?.redrive ?? done;
   byId("redrive-one").disabled = refusal !== "";
@@ -165,9 +167,7 @@ function fillMessage(node, message) {
   const outcome = [sent ? "As it was sent" : message.message === null ? "" : "As it would be sent now",
     message.at === null ? "" : `${sent ? "at" : "last tried at"} ${timeWords(message.at)}`].filter(Boolean).join(", ");
   setText(node.querySelector(".outcome"), [outcome, message.code].filter(Boolean).join("; last error "));
-  const waits = node.querySelector(".waits");
-  waits.hidden = message.waits === null;
-  setText(waits, message.waits === null ? "" : `It ${message.waits}`);
+  repeat(node.querySelector(".notes"), "sentence", message.notes, setText);
   const problem = node.querySelector(".problem");
   problem.hidden = message.problem === null;
   setText(problem, message.problem ?? "");

@@ -2,6 +2,7 @@
 //
 // This module starts it and reads the stream of the server. Data of events becomes text, never markup.
 
+import { listenToAlarms } from "./alarms.js";
 import { say, token } from "./asking.js";
 import { listenToPlayground, loadSamples, takePlayground } from "./playground.js";
 import { byId, repeat, setCut, setText, soon } from "./elements.js";
@@ -25,6 +26,7 @@ function start() {
   listenToList();
   listenToFilters();
   listenToKeys();
+  listenToAlarms();
   listenToOpened();
   listenToJobs();
   listenToPlayground();

@@ -372,6 +372,44 @@ async fn everything_can_be_done_by_keyboard() {
     here.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_s_name_leads_to_its_paragraph_of_the_runbook_and_from_there_to_its_events() {
+    let Some(browser) = Browser::start().await else { return };
+    let here = Here::start().await;
+    browser.open(&format!("{}#alarm=prod-dead-events", here.url())).await;
+    deliver_one_of_each(&here).await;
+    browser.wait_for_text("#alarms[open] [data-alarm=dead-events][open]", "A message was given up").await;
+    browser.wait_until("document.activeElement.parentElement.dataset.alarm === 'dead-events'").await;
+    let opened = "#alarms details[open]";
+    browser.click(&format!("{opened} a[href='#alarm=codes']")).await;
+    browser.wait_for_text("#alarms[open] [data-alarm=codes][open]", "workflow_unusable").await;
+    assert_eq!(browser.count(opened).await, 1);
+    browser.click("#alarms-close").await;
+    browser.wait_until("!document.querySelector('#alarms').open").await;
+
+    // By the list; the events that it is about, beside them what their error means.
+    browser.choose("#filter-provider", "rillis").await;
+    browser.wait_until("location.hash.includes('rillis')").await;
+    browser.click("#alarms-open").await;
+    browser.click("#alarms [data-alarm=dead-events] summary").await;
+    browser.click(&format!("{opened} a[href='#state=dead']")).await;
+    browser.wait_until("!document.querySelector('#alarms').open").await;
+    shows(&browser, 1, 7).await;
+    browser.click(&row("rail#evt_dead")).await;
+    browser.wait_for_text("#messages .notes", "refused: the destination answered 400, 413 or 422; correct the route").await;
+    browser.click("#opened-close").await;
+
+    // A share's number is no part of the name, and a name that the runbook does not have is said.
+    browser.open(&format!("{}#alarm=redrive-share-3-not-running", here.url())).await;
+    browser.wait_for_text("#alarms[open] [data-alarm=redrive-share-not-running][open]", "RedriveShares").await;
+    browser.press("Escape").await;
+    browser.wait_until("!document.querySelector('#alarms').open").await;
+    browser.open(&format!("{}#alarm=of-another-stack", here.url())).await;
+    browser.wait_for_text("#notice", "The runbook has no alarm of-another-stack.").await;
+    browser.close().await;
+    here.end().await;
+}
+
 /// Presses Tab until this element has the focus.
 async fn tab_to(browser: &Browser, id: &str) {
     for _ in 0..200 {
