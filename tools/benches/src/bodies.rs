@@ -31,7 +31,7 @@ const KEYS: [usize; 6] = [1, 2, 25, 38, 76, MAX_KEYS];
 /// What a forged body may cost (`docs/threat-model.md`).
 const BOUND: Duration = Duration::from_millis(40);
 
-/// The least of as many is told: whatever else the machine does only adds.
+/// The least of as many is reported: whatever else the machine does only adds.
 const TIMES: usize = 5;
 
 fn main() -> Result<()> {

@@ -95,7 +95,7 @@ impl Canned {
 
     /// Gives the event that was asked for.
     pub(crate) fn give(&self, event: Bytes) {
-        // It fails when the function has ended, which the next wait tells.
+        // It fails when the function has ended, which the next wait reports.
         let _ = self.events.send(event);
     }
 

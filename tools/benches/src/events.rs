@@ -9,7 +9,7 @@ use local::gateway::events::{HttpRequest, http_api_event};
 use local::stack::sample_key;
 use sha2::Sha256;
 
-/// What becomes of an event.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Fate {
     /// Recorded and acknowledged; no route wants it.

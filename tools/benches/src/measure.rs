@@ -51,7 +51,7 @@ pub(crate) struct Subject {
     pub(crate) bytes: u64,
     cold_starts: usize,
     pub(crate) plain: Function,
-    /// None for what calls nothing, or cannot be told to trust the certificates.
+    /// None for what calls nothing, or cannot be configured to trust the certificates.
     pub(crate) tls: Option<Function>,
 }
 
@@ -319,7 +319,7 @@ fn stats(host: &LambdaHost) -> Result<ProcessStats> {
     Ok(stats.ok_or("the process is gone")?)
 }
 
-/// Gives the function an event, which it must accept: nobody wants to know how fast it refuses.
+/// Gives the function an event, which it must accept: how fast it refuses is not measured.
 async fn acknowledged(host: &LambdaHost, event: Bytes) -> Result<InvokeResult> {
     let invoked = host.invoke(event).await?;
     match http_response(&invoked.response) {

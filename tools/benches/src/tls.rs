@@ -101,7 +101,7 @@ impl CertificateAuthority {
         Ok(Self { folder, server: Arc::new(server) })
     }
 
-    /// What tells SDKs to trust it besides the system's roots.
+    /// What makes SDKs trust it besides the system's roots.
     pub(crate) fn environment(&self) -> [(String, String); 3] {
         let at = |name: &str| self.folder.path().join(name).to_string_lossy().into_owned();
         [

@@ -69,7 +69,7 @@ pub(crate) fn line_out(line: fmt::Arguments<'_>) {
 }
 
 pub(crate) fn line_noted(line: fmt::Arguments<'_>) {
-    // Where it does not arrive, there is nobody to tell.
+    // If it does not arrive, there is no one to report that to.
     let _ = io::stderr().lock().write_all((escaped(&line.to_string()) + "\n").as_bytes());
 }
 

@@ -50,7 +50,7 @@ impl DevFile {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        // Put in place at once, so that nobody reads half of it.
+        // Put in place at once, so that no program reads half of it.
         let part = path.with_extension(format!("json.{}", self.pid));
         fs::write(&part, format!("{:#}\n", serde_json::to_value(self)?))?;
         fs::rename(&part, &path)?;

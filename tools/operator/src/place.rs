@@ -319,7 +319,7 @@ async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) ->
             "pass `--region eu-west-1`, or set `AWS_REGION` or the profile's region",
         ));
     }
-    // Asked here, so that the reason can be told: behind a call it would read as a call that failed.
+    // Asked here, so that the reason is reported: behind a call it would read as a call that failed.
     let Some(provider) = config.credentials_provider() else {
         return Err(no_credentials("none are configured", profile));
     };

@@ -105,7 +105,7 @@ pub(super) fn check_returning_ai(scope: &Scope, needs: &RouteNeeds, secret: &Sec
         }
         let ok = format!("{} in {}", counted(entries(whole, "workflows").count(), "workflow"), secret.id);
         let mut lines = lines(scope, "workflows", secret, merge(findings, problems, Verdict::Fail), ok);
-        // Text that is no object has one problem, and it is told.
+        // Text that is no object has one problem, which is reported.
         if serde_json::from_str::<Map<String, Value>>(text).is_ok() {
             lines.extend(compare(scope, "workflow", secret, &needs.workflows, entries(whole, "workflows")));
             let webhooks = entries(whole, "incoming_webhooks");

@@ -157,7 +157,7 @@ impl Report<'_> {
             _ => ("next attempt", ""),
         };
         let kind = if event.state == EventState::Dead { MomentKind::Dead } else { MomentKind::Next };
-        // The table has whole seconds of it, and nobody dies before the end of the attempt that was the last.
+        // The table has whole seconds of it, and no event dies before the end of its last attempt.
         let ended = event.history.iter().map(|attempt| attempt.at.0.saturating_add(attempt.ms)).max();
         let last = ended.filter(|_| kind == MomentKind::Dead).unwrap_or_default();
         let at = UnixMillis(at.0.saturating_mul(1000).max(last));

@@ -198,7 +198,7 @@ fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[Ca
     let accepted = capture.provider.forms.iter().filter_map(|form| Some((form.name, form.text(capture.body).ok()?)));
     let accepted: Vec<(&str, Vec<u8>)> = accepted.collect();
     let mut spellings = spellings::of(capture.body);
-    // What differs least first: of two with the same bytes the simpler one is told.
+    // What differs least first: of two with the same bytes the simpler one is reported.
     spellings.sort_by_key(|spelling| spelling.departures.len());
 
     let mut hashed = 0;

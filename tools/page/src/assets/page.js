@@ -123,7 +123,7 @@ function tick() {
   const silent = Date.now() - state.lastHeard;
   if (silent > SILENCE_MS) {
     lost();
-    // The browser reconnects by itself, but not after an error status or when the connection is lost silently.
+    // The browser reconnects automatically, but not after an error status or when the connection is lost silently.
     if (live.readyState !== EventSource.CONNECTING) listen();
   }
   if (state.lostSince) drawConnection();

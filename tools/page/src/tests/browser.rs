@@ -36,7 +36,7 @@ const ANSWER_BOUND: Duration = Duration::from_secs(10);
 const CHROMIUM: (&str, &str) = ("BRIDGE_CHROMIUM", "chromium");
 const CHROMEDRIVER: (&str, &str) = ("BRIDGE_CHROMEDRIVER", "chromedriver");
 
-/// `required` where a test must not be left out for want of a browser: .ci/run sets it.
+/// `required` where a test must not be left out without a browser: .ci/run sets it.
 const BROWSER: &str = "BRIDGE_BROWSER";
 
 /// `sh -c THIS folder driver...`: runs the driver in a process group of its own, which the browser's processes are in too.
@@ -113,7 +113,7 @@ impl Browser {
         self.done(opened, || format!("open {url}")).await;
     }
 
-    /// Loads the page anew, and returns when it is loaded.
+    /// Loads the page again, and returns when it is loaded.
     pub(crate) async fn reload(&self) {
         let reloaded = bounded(async { Ok(self.client.refresh().await?) }).await;
         self.done(reloaded, || "reload".to_owned()).await;
@@ -271,7 +271,7 @@ impl Browser {
         self.ended = true;
     }
 
-    /// Ends the browser; panics if the console has errors that nobody has asked for.
+    /// Ends the browser; panics if the console has errors that the test has not announced.
     pub(crate) async fn close(mut self) {
         self.ended = true;
         assert_eq!(self.console_errors().await, [""; 0], "errors of the console");

@@ -1,4 +1,4 @@
-//! What `bridge dev` is for: see events cross the bridge, break it, mend it.
+//! What `bridge dev` is for: see events cross the bridge, break it, repair it.
 
 use local::faults::When;
 use local::rail_api::RailApi;

@@ -1,4 +1,4 @@
-//! The page over ten thousand events, and while fifty thousand more go by: how fast, and what it holds.
+//! The page over ten thousand events, and while fifty thousand more pass: how fast, and what it holds.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -16,11 +16,11 @@ use super::browser::{BOUND, Browser};
 use super::here::Here;
 use crate::board::{Board, MAX_ROWS};
 
-/// What is in the table before anybody looks, and what is written while somebody does.
+/// What is in the table before the page is open, and what is written while it is.
 const FIRST: usize = MAX_ROWS;
 const LIVE: usize = 50_000;
 
-/// Written at once. The page would read the table anew if it were 4096 writes behind: this many it may be.
+/// Written at once. The page would read the table again if it were 4096 writes behind: this many it may be.
 const AT_ONCE: usize = 100;
 const BEHIND: usize = 2_000;
 

@@ -167,7 +167,7 @@ fn with_fewer_colours(picture: &Path) -> Vec<u8> {
     smaller
 }
 
-/// Where pictures are that nobody keeps.
+/// Where pictures are that are not kept.
 fn taken() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     tests.ancestors().nth(3).unwrap().join("tmp/page")

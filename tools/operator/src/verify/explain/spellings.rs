@@ -372,7 +372,7 @@ impl<'b> Node<'b> {
         if !matches!(document.root().kind(), Kind::Object | Kind::Array) {
             return None;
         }
-        // It is sound: from here on a character tells what follows.
+        // It is sound: from here on a character shows what follows.
         Reader { rest: str::from_utf8(body).ok()? }.node(0)
     }
 }
