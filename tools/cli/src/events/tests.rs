@@ -170,7 +170,8 @@ fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pau
     assert!(text.contains("\n    waits until the pauses of its workflow can be read\n"), "{text}");
     let waits = "\n    waits until its workflow is resumed; failures are retried for 2 d 21 h after that\n";
     assert!(text.contains(waits), "{text}");
-    let is_due = "\n    is due: the next run of redrive delivers it; failures are retried until 2025-02-08T16:37:51.000Z\n";
+    let is_due =
+        "\n    is due: the next run of redrive delivers it; failures are retried until 2025-02-08T16:37:51.000Z\n";
     assert!(shown(&event, &one, false).contains(is_due));
     event.next_attempt_at = Some(NOW.seconds().plus(59));
     assert!(shown(&event, &no_pauses(), false).contains("\n    is being delivered; failures are retried until 2025-"));
@@ -218,8 +219,7 @@ fn what_was_fetched_is_named_by_its_field_and_look_up_and_no_value_is_shown() {
     let (pauses, customers) = (no_pauses(), customers(&event, &routes));
     let report = Report { event: &event, routes: &routes, customers: &customers, pauses: &pauses, now: NOW };
     let notes = report.notes("deposit", &event.deliveries["deposit"]);
-    let expected =
-        "fetched amount of look-up payment or account, nothing for note of look-up payment, of-last-year";
+    let expected = "fetched amount of look-up payment or account, nothing for note of look-up payment, of-last-year";
     assert_eq!(notes.last().unwrap(), expected);
     let mut out = Lines::default();
     show::write(&mut out, &report, false).unwrap();

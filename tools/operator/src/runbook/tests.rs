@@ -21,7 +21,10 @@ fn every_code_of_a_failure_has_its_cause_and_what_to_do() {
 fn an_alarm_is_found_by_its_name_and_by_no_other_s() {
     let names: Vec<_> = alarms().map(|(name, _)| name).collect();
     assert!(names.len() >= 20, "{names:?}");
-    assert_eq!(alarms().find(|(name, _)| *name == "dead-events").unwrap().1.lines().next().unwrap().find("given up"), Some(14));
+    assert_eq!(
+        alarms().find(|(name, _)| *name == "dead-events").unwrap().1.lines().next().unwrap().find("given up"),
+        Some(14)
+    );
     for name in &names {
         let others = names.iter().filter(|it| it.ends_with(&format!("-{name}"))).count();
         assert_eq!(others, 0, "the page takes what follows the stack's name for the alarm's: {name}");

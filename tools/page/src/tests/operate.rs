@@ -396,7 +396,9 @@ async fn an_alarm_s_name_leads_to_its_paragraph_of_the_runbook_and_from_there_to
     browser.wait_until("!document.querySelector('#alarms').open").await;
     shows(&browser, 1, 7).await;
     browser.click(&row("rail#evt_dead")).await;
-    browser.wait_for_text("#messages .notes", "refused: the destination answered 400, 413 or 422; correct the route").await;
+    browser
+        .wait_for_text("#messages .notes", "refused: the destination answered 400, 413 or 422; correct the route")
+        .await;
     browser.click("#opened-close").await;
 
     // A share's number is no part of the name, and a name that the runbook does not have is said.

@@ -105,10 +105,20 @@ async fn it_is_readable_at_every_width_in_light_and_dark_and_has_its_picture_tak
             browser.click("#opened-close").await;
             browser.evaluate("scrollTo(0, 0)").await;
             browser.click("#alarms-open").await;
-            browser.evaluate("document.querySelectorAll('#alarms details').forEach((it) => { it.name = ''; it.open = true; })").await;
+            browser
+                .evaluate(
+                    "document.querySelectorAll('#alarms details').forEach((it) => { it.name = ''; it.open = true; })",
+                )
+                .await;
             is_readable(&browser, width).await;
-            browser.wait_until("document.querySelector('#alarms').scrollWidth <= document.querySelector('#alarms').clientWidth").await;
-            browser.evaluate("document.querySelectorAll('#alarms details').forEach((it) => { it.open = false; })").await;
+            browser
+                .wait_until(
+                    "document.querySelector('#alarms').scrollWidth <= document.querySelector('#alarms').clientWidth",
+                )
+                .await;
+            browser
+                .evaluate("document.querySelectorAll('#alarms details').forEach((it) => { it.open = false; })")
+                .await;
             browser.click("#alarms-close").await;
         }
     }
