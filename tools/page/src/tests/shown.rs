@@ -113,7 +113,7 @@ async fn it_is_readable_at_every_width_in_light_and_dark_and_has_its_picture_tak
             is_readable(&browser, width).await;
             browser
                 .wait_until(
-                    "document.querySelector('#alarms').scrollWidth <= document.querySelector('#alarms').clientWidth",
+                    "document.querySelector('#alarms > div').scrollWidth <= document.querySelector('#alarms > div').clientWidth",
                 )
                 .await;
             browser
