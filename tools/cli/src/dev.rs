@@ -1,6 +1,5 @@
 //! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use local::returning_ai::Message;
 use local::samples::{self, Outcome, Sample};
 use local::stack::{FUNCTIONS, Stack, StackError, StackOptions};
 use operator::customers::import::import_file;
-use operator::dev_file::DevFileGuard;
+use operator::dev_file::{DevFileGuard, write_private};
 use operator::error::with_causes;
 use operator::place::http;
 use operator::{OperatorError, Place};
@@ -214,7 +213,7 @@ fn announce(stack: &Stack, root: &Path) -> Result<DevFileGuard, OperatorError> {
     let guard = dev_file(stack).write(root).map_err(|error| unwritable(&path, &error))?;
     for function in FUNCTIONS {
         let path = path.with_file_name(format!("{function}.env"));
-        fs::write(&path, environment(stack, function)).map_err(|error| unwritable(&path, &error))?;
+        write_private(&path, &environment(stack, function)).map_err(|error| unwritable(&path, &error))?;
     }
     Ok(guard)
 }

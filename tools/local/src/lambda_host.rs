@@ -390,9 +390,7 @@ impl Inner {
         let id = state.last_id;
         let _in_runtime = self.runtime.enter();
         let host = Arc::downgrade(self);
-        let mut secret = [0; 16];
-        getrandom::fill(&mut secret).map_err(io::Error::other)?;
-        let base = format!("/{:032x}", u128::from_ne_bytes(secret));
+        let base = format!("/{}", crate::unguessable()?);
         let at = base.clone();
         let runtime_api = Front::start(
             0,

@@ -24,6 +24,13 @@ pub mod storm;
 #[cfg(test)]
 mod testing;
 
+/// 128 bits that nobody can guess, in hexadecimal.
+pub(crate) fn unguessable() -> std::io::Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
+}
+
 /// A version 4 UUID, as request ids and version ids are.
 pub(crate) fn random_uuid() -> String {
     uuid::Builder::from_random_bytes(fastrand::u128(..).to_ne_bytes()).into_uuid().to_string()

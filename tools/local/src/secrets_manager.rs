@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::aws::{AwsFront, Dialect};
-use crate::front::{Front, Guests, json_response};
+use crate::front::{Answer, Front, Guests, json_response};
 
 /// A running Secrets Manager. What counts calls and scripts faults is [`AwsFront`], reached through `Deref`.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct SecretsManager {
     secrets: Arc<Secrets>,
     aws: Arc<AwsFront>,
     front: Front,
+    base: String,
 }
 
 /// Why Secrets Manager did not start, or why a secret was not saved.
@@ -49,16 +50,36 @@ impl SecretsManager {
     /// # Errors
     /// The file is there but cannot be read, or there is no port.
     pub fn start(file: Option<&Path>) -> Result<Self, SecretsManagerError> {
+        Self::start_below(String::new(), file)
+    }
+
+    /// Starts it in memory, for those alone who know its URL: a part of its path is random. Every program on this machine can
+    /// call a port on loopback.
+    ///
+    /// # Errors
+    /// There is no port.
+    pub fn start_private() -> Result<Self, SecretsManagerError> {
+        let base = crate::unguessable().map_err(SecretsManagerError::Listen)?;
+        Self::start_below(format!("/{base}"), None)
+    }
+
+    fn start_below(base: String, file: Option<&Path>) -> Result<Self, SecretsManagerError> {
         let secrets = Arc::new(Secrets::open(file)?);
         let aws = Arc::new(AwsFront::new(SECRETS_MANAGER));
-        let (kept, counted) = (secrets.clone(), aws.clone());
+        let (kept, counted, expected) = (secrets.clone(), aws.clone(), base.clone());
         let front = Front::start(
             0,
             MAX_REQUEST_BYTES,
             |_| Guests::Programs,
             move |request| {
                 let (secrets, aws) = (kept.clone(), counted.clone());
+                let is_known = request.uri().path().trim_end_matches('/') == expected;
                 async move {
+                    // What opens a connection ahead of a call reads nothing.
+                    if !is_known && request.method() != Method::GET {
+                        let message = "The path is not the one of this run: `.bridge/dev.json` has it";
+                        return Answer::Http(aws.exception(StatusCode::FORBIDDEN, "AccessDeniedException", message));
+                    }
                     let perform = async |operation: String, request: http::Request<Bytes>| {
                         secrets.perform(&aws, &operation, request.body())
                     };
@@ -67,12 +88,12 @@ impl SecretsManager {
             },
         )
         .map_err(SecretsManagerError::Listen)?;
-        Ok(Self { secrets, aws, front })
+        Ok(Self { secrets, aws, front, base })
     }
 
     /// What `AWS_ENDPOINT_URL_SECRETS_MANAGER` is to be.
     pub fn url(&self) -> String {
-        self.front.url()
+        format!("{}{}", self.front.url(), self.base)
     }
 
     /// Closes the connections that callers keep open, as idle ones are.

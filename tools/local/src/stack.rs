@@ -11,7 +11,6 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use shared::outside::secrets::PLACEHOLDER;
 use shared::receive::provider::Provider;
-use shared::receive::verification::hex;
 
 use crate::dynamodb::{CUSTOMERS_TABLE, DynamoDb, DynamoDbError, EVENTS_TABLE, TABLES_FILE};
 use crate::gateway::{Gateway, Observer, Route};
@@ -143,8 +142,11 @@ impl Stack {
             check_folder(folder, is_real)?;
         }
         let dynamodb = DynamoDb::start(options.data.as_deref()).await?;
-        let file = options.data.as_ref().filter(|_| !is_real).map(|data| data.join(SECRETS_FILE));
-        let secrets_manager = SecretsManager::start(file.as_deref())?;
+        let file = options.data.as_ref().map(|data| data.join(SECRETS_FILE));
+        let secrets_manager = match is_real {
+            true => SecretsManager::start_private()?,
+            false => SecretsManager::start(file.as_deref())?,
+        };
         let workflows = options.workflows.iter();
         let incoming = options.incoming_webhooks.iter();
         let returning_ai = ReturningAi::start(
@@ -157,7 +159,8 @@ impl Stack {
             let name = signing_secret(provider);
             // A key that was rotated in an earlier run stays.
             if !secrets_manager.holds(&name) {
-                let key = if is_real { random_key()? } else { sample_key(provider) };
+                let random = || crate::unguessable().map(|random| format!("whsec_{random}"));
+                let key = if is_real { random().map_err(StackError::Random)? } else { sample_key(provider) };
                 let stand_in = json!({ "keys": { STAND_IN_KEY: key } });
                 // Put once: even a previous version verifies.
                 secrets_manager.put(&name, options.real.get(&name).unwrap_or(&stand_in))?;
@@ -312,13 +315,6 @@ fn check_folder(folder: &Path, is_real: bool) -> Result<(), StackError> {
         _ => return Ok(()),
     };
     Err(StackError::Folder { folder: folder.to_owned(), used })
-}
-
-/// A signing key that nobody knows.
-fn random_key() -> Result<String, StackError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| StackError::Random(io::Error::other(error)))?;
-    Ok(format!("whsec_{}", hex(&bytes)))
 }
 
 /// The key that a provider's sample secret holds.

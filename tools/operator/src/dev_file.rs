@@ -1,8 +1,9 @@
 //! `.bridge/dev.json`: where the running `bridge dev` of a checkout is, for the verbs that work on its table.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -52,7 +53,7 @@ impl DevFile {
         }
         // Put in place at once, so that no program reads half of it.
         let part = path.with_extension(format!("json.{}", self.pid));
-        fs::write(&part, format!("{:#}\n", serde_json::to_value(self)?))?;
+        write_private(&part, &format!("{:#}\n", serde_json::to_value(self)?))?;
         fs::rename(&part, &path)?;
         Ok(DevFileGuard { path, pid: self.pid })
     }
@@ -77,6 +78,19 @@ impl Drop for DevFileGuard {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Writes a file that other users cannot read: with the address of the secrets they could read these.
+///
+/// # Errors
+/// As of [`fs::write`].
+pub fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    // The mode is that of a new file.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::options().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
 }
 
 /// Where the file is in a checkout.

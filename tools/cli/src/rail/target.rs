@@ -13,7 +13,7 @@ use crate::target::Account;
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Where")]
 pub(super) struct Target {
-    /// The bridge that `bridge dev` runs here [default]
+    /// The bridge that `bridge dev` runs here, as without any of these flags
     #[arg(long, conflicts_with = "deployed")]
     dev: bool,
     /// In AWS: name or ARN of the secret with Rail's signing keys; uses your AWS credentials

@@ -128,6 +128,26 @@ async fn an_operation_that_is_not_answered_is_named() {
     }
 }
 
+#[tokio::test]
+async fn a_private_one_is_answered_to_those_alone_who_know_its_path() {
+    let secrets = SecretsManager::start_private().unwrap();
+    secrets.put("s", &json!("hunter2")).unwrap();
+    assert_eq!(call(&secrets, "GetSecretValue", json!({ "SecretId": "s" })).await.1["SecretString"], "hunter2");
+    let (host, path) = secrets.url().rsplit_once('/').map(|(host, path)| (host.to_owned(), path.to_owned())).unwrap();
+    assert_ne!(SecretsManager::start_private().unwrap().url().rsplit_once('/').unwrap().1, path);
+    let headers = ["GetSecretValue", "ListSecrets", "PutSecretValue"].map(|it| format!("secretsmanager.{it}"));
+    for path in ["", "/", &path[1..], &path.to_uppercase(), &format!("{path}/{path}"), &format!("?{path}")] {
+        for operation in &headers {
+            let body = Bytes::from_static(b"{\"SecretId\":\"s\",\"SecretString\":\"two\"}");
+            let url = format!("{host}/{path}");
+            let answer = within(HttpClient::default().post(&url, &[("x-amz-target", operation)], body)).await.unwrap();
+            assert_eq!(answer.status(), 403, "{operation} at {url}");
+            assert!(!String::from_utf8_lossy(answer.body()).contains("hunter2"));
+        }
+    }
+    assert_eq!(secrets.current("s"), Some(json!("hunter2")));
+}
+
 fn stage(stage: &str) -> Value {
     json!({ "SecretId": "s", "VersionStage": stage })
 }

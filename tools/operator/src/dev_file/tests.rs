@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 fn bridge(pid: u32) -> DevFile {
@@ -31,6 +33,19 @@ fn a_bridge_is_found_while_it_is_up_and_not_afterwards() {
     drop(written);
     assert!(!path(root.path()).exists());
     assert_eq!(DevFile::read(root.path()).unwrap(), None);
+}
+
+#[test]
+fn the_file_is_private_whatever_was_there_before() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("file");
+    std::fs::write(&path, "before").unwrap();
+    write_private(&path, "after").unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "after");
+    let _written = bridge(1).write(root.path()).unwrap();
+    for path in [path, super::path(root.path())] {
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path:?}");
+    }
 }
 
 #[test]

@@ -269,6 +269,6 @@ fn put(scope: &Scope, secret: &Secret) -> String {
             "`aws secretsmanager put-secret-value --secret-id {} --secret-string file://secret.json{}`",
             secret.id, scope.flags
         ),
-        false => "Start `bridge dev` again: it creates its own secrets".to_owned(),
+        false => "Start `bridge dev` again: it creates its own secrets, or reads those of `--secrets` again".to_owned(),
     }
 }
