@@ -27,8 +27,7 @@ pub(crate) struct EventDetails<'e> {
     #[serde(rename = "deliveredAt")]
     delivered_at: Option<u64>,
     kept: String,
-    #[serde(rename = "causeOfDeath")]
-    cause_of_death: Option<String>,
+    meaning: Option<String>,
     #[serde(rename = "bodyBytes")]
     body_bytes: usize,
     #[serde(rename = "bodySha256")]
@@ -91,7 +90,7 @@ impl Page {
             kept: event
                 .expires_at
                 .map_or_else(|| "until the work on it ends".to_owned(), |at| format!("until {}", written(at))),
-            cause_of_death: report.cause_of_death(),
+            meaning: report.meaning(),
             body_bytes: event.body.len(),
             body_sha256: &event.body_sha256,
             timeline: report.timeline().into_iter().map(MomentLine::from).collect(),

@@ -127,8 +127,8 @@ pub(super) fn write(out: &mut Lines, report: &Report<'_>, body: bool) -> io::Res
     if let Some(error) = &event.last_error {
         writeln!(out, "  last error  {error}")?;
     }
-    if let Some(cause) = report.cause_of_death() {
-        writeln!(out, "              {cause}")?;
+    if let Some(meaning) = report.meaning() {
+        writeln!(out, "              {meaning}")?;
     }
     writeln!(out, "  occurred    {}", event.occurred_at)?;
     let ago = age(event.received_at, report.now);

@@ -57,6 +57,7 @@ rail#evt_1
   state       pending, next attempt in 42 s
   attempts    2
   last error  server_error 503
+              server_error: the destination answered 5xx; wait
   occurred    2025-02-05T16:37:46.042Z
   received    2025-02-05T16:37:51.042Z, 3 h ago
   kept        until the work on it ends
@@ -70,7 +71,6 @@ Timeline
 
 Deliveries
   deposit       → deposits  pending    server_error 503
-    server_error: the destination answered 5xx; wait
     waits for its next attempt, 2025-02-05T19:38:33.000Z; failures are retried until 2025-02-08T16:37:51.000Z
   first-deposit → welcome   delivered  2025-02-05T16:39:01.554Z
 
@@ -228,7 +228,17 @@ fn what_was_fetched_is_named_by_its_field_and_look_up_and_no_value_is_shown() {
 }
 
 #[test]
-fn an_event_that_has_died_before_its_routes_were_chosen_is_shown_with_the_meaning_of_its_error() {
+fn an_error_is_shown_with_its_meaning_once() {
+    let both = attempted(&recorded("evt_1"), AttemptBy::First, Duration::ZERO, [refused(), down()]);
+    let text = shown(&both, &no_pauses(), false);
+    assert!(text.contains("  last error  refused 422\n              refused: the destination answered 400,"), "{text}");
+    assert!(
+        text.contains("  server_error 503\n    server_error: the destination answered 5xx; wait\n    is due: "),
+        "{text}"
+    );
+    assert_eq!((text.matches("refused: ").count(), text.matches("server_error: the").count()), (1, 1), "{text}");
+
+    // Before its routes were chosen.
     let mut event = received("evt_7", "POSTED");
     event.event_type = None;
     let text = shown(&event.clone().begin([], NOW), &no_pauses(), false);

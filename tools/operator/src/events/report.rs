@@ -180,14 +180,16 @@ impl Report<'_> {
         }
     }
 
-    /// What an event without any delivery died of.
-    pub fn cause_of_death(&self) -> Option<String> {
-        self.event.last_error.as_deref().filter(|_| self.event.deliveries.is_empty()).and_then(runbook::meaning)
+    /// What the last error means, and what an operator does about it.
+    pub fn meaning(&self) -> Option<String> {
+        self.event.last_error.as_deref().and_then(runbook::meaning)
     }
 
-    /// What there is to say of a delivery: what its error means, what it waits for, until when it is retried, what was fetched.
+    /// What there is to say of a delivery: what its error means if that is another one than the event's last, what it waits for,
+    /// until when it is retried, and what was fetched.
     pub fn notes(&self, route: &str, delivery: &Dispatch) -> Vec<String> {
-        let meaning = delivery.code.as_deref().and_then(runbook::meaning);
+        let meaning =
+            delivery.code.as_deref().and_then(runbook::meaning).filter(|it| self.meaning().as_ref() != Some(it));
         let waits = (delivery.state == DispatchState::Pending).then(|| self.waits(route, delivery));
         meaning.into_iter().chain(waits).chain(self.fetched(route)).collect()
     }

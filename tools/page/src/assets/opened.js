@@ -124,8 +124,7 @@ function drawOpened() {
   setText(byId("opened-ack"), row.ack === null ? "not in the table" : `${milliseconds(row.ack)} ms`);
   setText(byId("opened-attempts"), row.error ? `${row.attempts}, the last: ${row.error}` : `${row.attempts}`);
   setText(byId("opened-kept"), event.kept);
-  byId("opened-cause").hidden = event.causeOfDeath === null;
-  setText(byId("opened-cause"), event.causeOfDeath ?? "");
+  setText(byId("opened-meaning"), event.meaning ?? "");
   const done = row.state === "delivered" ? "Already delivered: nothing to redrive" : "";
   const refusal = state.hello?.redrive ?? done;
   byId("redrive-one").disabled = refusal !== "";

@@ -100,7 +100,7 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
         browser.wait_until(&ticked).await;
     }
 
-    browser.wait_for_text("#messages .notes", "throttled: the destination answered 429; wait").await;
+    browser.wait_for_text("#opened-meaning", "throttled: the destination answered 429; wait").await;
     browser.wait_for_text("#messages .notes", "waits for its next attempt, 20").await;
     browser.wait_for_text("#messages .notes", "Z; failures are retried until 20").await;
     behave(&browser, "slow", "accepts").await;

@@ -397,7 +397,7 @@ async fn an_alarm_s_name_leads_to_its_paragraph_of_the_runbook_and_from_there_to
     shows(&browser, 1, 7).await;
     browser.click(&row("rail#evt_dead")).await;
     browser
-        .wait_for_text("#messages .notes", "refused: the destination answered 400, 413 or 422; correct the route")
+        .wait_for_text("#opened-meaning", "refused: the destination answered 400, 413 or 422; correct the route")
         .await;
     browser.click("#opened-close").await;
 

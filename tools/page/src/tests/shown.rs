@@ -32,7 +32,7 @@ const MOST_BYTES: u64 = 150_000;
 /// Colours change by and by.
 const AT_REST: &str = "Promise.allSettled(document.getAnimations().map((it) => it.finished)).then(() => null)";
 
-/// Controls that stand out sideways, and texts that have too little contrast with what is behind them (WCAG: 4.5).
+/// Controls that stand out sideways, or their words out of them, and texts that have too little contrast with what is behind them (WCAG: 4.5).
 const UNREADABLE: &str = r#"(() => {
     const canvas = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
     const rgba = (color) => {
@@ -56,7 +56,9 @@ const UNREADABLE: &str = r#"(() => {
     const found = [];
     for (const node of document.querySelectorAll('button, input, select, textarea')) {
         const { left, right, width } = node.getBoundingClientRect();
-        if (isShown(node) && width > 0 && (left < 0 || right > innerWidth)) found.push(`${node.id || node.className} stands out`);
+        const isOut = left < 0 || right > document.documentElement.clientWidth;
+        const isCut = node.tagName === 'BUTTON' && node.scrollWidth > node.clientWidth;
+        if (isShown(node) && width > 0 && (isOut || isCut)) found.push(`${node.id || node.className} stands out`);
     }
     const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let text = texts.nextNode(); text; text = texts.nextNode()) {
