@@ -2,8 +2,11 @@
 //! rooms; these tests read it and hold it against the sources and manifests.
 #![expect(clippy::unwrap_used, reason = "a test that unwraps fails where it should")]
 
+use std::collections::BTreeSet;
+use std::process::Command;
 use std::sync::LazyLock;
 
+use local::stack::FUNCTIONS;
 use rooms::invariants::{CLOCK, ENVIRONMENT, INSTANT, PRINT, SPAWN};
 use rooms::rules::Scan;
 
@@ -80,6 +83,28 @@ fn providers_do_not_know_each_other() {
     for provider in providers {
         check(&SCAN.names(&format!("functions/{provider}/")));
     }
+}
+
+#[test]
+fn cargo_run_and_cargo_test_compile_each_dependency_once() {
+    let functions = FUNCTIONS.iter().flat_map(|function| ["-p", function]);
+    let run = dependencies(["-p", "bridge", "-e", "normal,build"].into_iter().chain(functions));
+    let tested = dependencies(["--workspace", "-e", "normal,build,dev"]);
+    assert!(run.len() > 100, "{run:?}");
+    let twice: Vec<_> = run.difference(&tested).collect();
+    assert!(twice.is_empty(), "the tests want other features; add them to tools/cli/Cargo.toml: {twice:#?}");
+}
+
+/// Every crate from a registry that these arguments select, with its features.
+fn dependencies(selection: impl IntoIterator<Item = &'static str>) -> BTreeSet<String> {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--locked", "--offline", "--prefix", "none", "--format", "{p} [{f}]"]);
+    let listed = tree.args(selection).current_dir(rooms::workspace::root()).output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let lines = String::from_utf8(listed.stdout).unwrap();
+    let lines = lines.lines().filter(|line| !line.contains(" (/"));
+    // What was listed above is marked.
+    lines.map(|line| line.trim_end_matches(" (*)").to_owned()).collect()
 }
 
 #[track_caller]

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use aws_types::sdk_config::SdkConfig;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request};
 use shared::outside::aws::sdk_reason;
 use shared::receive::provider::Provider;
 
+use crate::aws_call::{call, encoded, texts};
 use crate::error::{OperatorError, reach_hint};
 use crate::parts::Parts;
 
@@ -24,8 +27,9 @@ impl Stack {
     /// # Errors
     /// There is no such stack, it may not be looked at, or there is no way there.
     pub async fn read(name: &str, config: &SdkConfig) -> Result<Self, OperatorError> {
-        let answer = aws_sdk_cloudformation::Client::new(config).describe_stacks().stack_name(name).send().await;
-        let found = answer.map_err(|error| {
+        let unreadable =
+            |reason: &str, hint: String| OperatorError::outside(format!("Stack {name} cannot be read: {reason}"), hint);
+        let answer = call(config, "CloudFormation", "DescribeStacks", describe(name)).await.map_err(|error| {
             let reason = sdk_reason(&error);
             let hint = match reason.as_str() {
                 "ValidationError" => "no such stack: check `--stack`, `--region` and `--profile`".to_owned(),
@@ -34,20 +38,30 @@ impl Stack {
                 }
                 reason => reach_hint(reason).to_owned(),
             };
-            OperatorError::outside(format!("Stack {name} cannot be read: {reason}"), hint)
+            unreadable(&reason, hint)
         })?;
-        let no_such =
-            || OperatorError::outside(format!("No stack {name}"), "check `--stack`, `--region` and `--profile`");
-        let found = found.stacks.and_then(|stacks| stacks.into_iter().next()).ok_or_else(no_such)?;
-        let outputs = found.outputs.unwrap_or_default().into_iter();
-        Ok(Self {
-            name: name.to_owned(),
-            status: found.stack_status.map_or_else(String::new, |status| status.as_str().to_owned()),
-            outputs: outputs
-                .filter_map(|output| Some((output.output_key?, output.output_value?)))
-                .filter(|(_, value)| !value.is_empty())
-                .collect(),
+        Self::described(name, &answer.body).ok_or_else(|| {
+            let reason = "the answer was not understood";
+            unreadable(reason, reach_hint(reason).to_owned())
         })
+    }
+
+    /// What CloudFormation's description says of the one stack in it.
+    fn described(name: &str, description: &[u8]) -> Option<Self> {
+        let mut status = None;
+        let mut outputs = BTreeMap::new();
+        let mut key = None;
+        for (element, text) in texts(description, &["StackStatus", "OutputKey", "OutputValue"]).ok()? {
+            match element.as_str() {
+                "StackStatus" => status = Some(text),
+                "OutputKey" => key = Some(text),
+                _ if text.is_empty() => key = None,
+                _ => {
+                    outputs.insert(key.take()?, text);
+                }
+            }
+        }
+        Some(Self { name: name.to_owned(), status: status?, outputs })
     }
 
     /// The names that its outputs have. [`output_of`] says what those of a provider are called.
@@ -72,6 +86,13 @@ impl Stack {
             returning_ai_secret: output("ReturningAiSecretId"),
         }
     }
+}
+
+fn describe(name: &str) -> Request<String> {
+    let mut request = Request::new(format!("Action=DescribeStacks&Version=2010-05-15&StackName={}", encoded(name)));
+    *request.method_mut() = Method::POST;
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    request
 }
 
 /// What the template calls an output of a provider's: `RailWebhookUrl`.

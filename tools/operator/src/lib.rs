@@ -2,6 +2,7 @@
 //!
 //! The command line and the page ask with it and say what came of it. It prints nothing.
 
+mod aws_call;
 pub mod cloudformation;
 pub mod copied_key;
 pub mod customers;

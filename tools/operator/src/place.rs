@@ -37,7 +37,8 @@ pub struct Place {
     pub http: Http,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub secrets_manager: aws_sdk_secretsmanager::Client,
-    lambda: aws_sdk_lambda::Client,
+    /// How the redrive function is called.
+    invoking: SdkConfig,
     site: Site,
 }
 
@@ -74,13 +75,12 @@ impl Place {
         };
         let flag = |name, value: &Option<String>| value.as_ref().map(|value| format!(" --{name} {value}"));
         let flags = [flag("region", &target.region), flag("profile", &target.profile)];
-        let lambda = invoking(aws_sdk_lambda::config::Builder::from(&config));
         Ok(Self {
             parts: stack.as_ref().map_or(target.parts, Stack::parts),
             http,
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             secrets_manager: aws_sdk_secretsmanager::Client::new(&config),
-            lambda,
+            invoking: invoking(&config),
             site: Site::Aws { config: Box::new(config), stack, flags: flags.into_iter().flatten().collect() },
         })
     }
@@ -108,7 +108,7 @@ impl Place {
             http,
             dynamodb: aws_sdk_dynamodb::Client::new(&at(&dev.dynamodb_url)),
             secrets_manager: aws_sdk_secretsmanager::Client::new(&at(&dev.secrets_manager_url)),
-            lambda: invoking(aws_sdk_lambda::config::Builder::from(&at(&dev.gateway_url))),
+            invoking: invoking(&at(&dev.gateway_url)),
             site: Site::Local { gateway_url: dev.gateway_url.clone(), real_secrets: dev.real_secrets.clone() },
         }
     }
@@ -171,7 +171,7 @@ impl Place {
     pub fn redrive_function(&self) -> Result<RedriveFunction, OperatorError> {
         let name = &self.parts.redrive_function;
         let name = self.part(name, "RedriveFunctionName", "--function", "the name of the redrive function")?;
-        Ok(RedriveFunction { client: self.lambda.clone(), name })
+        Ok(RedriveFunction { config: self.invoking.clone(), name })
     }
 
     fn part(&self, name: &Option<String>, output: &str, flag: &str, what: &str) -> Result<String, OperatorError> {
@@ -349,9 +349,8 @@ fn retries() -> RetryConfig {
 }
 
 /// No retries of the SDK's: a call whose answer is late may be running, and a second one would send everything twice.
-fn invoking(config: aws_sdk_lambda::config::Builder) -> aws_sdk_lambda::Client {
-    let config = config.timeout_config(timeouts(INVOKE_TIMEOUT)).retry_config(RetryConfig::disabled());
-    aws_sdk_lambda::Client::from_conf(config.build())
+fn invoking(config: &SdkConfig) -> SdkConfig {
+    config.to_builder().timeout_config(timeouts(INVOKE_TIMEOUT)).retry_config(RetryConfig::disabled()).build()
 }
 
 #[cfg(test)]

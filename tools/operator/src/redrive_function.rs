@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use aws_sdk_lambda::operation::invoke::InvokeError;
-use aws_sdk_lambda::primitives::Blob;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_types::sdk_config::SdkConfig;
+use http::{Method, Request};
 use shared::outside::aws::sdk_reason;
 
+use crate::aws_call::{call, encoded};
 use crate::error::OperatorError;
 
 #[derive(Clone, Debug)]
 pub struct RedriveFunction {
-    pub(crate) client: aws_sdk_lambda::Client,
+    pub(crate) config: SdkConfig,
     pub(crate) name: String,
 }
 
@@ -26,22 +28,18 @@ impl RedriveFunction {
     pub async fn invoke(&self, payload: String) -> Result<Vec<u8>, OperatorError> {
         let mut wait = THROTTLED_WAIT;
         for tries in 1.. {
-            let call = self.client.invoke().function_name(&self.name).payload(Blob::new(payload.clone()));
-            let error = match call.send().await {
-                Ok(output) if output.function_error.is_none() => {
-                    return Ok(output.payload.map(Blob::into_inner).unwrap_or_default());
-                }
-                Ok(output) => return Err(self.failed(&output.payload.map(Blob::into_inner).unwrap_or_default())),
+            let error = match call(&self.config, "Lambda", "Invoke", self.request(payload.clone())?).await {
+                Ok(answer) if answer.headers.get("x-amz-function-error").is_none() => return Ok(answer.body),
+                Ok(answer) => return Err(self.failed(&answer.body)),
                 Err(error) => error,
             };
-            let service = error.as_service_error();
-            if service.is_some_and(InvokeError::is_too_many_requests_exception) && tries < THROTTLED_TRIES {
+            if error.code() == Some("TooManyRequestsException") && tries < THROTTLED_TRIES {
                 tokio::time::sleep(wait).await;
                 wait *= 2;
                 continue;
             }
             let problem = format!("Function {} cannot be called: {}", self.name, sdk_reason(&error));
-            return Err(if service.is_some_and(InvokeError::is_resource_not_found_exception) {
+            return Err(if error.code() == Some("ResourceNotFoundException") {
                 OperatorError::usage(problem, "no such function: check `--function`, `--region` and `--profile`")
             } else {
                 let hint = format!(
@@ -52,6 +50,14 @@ impl RedriveFunction {
             });
         }
         unreachable!("the last try returns")
+    }
+
+    fn request(&self, payload: String) -> Result<Request<String>, OperatorError> {
+        let path = format!("/2015-03-31/functions/{}/invocations", encoded(&self.name));
+        let request = Request::builder().method(Method::POST).uri(path).header("content-type", "application/json");
+        request.body(payload).map_err(|error| {
+            OperatorError::usage(format!("Function {} cannot be called: {error}", self.name), "check `--function`")
+        })
     }
 
     /// The function ran and failed: Lambda's own words of it, which quote no event.

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::{DateTime, DateTimeFormat};
 use aws_sdk_dynamodb::types::{KeySchemaElement, TimeToLiveStatus};
-use aws_sdk_scheduler::types::ScheduleState;
+use aws_types::sdk_config::SdkConfig;
 use futures_util::future::{OptionFuture, join, join_all, join3, join4};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Request, Url};
 use route::destination::Destination;
 use route::routes::Routes;
+use serde::Deserialize;
 use shared::clock::{Clock, UnixMillis, UnixSeconds};
 use shared::deliver::webhooks::Webhooks;
 use shared::outside::aws::sdk_reason;
@@ -25,6 +26,7 @@ use shared::record::store::index::{IndexPage, IndexRange, SHORT_PAGE};
 use super::facts::{
     ClockOffset, Facts, Handshake, Index, Queue, RouteNeeds, Schedule, Scope, Secret, StackStatus, Table, Webhook,
 };
+use crate::aws_call::{call, encoded};
 use crate::error::with_causes;
 use crate::place::Place;
 
@@ -145,19 +147,41 @@ async fn secret(place: &Place, id: &str) -> Secret {
 
 async fn schedules(place: &Place) -> BTreeMap<String, Result<Schedule, String>> {
     let Some(config) = place.aws() else { return BTreeMap::new() };
-    let client = aws_sdk_scheduler::Client::new(config);
-    let schedules = place.parts.redrive_schedules.iter().map(|name| async {
-        // In a group of its own the template names it `group/name`.
-        let (group, own_name) = name.split_once('/').map_or((None, &**name), |(group, name)| (Some(group), name));
-        let answer = client.get_schedule().name(own_name).set_group_name(group.map(str::to_owned)).send().await;
-        let schedule = answer.map_err(|error| sdk_reason(&error)).map(|schedule| Schedule {
-            enabled: schedule.state == Some(ScheduleState::Enabled),
-            expression: schedule.schedule_expression.unwrap_or_default(),
-            target: schedule.target.map(|target| target.arn).unwrap_or_default(),
-        });
-        (name.clone(), schedule)
-    });
+    let schedules = place.parts.redrive_schedules.iter().map(async |name| (name.clone(), schedule(config, name).await));
     join_all(schedules).await.into_iter().collect()
+}
+
+async fn schedule(config: &SdkConfig, name: &str) -> Result<Schedule, String> {
+    // In a group of its own the template names it `group/name`.
+    let path = match name.split_once('/') {
+        Some((group, name)) => format!("/schedules/{}?groupName={}", encoded(name), encoded(group)),
+        None => format!("/schedules/{}", encoded(name)),
+    };
+    let mut request = http::Request::new(String::new());
+    *request.uri_mut() = path.parse().map_err(|_| "its name is not a name of a schedule".to_owned())?;
+    let answer = call(config, "Scheduler", "GetSchedule", request).await.map_err(|error| sdk_reason(&error))?;
+    let answer: GetScheduleAnswer =
+        serde_json::from_slice(&answer.body).map_err(|_| "the answer was not understood".to_owned())?;
+    Ok(Schedule {
+        enabled: answer.state == "ENABLED",
+        expression: answer.schedule_expression,
+        target: answer.target.arn,
+    })
+}
+
+/// What EventBridge Scheduler answers to `GetSchedule`, as far as it is looked at.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct GetScheduleAnswer {
+    state: String,
+    schedule_expression: String,
+    target: ScheduleTarget,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScheduleTarget {
+    arn: String,
 }
 
 /// Posts an empty delivery without a signature. The bridge refuses it before it reads anything.
