@@ -14,6 +14,14 @@ check:
 test *arguments:
     cargo test --locked --workspace {{ arguments }}
 
+# All tests, and then the twenty that took longest
+slowest *arguments:
+    python3 .ci/slowest.py --locked --workspace {{ arguments }}
+
+# What a first run takes: a fresh clone, nothing downloaded, nothing compiled
+first-run:
+    python3 .ci/first_run.py
+
 # The bridge on this machine, with its page on http://127.0.0.1:9000
 page *arguments:
     cargo run --locked -- dev {{ arguments }}

@@ -23,11 +23,15 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::{AbortHandle, JoinSet};
 use url::Url;
 
 /// What is waited for takes milliseconds; this long only on a machine that hardly runs.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
+
+/// How many run at a time. Unlike most tests they compute, each with several processes.
+static BROWSERS: Semaphore = Semaphore::const_new(2);
 
 /// For the driver to answer, beyond what it waits for.
 const ANSWER_BOUND: Duration = Duration::from_secs(10);
@@ -72,6 +76,7 @@ pub(crate) struct Browser {
     cable: Cable,
     ended: bool,
     network_fails: bool,
+    _turn: SemaphorePermit<'static>,
 }
 
 impl Browser {
@@ -83,6 +88,7 @@ impl Browser {
             println!("left out: the page in a browser ({missing})");
             return None;
         };
+        let turn = BROWSERS.acquire().await.unwrap();
         let starting = tokio::task::spawn_blocking(move || Processes::start(&chromedriver));
         let (processes, port) = starting.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
         let profile = processes.folder.join("profile");
@@ -104,7 +110,7 @@ impl Browser {
         let connected = tokio::time::timeout(BOUND, builder.capabilities(capabilities).connect(&url)).await;
         let connected = connected.unwrap_or_else(|_| panic!("no session in {BOUND:?}\n{}", processes.said()));
         let client = connected.unwrap_or_else(|error| panic!("no session: {error}\n{}", processes.said()));
-        Some(Self { client, processes, cable, ended: false, network_fails: false })
+        Some(Self { client, processes, cable, ended: false, network_fails: false, _turn: turn })
     }
 
     /// Goes to `url`, and returns when the page is loaded.

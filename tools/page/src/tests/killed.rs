@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::faults::When;
 use local::returning_ai::{At, Fault};
-use local::stack::FUNCTIONS;
+use local::stack::{FUNCTIONS, StackOptions};
 use serde_json::{Value, json};
 use shared::record::event::EventState;
 
@@ -197,7 +197,8 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redrive_whose_page_is_killed_goes_on_to_its_end() {
     let Some(browser) = Browser::start().await else { return };
-    let here = Here::start().await;
+    // Thirty processes that start at once would take seconds of each other's time.
+    let here = Here::with(|options| StackOptions { max_processes: 2, ..options }).await;
     browser.open(&here.url()).await;
     fails("account-status", Fault::Status(422), When::UntilCleared, &here);
     join_all((0..30).map(async |n| here.deliver("rail", &account(&format!("evt_{n}"))).await)).await;
