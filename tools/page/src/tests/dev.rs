@@ -115,6 +115,8 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
         ("garbage", "cannot be read", "connection_lost"),
         ("429", "limits the rate", "throttled, HTTP 429"),
     ] {
+        // What the event before is still sent is answered as it was.
+        here.stack.settled().await;
         behave(&browser, behaviour, means).await;
         let pk = send_again(&browser).await;
         listed(&browser, &pk, "pending").await;
@@ -125,6 +127,7 @@ async fn while_returning_ai_fails_events_wait_with_a_countdown_and_once_it_is_me
     }
     browser.wait_for_text("#pending", "6").await;
 
+    here.stack.settled().await;
     behave(&browser, "fine", "answers").await;
     browser.click("#make-due").await;
     browser.wait_for_text("#notice", "6 events are due now").await;
