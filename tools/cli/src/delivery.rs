@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use json::SyntaxError;
+use local::binaries::workspace_root;
 use local::delivery::SignedHeaders;
 use local::samples::PlayError;
-use local::stack::sample_key;
-use operator::OperatorError;
+use local::stack::{sample_key, usable_key};
 use operator::copied_key::slips;
+use operator::dev_file::DevFile;
 use operator::error::with_causes;
+use operator::place::http;
+use operator::{OperatorError, Place};
+use serde_json::Value;
 use shared::clock::Clock;
 use shared::receive::provider::Provider;
 
@@ -21,7 +25,7 @@ use crate::terminal::note;
 /// Where a signing key comes from.
 #[derive(Args)]
 pub(crate) struct KeySource {
-    /// File with the signing key [default: the sample key of `bridge dev`]
+    /// File with the signing key [default: a key of the `bridge dev` that runs at the URL, or the sample key]
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
 }
@@ -59,10 +63,19 @@ pub(crate) fn unplayed(error: &PlayError) -> OperatorError {
 }
 
 impl KeySource {
-    /// The key, without the newline that editors put at a file's end.
-    pub(crate) fn read(&self, provider: &Provider) -> Result<String, OperatorError> {
+    /// The key for deliveries to `url`, without the newline that editors put at a file's end.
+    pub(crate) async fn read(&self, provider: &Provider, url: &str) -> Result<String, OperatorError> {
         let Some(path) = &self.key_file else {
-            return Ok(sample_key(provider.name));
+            let running = DevFile::read(&workspace_root()).ok().flatten();
+            let place = running
+                .filter(|dev| is_at(dev, url))
+                .map(|dev| http().map(|http| Place::local(&dev, http)))
+                .transpose()?;
+            let key = match &place {
+                Some(place) => key_at(place, provider).await,
+                None => None,
+            };
+            return Ok(key.unwrap_or_else(|| sample_key(provider.name)));
         };
         let key = read_file(path)?;
         let key = String::from_utf8(key).map_err(|_| {
@@ -77,6 +90,20 @@ impl KeySource {
         }
         Ok(key.to_owned())
     }
+}
+
+/// Whether a URL leads to this bridge: more than one can run here.
+fn is_at(dev: &DevFile, url: &str) -> bool {
+    let url = url.replacen("://localhost:", "://127.0.0.1:", 1);
+    let ours = [Some(&dev.gateway_url), dev.webhook_port_url.as_ref()].into_iter().flatten();
+    ours.filter_map(|ours| url.strip_prefix(ours.as_str())).any(|path| path.is_empty() || path.starts_with('/'))
+}
+
+/// A key that the bridge at this place accepts. In a sandbox it has no sample key.
+async fn key_at(place: &Place, provider: &Provider) -> Option<String> {
+    let id = place.parts.signing_secrets.get(provider.name)?;
+    let read = place.secrets_manager.get_secret_value().secret_id(id).send().await.ok()?;
+    usable_key(&serde_json::from_str::<Value>(read.secret_string()?).ok()?)
 }
 
 /// A file's bytes, or standard input's for `-`.
@@ -94,3 +121,6 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, OperatorError> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! `bridge dev`: the whole bridge on this machine, with every sample event played through it.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use operator::{OperatorError, Place};
 use page::board::Board;
 use page::dev::{dev_file, note_answer, serve};
 use route::routes::Routes;
+use serde_json::Value;
 use shared::clock::Clock;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Sender, channel};
@@ -93,6 +95,8 @@ impl Dev {
             operator::sandbox::template().lines().for_each(|line| out!("{line}"));
             return Ok(());
         }
+        // Before Ctrl-C is waited for: the file may be a pipe that nobody writes to.
+        let real = self.secrets.as_deref().map(sandbox::secrets).transpose()?.unwrap_or_default();
         let stays = !self.once && !self.chaos;
         tokio::select! {
             biased;
@@ -103,18 +107,17 @@ impl Dev {
                     false => Err(OperatorError::outside("Interrupted before it was complete", "run it again")),
                 }
             }
-            ended = self.run_to_end() => ended,
+            ended = self.run_to_end(real) => ended,
         }
     }
 
-    async fn run_to_end(self) -> Result<(), OperatorError> {
+    async fn run_to_end(self, real: BTreeMap<String, Value>) -> Result<(), OperatorError> {
         let root = workspace_root();
         let folder = self.samples.clone().unwrap_or_else(|| root.join("events"));
         let samples = samples::load(&folder).map_err(|error| {
             OperatorError::usage(error, "run it inside a checkout of the bridge, or pass `--samples`")
         })?;
         let routes = Arc::new(RoutesFile::default().read()?);
-        let real = self.secrets.as_deref().map(sandbox::secrets).transpose()?.unwrap_or_default();
 
         note!("Building the functions ...");
         let functions = build_functions_unless_dropped(Profile::Debug)

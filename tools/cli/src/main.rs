@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     let done = match verb {
         Verb::Dev(dev) => block_on(dev.run()),
         Verb::Send(send) => block_on(send.run()),
-        Verb::Sign(sign) => sign.run(),
+        Verb::Sign(sign) => block_on(sign.run()),
         Verb::Verify(verify) => verify.run(),
         Verb::Routes(routes) => routes.run(),
         Verb::Rail(rail) => block_on(rail.run()),

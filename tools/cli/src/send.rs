@@ -55,9 +55,9 @@ struct Reply {
 impl Send {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let body = read_file(&self.body)?;
-        let key = self.key.read(self.provider)?;
-        let http = network::http()?;
         let url = self.target();
+        let key = self.key.read(self.provider, &url).await?;
+        let http = network::http()?;
 
         let mut answers = Vec::new();
         let at_once = if self.rate.is_some() { 1 } else { AT_ONCE };
@@ -136,7 +136,7 @@ fn report(answers: &mut [Reply]) -> Result<(), OperatorError> {
         )),
         Some(answer) => Err(OperatorError::refused(
             format!("The bridge answered {}", answer.status),
-            "401: pass the bridge's key with `--key-file`; 404: check `--url`; `bridge verify` explains refusals",
+            "401: pass a key of the bridge at this URL with `--key-file`; 404: check `--url`; `bridge verify` explains refusals",
         )),
     }
 }

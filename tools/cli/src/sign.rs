@@ -24,7 +24,7 @@ pub(crate) struct Sign {
     /// What to print
     #[arg(long = "as", value_name = "FORM", default_value = "headers")]
     form: Output,
-    /// The URL for `--as curl`
+    /// The URL of the bridge, for `--as curl` and the default of `--key-file`
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
     url: String,
     /// Replace the event id, so that it is a new event; prints the event's key to standard error
@@ -50,7 +50,7 @@ enum Output {
 }
 
 impl Sign {
-    pub(crate) fn run(self) -> Result<(), OperatorError> {
+    pub(crate) async fn run(self) -> Result<(), OperatorError> {
         let mut body = read_file(&self.body)?;
         if self.fresh {
             if matches!(self.form, Output::Headers) {
@@ -64,7 +64,7 @@ impl Sign {
                 note!("New event: {key}");
             }
         }
-        let headers = signed_headers(self.provider, &body, &self.key.read(self.provider)?)?;
+        let headers = signed_headers(self.provider, &body, &self.key.read(self.provider, &self.url).await?)?;
         let path = self.provider.path();
         match self.form {
             Output::Headers => {

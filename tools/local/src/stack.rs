@@ -233,9 +233,7 @@ impl Stack {
 
     /// A key that the provider's deliveries can be signed with.
     pub fn signing_key(&self, provider: &str) -> Option<String> {
-        let secret = self.secrets_manager.current(&signing_secret(provider))?;
-        let mut keys = secret["keys"].as_object()?.values().filter_map(Value::as_str);
-        keys.find(|key| !key.is_empty() && !key.starts_with(PLACEHOLDER)).map(str::to_owned)
+        usable_key(&self.secrets_manager.current(&signing_secret(provider))?)
     }
 
     /// What a provider is given to call.
@@ -320,6 +318,12 @@ fn check_folder(folder: &Path, is_real: bool) -> Result<(), StackError> {
 /// The key that a provider's sample secret holds.
 pub fn sample_key(provider: &str) -> String {
     format!("whsec_sample_{provider}_key_do_not_use")
+}
+
+/// A key of a secret with signing keys that deliveries can be signed with.
+pub fn usable_key(secret: &Value) -> Option<String> {
+    let mut keys = secret["keys"].as_object()?.values().filter_map(Value::as_str);
+    keys.find(|key| !key.is_empty() && !key.starts_with(PLACEHOLDER)).map(str::to_owned)
 }
 
 /// The name of the secret with a provider's signing keys.

@@ -3,8 +3,9 @@
 //! A sample is played by the stand-ins, whatever has delivered the event here. So its expectation is what it ends as in a
 //! second bridge, of stand-ins alone, after all other samples.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,7 +69,8 @@ impl Capture<'_> {
             // Whose it is may only be known once it was delivered.
             self.stack.settled().await;
             if let Err(error) = self.capture(&batch).await {
-                note!("Not captured: {error}");
+                note!("Not captured: {}", error.problem());
+                note!("hint: {}", error.hint());
             }
             batch.clear();
         }
@@ -76,7 +78,7 @@ impl Capture<'_> {
 
     async fn capture(&self, arrivals: &[Arrival]) -> Result<(), OperatorError> {
         let known = samples::load(&self.samples)
-            .map_err(|error| OperatorError::usage(error, "correct the file, and send the event again"))?;
+            .map_err(|error| OperatorError::usage(error, "correct the file, and send the event again with a new id"))?;
         let mut new: BTreeMap<String, Sample> = BTreeMap::new();
         let mut customers = BTreeMap::new();
         for arrival in arrivals {
@@ -107,7 +109,7 @@ impl Capture<'_> {
             samples::save(&self.samples, &sample).map_err(|error| {
                 OperatorError::outside(
                     format!("{} cannot be written: {error}", path.display()),
-                    "check that you may write to the folder, and send the event again",
+                    "check that you may write to the folder, and send the event again with a new id",
                 )
             })?;
             let routes: Vec<_> = sample.expected.delivers.into_keys().collect();
@@ -137,24 +139,20 @@ impl Capture<'_> {
     /// Writes down which customers were looked up: the stand-ins know no others.
     fn add_customers(&self, customers: &BTreeMap<String, String>) -> Result<(), OperatorError> {
         let path = self.samples.join("customers.csv");
-        let unusable = |error| {
+        let unusable = |error: io::Error| {
             OperatorError::outside(
                 format!("{} cannot be read or written: {error}", path.display()),
-                "check the file, and send the event again",
+                "check the file, and send the event again with a new id",
             )
         };
         let text = fs::read_to_string(&path).map_err(unusable)?;
-        let is_known = |reference: &str| text.lines().any(|line| line.split(',').next() == Some(&*quoted(reference)));
-        let mut lines = String::new();
-        for (reference, id) in customers.iter().filter(|(reference, _)| !is_known(reference)) {
-            lines += &format!("{},{},,,,,\n", quoted(reference), quoted(id));
-        }
+        let lines = new_lines(&text, customers).map_err(|error| unusable(error.into()))?;
         if lines.is_empty() {
             return Ok(());
         }
-        let renewed = path.with_extension("csv.new");
         let end = if text.ends_with('\n') { "" } else { "\n" };
-        fs::write(&renewed, format!("{text}{end}{lines}")).and_then(|()| fs::rename(&renewed, &path)).map_err(unusable)
+        let mut file = OpenOptions::new().append(true).open(&path).map_err(unusable)?;
+        file.write_all(format!("{end}{lines}").as_bytes()).map_err(unusable)
     }
 
     /// Plays the samples through a second bridge, in this order.
@@ -193,7 +191,24 @@ fn file_name(provider: &Provider, event_type: &str, body: &[u8]) -> String {
     format!("{}/captured_{kind}_{hash}.json", provider.name)
 }
 
-/// A field of a CSV file.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+/// The lines that a file of customers lacks, with its columns.
+fn new_lines(text: &str, customers: &BTreeMap<String, String>) -> csv::Result<String> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+    let columns = reader.headers()?.clone();
+    let at = columns.iter().position(|name| name == "ref");
+    let lines: Vec<csv::StringRecord> = reader.into_records().collect::<Result<_, _>>()?;
+    let known: BTreeSet<&str> = lines.iter().filter_map(|line| line.get(at?)).collect();
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for (reference, id) in customers.iter().filter(|(reference, _)| !known.contains(reference.as_str())) {
+        writer.write_record(columns.iter().map(|name| match name {
+            "ref" => reference.as_str(),
+            "customer_id" => id,
+            _ => "",
+        }))?;
+    }
+    let added = writer.into_inner().map_err(csv::IntoInnerError::into_error)?;
+    Ok(String::from_utf8_lossy(&added).into_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,7 +49,7 @@ fn refused(text: &str, expected: &[&str]) {
 #[test]
 fn all_problems_are_told_at_once_by_their_fields() {
     let known = "known are rail_signing, rail_api, rillis_signing, returning_ai";
-    refused("{}", &[&format!("no secret; {known}")]);
+    refused("\u{feff}{}", &[&format!("no secret; {known}")]);
     refused(r#""hunter2""#, &["a JSON object of secrets expected"]);
     refused("{\"rail_api\": hunter2}", &["not JSON: expected value at line 1 column 14"]);
     refused(
