@@ -157,6 +157,7 @@ fn pending(number: usize, route: &str, now: u64) -> Value {
         "attempts": { "N": "1" },
         "next_attempt_at": { "N": (now - 60).to_string() },
         "due": { "S": shard },
+        "waits_for": { "M": { route: { "N": (now - 60).to_string() } } },
         "body": { "B": base64(body.as_bytes()) },
         "body_encoding": { "S": "identity" },
         "body_sha256": { "S": "0".repeat(64) },
