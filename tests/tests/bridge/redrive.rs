@@ -594,7 +594,9 @@ async fn seventy_two_thousand_events_of_a_paused_workflow_keep_nothing_from_eigh
     let found = HELD_BACK as u64 + 8;
     check_counts(&counts, &[("found", found), ("delivered", 8), ("held_back", HELD_BACK as u64)]);
     assert_eq!((reads, &counts["complete"]), (8, &json!(true)));
-    assert!(pages < 100, "{pages}");
+    // A table that does not say in two seconds which parts have something due costs a page of each.
+    let is_measured = !bridge.log().iter().any(|line| line["message"] == "the backlog could not be measured in time");
+    assert!(pages < if is_measured { 100 } else { 100 + 64 }, "{pages}");
 }
 
 /// Bodies that take the most memory for their size: of many small values, and of a text that does not become smaller.
