@@ -178,7 +178,9 @@ impl Browser {
 
     /// Until the first element of `css` shows `contains`.
     pub(crate) async fn wait_for_text(&self, css: &str, contains: &str) {
-        let shown = format!("{}?.innerText.includes({})", first(css), json!(contains));
+        // What is hidden has its old text yet.
+        let shown =
+            format!("((it) => it?.checkVisibility() && it.innerText.includes({}))({})", json!(contains), first(css));
         self.await_true(&shown, &format!("{css} shows `{contains}`"), css).await;
     }
 
