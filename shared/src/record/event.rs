@@ -90,8 +90,8 @@ pub enum DispatchState {
 pub struct Attempt {
     pub at: UnixMillis,
     pub by: AttemptBy,
-    /// The code of the first route that failed; else `delivered`, or `skipped` when no route sent anything. `dismissed` when
-    /// an operator closed the event.
+    /// The code of the first route that failed; else `delivered`, or `skipped` when no route sent anything. `attempts_lost`
+    /// when the event was given up, `dismissed` when an operator closed it.
     pub outcome: String,
     pub http_status: Option<u16>,
     pub ms: u64,
@@ -429,14 +429,16 @@ impl EventRecord {
         }
     }
 
-    /// The record of an event whose attempts have all ended without an outcome; nothing is sent.
-    pub fn give_up(&self, now: UnixMillis) -> Self {
-        let mut after = Self { unsettled: 0, last_error: None, ..self.clone() };
+    /// The record after an attempt that sends nothing, because those before it have all ended without an outcome.
+    pub fn give_up(&self, by: AttemptBy, now: UnixMillis) -> Self {
+        let outcome = FailureCode::AttemptsLost.code().to_owned();
+        let code = Some(outcome.clone());
+        let mut after = Self { unsettled: 0, last_error: code.clone(), ..self.clone() };
         for dispatch in after.deliveries.values_mut().filter(|it| it.state == DispatchState::Pending) {
-            let code = Some(FailureCode::AttemptsLost.code().to_owned());
-            *dispatch =
-                Dispatch { state: DispatchState::Dead, code, at: Some(now), next_attempt_at: None, ..dispatch.clone() };
+            let (state, code) = (DispatchState::Dead, code.clone());
+            *dispatch = Dispatch { state, code, at: Some(now), next_attempt_at: None, ..dispatch.clone() };
         }
+        after.remember(Attempt { at: now, by, outcome, http_status: None, ms: 0, reason: None });
         after.ended(now)
     }
 

@@ -279,7 +279,8 @@ impl EventStore {
             .put_item()
             .table_name(&self.table)
             .item("pk", string(key::pauses(destination)))
-            .item("pauses", list_of(after));
+            .item("pauses", list_of(after))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         if let Some(before) = before {
             let unchanged =
                 if before.is_empty() { "attribute_not_exists(pk) OR pauses = :before" } else { "pauses = :before" };
@@ -289,7 +290,10 @@ impl EventStore {
             return Ok(true);
         };
         match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(false),
+            // What is there is what was to be written: this write has taken effect before, and its answer was lost.
+            Some(PutItemError::ConditionalCheckFailedException(held)) => {
+                Ok(held.item().and_then(pauses_of).is_some_and(|held| held == after))
+            }
             _ => Err(self.unavailable(&error)),
         }
     }

@@ -238,7 +238,7 @@ impl Redrive<'_> {
             _ => return Ok((EventOutcome::Lost, None)),
         };
         if before.unsettled >= MAX_UNSETTLED {
-            let after = before.give_up(now);
+            let after = ours.give_up(by, now);
             return Ok(match deliverer.store.take_over(&before, &after).await? {
                 TakeOverOutcome::Ours => {
                     (EventOutcome::Dead, Some(Change::GivenUp { before: Box::new(before), after: Box::new(after) }))
@@ -297,7 +297,10 @@ impl Tally {
                 log_attempt(report, by);
                 measure_attempt(&mut self.measured, before, report);
             }
-            Some(Change::GivenUp { before, after }) => measure_ends(&mut self.measured, before, after),
+            Some(Change::GivenUp { before, after }) => {
+                log_given_up(after, by);
+                measure_ends(&mut self.measured, before, after);
+            }
             None => {}
         }
         match ended.outcome {
@@ -369,6 +372,20 @@ fn log_attempt(report: &AttemptReport, by: AttemptBy) {
         Some("gone") => line!(error, "the record of an event was deleted before its work was done"),
         _ => line!(info, "an event was redriven"),
     }
+}
+
+/// Writes the same of an event that was given up.
+fn log_given_up(after: &EventRecord, by: AttemptBy) {
+    tracing::error!(
+        provider = after.provider,
+        event.id = after.event_id,
+        event.type = after.event_type.as_deref(),
+        by = by.name(),
+        attempts = after.attempts,
+        state = after.state.name(),
+        error = after.last_error.as_deref(),
+        "an event was given up: too many attempts in a row ended without an outcome"
+    );
 }
 
 /// Counts the backlog, if it was measured, and the result of the run.

@@ -7,8 +7,12 @@ use local::aws::AwsFault;
 use local::faults::When;
 use local::returning_ai::{At, Fault};
 use serde_json::{Value, json};
+use shared::clock::Clock;
+use shared::record::event::{AttemptBy, EventRecord};
+use shared::record::store::{SettleOutcome, TakeOverOutcome};
 
 use crate::bridge::fixture::*;
+use crate::bridge::redrive::{check_counts, check_state, left};
 
 /// The record as it was written before the answer: it rescues itself when its lease ends.
 #[track_caller]
@@ -137,6 +141,43 @@ async fn a_write_that_took_effect_although_its_answer_was_lost_is_our_own() {
         }
     }
     assert_eq!(bridge.stack.returning_ai.attempts().len(), 2 * RECEIVERS.len());
+}
+
+#[tokio::test]
+async fn a_take_over_that_took_effect_although_its_answer_was_lost_is_our_own() {
+    let bridge = Bridge::start().await;
+    for by_hand in [false, true] {
+        let pk = left(&bridge, RAIL, &format!("by hand: {by_hand}"), |_| {});
+        bridge.stack.dynamodb.reset_calls();
+        bridge.stack.dynamodb.inject(Some("UpdateItem"), AwsFault::ResetAfter, When::Next(1));
+        let counts = bridge.redrive(if by_hand { json!({ "keys": [pk] }) } else { json!({}) }).await;
+        check_counts(&counts, &[("found", 1), ("delivered", 1)]);
+        check_state(&bridge, &pk, "delivered", 2);
+        assert_eq!(bridge.stack.dynamodb.count("UpdateItem"), 3, "taken over twice, settled once");
+    }
+    assert_eq!(bridge.stack.returning_ai.attempts().len(), 2);
+}
+
+#[tokio::test]
+async fn an_attempt_that_another_has_taken_under_the_same_number_is_not_our_own() {
+    let bridge = Bridge::start().await;
+    let (_, store) = bridge.tables();
+    let (pk, now) = (left(&bridge, RAIL, "e1", |_| {}), Clock::system().now());
+    let taken = |before: &EventRecord| ["ours/1", "theirs/1"].map(|holder| before.take_over(now, holder.to_owned()));
+    let before = store.read(&pk).await.unwrap().unwrap();
+    let [ours, theirs] = taken(&before);
+    assert_eq!(store.take_over(&before, &theirs).await, Ok(TakeOverOutcome::Ours));
+    assert_eq!(store.take_over(&before, &ours).await, Ok(TakeOverOutcome::Lost));
+    assert_eq!(store.settle(&ours).await, Ok(SettleOutcome::Superseded));
+
+    // To give an event up is an attempt, too, which sends nothing.
+    let [ours, given_up] = taken(&theirs).map(|taken| taken.give_up(AttemptBy::Redrive, now));
+    for _ in 0..2 {
+        assert_eq!(store.take_over(&theirs, &given_up).await, Ok(TakeOverOutcome::Ours));
+    }
+    assert_eq!(store.take_over(&theirs, &ours).await, Ok(TakeOverOutcome::Lost));
+    assert_eq!(store.settle(&theirs).await, Ok(SettleOutcome::Superseded), "its holder was only slow");
+    check_state(&bridge, &pk, "dead", 3);
 }
 
 #[tokio::test]

@@ -446,6 +446,37 @@ async fn after_three_days_an_event_that_fails_once_more_is_dead_and_a_person_can
 }
 
 #[tokio::test]
+async fn an_event_that_lost_ten_attempts_is_given_up_and_its_history_the_log_and_a_metric_say_so() {
+    join_all([None, Some(AwsFault::ResetAfter)].map(|fault| async move {
+        let bridge = Bridge::start().await;
+        let pk = left(&bridge, RAIL, "e1", |item| item["unsettled"] = json!({ "N": "10" }));
+        if let Some(fault) = fault {
+            bridge.stack.dynamodb.inject(Some("UpdateItem"), fault, When::Next(1));
+        }
+        check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("dead", 1)]);
+        let item = check_state(&bridge, &pk, "dead", 2);
+        assert_eq!((&item["last_error"], item.get("unsettled")), (&json!("attempts_lost"), None));
+        let [entry] = &item["history"].as_array().unwrap()[..] else { panic!("{item}") };
+        assert_eq!(
+            (&entry["by"], &entry["outcome"], &entry["ms"]),
+            (&json!("redrive"), &json!("attempts_lost"), &json!(0))
+        );
+        assert!(now_ms().abs_diff(entry["at"].as_u64().unwrap()) < BOUND.as_millis() as u64, "{entry}");
+
+        assert_eq!(bridge.sum("Dead{FunctionName=redrive}", 1).await, 1.0);
+        let [line] = &bridge.lines_with(r#""event.id":"e1""#).await[..] else { panic!("one line") };
+        assert_eq!((&line["level"], &line["provider"]), (&json!("ERROR"), &json!(RAIL)), "{line}");
+        assert_eq!((&line["event.type"], &line["by"]), (&json!("WITHDRAWAL_COMPLETED"), &json!("redrive")), "{line}");
+        assert_eq!((&line["error"], &line["state"]), (&json!("attempts_lost"), &json!("dead")), "{line}");
+        assert!(bridge.stack.returning_ai.attempts().is_empty());
+
+        check_counts(&bridge.redrive(json!({ "keys": [pk] })).await, &[("found", 1), ("delivered", 1)]);
+        check_state(&bridge, &pk, "delivered", 3);
+    }))
+    .await;
+}
+
+#[tokio::test]
 async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_rest_is_let_be() {
     let bridge = Bridge::start().await;
     bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(422), When::Next(1));

@@ -272,7 +272,7 @@ fn settled(world: &mut World, process: ProcessId, pk: &str, incarnation: u32, be
                 attempt::settled(world, process, pk, holder, before, after);
             }
         }
-        _ if gave_up => attempt::given_up(world, pk, incarnation, before),
+        _ if gave_up => attempt::given_up(world, process, pk, incarnation, before, after),
         _ => world.violate("an attempt is settled by its holder", pk, format!("p{process} settled attempt {number}")),
     }
     if let Some(fences) = world.fences.get_mut(&(pk.to_owned(), incarnation))

@@ -284,7 +284,10 @@ impl World {
     /// A process that has taken an event up dies if that is deadly.
     pub fn take_up(&mut self, id: ProcessId, write: &Write) {
         let attempts = |item: &Option<Arc<Item>>| item.as_ref().and_then(|item| integer(item, "attempts"));
-        if attempts(&write.after) > attempts(&write.before)
+        // Who gives it up sends nothing.
+        let is_taken = write.after.as_ref().is_some_and(|after| is_in_state(after, "pending"));
+        if is_taken
+            && attempts(&write.after) > attempts(&write.before)
             && let Some(fact) = self.facts.iter_mut().find(|fact| fact.kills > 0 && fact.pks().contains(&write.key))
         {
             fact.kills -= 1;

@@ -299,7 +299,7 @@ fn only_what_has_work_left_is_in_the_index_and_only_what_has_none_expires_90_day
     check(&revive(&dead), Some("p0"), None);
     check(&dismissed, None, Some(later));
     check(&revive(&dismissed), Some("p0"), None);
-    check(&pending().give_up(later), Some("d0"), None);
+    check(&pending().give_up(AttemptBy::Redrive, later), Some("d0"), None);
 }
 
 #[test]
@@ -404,12 +404,26 @@ fn an_event_that_loses_ten_attempts_is_dead_and_a_settle_forgets_the_lost_ones()
     }
     let settled = settled(&event, &[("a", down()), ("b", down())]);
     assert_eq!((settled.unsettled, settled.deliveries["a"].attempts), (0, 1));
-    let dead = event.give_up(NOW);
+    event.deliveries.insert(
+        "a".to_owned(),
+        Dispatch {
+            state: DispatchState::Dead,
+            code: Some("refused 422".to_owned()),
+            at: Some(NOW),
+            ..Dispatch::pending()
+        },
+    );
+    let dead = event.give_up(AttemptBy::Redrive, NOW);
     assert_eq!(
         (dead.state, dead.unsettled, deliveries(&dead).as_str()),
-        (EventState::Dead, 0, "a=dead(attempts_lost) b=dead(attempts_lost)")
+        (EventState::Dead, 0, "a=dead(refused 422) b=dead(attempts_lost)")
     );
     assert_eq!((dead.last_error.as_deref(), dead.next_attempt_at), (Some("attempts_lost"), Some(UnixSeconds(NOW_S))));
+    let [lost] = &dead.history[..] else { panic!("{:?}", dead.history) };
+    assert_eq!(
+        (lost.outcome.as_str(), lost.by, lost.at, lost.http_status),
+        ("attempts_lost", AttemptBy::Redrive, NOW, None)
+    );
 }
 
 #[test]

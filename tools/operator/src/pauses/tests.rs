@@ -1,6 +1,8 @@
 use std::time::Duration;
 
+use local::aws::AwsFault;
 use local::dynamodb::EVENTS_TABLE;
+use local::faults::When;
 use route::routes::Known;
 use shared::record::pauses::PauseStatus::{Delivering, Paused, Unreadable};
 
@@ -78,6 +80,18 @@ async fn pauses_that_somebody_else_has_changed_are_decided_about_again() {
         store.write_pauses(&kyc(), Some(&[]), &[pause_at(later)]).await.unwrap(),
         "a list that is empty is no pause"
     );
+}
+
+#[tokio::test]
+async fn a_pause_or_a_resume_whose_answer_was_lost_has_been_made() {
+    let (dynamodb, store) = store().await;
+    dynamodb.inject(Some("PutItem"), AwsFault::ResetAfter, When::Next(1));
+    let sentence = pause(&store, &kyc(), NOW).await.unwrap();
+    assert!(sentence.starts_with("kyc is paused: "), "{sentence}");
+    dynamodb.inject(Some("PutItem"), AwsFault::ResetAfter, When::Next(1));
+    let sentence = resume(&store, &kyc(), NOW.plus(Duration::from_secs(7_500))).await.unwrap();
+    assert!(sentence.starts_with("kyc is resumed after 2 h 5 min: "), "{sentence}");
+    assert_eq!(dynamodb.count("PutItem"), 4, "no answer was lost");
 }
 
 #[tokio::test]

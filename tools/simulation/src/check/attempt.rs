@@ -144,24 +144,7 @@ pub(super) fn settled(world: &mut World, id: ProcessId, pk: &str, fence: &Fence,
         None if routes_in(after, "delivered").any(|route| tried.contains(&route)) => "delivered",
         None => "skipped",
     };
-    let by = match world.processes[id as usize].kind {
-        Kind::Receiver => "first",
-        Kind::Redrive => "redrive",
-        Kind::Manual | Kind::Operator => "manual",
-    };
-    let (was, mut is) = (history(before), history(after));
-    let last = is.pop().unwrap_or_default();
-    let told = |name: &str| last.pointer(&format!("/M/{name}/S")).and_then(Value::as_str);
-    let figure = |name: &str| last.pointer(&format!("/M/{name}/N")).and_then(Value::as_str)?.parse::<u64>().ok();
-    let took_ms = now_ms() - fence.at;
-    let is_whole = is == was[(was.len() + 1).saturating_sub(MAX_HISTORY)..]
-        && told("by") == Some(by)
-        && told("outcome") == Some(outcome)
-        && figure("at").is_some_and(|at| is_near(at, fence.at))
-        && figure("ms").is_some_and(|ms| ms <= took_ms + 5 * SECOND);
-    if !is_whole {
-        world.violate("the history has one entry for each attempt", pk, format!("{by} {outcome}: {last}"));
-    }
+    remembered(world, id, pk, outcome, fence.at, before, after);
     let blames_the_table = |code: &String| code == "table_unavailable" || code == "customers_unavailable";
     if !world.troubled.contains(&System::Table) && failed.iter().any(blames_the_table) {
         world.violate("a table that works is not blamed", pk, failed.join(", "));
@@ -208,8 +191,35 @@ pub(super) fn settled(world: &mut World, id: ProcessId, pk: &str, fence: &Fence,
     }
 }
 
+/// The history has one entry more, of an attempt that began at this time.
+fn remembered(world: &mut World, id: ProcessId, pk: &str, outcome: &str, began_at: u64, before: &Item, after: &Item) {
+    let by = match world.processes[id as usize].kind {
+        Kind::Receiver => "first",
+        Kind::Redrive => "redrive",
+        Kind::Manual | Kind::Operator => "manual",
+    };
+    let (was, mut is) = (history(before), history(after));
+    let last = is.pop().unwrap_or_default();
+    let told = |name: &str| last.pointer(&format!("/M/{name}/S")).and_then(Value::as_str);
+    let figure = |name: &str| last.pointer(&format!("/M/{name}/N")).and_then(Value::as_str)?.parse::<u64>().ok();
+    let took_ms = now_ms() - began_at;
+    let is_whole = is == was[(was.len() + 1).saturating_sub(MAX_HISTORY)..]
+        && told("by") == Some(by)
+        && told("outcome") == Some(outcome)
+        && figure("at").is_some_and(|at| is_near(at, began_at))
+        && figure("ms").is_some_and(|ms| ms <= took_ms + 5 * SECOND);
+    if !is_whole {
+        world.violate("the history has one entry for each attempt", pk, format!("{by} {outcome}: {last}"));
+    }
+}
+
 /// An event was given up: its last attempts were lost, each with its process or for want of the table.
-pub(super) fn given_up(world: &mut World, pk: &str, incarnation: u32, before: &Item) {
+pub(super) fn given_up(world: &mut World, id: ProcessId, pk: &str, incarnation: u32, before: &Item, after: &Item) {
+    let number = |item: &Item| integer(item, "attempts").unwrap_or_default();
+    if number(after) != number(before) + 1 || text(after, "taken_by") == text(before, "taken_by") {
+        world.violate("to give up is an attempt of its own", pk, format!("{before:?}, then {after:?}"));
+    }
+    remembered(world, id, pk, "attempts_lost", now_ms(), before, after);
     let unsettled = integer(before, "unsettled").unwrap_or_default();
     if unsettled < MAX_UNSETTLED {
         world.violate("an event is given up after ten lost attempts", pk, format!("after {unsettled}"));
