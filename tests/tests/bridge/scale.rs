@@ -1,5 +1,6 @@
 //! The sums of `docs/scale.md` and `docs/deploy.md` are those of their own assumptions, of the template and of the code.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use shared::function::TIMEOUT;
@@ -8,7 +9,7 @@ use shared::redrive::run::{AT_ONCE, STOP_BEFORE_END};
 use shared::redrive::schedule::SLOTS_PER_NEIGHBOUR;
 
 use crate::bridge::invariants::root;
-use crate::bridge::template::cloudformation::Template;
+use crate::bridge::template::cloudformation::{Template, holders};
 
 /// Events a second that the tables are for.
 const RATES: [f64; 3] = [10.0, 1_000.0, 10_000.0];
@@ -142,4 +143,22 @@ fn the_costs_of_the_guide_to_deploying_add_up() {
         let ((least, most), told) = sum(first);
         assert_eq!(told, format!("{least:.2} to {most:.2}"), "{first}");
     }
+}
+
+#[test]
+fn the_costs_count_the_alarms_that_the_template_makes_by_default_and_their_metrics() {
+    let template = Template::read();
+    let alarms: Vec<_> = template
+        .of_type("AWS::CloudWatch::Alarm")
+        .into_iter()
+        .filter(|(id, _)| template.makes(id, &BTreeMap::new()))
+        .map(|(_, alarm)| alarm)
+        .collect();
+    let metrics: usize = alarms.iter().map(|alarm| holders(alarm, "MetricName").len()).sum();
+    let row = format!(
+        "| Alarms | {metrics} metrics in {} alarms, with `RedriveShares=1` | 0.10 each | {:.2} |",
+        alarms.len(),
+        metrics as f64 / 10.0
+    );
+    assert!(page("deploy.md").lines().any(|line| line == row), "docs/deploy.md should have {row}");
 }

@@ -135,8 +135,8 @@ fn limits(with_customers: bool) -> Vec<String> {
          see the metrics of the functions."
             .to_owned(),
         customers.to_owned(),
-        "One reading of the index costs 4.5 read units with up to about 450 events in it, and about 100 with 10,000. Each \
-         changed event costs one unit more per 4 KB."
+        "One reading of the index costs 36 read units with up to about 450 events in it, and about 130 with 10,000. Each \
+         changed event costs one unit more for each 4 KB."
             .to_owned(),
     ]
 }
