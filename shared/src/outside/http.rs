@@ -38,8 +38,7 @@ pub struct Http {
     client: Client,
     /// To AWS; over another network than the functions' `client` takes its place.
     direct: Option<Arc<Direct>>,
-    /// What answers in place of the network.
-    #[cfg(feature = "simulation")]
+    /// What answers in place of the network, in the simulation.
     in_process: Option<in_process::InProcess>,
 }
 
@@ -145,16 +144,10 @@ impl Http {
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .build()
             .map_err(HttpSetupError::Client)?;
-        Ok(Self {
-            client,
-            direct: None,
-            #[cfg(feature = "simulation")]
-            in_process: None,
-        })
+        Ok(Self { client, direct: None, in_process: None })
     }
 
     /// The same client, answered by `in_process` instead of a network.
-    #[cfg(feature = "simulation")]
     #[must_use]
     pub fn ending_in(self, in_process: in_process::InProcess) -> Self {
         Self { in_process: Some(in_process), direct: None, ..self }
@@ -179,7 +172,6 @@ impl Http {
     }
 
     async fn send_once(&self, request: Request) -> Result<Response, ExchangeError> {
-        #[cfg(feature = "simulation")]
         if let Some(in_process) = &self.in_process {
             return Ok(in_process.answer(request).await?);
         }
@@ -233,7 +225,6 @@ impl From<reqwest::Error> for ExchangeError {
     }
 }
 
-#[cfg(feature = "simulation")]
 impl From<in_process::NoAnswer> for ExchangeError {
     fn from(no_answer: in_process::NoAnswer) -> Self {
         use in_process::NoAnswer::{Broken, Died, Refused};
@@ -388,7 +379,6 @@ fn sdk_error(error: ExchangeError) -> ConnectorError {
 
 mod direct;
 mod exchange_error;
-#[cfg(feature = "simulation")]
 pub mod in_process;
 
 #[cfg(test)]

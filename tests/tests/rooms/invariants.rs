@@ -71,6 +71,14 @@ pub(crate) const PRINT: Act = Act {
     only: Some("tools/cli/src/terminal.rs"),
 };
 
+/// A function that did would not reach the network.
+pub(crate) const IN_PROCESS: Act = Act {
+    what: "ends HTTP in its own process",
+    signs: &[Tokens(". ending_in (")],
+    within: &["functions/", "shared/src/", "tools/"],
+    only: Some("tools/simulation/src/environment.rs"),
+};
+
 /// Who does it and may not. If the owner does not do it either, the sign is the wrong one.
 pub(crate) fn strays(act: &Act, workspace: &Workspace, imports: &[Import]) -> Vec<String> {
     let places = act.signs.iter().flat_map(|sign| match sign {

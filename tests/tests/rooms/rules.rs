@@ -57,16 +57,6 @@ impl Scan {
         [self.strays(&PROOF), forgeries(&self.workspace)].concat()
     }
 
-    /// Manifests that turn on the feature `simulation` of `shared`, but the simulation's own.
-    pub(crate) fn simulated(&self) -> Vec<String> {
-        let manifests = self.files.iter().filter(|(file, _)| file.ends_with("Cargo.toml"));
-        let turns_on = |line: &str| line.contains("features") && line.contains("\"simulation\"");
-        let found = manifests.filter(|(_, text)| text.lines().any(turns_on)).map(|(file, _)| file.as_str());
-        let (own, others): (Vec<_>, Vec<_>) = found.partition(|file| *file == "tools/simulation/Cargo.toml");
-        let idle = own.is_empty().then(|| "tools/simulation/Cargo.toml: does not turn it on".to_owned());
-        others.into_iter().map(|file| format!("{file}: turns on `simulation` of shared")).chain(idle).collect()
-    }
-
     /// Where a provider is named that is not the folder's own.
     pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         let unnamed =

@@ -3,8 +3,8 @@
 pub mod candidates;
 pub mod dismiss;
 pub mod filter;
-#[cfg(any(test, feature = "fixtures"))]
-pub mod fixtures;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod redrive;
 pub mod report;
 pub mod run;

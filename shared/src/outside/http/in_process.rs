@@ -1,4 +1,4 @@
-//! A second end of the HTTP client, for a simulation: a function answers in place of the network. No function is built with it.
+//! A second end of the HTTP client, for a simulation: a function answers in place of the network. No function uses it.
 
 use std::fmt;
 use std::future::Future;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use operator::events::fixtures::{NOW, attempted, delivered, down, received, recorded, refused, routes, workflow};
 use operator::events::report::{Customers, Report, customers as customers_of};
 use route::destination::Destination;
 use route::routes::{Known, Routes};
@@ -16,6 +15,43 @@ use shared::record::store::listing::EventSummary;
 use super::list::{write_json, write_rows};
 use super::show;
 use crate::terminal::{Lines, Table};
+use fixtures::{NOW, attempted, delivered, down, received, recorded, refused, workflow};
+
+/// The operator's own tests have the same events. A feature of that crate would have all that needs it compiled twice.
+#[path = "../../../operator/src/events/fixtures.rs"]
+mod fixtures;
+
+/// Two routes of one event, and one that wants something else.
+const ROUTES: &str = r#"
+[[route]]
+name = "deposit"
+provider = "rail"
+events = ["POSTED"]
+workflow = "deposits"
+event_type = "deposit.posted"
+customer = "/customer"
+fields = { amount = "/amount" }
+
+[[route]]
+name = "first-deposit"
+provider = "rail"
+events = ["POSTED"]
+workflow = "welcome"
+event_type = "deposit.first"
+customer = "/customer"
+
+[[route]]
+name = "opened"
+provider = "rail"
+events = ["OPENED"]
+workflow = "welcome"
+event_type = "account.opened"
+customer = "/customer"
+"#;
+
+fn routes() -> Routes {
+    Routes::parse("routes.toml", ROUTES, Known::Anything).expect("the routes above are sound")
+}
 
 /// Who the body says that the customers are.
 fn customers(event: &EventRecord, routes: &Routes) -> Customers {

@@ -4,48 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use route::destination::Destination;
-use route::routes::{Known, Routes};
 use shared::clock::UnixMillis;
 use shared::record::event::{AttemptBy, DispatchOutcome, DispatchSuccess, EventRecord, EventState};
 use shared::record::failure::{DispatchFailure, FailureCode};
 use shared::record::retry_plan::Draw;
 
-pub const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
-
-/// Two routes of one event, and one that wants something else.
-pub const ROUTES: &str = r#"
-[[route]]
-name = "deposit"
-provider = "rail"
-events = ["POSTED"]
-workflow = "deposits"
-event_type = "deposit.posted"
-customer = "/customer"
-fields = { amount = "/amount" }
-
-[[route]]
-name = "first-deposit"
-provider = "rail"
-events = ["POSTED"]
-workflow = "welcome"
-event_type = "deposit.first"
-customer = "/customer"
-
-[[route]]
-name = "opened"
-provider = "rail"
-events = ["OPENED"]
-workflow = "welcome"
-event_type = "account.opened"
-customer = "/customer"
-"#;
-
-pub fn routes() -> Routes {
-    Routes::parse("routes.toml", ROUTES, Known::Anything).expect("the routes above are sound")
-}
+pub(crate) const NOW: UnixMillis = UnixMillis(1_738_784_271_042);
 
 /// Received three hours ago, 5 s after it occurred.
-pub fn received(id: &str, event_type: &str) -> EventRecord {
+pub(crate) fn received(id: &str, event_type: &str) -> EventRecord {
     let received_at = UnixMillis(NOW.0 - 3 * 3_600_000);
     EventRecord {
         provider: "rail".to_owned(),
@@ -70,32 +37,37 @@ pub fn received(id: &str, event_type: &str) -> EventRecord {
     }
 }
 
-pub fn recorded(id: &str) -> EventRecord {
+pub(crate) fn recorded(id: &str) -> EventRecord {
     let event = received(id, "POSTED");
     let at = event.received_at;
     event.begin(["deposit", "first-deposit"], at)
 }
 
-pub fn down() -> DispatchOutcome {
+pub(crate) fn down() -> DispatchOutcome {
     Err(DispatchFailure { status: Some(503), ..FailureCode::ServerError.into() })
 }
 
-pub fn refused() -> DispatchOutcome {
+pub(crate) fn refused() -> DispatchOutcome {
     Err(DispatchFailure { status: Some(422), ..FailureCode::Refused.into() })
 }
 
 /// An attempt at both routes, `after` the receipt, that took half a second and planned with the highest draw.
-pub fn attempted(event: &EventRecord, by: AttemptBy, after: Duration, outcomes: [DispatchOutcome; 2]) -> EventRecord {
+pub(crate) fn attempted(
+    event: &EventRecord,
+    by: AttemptBy,
+    after: Duration,
+    outcomes: [DispatchOutcome; 2],
+) -> EventRecord {
     let began = event.received_at.plus(after);
     let ended = began.plus(Duration::from_millis(512));
     let outcomes: Vec<_> = ["deposit".to_owned(), "first-deposit".to_owned()].into_iter().zip(outcomes).collect();
     event.settle(by, &outcomes, began, ended, |_| after, Draw(1.0))
 }
 
-pub fn delivered() -> DispatchOutcome {
+pub(crate) fn delivered() -> DispatchOutcome {
     Ok(DispatchSuccess::Delivered { http_status: 200 })
 }
 
-pub fn workflow(name: &str) -> Destination {
+pub(crate) fn workflow(name: &str) -> Destination {
     Destination::Workflow(name.to_owned())
 }
