@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
-use aws_config::default_provider::region::DefaultRegionChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
@@ -305,7 +306,13 @@ async fn aws_config(region: Option<&str>, profile: Option<&str>, http: &Http) ->
         // The usual chain would ask the environment first: a profile that a person names must win over keys there.
         let region = match region {
             Some(region) => Some(region),
-            None => DefaultRegionChain::builder().profile_name(profile).build().region().await,
+            None => {
+                let of_profile = ProfileFileRegionProvider::builder().profile_name(profile).build();
+                RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+                    .or_else(of_profile)
+                    .region()
+                    .await
+            }
         };
         let services = ProviderConfig::without_region().with_region(region).with_http_client(http.clone());
         let named = ProfileFileCredentialsProvider::builder().configure(&services).profile_name(profile).build();
