@@ -1,5 +1,8 @@
 //! `bridge console`: the page of `bridge dev` over a deployed table.
 
+use std::convert::Infallible;
+use std::future::pending;
+
 use clap::Args;
 use operator::{OperatorError, Parts, Place};
 use page::console::serve;
@@ -51,15 +54,24 @@ const EXAMPLES: &str = "Examples:
 
 impl Console {
     pub(crate) async fn run(self) -> Result<(), OperatorError> {
+        tokio::select! {
+            biased;
+            () = interrupted() => {
+                out!("");
+                Ok(())
+            }
+            failed = self.serve() => failed.map(|never| match never {}),
+        }
+    }
+
+    async fn serve(self) -> Result<Infallible, OperatorError> {
         let routes = self.routes.read()?;
         let place = self.target.open().await?;
         let name = place.name();
         let serving = serve(place, routes, self.port).await?;
         out!("The page over {name}: {}", serving.url());
         out!("Anyone with this URL can act with your AWS permissions. Ctrl-C ends it.");
-        interrupted().await;
-        out!("");
-        Ok(())
+        Ok(pending().await)
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use json::SyntaxError;
 use local::binaries::workspace_root;
-use local::delivery::SignedHeaders;
+use local::delivery::{SignedHeaders, key_of};
 use local::samples::PlayError;
 use local::stack::{sample_key, usable_key};
 use operator::copied_key::slips;
@@ -22,6 +22,9 @@ use shared::receive::provider::Provider;
 
 use crate::terminal::note;
 
+/// Where `bridge dev` is unless told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:9000";
+
 /// Where a signing key comes from.
 #[derive(Args)]
 pub(crate) struct KeySource {
@@ -34,6 +37,13 @@ pub(crate) struct KeySource {
 pub(crate) fn provider_parser() -> impl TypedValueParser<Value = &'static Provider> {
     let names = PossibleValuesParser::new(providers::ALL.iter().map(|provider| provider.name));
     names.try_map(|name| providers::by_name(&name).ok_or("no such provider"))
+}
+
+/// The URL that was given, or that of the bridge that `bridge dev` runs here.
+pub(crate) fn bridge_url(given: Option<&str>) -> String {
+    let running = || DevFile::read(&workspace_root()).ok().flatten().map(|dev| dev.gateway_url);
+    let url = given.map(str::to_owned).or_else(running);
+    url.map_or_else(|| DEFAULT_URL.to_owned(), |url| url.trim_end_matches('/').to_owned())
 }
 
 /// The headers of a delivery signed now, as its provider signs.
@@ -55,6 +65,13 @@ pub(crate) fn with_fresh_id(
     let name = provider.envelope.event_id;
     let no_id = || OperatorError::usage(format!("the body has no `{name}` to renew"), "omit `--fresh` for this body");
     local::delivery::with_fresh_id(provider, body, rng).ok_or_else(no_id)
+}
+
+/// By this key the other verbs know the event.
+pub(crate) fn note_new_event(provider: &Provider, body: &[u8]) {
+    if let Some(key) = key_of(provider, body) {
+        note!("New event: {key}");
+    }
 }
 
 /// Why a sample has no outcome.

@@ -11,7 +11,9 @@ use operator::{OperatorError, network};
 use shared::outside::http::{ExchangeError, Http};
 use shared::receive::provider::Provider;
 
-use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
+use crate::delivery::{
+    KeySource, bridge_url, note_new_event, provider_parser, read_file, signed_headers, with_fresh_id,
+};
 use crate::terminal::out;
 
 /// Sign a body and post it to the bridge
@@ -22,16 +24,16 @@ pub(crate) struct Send {
     provider: &'static Provider,
     /// The body: a file, or - for standard input
     body: PathBuf,
-    /// URL of the bridge; the provider's path is added if the URL has no path
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
-    url: String,
+    /// URL of the bridge; the provider's path is added if the URL has no path [default: the `bridge dev` that runs here]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Number of deliveries
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     count: u32,
     /// Deliveries a second [default: all at once]
     #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: Option<u32>,
-    /// Replace the event id of each delivery, so that each is a new event
+    /// Replace the event id of each delivery, so that each is a new event; prints the key of a single one to standard error
     #[arg(long)]
     fresh: bool,
     #[command(flatten)]
@@ -79,14 +81,17 @@ impl Send {
     }
 
     fn target(&self) -> String {
-        let url = self.url.trim_end_matches('/');
+        let url = bridge_url(self.url.as_deref());
         let path = self.provider.path();
-        if url.ends_with(&path) { url.to_owned() } else { format!("{url}{path}") }
+        if url.ends_with(&path) { url } else { format!("{url}{path}") }
     }
 
     async fn post(&self, http: &Http, url: &str, body: &[u8], key: &str) -> Result<Reply, OperatorError> {
         let mut rng = fastrand::Rng::new();
         let body = if self.fresh { with_fresh_id(self.provider, body, &mut rng)? } else { body.to_vec() };
+        if self.fresh && self.count == 1 {
+            note_new_event(self.provider, &body);
+        }
         let mut request = http.client().post(url).header("content-type", "application/json");
         for (name, value) in signed_headers(self.provider, &body, key)? {
             request = request.header(name, value);

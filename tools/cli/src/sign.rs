@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
-use local::delivery::key_of;
 use local::gateway::events::{HttpRequest, http_api_event};
 use operator::OperatorError;
 use shared::receive::provider::Provider;
 
-use crate::delivery::{KeySource, provider_parser, read_file, signed_headers, with_fresh_id};
-use crate::terminal::{note, out, quoted};
+use crate::delivery::{
+    KeySource, bridge_url, note_new_event, provider_parser, read_file, signed_headers, with_fresh_id,
+};
+use crate::terminal::{out, quoted};
 
 /// Sign a body with the current time, as its provider does
 #[derive(Args)]
@@ -24,9 +25,9 @@ pub(crate) struct Sign {
     /// What to print
     #[arg(long = "as", value_name = "FORM", default_value = "headers")]
     form: Output,
-    /// The URL of the bridge, for `--as curl` and the default of `--key-file`
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9000")]
-    url: String,
+    /// The URL of the bridge, for `--as curl` and the default of `--key-file` [default: the `bridge dev` that runs here]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     /// Replace the event id, so that it is a new event; prints the event's key to standard error
     #[arg(long)]
     fresh: bool,
@@ -60,11 +61,10 @@ impl Sign {
                 ));
             }
             body = with_fresh_id(self.provider, &body, &mut fastrand::Rng::new())?;
-            if let Some(key) = key_of(self.provider, &body) {
-                note!("New event: {key}");
-            }
+            note_new_event(self.provider, &body);
         }
-        let headers = signed_headers(self.provider, &body, &self.key.read(self.provider, &self.url).await?)?;
+        let url = bridge_url(self.url.as_deref());
+        let headers = signed_headers(self.provider, &body, &self.key.read(self.provider, &url).await?)?;
         let path = self.provider.path();
         match self.form {
             Output::Headers => {
@@ -73,7 +73,7 @@ impl Sign {
                 }
             }
             Output::Curl => {
-                out!("{}", curl(&format!("{}{path}", self.url.trim_end_matches('/')), &headers, &body));
+                out!("{}", curl(&format!("{url}{path}"), &headers, &body));
             }
             Output::Apigw => {
                 let mut all = vec![("content-type".to_owned(), "application/json".to_owned())];
