@@ -128,6 +128,11 @@ def main():
                     assert (answer["statusCode"], answer["body"]) == (200, '{"status":"accepted"}'), answer
                     until(f"{key} is delivered", lambda: state(key) == "delivered", host)
                     print(f"{provider}, {kind}: 200, delivered")
+                url = f"http://127.0.0.1:{port}/lambda-url/{provider}"
+                sent = run(*BRIDGE, "send", provider, str(sample), "--fresh", "--url", url)
+                key = re.search(r"New event: (\S+)", sent.stderr)[1]
+                until(f"{key} is delivered", lambda: state(key) == "delivered", host)
+                print(f"{provider}, bridge send: {sent.stdout.split()[0]}, delivered")
     # One for every provider that the routes name.
     sections = tomllib.loads(Path("routes.toml").read_text())
     routed = {name for name, section in sections.items() if "routes" in section}

@@ -95,6 +95,3 @@ fn block_on(verb: impl Future<Output = Result<(), OperatorError>>) -> Result<(),
         })?
         .block_on(verb)
 }
-
-#[cfg(test)]
-mod tests;

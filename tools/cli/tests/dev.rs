@@ -23,6 +23,10 @@ use local::stack::sample_key;
 use serde_json::json;
 use shared::clock::Clock;
 
+mod dev {
+    mod commands;
+}
+
 /// It takes milliseconds; this long only on a machine that hardly runs.
 const BOUND: Duration = Duration::from_secs(60);
 
