@@ -14,7 +14,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::outside::aws::{NO_ANSWER, may_pass, sdk_reason};
 
 pub(crate) use self::fields::{Fields, read};
-pub use self::fields::{PLACEHOLDER, Problem, printable_name};
+pub use self::fields::{PLACEHOLDER, Problem, printable_name, without_byte_order_mark};
 
 /// Why a secret is not available. Names the secret and the field, never a value.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

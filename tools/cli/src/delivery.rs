@@ -14,10 +14,11 @@ use local::stack::{sample_key, usable_key};
 use operator::copied_key::slips;
 use operator::dev_file::DevFile;
 use operator::error::with_causes;
-use operator::place::http;
+use operator::network::http;
 use operator::{OperatorError, Place};
 use serde_json::Value;
 use shared::clock::Clock;
+use shared::outside::secrets::without_byte_order_mark;
 use shared::receive::provider::Provider;
 
 use crate::terminal::note;
@@ -120,7 +121,7 @@ fn is_at(dev: &DevFile, url: &str) -> bool {
 async fn key_at(place: &Place, provider: &Provider) -> Option<String> {
     let id = place.parts.signing_secrets.get(provider.name)?;
     let read = place.secrets_manager.get_secret_value().secret_id(id).send().await.ok()?;
-    usable_key(&serde_json::from_str::<Value>(read.secret_string()?).ok()?)
+    usable_key(&serde_json::from_str::<Value>(without_byte_order_mark(read.secret_string()?)).ok()?)
 }
 
 /// A file's bytes, or standard input's for `-`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use shared::customer::api_client::ApiAccount;
 use shared::deliver::webhooks::Webhooks;
-use shared::outside::secrets::{PLACEHOLDER, printable_name};
+use shared::outside::secrets::{PLACEHOLDER, printable_name, without_byte_order_mark};
 use shared::receive::signing_keys::KeySet;
 
 use crate::OperatorError;
@@ -112,8 +112,8 @@ pub fn read(path: &Path) -> Result<Vec<(SecretKind, Value)>, OperatorError> {
 /// Reports all problems at once.
 fn parse(text: &str) -> Result<Vec<(SecretKind, Value)>, Vec<String>> {
     // First any value: an error about a type would show what is there instead.
-    let whole: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
-        .map_err(|error| vec![format!("not JSON: {error}")])?;
+    let whole: Value =
+        serde_json::from_str(without_byte_order_mark(text)).map_err(|error| vec![format!("not JSON: {error}")])?;
     let Value::Object(mut fields) = whole else {
         return Err(vec!["a JSON object of secrets expected".to_owned()]);
     };

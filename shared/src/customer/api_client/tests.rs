@@ -315,7 +315,9 @@ mod secret_text {
             "base_url": "https://example.com/api", "token_url": "https://example.com/token",
             "client_id": "hunter1", "client_secret": "hunter2",
         });
-        assert_eq!(format!("{:?}", parse(&sound.to_string()).unwrap()), "ApiAccount(..)");
+        for mark in ["", "\u{feff}"] {
+            assert_eq!(format!("{:?}", parse(&format!("{mark}{sound}")).unwrap()), "ApiAccount(..)");
+        }
         for (field, value, expected) in [
             (
                 "base_url",

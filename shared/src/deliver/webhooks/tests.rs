@@ -33,6 +33,11 @@ fn that_is_no_object_of_workflows_says_what_it_should_be() {
 }
 
 #[test]
+fn that_begins_with_a_byte_order_mark_is_read() {
+    check(&format!("\u{feff}{}", with("mode", json!("session"))), Ok(()));
+}
+
+#[test]
 fn that_lacks_a_field_names_it_and_its_workflow() {
     check(r#"{"workflows":{"kyc":"x"}}"#, Err("workflows.kyc: an object expected"));
     for (field, expected) in [

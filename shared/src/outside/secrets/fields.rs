@@ -43,6 +43,7 @@ pub(crate) struct Fields<'s> {
 pub(crate) fn read<T>(secret: &str, read: impl FnOnce(&Fields<'_>) -> T) -> (T, Vec<Problem>) {
     let problems = RefCell::default();
     let empty = Map::new();
+    let secret = without_byte_order_mark(secret);
     let parsed: Option<Map<String, Value>> = serde_json::from_str(secret).ok();
     let fields = Fields { path: String::new(), values: parsed.as_ref().unwrap_or(&empty), problems: &problems };
     let value = read(&fields);
@@ -53,6 +54,11 @@ pub(crate) fn read<T>(secret: &str, read: impl FnOnce(&Fields<'_>) -> T) -> (T, 
         None => problem("a JSON object"),
     };
     (value, problems)
+}
+
+/// A secret's text as it was meant: `put-secret-value` with a file keeps the mark that editors of Windows begin it with.
+pub fn without_byte_order_mark(secret: &str) -> &str {
+    secret.trim_start_matches('\u{feff}')
 }
 
 impl<'s> Fields<'s> {

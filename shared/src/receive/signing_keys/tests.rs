@@ -21,6 +21,15 @@ fn a_bad_secret_names_the_field_and_what_was_expected() {
     assert_eq!(problem(r#"{"keys":{"sub_1":""}}"#), "keys.sub_1: a non-empty string expected");
 }
 
+/// `put-secret-value --secret-string file://secret.json` sends the mark that Windows editors write.
+#[test]
+fn a_byte_order_mark_before_the_keys_is_ignored() {
+    let marked = "\u{feff}{\"keys\":{\"a\":\"sample\"}}";
+    check(marked, None, Some(KeyVersion::Current));
+    check(r#"{"keys":{"a":"other"}}"#, Some(marked), Some(KeyVersion::Previous));
+    assert_eq!(problem("\u{feff}REPLACE-ME"), "the secret: the real value in place of REPLACE-ME expected");
+}
+
 #[test]
 fn every_problem_is_found_and_a_key_in_the_place_of_its_label_is_not_shown() {
     let secret = r#"{"keys":{"a":"REPLACE-ME","b":"sample","c":7,"whsec_hunter2":""}}"#;

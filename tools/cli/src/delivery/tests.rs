@@ -30,6 +30,9 @@ async fn a_delivery_is_signed_with_a_key_of_the_bridge_that_runs_here() {
     assert_eq!(key_at(&place, &RAIL).await, None, "no secret yet");
     secrets.put(&signing_secret(RAIL.name), &json!({ "keys": { "next": "REPLACE-ME", "now": "whsec_1" } })).unwrap();
     assert_eq!(key_at(&place, &RAIL).await.as_deref(), Some("whsec_1"));
+    let put = place.secrets_manager.put_secret_value().secret_id(signing_secret(RAIL.name));
+    put.secret_string("\u{feff}{\"keys\":{\"now\":\"whsec_2\"}}").send().await.unwrap();
+    assert_eq!(key_at(&place, &RAIL).await.as_deref(), Some("whsec_2"), "as a file of Windows holds it");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use shared::config::DEFAULT_MAX_BODY_BYTES;
 use shared::customer::api_client::ApiAccount;
 use shared::deliver::webhooks::Webhooks;
 use shared::outside::http::is_safe_url;
-use shared::outside::secrets::{Problem, printable_name};
+use shared::outside::secrets::{Problem, printable_name, without_byte_order_mark};
 use shared::receive::signing_keys::{KeySet, MAX_KEYS};
 use shared::receive::verification::longest_in_every_form;
 
@@ -133,7 +133,10 @@ fn check(
     judge: impl FnOnce(&str, &Map<String, Value>) -> Vec<Line>,
 ) -> Vec<Line> {
     let reason = match &secret.text {
-        Ok(text) => return judge(text, &serde_json::from_str(text).unwrap_or_default()),
+        Ok(text) => {
+            let text = without_byte_order_mark(text);
+            return judge(text, &serde_json::from_str(text).unwrap_or_default());
+        }
         Err(reason) => reason,
     };
     let hint = match (reason.as_str(), scope.is_deployed()) {

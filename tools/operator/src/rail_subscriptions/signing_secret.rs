@@ -13,7 +13,7 @@ use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use serde_json::{Map, Value, json};
 use shared::outside::aws::sdk_reason;
-use shared::outside::secrets::{PLACEHOLDER, Problem, SecretError};
+use shared::outside::secrets::{PLACEHOLDER, Problem, SecretError, without_byte_order_mark};
 
 use crate::rail_subscriptions::error::Error;
 use crate::rail_subscriptions::subscription::{Key, NewSubscription, Registration};
@@ -234,7 +234,8 @@ impl Registration {
 impl Document {
     fn parse(text: &str) -> Result<Self, Problem> {
         let problem = |field: &str| Problem { field: field.to_owned(), expected: "a JSON object" };
-        let document: Map<String, Value> = serde_json::from_str(text).map_err(|_| problem("the secret"))?;
+        let document = serde_json::from_str(without_byte_order_mark(text));
+        let document: Map<String, Value> = document.map_err(|_| problem("the secret"))?;
         let mut ours = [KEYS, SUBSCRIPTIONS, GENERATIONS].into_iter();
         match ours.find(|field| document.get(*field).is_some_and(|value| !value.is_object())) {
             Some(field) => Err(problem(field)),

@@ -395,6 +395,24 @@ fn a_secret_that_cannot_be_read_or_is_no_object_is_found() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_secret_is_ignored() {
+    expect(
+        |facts| {
+            let of_workflows = facts.returning_ai.as_mut().unwrap();
+            for secret in facts.signing.values_mut().chain([of_workflows]).chain(facts.apis.values_mut()) {
+                secret.text = secret.text.clone().map(|text| format!("\u{feff}{text}"));
+            }
+        },
+        &[],
+    );
+    // And what is wrong behind it is found.
+    expect(
+        |facts| facts.set_signing("rail", "\u{feff}{\"keys\":{\"sub_1\":\"whsec_9xLw2\"}}"),
+        &["warn signing keys of rail: bridge/rail: keys.sub_1: has fewer than 16 characters"],
+    );
+}
+
+#[test]
 fn the_template_s_placeholders_are_found() {
     expect_of_key(
         "REPLACE-ME",

@@ -23,6 +23,11 @@ fn adding(id: &str, generation: u32, replaces: &[&str]) -> Change {
 }
 
 #[test]
+fn a_byte_order_mark_before_the_secret_is_ignored() {
+    assert!(Document::parse("\u{feff}{\"keys\":{\"a1\":\"x\"}}") == Ok(document(&json!({ "keys": { "a1": "x" } }))));
+}
+
+#[test]
 fn a_key_is_added_beside_all_that_is_there() {
     let before = json!({ "keys": { "label": "x" }, "note": [1, 2] });
     let expected = json!({
