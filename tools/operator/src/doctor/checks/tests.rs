@@ -459,6 +459,19 @@ fn a_key_that_was_not_copied_as_it_is_is_found() {
         (format!(" {RAIL_KEY}"), "fail", "starts or ends with white space, which counts as part of the key"),
         (format!("\"{RAIL_KEY}\""), "fail", "is in quotes, which count as part of the key"),
         (format!("'{RAIL_KEY}'"), "fail", "is in quotes, which count as part of the key"),
+        (RAIL_KEY.replace("kQ", "k\u{200b}Q"), "fail", "contains invisible characters, which count as part of the key"),
+        (
+            format!("\u{201c}{RAIL_KEY}\u{201d}"),
+            "fail",
+            "has typographic quotes around it, which count as part of the key",
+        ),
+        (format!("<{RAIL_KEY}>"), "fail", "is in brackets, which count as part of the key"),
+        (format!("whsec_{}", "*".repeat(16)), "fail", "is masked: a page showed it in place of the key"),
+        (
+            format!("SIGNING_KEY={RAIL_KEY}"),
+            "warn",
+            "begins with a name and `=` or `:`, which count as part of the key",
+        ),
         (RAIL_KEY.replace("kQ", "k Q"), "warn", "contains white space"),
         ("whsec_9xLw2".to_owned(), "warn", "has fewer than 16 characters"),
         (base64, "warn", "looks like base64 of a key; the key itself is expected"),
@@ -466,6 +479,20 @@ fn a_key_that_was_not_copied_as_it_is_is_found() {
     ];
     for (key, verdict, problem) in cases {
         expect_of_key(&key, &[&line(verdict, problem)]);
+    }
+    for (key, verdict, problem) in [
+        (
+            format!("\u{201e}{API_KEY}\u{201c}"),
+            "fail",
+            "has typographic quotes around it, which count as part of the key",
+        ),
+        (format!("{API_KEY}\u{feff}"), "fail", "contains invisible characters, which count as part of the key"),
+        (format!("[{API_KEY}]"), "fail", "is in brackets, which count as part of the key"),
+        ("\u{2022}".repeat(20), "fail", "is masked: a page showed it in place of the key"),
+        (format!("Bearer {API_KEY}"), "warn", "begins with a name and `=` or `:`, which count as part of the key"),
+    ] {
+        let expected = format!("{verdict} workflows: bridge/returning-ai: workflows.kyc.api_key: {problem}");
+        expect_of_workflows("/workflows/kyc/api_key", json!(key), &[&expected]);
     }
     expect_of_key("", &[&line("fail", "a non-empty string expected")]);
     // Of other keys that are as they should be.
