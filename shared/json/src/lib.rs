@@ -232,6 +232,14 @@ impl<'d> Value<'d> {
         self.as_key()?.text()
     }
 
+    /// A string's [`text`](Self::text), or a number's literal as sent: ids are the one or the other.
+    pub fn text_or_digits(self) -> Option<Cow<'d, str>> {
+        match self.kind() {
+            Kind::Number(digits) => Some(digits.into()),
+            _ => self.text(),
+        }
+    }
+
     /// The bytes of this value as sent, without the white space around it.
     pub fn source(self) -> &'d str {
         &self.document.text[self.node().bytes()]

@@ -234,6 +234,14 @@ fn a_value_tells_its_kind() {
 }
 
 #[test]
+fn a_number_has_digits_where_a_string_has_text() {
+    let document = parsed(r#"["\u0041",1.50e3,9007199254740993,"\ud800",true,null,[],{}]"#);
+    let texts: Vec<_> = document.root().elements().map(|value| value.text_or_digits().map(Cow::into_owned)).collect();
+    let expected = [Some("A"), Some("1.50e3"), Some("9007199254740993"), None, None, None, None, None];
+    assert_eq!(texts, expected.map(|text| text.map(str::to_owned)));
+}
+
+#[test]
 fn a_strings_text_is_decoded_and_a_lone_surrogate_has_none() {
     #[track_caller]
     fn check(text: &str, expected: Option<&str>) {

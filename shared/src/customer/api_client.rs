@@ -89,7 +89,7 @@ impl ApiClient {
         let text = answer.text();
         let read = Document::of(&*text).map_err(|_| failure_of(&answer, FailureCode::ProviderApiUnreadable))?;
         let pointer = Pointer::parse(lookup.answer).ok();
-        let customer = pointer.and_then(|pointer| read.root().at(&pointer)?.text());
+        let customer = pointer.and_then(|pointer| read.root().at(&pointer)?.text_or_digits());
         Ok(customer.filter(|id| !id.is_empty()).map(Cow::into_owned))
     }
 

@@ -7,7 +7,7 @@ use crate::customer::reference::{Customer, CustomerRef};
 use crate::customer::table::Customers;
 use crate::outside::http::CallTime;
 use crate::record::failure::{DispatchFailure, FailureCode};
-use json::{Kind, Pointer, Value};
+use json::{Pointer, Value};
 use route::routes::{CustomerSource, FieldValue, Route};
 
 /// Finds the customer of an event. Only used after the ack.
@@ -143,13 +143,7 @@ impl Resolver {
 
 /// The id at `pointer`: a string, or a number with the digits that were sent.
 pub fn id_at(body: Value<'_>, pointer: &Pointer) -> Option<String> {
-    let value = body.at(pointer)?;
-    let id = match value.kind() {
-        Kind::String => value.text()?.into_owned(),
-        Kind::Number(digits) => digits.to_owned(),
-        _ => return None,
-    };
-    Some(id).filter(|id| is_id(id))
+    Some(body.at(pointer)?.text_or_digits()?.into_owned()).filter(|id| is_id(id))
 }
 
 fn is_id(text: &str) -> bool {

@@ -89,10 +89,7 @@ impl Provider {
     pub fn read_envelope(&self, event: Value<'_>) -> Envelope {
         let EnvelopeMembers { event_id, event_type, occurred_at } = self.envelope;
         Envelope {
-            event_id: event.get(event_id).and_then(|id| match id.kind() {
-                Kind::Number(digits) => Some(digits.to_owned()),
-                _ => id.text().map(Into::into),
-            }),
+            event_id: event.get(event_id).and_then(Value::text_or_digits).map(Into::into),
             event_type: event.get(event_type).and_then(Value::text).map(Into::into),
             occurred_at: event.get(occurred_at).and_then(|at| match at.kind() {
                 Kind::Number(digits) => UnixMillis::from_epoch_literal(digits),

@@ -1,9 +1,10 @@
 //! Every body of `events/` becomes what `events/expected.toml` says.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use json::{Document, Kind, Pointer};
+use json::{Document, Pointer};
 
 use crate::bridge::fixture::*;
 
@@ -65,10 +66,7 @@ fn check_messages(bridge: &Bridge, file: &str, key: &str, delivers: &toml::Table
 fn as_sent(message: &[u8], member: &str) -> Option<String> {
     let document = Document::parse(message).unwrap();
     let value = document.root().at(&Pointer::parse(&format!("/{member}")).unwrap())?;
-    Some(match value.kind() {
-        Kind::Number(digits) => digits.to_owned(),
-        _ => value.text()?.into_owned(),
-    })
+    value.text_or_digits().map(Cow::into_owned)
 }
 
 pub(crate) fn folder() -> PathBuf {
