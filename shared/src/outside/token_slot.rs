@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use json::{Kind, Value};
+use json::Value;
 use reqwest::header::HeaderValue;
 use tokio::sync::Mutex;
 
@@ -22,8 +22,8 @@ pub(crate) struct Token {
 const TOKEN_MARGIN: Duration = Duration::from_secs(30);
 
 impl Token {
-    /// A token that was given `now` and expires after as many seconds as its `answer` says, else after `default_life_s`. It is not
-    /// shown by `Debug`.
+    /// A token that was given `now` and expires after as many seconds as its `answer` says, as a number or as text, else after
+    /// `default_life_s`. It is not shown by `Debug`.
     pub(crate) fn given(
         mut value: HeaderValue,
         answer: Option<Value<'_>>,
@@ -31,11 +31,8 @@ impl Token {
         now: UnixMillis,
     ) -> Self {
         value.set_sensitive(true);
-        let life_s = answer.and_then(|life| match life.kind() {
-            Kind::Number(seconds) => seconds.parse().ok(),
-            _ => None,
-        });
-        let life_s = life_s.unwrap_or(default_life_s);
+        let seconds: Option<f64> = answer.and_then(|life| life.text_or_digits()?.trim().parse().ok());
+        let life_s = seconds.filter(|life| life.is_finite() && *life >= 0.0).map_or(default_life_s, |life| life as u64);
         let life = Duration::from_secs(life_s).saturating_sub(TOKEN_MARGIN);
         Self { value, ends_at: now.plus(life) }
     }

@@ -225,8 +225,12 @@ mod sessions {
             (Some(json!(40)), 10),
             // Documented as 300 s, for an answer that does not tell.
             (None, 270),
-            (Some(json!("600")), 270),
+            (Some(json!("600")), 570),
+            (Some(json!(" 59.9 ")), 29),
+            (Some(json!(59.9)), 29),
             (Some(json!(-1)), 270),
+            (Some(json!("inf")), 270),
+            (Some(json!("soon")), 270),
         ] {
             let world = world(clock);
             world.set(|script| script.handshakes.push_back(session("first", expires_in.as_ref())));
