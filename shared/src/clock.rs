@@ -68,15 +68,20 @@ impl UnixMillis {
         Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// A date and a time of day as RFC 3339 and common libraries write them; one without a zone is UTC, since providers leave it
-    /// out. Years 1970 to 9999.
+    /// A date and a time of day as RFC 3339 and common libraries write them, a date alone, or an HTTP date (RFC 9110 §5.6.7). One
+    /// without a zone is UTC, since providers leave it out; a date alone is its midnight. Years 1970 to 9999.
     ///
     /// The seconds may be absent and have a fraction of any length after a point or a comma, the zone may be `Z`, `UTC`, `GMT`,
     /// `+02:00`, `+0200` or `+02`, and Java's `[Europe/Berlin]` behind it is ignored.
     pub fn from_date_text(text: &str) -> Option<Self> {
-        let (date, rest) = text.trim().split_at_checked(10)?;
+        let text = text.trim();
+        if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+            return u64::try_from(at.as_millis()).ok().map(Self).filter(|at| *at <= LATEST);
+        }
+        let (date, rest) = text.split_at_checked(10)?;
         let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
-        let rest = rest.strip_prefix(['T', 't', ' '])?;
+        let rest = if rest.is_empty() { "00:00" } else { rest.strip_prefix(['T', 't', ' '])? };
         let zone_at = rest.find(|char: char| !char.is_ascii_digit() && !":.,".contains(char)).unwrap_or(rest.len());
         let (time, zone) = rest.split_at(zone_at);
         let (time, fraction) = time.split_once(['.', ',']).unwrap_or((time, "0"));
@@ -98,15 +103,22 @@ impl UnixMillis {
         u64::try_from(at).ok().map(Self).filter(|at| is_number && *at <= LATEST)
     }
 
-    /// Seconds or milliseconds since the epoch, perhaps with a fraction; only what can be written as a date again. Which of the
-    /// two it is, its size tells: 100,000,000,000 s are the year 5138, and as many milliseconds 1973.
+    /// Seconds, milliseconds, microseconds or nanoseconds since the epoch, perhaps with a fraction; only what can be written as a
+    /// date again. Which of them it is, its size tells: 100,000,000,000 s are the year 5138, and as many milliseconds 1973; of
+    /// microseconds the first are in 1978, of nanoseconds in 1973.
     pub fn from_epoch_literal(digits: &str) -> Option<Self> {
         const FIRST_MILLIS: f64 = 1e11;
+        const FIRST_NANOS: f64 = 1e17;
         if digits.contains(|char: char| !char.is_ascii_digit() && !".eE+".contains(char)) {
             return None;
         }
         let number: f64 = digits.parse().ok()?;
-        let millis = if number < FIRST_MILLIS { number * 1000.0 } else { number };
+        let millis = match number {
+            number if number < FIRST_MILLIS => number * 1e3,
+            number if number <= LATEST.0 as f64 => number,
+            number if number < FIRST_NANOS => number / 1e3,
+            number => number / 1e6,
+        };
         (millis <= LATEST.0 as f64).then(|| Self(millis.round() as u64)).filter(|at| *at <= LATEST)
     }
 }

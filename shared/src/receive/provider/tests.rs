@@ -77,7 +77,9 @@ fn a_time_is_read_as_a_date_or_as_a_number_whichever_the_provider_sends() {
         check(at, Some(1_747_253_577_000));
     }
     check("1747253577.5", Some(1_747_253_577_500));
-    for at in ["-1", "18446744073709551615", "1e400", r#""soon""#, r#""""#, "null", "true", "{}", r#"[1747253577]"#] {
+    check(r#""Wed, 14 May 2025 20:12:57 GMT""#, Some(1_747_253_577_000));
+    check(r#""2025-05-14""#, Some(1_747_180_800_000));
+    for at in ["-1", "253402300801000000000", "1e400", r#""soon""#, r#""""#, "null", "true", "{}", r#"[1747253577]"#] {
         check(at, None);
     }
 }

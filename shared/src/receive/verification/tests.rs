@@ -657,7 +657,7 @@ mod envelope {
             (
                 r#"{"id":"evt_1","type":"PAID","at":253402300800000}"#,
                 "211d9bbc4a0412a208aeeaed4d392bcce8c81321a207fc65864934593530de3e",
-                NOW,
+                UnixMillis(253_402_300_800),
             ),
             (
                 r#"{"id":"evt_1","type":"PAID","at":"1738784271042"}"#,
