@@ -23,7 +23,7 @@ pub use self::subscriptions::Subscription;
 use self::answers::{API_PREFIX, Refusal, api_error, oauth_error, query};
 use self::subscriptions::Subscriptions;
 use crate::faults::{Faults, When};
-use crate::front::{Answer, Front, Guests, JSON, json_response};
+use crate::front::{Answer, Front, Guests, JSON, json_response, text_response};
 use crate::records::{Records, Timeout};
 
 /// One of its calls.
@@ -62,6 +62,8 @@ pub enum Fault {
     Garbage,
     /// 200 with JSON that breaks off.
     GarbageBody,
+    /// 200 with this body, and the call has no effect.
+    Body(String),
     /// 200 with a page of HTML, as a proxy in between answers.
     WrongContentType,
     /// 401, and every token is void.
@@ -395,6 +397,7 @@ impl World {
             Some(Fault::GarbageBody) => {
                 Answer::Http(answered(self).map(|body| body.slice(..body.len() - body.len() / 3)))
             }
+            Some(Fault::Body(body)) => Answer::Http(text_response(StatusCode::OK, JSON, body)),
             Some(Fault::WrongContentType) => {
                 let mut response = Response::new(Bytes::from_static(PAGE));
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));

@@ -1,10 +1,12 @@
 //! The calls of Rail's API that subscriptions need: list, create, delete.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use json::{Document, Kind, Value};
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use shared::customer::api_client::{ApiCall, ApiClient};
 use shared::customer::provider_api::ProviderApi;
@@ -58,13 +60,15 @@ impl RailApi {
         for _ in 0..MOST_PAGES {
             let call = ApiCall { method: Method::GET, path: &PATH, query: query.as_deref(), header: None, body: None };
             let answer = self.call(Operation::List, &call).await?;
-            let page: Value = serde_json::from_str(&answer.text()).map_err(|_| unreadable())?;
-            let entries = page.pointer("/data/subscriptions").and_then(Value::as_array).ok_or_else(unreadable)?;
-            for entry in entries.iter().filter(|entry| entry["status"] != "DELETED") {
-                found.push(Subscription::read(entry).ok_or_else(unreadable)?);
+            let page = Document::of(answer.text()).map_err(|_| unreadable())?;
+            let entries = page.root().get("data").and_then(|data| data.get("subscriptions"));
+            let entries = entries.filter(|entries| entries.kind() == Kind::Array).ok_or_else(unreadable)?;
+            for entry in entries.elements() {
+                if entry.get("status").and_then(Value::text).is_none_or(|status| status != "DELETED") {
+                    found.push(Subscription::read(entry).ok_or_else(unreadable)?);
+                }
             }
-            let next = page.pointer("/links/next").and_then(Value::as_str).filter(|next| !next.is_empty());
-            let Some(next) = next else {
+            let Some(next) = next_page(page.root()).ok_or_else(unreadable)? else {
                 return Ok(found);
             };
             // Only the query of the link is used: a token goes to no address but the one in the secret.
@@ -88,9 +92,8 @@ impl RailApi {
         let body = json!({ "event_type": event_type, "callback_url": url.as_str() });
         let call = ApiCall { method: Method::POST, path: &PATH, query: None, header, body: Some(&body) };
         let answer = self.call(operation(), &call).await?;
-        let answer: Value = serde_json::from_str(&answer.text()).unwrap_or_default();
-        let unreadable = || RailError { operation: operation(), cause: Cause::Unreadable }.into();
-        NewSubscription::read(&answer).ok_or_else(unreadable)
+        let created = Document::of(answer.text()).ok().and_then(|answer| NewSubscription::read(answer.root()));
+        created.ok_or_else(|| RailError { operation: operation(), cause: Cause::Unreadable }.into())
     }
 
     /// Deletes a subscription. If Rail has none of this id, there is nothing to do.
@@ -161,10 +164,20 @@ fn cause(answer: &HttpAnswer) -> Cause {
 
 /// Rail's own code of the first error, if it looks like one. Nothing else that Rail writes is repeated.
 fn error_code(answer: &HttpAnswer) -> Option<String> {
-    let body: Value = serde_json::from_str(&answer.text()).ok()?;
-    let code = body.pointer("/errors/0/code")?.as_str()?;
+    let body = Document::of(answer.text()).ok()?;
+    let code = body.root().get("errors")?.elements().next()?.get("code")?.text()?;
     let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-    is_code.then(|| code.to_owned())
+    is_code.then(|| code.into_owned())
+}
+
+/// The link to the next page of a list, if there is one; `None` where that cannot be read.
+fn next_page<'d>(page: Value<'d>) -> Option<Option<Cow<'d, str>>> {
+    let is_given = |value: &Value<'d>| value.kind() != Kind::Null;
+    let Some(links) = page.get("links").filter(is_given) else { return Some(None) };
+    match links.get("next").filter(is_given) {
+        Some(next) => Some(Some(next.text()?).filter(|next| !next.is_empty())),
+        None => (links.kind() == Kind::Object).then_some(None),
+    }
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use json::Value;
 use reqwest::Url;
-use serde_json::Value;
 use shared::outside::http::{SAFE_URL, is_safe_url};
 use shared::outside::secrets::Problem;
 
@@ -42,8 +42,8 @@ pub struct CallbackUrl(Url);
 
 impl Subscription {
     /// Reads an entry of Rail's list.
-    pub(crate) fn read(entry: &Value) -> Option<Self> {
-        let text = |field: &str| sound_text(&entry[field]);
+    pub(crate) fn read(entry: Value<'_>) -> Option<Self> {
+        let text = |field: &str| sound_text(entry, field);
         Some(Self {
             id: text("id")?,
             event_type: text("event_type")?,
@@ -55,15 +55,16 @@ impl Subscription {
 
 impl NewSubscription {
     /// Reads the answer to a creation.
-    pub(crate) fn read(answer: &Value) -> Option<Self> {
+    pub(crate) fn read(answer: Value<'_>) -> Option<Self> {
         let data = answer.get("data")?;
-        Some(Self { id: sound_text(&data["id"])?, key: Key(sound_text(&data["signature_verification_key"])?) })
+        Some(Self { id: sound_text(data, "id")?, key: Key(sound_text(data, "signature_verification_key")?) })
     }
 }
 
 /// Text that can be an id, a type or a key: not empty, and nothing that a terminal would act on.
-fn sound_text(value: &Value) -> Option<String> {
-    value.as_str().filter(|text| !text.is_empty() && !text.chars().any(char::is_control)).map(str::to_owned)
+fn sound_text(object: Value<'_>, field: &str) -> Option<String> {
+    let text = object.get(field)?.text()?;
+    Some(text.into_owned()).filter(|text| !text.is_empty() && !text.chars().any(char::is_control))
 }
 
 impl Key {

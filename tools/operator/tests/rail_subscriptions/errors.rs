@@ -59,6 +59,59 @@ async fn every_status_says_what_it_means_and_only_what_may_pass_is_tried_again()
     }
 }
 
+/// A page with this entry and this `next`.
+fn page(entry: &str, next: &str) -> Fault {
+    Fault::Body(format!(r#"{{"data":{{"subscriptions":[{entry}]}},"links":{{"next":{next}}}}}"#))
+}
+
+const ENTRY: &str = r#"{"id":"sub_1","event_type":"ACCOUNT_OPEN","callback_url":"https://example.com/webhooks/rail"}"#;
+
+#[tokio::test]
+async fn a_list_ends_where_no_page_follows_and_not_where_that_cannot_be_read() {
+    let ends = |ends| if ends { Ok(1) } else { Err(listing(Cause::Unreadable)) };
+    for (next, expected) in [
+        ("null", ends(true)),
+        (r#""""#, ends(true)),
+        ("7", ends(false)),
+        ("false", ends(false)),
+        ("[]", ends(false)),
+        (r#"{"href":"/v1/subscriptions?page=2"}"#, ends(false)),
+        (r#""\ud800""#, ends(false)),
+        (r#""/v1/subscriptions""#, ends(false)),
+    ] {
+        let world = World::needing(&[CREATING]);
+        world.rail.inject(Some(At::ListSubscriptions), page(ENTRY, next), When::Next(1));
+        assert_eq!(world.open().api.list().await.map(|all| all.len()), expected, "{next}");
+    }
+    for (links, expected) in [("", ends(true)), (r#","links":null"#, ends(true)), (r#","links":[]"#, ends(false))] {
+        let world = World::needing(&[CREATING]);
+        let body = format!(r#"{{"data":{{"subscriptions":[{ENTRY}]}}{links}}}"#);
+        world.rail.inject(Some(At::ListSubscriptions), Fault::Body(body), When::Next(1));
+        assert_eq!(world.open().api.list().await.map(|all| all.len()), expected, "{links}");
+    }
+    let world = World::needing(&[CREATING]);
+    let next = r#""/v1/subscriptions?page=2""#;
+    world.rail.inject(Some(At::ListSubscriptions), page(ENTRY, next), When::Next(1));
+    world.rail.inject(Some(At::ListSubscriptions), page(ENTRY, "null"), When::Next(1));
+    assert_eq!(world.open().api.list().await.map(|all| all.len()), Ok(2));
+}
+
+#[tokio::test]
+async fn what_is_not_used_of_an_answer_spoils_nothing() {
+    let world = World::needing(&[CREATING]);
+    let deep = format!("{}{}", "[".repeat(300), "]".repeat(300));
+    let odd = format!("\"note\":\"\\ud800\",\"n\":1e999,\"deep\":{deep},");
+    let list =
+        format!("\u{feff}{{{odd}\"data\":{{\"subscriptions\":[{}]}}}}", ENTRY.replacen('{', &format!("{{{odd}"), 1));
+    world.rail.inject(Some(At::ListSubscriptions), Fault::Body(list), When::Next(1));
+    let listed = world.open().api.list().await.unwrap();
+    assert_eq!(listed.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(), ["sub_1"]);
+
+    let created = format!("{{{odd}\"data\":{{{odd}\"id\":\"sub_2\",\"signature_verification_key\":\"whsec_2\"}}}}");
+    world.rail.inject(Some(At::CreateSubscription), Fault::Body(created), When::Next(1));
+    assert_eq!(world.open().api.create(CREATING, &world.url, 1).await.unwrap().id, "sub_2");
+}
+
 #[tokio::test]
 async fn what_passes_is_got_over() {
     let world = World::needing(&[CREATING, "ACCOUNT_CLOSED"]);
