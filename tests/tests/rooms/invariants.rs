@@ -8,8 +8,8 @@ pub(crate) struct Act {
     what: &'static str,
     signs: &'static [Sign],
     within: &'static [&'static str],
-    /// The one file that does it.
-    only: Option<&'static str>,
+    /// The files that do it.
+    only: &'static [&'static str],
 }
 
 enum Sign {
@@ -27,25 +27,25 @@ pub(crate) const PROOF: Act = Act {
     what: "makes a VerifiedEvent",
     signs: &[Tokens("VerifiedEvent {")],
     within: &["shared/", "functions/", "tools/"],
-    only: Some("shared/src/receive/verification.rs"),
+    only: &["shared/src/receive/verification.rs"],
 };
 
 pub(crate) const CLOCK: Act = Act {
     what: "reads the clock",
     signs: &[Path("std::time::SystemTime"), Tokens("now_utc ("), Tokens("now_local (")],
     within: DEPLOYED,
-    only: Some("shared/src/clock.rs"),
+    only: &["shared/src/clock.rs"],
 };
 
 /// Spans are measured by tokio's clock, which tests can stop.
 pub(crate) const INSTANT: Act =
-    Act { what: "measures by std's clock", signs: &[Path("std::time::Instant")], within: DEPLOYED, only: None };
+    Act { what: "measures by std's clock", signs: &[Path("std::time::Instant")], within: DEPLOYED, only: &[] };
 
 pub(crate) const ENVIRONMENT: Act = Act {
     what: "reads the environment",
     signs: &[Path("std::env")],
     within: DEPLOYED,
-    only: Some("shared/src/config.rs"),
+    only: &["shared/src/config.rs"],
 };
 
 /// Lambda freezes what outlives an invocation.
@@ -53,7 +53,7 @@ pub(crate) const SPAWN: Act = Act {
     what: "spawns a task",
     signs: &[Tokens("spawn"), Tokens("spawn_local"), Tokens("spawn_blocking")],
     within: DEPLOYED,
-    only: None,
+    only: &[],
 };
 
 /// What prints elsewhere escapes nothing, and panics when its reader leaves.
@@ -67,8 +67,9 @@ pub(crate) const PRINT: Act = Act {
         Tokens("print !"),
         Tokens("eprint !"),
     ],
-    within: &["tools/cli/src/"],
-    only: Some("tools/cli/src/terminal.rs"),
+    within: &["tools/cli/src/", "tools/local/src/", "tools/operator/src/", "tools/page/src/"],
+    // The second passes on what cargo prints.
+    only: &["tools/cli/src/terminal.rs", "tools/local/src/binaries.rs"],
 };
 
 /// A function that did would not reach the network.
@@ -76,7 +77,7 @@ pub(crate) const IN_PROCESS: Act = Act {
     what: "ends HTTP in its own process",
     signs: &[Tokens(". ending_in (")],
     within: &["functions/", "shared/src/", "tools/"],
-    only: Some("tools/simulation/src/environment.rs"),
+    only: &["tools/simulation/src/environment.rs"],
 };
 
 /// Who does it and may not. If the owner does not do it either, the sign is the wrong one.
@@ -87,16 +88,19 @@ pub(crate) fn strays(act: &Act, workspace: &Workspace, imports: &[Import]) -> Ve
     });
     let within = |file: &str| act.within.iter().any(|folder| file.starts_with(folder));
     let (owned, strays): (Vec<_>, Vec<_>) =
-        places.filter(|(file, _)| within(file)).partition(|(file, _)| Some(*file) == act.only);
-    let owner = act.only.map_or("no file may".to_owned(), |only| format!("only {only} may"));
+        places.filter(|(file, _)| within(file)).partition(|(file, _)| act.only.contains(file));
+    let owner = match act.only {
+        [] => "no file may".to_owned(),
+        only => format!("only {} may", only.join(" and ")),
+    };
     let strays = strays.iter().map(|(file, line)| format!("{file}:{line}: {}, which {owner}", act.what));
-    let idle = act.only.filter(|_| owned.is_empty());
+    let idle = act.only.iter().filter(|only| owned.iter().all(|(file, _)| file != *only));
     strays.chain(idle.map(|only| format!("{only}: is to be the one that {}, and does not", act.what))).collect()
 }
 
 /// A `VerifiedEvent` proves something only while it is made in one place and cannot be made by naming its fields.
 pub(crate) fn forgeries(workspace: &Workspace) -> Vec<String> {
-    let owner = PROOF.only.unwrap();
+    let owner = PROOF.only[0];
     let made = places(workspace, "VerifiedEvent {").len();
     let tokens = workspace.sources.get(owner).map(|source| source.modules[0].tokens.as_slice()).unwrap_or_default();
     let words: Vec<_> = tokens.iter().map(|token| token.text.as_str()).collect();

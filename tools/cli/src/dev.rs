@@ -16,20 +16,19 @@ use local::stack::{FUNCTIONS, Stack, StackError, StackOptions};
 use operator::customers::import::import_file;
 use operator::dev_file::{DevFileGuard, write_private};
 use operator::error::with_causes;
-use operator::place::http;
+use operator::network::http;
 use operator::{OperatorError, Place};
 use page::board::Board;
 use page::dev::{dev_file, note_answer, serve};
 use route::routes::Routes;
 use serde_json::Value;
 use shared::clock::Clock;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Sender, channel};
 
 use self::capture::{Arrival, Capture, MOST_WAITING, note_arrival};
 use crate::delivery::unplayed;
 use crate::routes::file::RoutesFile;
-use crate::terminal::{note, out};
+use crate::terminal::{interrupted, note, out};
 
 mod capture;
 mod chaos;
@@ -289,18 +288,4 @@ fn print_next_steps(stack: &Stack) {
         "One KYC event waits for its customer, who is not registered yet. Register the customer, and redrive delivers it:"
     );
     out!("  cargo run -- customers put rillis-user:69d2a91e5eee513d753f2c77 --customer-id C-1010");
-}
-
-/// Returns at SIGINT (Ctrl-C) or SIGTERM.
-async fn interrupted() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => signal.recv().await,
-            Err(_) => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated => {}
-    }
 }

@@ -2,16 +2,19 @@
 //! prints, and nothing that is printed acts on the terminal.
 
 use std::cell::Cell;
-use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use json::{Document, Kind, Value, write_string};
 use operator::OperatorError;
 use operator::words::escaped;
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 /// Whether the output still has a reader.
@@ -220,12 +223,24 @@ pub(crate) fn confirm(question: &str, hint: &str) -> Result<bool, OperatorError>
     Ok(agreed)
 }
 
-/// Returns when Ctrl-C is pressed.
+/// Returns when a person or the system ends the program: by Ctrl-C, Ctrl-\\, `kill`, or with the terminal.
 pub(crate) async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Ctrl-C cannot be caught here; it ends the program as it always did.
-        std::future::pending::<()>().await;
-    }
+    let kinds = [SignalKind::interrupt(), SignalKind::quit(), SignalKind::terminate(), SignalKind::hangup()];
+    let kinds = kinds.into_iter().filter(|kind| *kind != SignalKind::hangup() || !outlives_the_terminal());
+    // One that cannot be caught ends the program as it always did.
+    let mut signals: Vec<Signal> = kinds.filter_map(|kind| signal(kind).ok()).collect();
+    poll_fn(|context| match signals.iter_mut().any(|signal| signal.poll_recv(context).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+}
+
+/// Whether `nohup` has started it, which ignores SIGHUP. Catching the signal would end that.
+fn outlives_the_terminal() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    ignored.is_some_and(|signals| signals & 1 << (SignalKind::hangup().as_raw_value() - 1) != 0)
 }
 
 impl Progress {

@@ -17,11 +17,13 @@ use std::time::Duration;
 
 use local::binaries::workspace_root;
 use local::delivery::signed_headers;
+use local::dynamodb::{DynamoDb, EVENTS_TABLE};
 use local::rail_api::RailApi;
 use local::returning_ai::{IncomingWebhook, Message, ReturningAi, Workflow};
 use local::stack::sample_key;
 use serde_json::json;
 use shared::clock::Clock;
+use tokio::task::spawn_blocking;
 
 mod dev {
     mod commands;
@@ -33,41 +35,93 @@ const BOUND: Duration = Duration::from_secs(60);
 /// The samples of this checkout.
 const EVENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
 
-/// A cargo that builds for longer than anyone waits, with a compiler of its own.
+/// A cargo that builds for longer than anyone waits, with a compiler of its own. Both hold a pipe while they are there.
 const CARGO: &str = "#!/bin/sh
+exec 3>\"$0.pipe\"
 sleep 600 &
 echo compiling >&2
 wait
 ";
 
+/// A cargo that ends where it cannot print, and builds nothing.
+const PRINTING_CARGO: &str = "#!/bin/sh
+echo compiling >&2 && : >\"$0.printed\"
+";
+
+/// `bridge dev` with this script for cargo, in this folder.
+fn dev_with(script: &str, folder: &Path) -> Command {
+    let cargo = folder.join("cargo");
+    fs::write(&cargo, script).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    dev.args(["dev", "--port", "0"]).env("CARGO", &cargo).stdout(Stdio::null()).stderr(Stdio::piped());
+    dev
+}
+
+/// Whether a process ignores or catches SIGHUP, as its status says: `SigIgn`, `SigCgt`.
+fn has_hangup(field: &str, process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let signals = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(":\t")).unwrap();
+    u64::from_str_radix(signals, 16).unwrap() & 1 != 0
+}
+
 #[test]
 fn a_signal_ends_it_while_cargo_builds_and_cargo_and_its_compilers_too() {
-    for (signal, arguments, status) in [("TERM", [].as_slice(), 0), ("INT", &[], 0), ("TERM", &["--once"], 4)] {
+    for (signal, arguments, status) in
+        [("TERM", [].as_slice(), 0), ("INT", &[], 0), ("HUP", &[], 0), ("QUIT", &[], 0), ("TERM", &["--once"], 4)]
+    {
+        if signal == "HUP" && has_hangup("SigIgn", "self") {
+            continue;
+        }
         let folder = tempfile::tempdir().unwrap();
-        let cargo = folder.path().join("cargo");
-        fs::write(&cargo, CARGO).unwrap();
-        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"))
-            .args(["dev", "--port", "0"])
-            .args(arguments)
-            .env("CARGO", &cargo)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(dev.stderr.take().unwrap()).lines();
-        lines.by_ref().map(Result::unwrap).find(|line| line == "compiling").expect("cargo was not started");
-        assert!(Command::new("kill").args(["-s", signal, &dev.id().to_string()]).status().unwrap().success());
-
-        // All three hold the pipe: it ends when the last of them has ended.
+        let pipe = folder.path().join("cargo.pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        // It ends when the last that holds it has ended.
         let (ended, wait) = channel();
-        thread::spawn(move || {
-            lines.for_each(drop);
-            ended.send(()).unwrap();
-        });
+        thread::spawn(move || ended.send(fs::read(pipe).unwrap()).unwrap());
+        let mut dev = dev_with(CARGO, folder.path()).args(arguments).spawn().unwrap();
+        compiles(&mut dev);
+        assert!(Command::new("kill").args(["-s", signal, &dev.id().to_string()]).status().unwrap().success());
         wait.recv_timeout(BOUND).unwrap_or_else(|_| panic!("SIG{signal} did not end all of them"));
         assert_eq!(dev.wait().unwrap().code(), Some(status), "SIG{signal} {arguments:?}");
     }
+}
+
+/// Waits until cargo is at work.
+fn compiles(dev: &mut Child) {
+    let mut lines = BufReader::new(dev.stderr.take().unwrap()).lines().map(Result::unwrap);
+    lines.find(|line| line == "compiling").expect("cargo was not started");
+    thread::spawn(move || lines.for_each(drop));
+}
+
+#[test]
+fn under_nohup_it_outlives_its_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = dev_with("#!/bin/sh\necho compiling >&2\nexec sleep 600\n", folder.path());
+    let mut nohup = Command::new("nohup");
+    nohup
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut dev = nohup.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    compiles(&mut dev);
+    let id = dev.id().to_string();
+    assert!(has_hangup("SigIgn", &id) && !has_hangup("SigCgt", &id));
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    assert_eq!(dev.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_no_build_and_one_that_stays_has_all_that_cargo_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, err) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended = dev_with(PRINTING_CARGO, folder.path()).stderr(err).status().unwrap();
+    assert_eq!((ended.code(), folder.path().join("cargo.printed").exists()), (Some(4), true));
+
+    let told = dev_with(PRINTING_CARGO, folder.path()).output().unwrap().stderr;
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.starts_with("Building the functions ...\ncompiling\nerror: cargo built no binary"), "{told}");
 }
 
 /// A bridge that runs until this is dropped.
@@ -101,27 +155,27 @@ static ONLY: Mutex<()> = Mutex::new(());
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
+        Self::serving(Command::new(env!("CARGO_BIN_EXE_bridge")).args(["dev", "--port", "0"]).args(arguments))
+    }
+
+    /// The same of a verb that serves a page.
+    fn serving(command: &mut Command) -> Self {
         let only = ONLY.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut dev = Command::new(env!("CARGO_BIN_EXE_bridge"))
-            .args(["dev", "--port", "0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut dev = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let printed = Arc::new(Mutex::new(String::new()));
         let (sender, lines) = channel();
         let (stdout, stderr) = (dev.stdout.take().unwrap(), dev.stderr.take().unwrap());
         let reading = [keep(stdout, &printed, Some(sender)), keep(stderr, &printed, None)];
         // It may build for a while; when it ends, its output does.
-        let stays = lines.iter().any(|line: String| line.contains("Ctrl-C ends the bridge"));
+        let stays = lines.iter().any(|line: String| line.contains("Ctrl-C ends "));
         assert!(stays, "it did not stay: {}", printed.lock().unwrap());
         let said = printed.lock().unwrap().clone();
         let port_after = |words: &str| {
-            let (_, rest) = said.split_once(&format!("{words} http://127.0.0.1:"))?;
+            let line = said.lines().find(|line| line.starts_with(words))?;
+            let (_, rest) = line.split_once("http://127.0.0.1:")?;
             rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
         };
-        let (port, webhook_port) = (port_after("The page is at").unwrap(), port_after("A tunnel can lead to"));
+        let (port, webhook_port) = (port_after("The page ").unwrap(), port_after("A tunnel can lead to"));
         Self { dev, port, webhook_port, lines, printed, reading: reading.into(), _only: only }
     }
 
@@ -245,16 +299,28 @@ fn answer(to: SocketAddr, request: &str) -> String {
 fn every_port_refuses_foreign_hosts_foreign_origins_and_what_a_web_site_sends() {
     let bridge = Running::start(&[]);
     assert_eq!(bridge.webhook_port, None);
-    every_port_refuses_strangers(&bridge);
+    refuses_strangers(&bridge, OF_DEV);
     assert!(bridge.send("rail/account_open.json").contains("200"), "and it works on");
 }
 
-/// What listens is asked of the system, so that no port is forgotten.
-fn every_port_refuses_strangers(bridge: &Running) {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_port_of_a_console_refuses_the_same() {
+    let dynamodb = DynamoDb::start(None).await.unwrap();
+    let mut console = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    console.args(["console", "--table", EVENTS_TABLE, "--region", "us-east-1", "--port", "0"]);
+    console.env("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url()).env("AWS_EC2_METADATA_DISABLED", "true");
+    console.envs([("AWS_ACCESS_KEY_ID", "sample"), ("AWS_SECRET_ACCESS_KEY", "sample")]);
+    spawn_blocking(move || refuses_strangers(&Running::serving(&mut console), 1)).await.unwrap();
+}
+
+/// Gateway, tables, secrets, Returning.AI, Rail's API, and the Runtime APIs of the processes that the samples have started.
+const OF_DEV: usize = 6;
+
+/// What listens is asked of the system, so that no port is forgotten; there are at least so many.
+fn refuses_strangers(bridge: &Running, least: usize) {
     let ports = bridge.listening();
-    // Gateway, tables, secrets, Returning.AI, Rail's API, and the Runtime APIs of the processes that the samples have started.
     let v4 = ports.iter().filter(|port| port.is_ipv4()).count();
-    assert!(v4 >= 6, "{ports:?}");
+    assert!(v4 >= least, "{ports:?}");
     assert!(ports.iter().all(|port| port.ip().is_loopback()), "{ports:?}");
     let image = "sec-fetch-site: cross-site\r\nsec-fetch-mode: no-cors\r\nsec-fetch-dest: image\r\n";
     let targets = [
@@ -353,7 +419,7 @@ async fn with_their_secrets_real_systems_are_used_through_a_port_for_a_tunnel_an
         let public = sample_key(sample.split('/').next().unwrap());
         assert_eq!(bridge.deliver(sample, &public), "401", "{sample} by a key that everybody can read");
     }
-    every_port_refuses_strangers(&bridge);
+    refuses_strangers(&bridge, OF_DEV);
     let tunnel = (Ipv4Addr::LOCALHOST, bridge.webhook_port.unwrap()).into();
     for provider in providers::ALL {
         let request = |method| format!("{method} {} HTTP/1.1\r\nhost: tunnel.example\r\n\r\n", provider.path());

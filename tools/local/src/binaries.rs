@@ -1,11 +1,12 @@
 //! The functions' binaries, built by cargo when a test, a bench or `bridge dev` wants them.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -58,12 +59,7 @@ static BUILT: Mutex<Option<HashMap<Profile, PathBuf>>> = Mutex::new(None);
 pub async fn build_functions_unless_dropped(profile: Profile) -> Result<PathBuf, BuildError> {
     // A group of its own, so that the compilers can be ended with it.
     let mut cargo = Cargo(cargo_build(profile)?.process_group(0).spawn().map_err(BuildError::Cargo)?);
-    let mut printed = cargo.0.stdout.take();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut stdout = Vec::new();
-        let read = printed.as_mut().map_or(Ok(0), |printed| printed.read_to_end(&mut stdout));
-        read.map(|_| stdout)
-    });
+    let read = tokio::task::spawn_blocking(read_output(&mut cargo.0));
     let stdout = read.await.map_err(io::Error::other).flatten().map_err(BuildError::Cargo)?;
     // It has printed all it had to print, so it is about to end.
     let status = cargo.0.wait().map_err(BuildError::Cargo)?;
@@ -84,8 +80,29 @@ impl Drop for Cargo {
 }
 
 fn build(profile: Profile) -> Result<PathBuf, BuildError> {
-    let output = cargo_build(profile)?.output().map_err(BuildError::Cargo)?;
-    folder(&output.stdout, output.status)
+    let mut cargo = cargo_build(profile)?.spawn().map_err(BuildError::Cargo)?;
+    let stdout = read_output(&mut cargo)().map_err(BuildError::Cargo)?;
+    folder(&stdout, cargo.wait().map_err(BuildError::Cargo)?)
+}
+
+/// Reads to their ends what cargo prints for programs, which it returns, and what it prints for people, which goes to stderr.
+fn read_output(cargo: &mut Child) -> impl FnOnce() -> io::Result<Vec<u8>> + use<> {
+    let (stdout, stderr) = (cargo.stdout.take(), cargo.stderr.take());
+    move || {
+        let forwarding = stderr.map(|stderr| thread::spawn(|| forward(stderr)));
+        let mut read = Vec::new();
+        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_end(&mut read))?;
+        forwarding.map(JoinHandle::join);
+        Ok(read)
+    }
+}
+
+/// Cargo fails when it cannot print, and a reader of our stderr may leave (`2>&1 | head -1`): that ends no build.
+fn forward(mut stderr: ChildStderr) {
+    let mut part = [0; 4096];
+    while let Ok(read @ 1..) = stderr.read(&mut part) {
+        let _ = io::stderr().write_all(&part[..read]);
+    }
 }
 
 fn cargo_build(profile: Profile) -> Result<Command, BuildError> {
@@ -105,7 +122,8 @@ fn cargo_build(profile: Profile) -> Result<Command, BuildError> {
         .current_dir(workspace_root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
+        // Only on a terminal does cargo draw its progress.
+        .stderr(if io::stderr().is_terminal() { Stdio::inherit() } else { Stdio::piped() });
     // Relative to the current folder, not to the folder in which cargo runs.
     if let Some(target) = std::env::var_os("CARGO_TARGET_DIR") {
         let target = std::path::absolute(target).map_err(BuildError::Cargo)?;
