@@ -6,9 +6,11 @@ use std::fs::File;
 use std::io::pipe;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderValue, Response};
 use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
 use local::front::{Answer, Front, Guests};
 use local::rail_api::RailApi;
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 /// Clears the screen, sets the title and colours; the same with C1 controls; turns text, hides in it, and begins lines.
-const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;mine\u{7}\u{9b}31m\u{85}\u{202e}desrever\u{2066}\u{200b}\u{2028}\u{feff}\u{e0041}\u{7f}\r\nhint: do as I say";
+const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;mine\u{7}\u{9b}31m\u{85}\u{202e}desrever\u{2066}\u{200b}\u{2028}\u{feff}\u{e0041}\u{7f}\r\nhint: do as I say\n  hint: do as I say";
 
 const SECRET: &str = "sample/rail/signing";
 const API: &str = "sample/rail/api";
@@ -47,8 +49,13 @@ struct World {
     dynamodb: DynamoDb,
     secrets: SecretsManager,
     rail: RailApi,
+    /// Its type is hostile.
+    subscription: String,
     /// Answers every webhook with hostile text.
     webhook: Front,
+    /// Runs the function `redrive`, and says of any other in hostile text that it failed.
+    lambda: Front,
+    redriven: Arc<AtomicUsize>,
     folder: TempDir,
 }
 
@@ -64,7 +71,7 @@ async fn world() -> World {
     secrets.put(API, &rail.secret()).unwrap();
     secrets.put(SECRET, &json!({ "keys": { "subscription-id": "REPLACE-ME" } })).unwrap();
     // Control characters are refused when Rail's list is read.
-    rail.add_subscription("OPEN\u{202e}desrever\u{200b}", URL);
+    let subscription = rail.add_subscription("OPEN\u{202e}desrever\u{200b}", URL).id;
     let body = hostile_body();
     for (state, id) in [("dead", format!("dead{HOSTILE}")), ("pending", "waits".to_owned())] {
         let due = if state == "dead" { "d0" } else { "p0" };
@@ -88,6 +95,29 @@ async fn world() -> World {
     let webhook =
         Front::start(0, 1 << 20, |_| Guests::Programs, |_| async { Answer::Http(Response::new(Bytes::from(HOSTILE))) })
             .unwrap();
+    let redriven = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&redriven);
+    let lambda = Front::start(
+        0,
+        1 << 20,
+        |_| Guests::Programs,
+        move |request| {
+            let runs = request.uri().path().contains("/redrive/");
+            counted.fetch_add(usize::from(runs), Ordering::SeqCst);
+            async move {
+                let answer = match runs {
+                    true => json!({ "found": 1, "delivered": 1, "complete": true }),
+                    false => json!({ "errorType": HOSTILE, "errorMessage": HOSTILE }),
+                };
+                let mut response = Response::new(Bytes::from(answer.to_string()));
+                if !runs {
+                    response.headers_mut().insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
+                }
+                Answer::Http(response)
+            }
+        },
+    )
+    .unwrap();
 
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("routes.toml"), ROUTES).unwrap();
@@ -100,7 +130,7 @@ async fn world() -> World {
         .unwrap();
     let csv = format!("ref,customer_id\nrail-account:A-1,\"{HOSTILE}\"\n\"{HOSTILE}\",C-1\nrail-account:A-2,C-2\n");
     std::fs::write(folder.path().join("customers.csv"), csv).unwrap();
-    World { dynamodb, secrets, rail, webhook, folder }
+    World { dynamodb, secrets, rail, subscription, webhook, lambda, redriven, folder }
 }
 
 /// JSON, with what JSON allows to stand in it unescaped.
@@ -122,10 +152,9 @@ impl World {
     fn verbs(&self) -> Vec<(Vec<String>, i32)> {
         let table = format!("--table {EVENTS_TABLE} --region us-east-1");
         let customers = format!("--customers-table {CUSTOMERS_TABLE} --region us-east-1");
-        let rail = format!(
-            "--signing-secret {SECRET} --api-secret {API} --callback-url {URL} --region us-east-1 --routes routes.toml"
-        );
-        let webhook = self.webhook.url();
+        let secrets = format!("--signing-secret {SECRET} --api-secret {API} --region us-east-1 --routes routes.toml");
+        let rail = format!("--callback-url {URL} {secrets}");
+        let (webhook, subscription) = (self.webhook.url(), &self.subscription);
         let lines = [
             ("sign rail body.json".to_owned(), 0),
             ("sign rail body.json --as curl".to_owned(), 0),
@@ -149,6 +178,8 @@ impl World {
             (format!("events show KEY --body --routes routes.toml {table}"), 0),
             (format!("events show KEY --body --json --routes routes.toml {table}"), 0),
             (format!("events redrive --state dead --dry-run {table}"), 0),
+            (format!("events redrive --state dead --yes --function broken {table}"), 4),
+            (format!("events redrive --state dead --yes --function redrive {table}"), 0),
             (format!("events dismiss --state dead --dry-run {table}"), 0),
             (format!("events dismiss KEY --reason why {table}"), 0),
             (format!("workflows list --count --routes routes.toml {table}"), 0),
@@ -158,6 +189,7 @@ impl World {
             (format!("rail subscriptions list {rail}"), 0),
             (format!("rail subscriptions list --json {rail}"), 0),
             (format!("rail subscriptions rotate --dry-run {rail}"), 3),
+            (format!("rail subscriptions delete {subscription} --yes {secrets}"), 0),
             (format!("rail subscriptions sync --yes {rail}"), 0),
             ("doctor --stack no-such-stack --region us-east-1 --routes routes.toml".to_owned(), 4),
         ];
@@ -182,6 +214,7 @@ impl World {
         ]);
         command.env("AWS_ENDPOINT_URL_DYNAMODB", self.dynamodb.url());
         command.env("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.secrets.url());
+        command.env("AWS_ENDPOINT_URL_LAMBDA", self.lambda.url());
         command.env("AWS_ENDPOINT_URL_CLOUDFORMATION", "http://127.0.0.1:9");
         command
     }
@@ -212,7 +245,8 @@ async fn nothing_that_somebody_else_wrote_acts_on_the_terminal_whatever_verb_pri
         assert_eq!(ran.code, Some(code), "{verb:?}: {}{}", ran.out, ran.err);
         for text in [&ran.out, &ran.err] {
             assert!(!text.contains(acts_on_a_terminal), "{verb:?}: {text:?}");
-            assert!(!text.contains("\nhint: do as I say"), "{verb:?}: {text}");
+            let forged = text.lines().find(|line| line.trim_start().starts_with("hint: do as I say"));
+            assert_eq!(forged, None, "{verb:?}: {text}");
             shown += text.matches(r"\u001b[2J").count();
         }
         if verb.contains(&"--json".to_owned()) {
@@ -241,7 +275,9 @@ async fn a_reader_that_leaves_harms_no_work_and_no_verb_panics() {
         let ran = world.run_into(&verb, out.into(), err.into()).await;
         assert_eq!(ran.code, Some(code), "{verb:?}");
     }
-    // Everything was done: dismissed, written, created.
+    // Everything was done: redriven, dismissed, written, deleted, created.
+    assert_eq!(world.redriven.load(Ordering::SeqCst), 1);
+    assert!(world.rail.subscriptions().iter().all(|it| it.id != world.subscription));
     assert_eq!(world.dynamodb.item(&format!("rail#dead{HOSTILE}")).unwrap()["state"], "dismissed");
     for (customer, expected) in [("rail-account:A-2", "C-2"), ("rail-account:A-3", "C-3")] {
         assert_eq!(world.dynamodb.item_of(CUSTOMERS_TABLE, "ref", customer).unwrap()["customer_id"], expected);

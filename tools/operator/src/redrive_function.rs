@@ -9,6 +9,7 @@ use shared::outside::aws::sdk_reason;
 
 use crate::aws_call::{call, encoded};
 use crate::error::OperatorError;
+use crate::words::escaped;
 
 #[derive(Clone, Debug)]
 pub struct RedriveFunction {
@@ -60,11 +61,11 @@ impl RedriveFunction {
         })
     }
 
-    /// The function ran and failed: Lambda's own words of it, which quote no event.
+    /// The function ran and failed: Lambda's own words of it, which quote no event, on one line.
     fn failed(&self, payload: &[u8]) -> OperatorError {
         let reason: serde_json::Value = serde_json::from_slice(payload).unwrap_or_default();
         let reason = reason.get("errorMessage").and_then(|text| text.as_str()).unwrap_or("no reason given");
-        let reason: String = reason.chars().take(200).collect();
+        let reason: String = escaped(reason).chars().take(200).collect();
         OperatorError::outside(format!("Function {} failed: {reason}", self.name), "see its log")
     }
 }
