@@ -12,9 +12,17 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use local::binaries::workspace_root;
+use local::secrets_manager::SecretsManager;
+use local::stack::{api_secret, signing_secret};
+use operator::Parts;
+use operator::dev_file::DevFile;
+use rail::RAIL;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, Stream};
+use serde_json::json;
+use tokio::task::spawn_blocking;
 
 /// It takes milliseconds; this long only on a machine that hardly runs.
 const BOUND: Duration = Duration::from_secs(60);
@@ -69,8 +77,13 @@ fn plain() -> (u16, Receiver<String>) {
 }
 
 fn list(folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bridge"));
+    let mut command = bridge(folder, variables);
     command.args(["events", "list", "--table", "events", "--region", "eu-west-1"]).args(arguments);
+    command
+}
+
+fn bridge(folder: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bridge"));
     for (name, _) in std::env::vars() {
         let lower = name.to_ascii_lowercase();
         if name.starts_with("AWS_") || name == "SSL_CERT_FILE" || lower.ends_with("_proxy") {
@@ -144,22 +157,71 @@ fn calls_go_through_the_proxies_of_the_environment_but_not_to_this_machine_nor_w
         assert!(first[0].starts_with(line), "{variables:?}: {first:?}");
     }
 
-    let (port, heads) = answering(|stream, tell| {
-        let mut line = String::new();
-        let _ = BufReader::new(stream).read_line(&mut line);
-        let _ = tell.send(line);
-    });
-    let proxy = format!("http://127.0.0.1:{port}");
-    let mut calling = list(folder.path(), &[], &[("HTTPS_PROXY", &proxy)]);
-    let mut calling = calling.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let first = heads.recv_timeout(BOUND).unwrap();
-    calling.kill().unwrap();
-    calling.wait().unwrap();
-    assert_eq!(first, "CONNECT dynamodb.eu-west-1.amazonaws.com:443 HTTP/1.1\r\n");
+    let (proxy, lines) = deaf_proxy();
+    let calling = list(folder.path(), &[], &[("HTTPS_PROXY", &proxy)]);
+    assert_eq!(first_line(calling, &lines), "CONNECT dynamodb.eu-west-1.amazonaws.com:443 HTTP/1.1\r\n");
 
     let refused = list(folder.path(), &[], &[("HTTPS_PROXY", "http://user:hunter2@")]).output().unwrap();
     check(&refused, 2, "error: `HTTPS_PROXY` is not the URL of a proxy");
     assert!(!String::from_utf8_lossy(&refused.stderr).contains("hunter2"));
+}
+
+/// A proxy that connects to nothing, and the first lines of what it is sent.
+fn deaf_proxy() -> (String, Receiver<String>) {
+    let (port, lines) = answering(|stream, tell| {
+        let mut line = String::new();
+        let _ = BufReader::new(stream).read_line(&mut line);
+        let _ = tell.send(line);
+    });
+    (format!("http://127.0.0.1:{port}"), lines)
+}
+
+/// What this command sends first; it is not waited for.
+fn first_line(mut command: Command, lines: &Receiver<String>) -> String {
+    let mut calling = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let first = lines.recv_timeout(BOUND);
+    calling.kill().unwrap();
+    calling.wait().unwrap();
+    first.unwrap()
+}
+
+/// With `bridge dev --secrets` Rail itself is asked, though the bridge runs here.
+#[tokio::test(flavor = "multi_thread")]
+async fn rail_is_reached_through_the_proxy_also_from_the_bridge_on_this_machine() {
+    let secrets = SecretsManager::start_private().unwrap();
+    let account = json!({
+        "base_url": "https://rail.example/api", "token_url": "https://rail.example/token",
+        "client_id": "sample-client", "client_secret": "sample-secret",
+    });
+    secrets.put(&api_secret(RAIL.name), &account).unwrap();
+    secrets.put(&signing_secret(RAIL.name), &json!({ "keys": { "a": "sample" } })).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (signing, api) = (signing_secret(RAIL.name), api_secret(RAIL.name));
+    let dev = DevFile {
+        gateway_url: "http://127.0.0.1:9".to_owned(),
+        dynamodb_url: "http://127.0.0.1:9".to_owned(),
+        secrets_manager_url: secrets.url(),
+        returning_ai_url: String::new(),
+        rail_api_url: String::new(),
+        webhook_port_url: None,
+        real_secrets: [api.clone()].into(),
+        parts: Parts {
+            signing_secrets: [(RAIL.name.to_owned(), signing.clone())].into(),
+            api_secrets: [(RAIL.name.to_owned(), api.clone())].into(),
+            ..Parts::default()
+        },
+        pid: std::process::id(),
+    };
+    let _up = dev.write(&workspace_root()).unwrap();
+    let in_aws = ["--signing-secret", &signing, "--api-secret", &api, "--region", "eu-west-1"];
+    for place in [["--dev"].as_slice(), &in_aws] {
+        let (proxy, lines) = deaf_proxy();
+        let variables = [("HTTPS_PROXY", proxy.as_str()), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", &secrets.url())];
+        let mut command = bridge(folder.path(), &variables);
+        command.args(["rail", "subscriptions", "list", "--callback-url", "https://example.com/"]).args(place);
+        let first = spawn_blocking(move || first_line(command, &lines)).await.unwrap();
+        assert_eq!(first, "CONNECT rail.example:443 HTTP/1.1\r\n", "{place:?}");
+    }
 }
 
 #[test]

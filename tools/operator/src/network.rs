@@ -20,7 +20,7 @@ const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1";
 /// Files of roots that are trusted besides Mozilla's.
 const CA_BUNDLES: [&str; 2] = ["AWS_CA_BUNDLE", "SSL_CERT_FILE"];
 
-/// A client for Rail and a deployed bridge.
+/// A client for a bridge, on this machine or deployed, and for the systems that its secrets name.
 ///
 /// # Errors
 /// A variable of the environment names no proxy or no file of certificates.
@@ -100,3 +100,6 @@ fn certificates(setting: &str, path: &str) -> Result<Vec<CertificateDer<'static>
         Err(error) => Err(unusable(format!("cannot be read: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ use shared::record::store::error::StoreError;
 use crate::cloudformation::Stack;
 use crate::dev_file::DevFile;
 use crate::error::{OperatorError, reach_hint, with_causes};
-use crate::network;
+use crate::network::{http, http_for_aws};
 use crate::parts::{Parts, Target};
 use crate::redrive_function::RedriveFunction;
 
@@ -68,7 +68,7 @@ impl Place {
         if target.stack.is_none() && target.parts == Parts::default() {
             return Ok(Self::local(&running(root, flag)?, http()?));
         }
-        let http = network::http_for_aws(target.profile.as_deref()).await?;
+        let http = http_for_aws(target.profile.as_deref()).await?;
         let config = aws_config(target.region.as_deref(), target.profile.as_deref(), &http).await?;
         let stack = match &target.stack {
             Some(name) => Some(Stack::read(name, &config).await?),
@@ -86,7 +86,7 @@ impl Place {
         })
     }
 
-    /// The bridge that runs on this machine.
+    /// The bridge that runs on this machine. What its secrets name may be elsewhere.
     pub fn local(dev: &DevFile, http: Http) -> Self {
         let config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -268,14 +268,6 @@ impl Place {
             (_, reason) => OperatorError::outside(error, reach_hint(reason)),
         }
     }
-}
-
-/// A client for what is on this machine.
-///
-/// # Errors
-/// This build lacks TLS.
-pub fn http() -> Result<Http, OperatorError> {
-    Http::new().map_err(|error| OperatorError::outside(with_causes(&error), "this build lacks TLS; build it again"))
 }
 
 fn running(root: &Path, flag: &str) -> Result<DevFile, OperatorError> {

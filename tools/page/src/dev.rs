@@ -6,7 +6,7 @@ use local::dynamodb::{CUSTOMERS_TABLE, EVENTS_TABLE};
 use local::samples::Sample;
 use local::stack::{REDRIVE, RETURNING_AI_SECRET, Stack, api_secret, signing_secret};
 use operator::dev_file::DevFile;
-use operator::place::http;
+use operator::network::http;
 use operator::{OperatorError, Parts, Place};
 use route::routes::Routes;
 use shared::receive::provider::Provider;

@@ -19,7 +19,7 @@ use operator::OperatorError;
 use operator::Place;
 use operator::customers::import::import_file;
 use operator::error::with_causes;
-use operator::place::http;
+use operator::network::http;
 use operator::routes::preview::references;
 use page::dev::dev_file;
 use route::routes::Routes;

@@ -10,7 +10,7 @@ use local::returning_ai::{At, Fault};
 use local::stack::{RECEIVERS, RETURNING_AI_SECRET, Stack, StackOptions, signing_secret};
 use operator::Place;
 use operator::dev_file::DevFile;
-use operator::place::http;
+use operator::network::http;
 use page::dev::dev_file;
 use route::routes::Routes;
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use local::dynamodb::{CUSTOMERS_TABLE, DynamoDb, EVENTS_TABLE};
 use local::faults::When;
 use operator::Parts;
 use operator::dev_file::DevFile;
-use operator::place::http;
+use operator::network::http;
 use serde_json::{Value, json};
 use shared::record::event::EventState;
 use shared::record::store::EventStore;

@@ -8,7 +8,7 @@ use local::samples;
 use local::stack::{Stack, StackOptions, sample_key};
 use operator::Place;
 use operator::customers::import::import_file;
-use operator::place::http;
+use operator::network::http;
 use route::routes::Routes;
 use serde_json::{Value, json};
 use shared::clock::Clock;

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use local::dynamodb::DynamoDb;
 use operator::Place;
-use operator::place::http;
+use operator::network::http;
 use tokio::time::Instant;
 
 use super::*;
