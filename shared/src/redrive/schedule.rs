@@ -192,8 +192,7 @@ impl<'r> Schedule<'r> {
 
     /// Empties the lines whose neighbours have all failed too often. Returns how many events that were.
     pub fn hold_back(&mut self) -> u32 {
-        let is_failing = |name: &Name| self.neighbours.get(name).is_some_and(Neighbour::is_failing);
-        let failing = self.lines.iter_mut().filter(|line| line.needs.iter().all(|need| need.names().any(is_failing)));
+        let failing = self.lines.iter_mut().filter(|line| line.is_failing(&self.neighbours));
         failing.map(|line| u32::try_from(line.waiting.drain(..).len()).unwrap_or(u32::MAX)).sum()
     }
 
@@ -201,10 +200,12 @@ impl<'r> Schedule<'r> {
         self.lines.iter().all(|line| line.waiting.is_empty())
     }
 
-    /// Whether a line that once was full has room again and is to be filled; asked until it is.
+    /// Whether a line that once was full has room again and is to be filled; asked until it is. A line whose neighbours have all
+    /// failed too often needs no room: what there was none for is held back.
     pub fn refill(&mut self) -> bool {
         for line in &mut self.lines {
-            line.is_refilling = line.was_full && line.waiting.len() < SHORT_LINE;
+            let has_room = line.waiting.len() < SHORT_LINE || line.is_failing(&self.neighbours);
+            line.is_refilling = line.was_full && has_room;
             line.was_full &= !line.is_refilling;
         }
         self.is_refilling()
@@ -285,6 +286,14 @@ impl Need {
 
     fn names(&self) -> impl Iterator<Item = &Name> {
         [&self.destination].into_iter().chain(&self.api)
+    }
+}
+
+impl Line {
+    /// All that its events need has failed too often.
+    fn is_failing(&self, neighbours: &HashMap<Name, Neighbour>) -> bool {
+        let is_failing = |name: &Name| neighbours.get(name).is_some_and(Neighbour::is_failing);
+        self.needs.iter().all(|need| need.names().any(is_failing))
     }
 }
 

@@ -595,25 +595,27 @@ async fn an_event_remembers_its_newest_twenty_attempts() {
     assert_eq!((history.len(), &history[19]["outcome"]), (20, &json!("delivered")));
 }
 
+/// So many withdrawals, due for an hour, as the index has them: nothing else of them is to be read.
+fn left_in_the_index(bridge: &Bridge, events: usize) {
+    let due_at = now_s() - HOUR_MS / 1000;
+    let left = (0..events).map(|n| {
+        json!({
+            "pk": { "S": format!("rail#held-back-{n}") },
+            "due": { "S": format!("p{}", n % 8) },
+            "next_attempt_at": { "N": due_at.to_string() },
+            "received_at": { "N": (due_at * 1000).to_string() },
+            "waits_for": { "M": { "withdrawal-completed": { "N": due_at.to_string() } } },
+        })
+    });
+    bridge.stack.dynamodb.put_raw_all(EVENTS_TABLE, &left.collect::<Vec<_>>()).unwrap();
+}
+
 #[tokio::test]
 async fn seventy_two_thousand_events_of_a_paused_workflow_keep_nothing_from_eight_others() {
     const HELD_BACK: usize = 72_000;
     let bridge = Bridge::start().await;
     pause(&bridge, "withdrawal", now_ms(), None);
-    // As the index has them: nothing else of them is to be read.
-    let due_at = now_s() - HOUR_MS / 1000;
-    let held_back: Vec<_> = (0..HELD_BACK)
-        .map(|n| {
-            json!({
-                "pk": { "S": format!("rail#held-back-{n}") },
-                "due": { "S": format!("p{}", n % 8) },
-                "next_attempt_at": { "N": due_at.to_string() },
-                "received_at": { "N": (due_at * 1000).to_string() },
-                "waits_for": { "M": { "withdrawal-completed": { "N": due_at.to_string() } } },
-            })
-        })
-        .collect();
-    bridge.stack.dynamodb.put_raw_all(EVENTS_TABLE, &held_back).unwrap();
+    left_in_the_index(&bridge, HELD_BACK);
     for n in 0..8 {
         left(&bridge, RILLIS, &format!("good-{n}"), |_| {});
     }
@@ -628,6 +630,40 @@ async fn seventy_two_thousand_events_of_a_paused_workflow_keep_nothing_from_eigh
     // A table that does not say in two seconds which parts have something due costs a page of each.
     let is_measured = !bridge.log().iter().any(|line| line["message"] == "the backlog could not be measured in time");
     assert!(pages < if is_measured { 100 } else { 100 + 64 }, "{pages}");
+}
+
+/// More than may wait in one line, before it is known that their workflow fails.
+#[tokio::test]
+async fn nine_thousand_events_of_a_workflow_that_fails_are_held_back_and_the_run_is_complete() {
+    const HELD_BACK: u64 = 9_000;
+    let bridge = Bridge::start().await;
+    let returning_ai = &bridge.stack.returning_ai;
+    let handshake = At::Handshake("withdrawal".to_owned());
+    returning_ai.inject(Some(handshake), Fault::SlowBody(Duration::from_secs(4)), When::Next(1));
+    returning_ai.inject(withdrawals(), Fault::Status(503), When::UntilCleared);
+    left_in_the_index(&bridge, HELD_BACK as usize);
+    // First in each part: the run tries eight of the part that it begins with, and up to four more until it knows of five
+    // failures.
+    for n in 0..12 * 8 {
+        left(&bridge, RAIL, &format!("first-{n}"), |item| {
+            item["due"] = json!({ "S": format!("p{}", n % 8) });
+            item["next_attempt_at"] = json!({ "N": (now_s() - 2 * HOUR_MS / 1000).to_string() });
+        });
+    }
+    for n in 0..8 {
+        left(&bridge, RILLIS, &format!("good-{n}"), |_| {});
+    }
+    bridge.stack.dynamodb.reset_calls();
+    let began = Instant::now();
+    let counts = bridge.redrive(json!({})).await;
+    let (reads, pages) = (bridge.stack.dynamodb.count("GetItem"), bridge.stack.dynamodb.count("Query"));
+    println!("{reads} events read, {pages} pages of the index, {:.1} s: {counts}", began.elapsed().as_secs_f64());
+    let retried = counts["retried"].as_u64().unwrap();
+    assert!((8..=12).contains(&retried), "{counts}");
+    let held_back = HELD_BACK + 12 * 8 - retried;
+    let found = held_back + retried + 8;
+    check_counts(&counts, &[("found", found), ("delivered", 8), ("retried", retried), ("held_back", held_back)]);
+    assert_eq!((reads as u64, &counts["complete"]), (retried + 8, &json!(true)));
 }
 
 /// Bodies that take the most memory for their size: of many small values, and of a text that does not become smaller.

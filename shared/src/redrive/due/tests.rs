@@ -2,7 +2,10 @@ use std::collections::HashSet;
 
 use super::*;
 use crate::clock::UnixMillis;
+use crate::deliver::attempt::AttemptReport;
+use crate::record::event::EventRecord;
 use crate::record::pauses::{Pause, PauseReading, Pauses};
+use crate::record::store::SettleOutcome;
 use crate::record::store::index::IndexEntry;
 use crate::redrive::schedule::Turn;
 use route::destination::Destination;
@@ -28,7 +31,7 @@ struct Tally {
 }
 
 fn world() -> World {
-    let text = ["open", "paused"].map(|name| {
+    let text = ["open", "paused", "down"].map(|name| {
         format!(
             "[[route]]\nname = \"{name}\"\nprovider = \"sample\"\nworkflow = \"{name}\"\nevent_type = \"e\"\n\
              events = [\"PAID\"]\ncustomer = \"/customer\"\n"
@@ -38,9 +41,23 @@ fn world() -> World {
     let paused = PauseReading::Known(vec![Pause { from: NOW, to: None }]);
     let pauses = [
         (Destination::Workflow("open".to_owned()), PauseReading::Known(Vec::new())),
+        (Destination::Workflow("down".to_owned()), PauseReading::Known(Vec::new())),
         (Destination::Workflow("paused".to_owned()), paused),
     ];
     World { routes, pauses: Pauses(pauses.into()) }
+}
+
+/// An attempt after which this destination is blamed.
+fn failed_attempt(destination: &str) -> (EventRecord, AttemptReport) {
+    let event = EventRecord::received("sample", "e".to_owned(), Some("PAID".to_owned()), NOW, NOW, "{}".to_owned());
+    let report = AttemptReport {
+        outcomes: Vec::new(),
+        after: event.clone(),
+        failed: vec![destination.to_owned()],
+        pauses_unreadable: 0,
+        settled: Ok(SettleOutcome::Written),
+    };
+    (event, report)
 }
 
 impl Index {
@@ -71,26 +88,34 @@ impl Index {
         IndexPage { entries, next }
     }
 
-    /// A run that may read so many pages; what had its turn leaves the index.
+    /// A run that may read so many pages; what had its turn leaves the index. What waits for `down` fails as soon as no page is
+    /// to be read.
     fn run(&mut self, world: &World, bookmarks: &Bookmarks, pages: usize) -> (Tally, bool) {
         let mut schedule = Schedule::new(&world.routes, &world.pauses, NOW);
         let mut reader = DueReader::new(["p0".to_owned()], NOW.seconds(), bookmarks);
-        let mut tally = Tally::default();
+        let is_down = |entry: &&IndexEntry| entry.waits_for.iter().any(|(route, _)| route == "down");
+        let down: HashSet<String> = self.0.iter().filter(is_down).map(|entry| entry.pk.clone()).collect();
+        let (failing, failure) = failed_attempt("down");
+        let (mut tally, mut hanging) = (Tally::default(), Vec::new());
         loop {
             let turns: Vec<Turn> = std::iter::from_fn(|| schedule.next_turn()).collect();
-            turns.iter().for_each(|turn| schedule.end(turn, None));
-            let keys: Vec<String> = turns.into_iter().map(|turn| turn.pk).collect();
-            let is_idle = keys.is_empty();
-            tally.done.extend(keys);
+            let is_idle = turns.is_empty();
+            tally.done.extend(turns.iter().map(|turn| turn.pk.clone()));
+            let (hang, ended): (Vec<_>, Vec<_>) = turns.into_iter().partition(|turn| down.contains(&turn.pk));
+            ended.iter().for_each(|turn| schedule.end(turn, None));
+            hanging.extend(hang);
             if tally.pages < pages
                 && let Some(request) = reader.next_page(&mut schedule)
             {
                 tally.pages += 1;
                 tally.held_back += reader.take(request.part, self.page(&request), &mut schedule);
+            } else if !hanging.is_empty() {
+                hanging.drain(..).for_each(|turn| schedule.end(&turn, Some((&failing, &failure))));
             } else if is_idle {
                 break;
             }
         }
+        tally.held_back += schedule.hold_back();
         let complete = reader.is_complete() && schedule.is_empty();
         reader.leave(bookmarks);
         let done: HashSet<&String> = tally.done.iter().collect();
@@ -114,6 +139,16 @@ fn what_there_was_no_room_for_is_read_again_and_everything_is_counted_once() {
     assert_eq!((tally.done.len(), tally.held_back, complete), (20_000, 10_000, true));
     assert!(tally.done.is_sorted_by_key(|pk| pk["sample#".len()..].parse::<u32>().unwrap()), "the soonest first");
     assert!(tally.pages > 6, "more than one pass: {}", tally.pages);
+}
+
+#[test]
+fn what_a_failing_destination_had_no_room_for_is_held_back_and_the_run_is_complete() {
+    let mut index = Index::of(std::iter::repeat_n("down", 30_000).chain(["open"; 8]));
+    let (tally, complete) = index.run(&world(), &Bookmarks::default(), usize::MAX);
+    // Eight were in hand when nothing was known of the failures yet.
+    assert_eq!((tally.done.len(), tally.held_back, complete), (8 + 8, 30_000 - 8, true));
+    assert!(tally.done[8..].iter().all(|pk| pk["sample#".len()..].parse::<u32>().unwrap() >= 30_000), "the others");
+    assert!(tally.pages <= 2 * 7, "what is left is read again once: {}", tally.pages);
 }
 
 #[test]
