@@ -26,7 +26,7 @@ pub struct Backlog {
     /// How long the oldest pending event has waited, without the time in which it was to wait; zero when none is pending or
     /// all wait for destinations that are paused.
     pub oldest_pending: Duration,
-    /// There may be older ones, between the entries that were read.
+    /// There may be older ones, between the entries that were read; those that are due are seen when the run reads them.
     pub oldest_at_least: bool,
     pub dead: u64,
     pub dead_at_least: bool,

@@ -7,6 +7,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::clock::UnixMillis;
 use crate::config::{DEFAULT_MAX_BODY_BYTES, kill_point};
 use crate::deliver::attempt::{AttemptOutcome, AttemptReport, Deliverer, Run, measure_attempt, measure_ends};
 use crate::observe::metrics::{
@@ -43,6 +44,8 @@ struct Redrive<'d> {
 struct Tally {
     counts: Counts,
     measured: Measurements,
+    /// How long the oldest of the due events that the index told of has waited, as [`Backlog::oldest_pending`] counts.
+    oldest_due: Option<Duration>,
     /// Events whose last attempts were lost, each with their number: they are tried alone, after all others.
     suspects: Vec<(u32, String)>,
 }
@@ -137,20 +140,27 @@ impl Redrive<'_> {
             }
         };
         let mut reader = DueReader::new(parts, now.seconds(), bookmarks);
-        self.work(&mut schedule, &mut reader, by, &mut tally).await;
+        self.work(&mut schedule, &mut reader, now, by, &mut tally).await;
         tally.counts.hold_back(schedule.hold_back());
         tally.counts.complete = reader.is_complete() && schedule.is_empty();
         reader.leave(bookmarks);
         self.work_alone(&mut schedule, by, &mut tally).await;
 
-        let Tally { counts, mut measured, .. } = tally;
-        measure_run(&mut measured, request, backlog.as_ref(), &counts);
+        let Tally { counts, mut measured, oldest_due, .. } = tally;
+        measure_run(&mut measured, request, backlog.as_ref(), oldest_due, &counts);
         measured.count_any(PAUSES_UNREADABLE, self.run.unreadable_destinations() as u64);
         (counts, measured)
     }
 
     /// Tries what is on the schedule, and reads what is to come onto it, side by side.
-    async fn work(&self, schedule: &mut Schedule<'_>, reader: &mut DueReader, by: AttemptBy, tally: &mut Tally) {
+    async fn work(
+        &self,
+        schedule: &mut Schedule<'_>,
+        reader: &mut DueReader,
+        now: UnixMillis,
+        by: AttemptBy,
+        tally: &mut Tally,
+    ) {
         let mut steps = FuturesUnordered::new();
         let (mut in_hand, mut is_reading) = (0, false);
         loop {
@@ -179,7 +189,12 @@ impl Redrive<'_> {
                     is_reading = false;
                     kill_point("queried");
                     match page {
-                        Ok(page) => tally.counts.hold_back(reader.take(part, page, schedule)),
+                        Ok(page) => {
+                            let waited =
+                                page.entries.iter().filter_map(|entry| self.run.waiting_time(entry, now)).max();
+                            tally.oldest_due = tally.oldest_due.max(waited);
+                            tally.counts.hold_back(reader.take(part, page, schedule));
+                        }
                         Err(error) => {
                             tracing::error!(error = %error, "the events that are due cannot be read");
                             reader.skip(part);
@@ -389,19 +404,29 @@ fn log_given_up(after: &EventRecord, by: AttemptBy) {
 }
 
 /// Counts the backlog, if it was measured, and the result of the run.
-fn measure_run(measured: &mut Measurements, request: &Request, backlog: Option<&Backlog>, counts: &Counts) {
+fn measure_run(
+    measured: &mut Measurements,
+    request: &Request,
+    backlog: Option<&Backlog>,
+    oldest_due: Option<Duration>,
+    counts: &Counts,
+) {
     if let Request::Due(share) = request {
         measured.count_by(REDRIVE_RUNS, share.number().to_string());
     }
     if let Some(backlog) = backlog {
         let gauges = [
             (PENDING_EVENTS, backlog.pending, backlog.pending_at_least),
-            (OLDEST_PENDING_AGE, backlog.oldest_pending.as_secs(), backlog.oldest_at_least),
             (DEAD_EVENTS, backlog.dead, backlog.dead_at_least),
         ];
         for (metric, value, is_bound) in gauges {
             measured.gauge(metric, value, is_bound);
         }
+    }
+    // Of a long part of the index the backlog sees the ends only, and a share the due events of its own parts.
+    if let Some(oldest) = backlog.map(|backlog| backlog.oldest_pending).max(oldest_due) {
+        let is_bound = backlog.is_none_or(|backlog| backlog.oldest_at_least);
+        measured.gauge(OLDEST_PENDING_AGE, oldest.as_secs(), is_bound);
     }
     if !counts.complete || counts.troubled > 0 {
         measured.count(REDRIVE_INCOMPLETE, 1);

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use shared::observe::metrics::{ALL, By, Dimension, FUNCTION_NAME, Means, NAMESPACE};
 
 use crate::bridge::fixture::*;
-use crate::bridge::redrive::left;
+use crate::bridge::redrive::{left, now_ms, pause};
 
 /// The embedded metric format's limits for one line.
 const MOST_METRICS: usize = 100;
@@ -334,6 +334,42 @@ async fn what_is_only_counted_or_read_in_part_says_so() {
     assert_eq!(line["atLeast"], json!(["PendingEvents", "OldestPendingAge"]), "{line}");
     assert!((1_000..5_100).contains(&line["PendingEvents"].as_u64().unwrap()), "{line}");
     assert!((15_000.0..15_300.0).contains(&line["OldestPendingAge"].as_f64().unwrap()), "{line}");
+}
+
+/// A part with more than 512 entries is measured by its ends.
+#[tokio::test]
+async fn an_old_event_in_the_midst_of_a_thousand_that_are_paused_is_the_oldest() {
+    let bridge = Bridge::start().await;
+    pause(&bridge, workflow_of_wanted(RAIL), now_ms(), None);
+    let due = |n: u64| {
+        move |item: &mut Value| {
+            item["due"] = json!({ "S": "p3" });
+            item["next_attempt_at"] = json!({ "N": (now_s() - 2_000 + n).to_string() });
+        }
+    };
+    for n in 0..1_000 {
+        left(&bridge, RAIL, &format!("paused-{n}"), due(n));
+    }
+    left(&bridge, RILLIS, "old", |item| {
+        due(500)(item);
+        item["received_at"] = json!({ "N": ((now_s() - 1_200) * 1000).to_string() });
+    });
+    // Another share measures no backlog, and has none of these.
+    for (runs, share, expected) in [(1, [2, 8], None), (2, [3, 8], Some(1_200.0..1_260.0))] {
+        bridge.redrive(json!({ "share": share })).await;
+        let line = bridge.metric_lines(runs).await.pop().unwrap();
+        let oldest = line.get("OldestPendingAge").and_then(Value::as_f64);
+        assert_eq!(oldest.is_some(), expected.is_some(), "{line}");
+        assert!(oldest.is_none_or(|oldest| expected.unwrap().contains(&oldest)), "{line}");
+    }
+    left(&bridge, RILLIS, "older", |item| {
+        due(500)(item);
+        item["received_at"] = json!({ "N": ((now_s() - 2_400) * 1000).to_string() });
+    });
+    bridge.redrive(json!({})).await;
+    let line = bridge.metric_lines(3).await.pop().unwrap();
+    assert_eq!((&line["PendingEvents"], &line["Delivered"]), (&json!(1_001), &json!(1)), "{line}");
+    assert!((2_400.0..2_460.0).contains(&line["OldestPendingAge"].as_f64().unwrap()), "{line}");
 }
 
 #[tokio::test]
