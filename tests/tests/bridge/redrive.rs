@@ -477,6 +477,27 @@ async fn an_event_that_lost_ten_attempts_is_given_up_and_its_history_the_log_and
 }
 
 #[tokio::test]
+async fn an_event_that_was_ignored_for_longer_than_an_event_may_wait_is_tried_again_after_a_failure() {
+    let bridge = Bridge::start().await;
+    bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(429), When::Next(1));
+    let pk = left(&bridge, RAIL, "e1", |item| {
+        item["state"] = json!({ "S": "ignored" });
+        item["attempts"] = json!({ "N": "0" });
+        item["received_at"] = json!({ "N": (now_ms() - 100 * HOUR_MS).to_string() });
+        item["deliveries"] = json!({ "M": {} });
+        let item = item.as_object_mut().unwrap();
+        item.remove("due");
+        item.remove("next_attempt_at");
+        item.remove("waits_for");
+    });
+    check_counts(&bridge.redrive(json!({ "keys": [pk] })).await, &[("found", 1), ("retried", 1)]);
+    let item = check_state(&bridge, &pk, "pending", 1);
+    assert_eq!(item["last_error"], "throttled 429");
+    bridge.make_due().await;
+    check_counts(&bridge.redrive(json!({})).await, &[("found", 1), ("delivered", 1)]);
+}
+
+#[tokio::test]
 async fn by_hand_what_was_refused_ignored_or_is_not_due_is_delivered_and_the_rest_is_let_be() {
     let bridge = Bridge::start().await;
     bridge.stack.returning_ai.inject(withdrawals(), Fault::Status(422), When::Next(1));

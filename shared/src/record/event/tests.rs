@@ -513,6 +513,15 @@ fn an_ignored_event_is_revived_for_the_routes_that_want_it_today() {
 }
 
 #[test]
+fn the_age_of_an_ignored_event_counts_from_its_redrive() {
+    let now = NOW.plus(Duration::from_secs(100 * 3600));
+    let revived = received().begin([], NOW).revive(["new"], |_| false, now, String::new()).unwrap();
+    assert_eq!((revived.revived_at, revived.waits_since()), (Some(now), now));
+    let failed = settled_at(&revived, &[("new", down())], now.plus(Duration::from_secs(1)));
+    assert_eq!((failed.state, deliveries(&failed).as_str()), (EventState::Pending, "new=pending(server_error 503)"));
+}
+
+#[test]
 fn an_envelope_that_was_not_understood_has_nothing_to_revive() {
     let unreadable = EventRecord { event_type: None, ..received() }.begin([], NOW);
     assert_eq!(unreadable.state, EventState::Dead);
