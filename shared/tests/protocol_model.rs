@@ -14,6 +14,7 @@ mod table;
 #[path = "protocol_model/world.rs"]
 mod world;
 
+use shared::record::event::MAX_UNSETTLED;
 use shared::record::retry_plan::Draw;
 
 use explorer::explore;
@@ -58,6 +59,8 @@ enum Flaw {
     RedriveRevives,
     /// Whatever its state.
     DismissesAnyEvent,
+    /// What is given up has no due time.
+    GivesUpUnseen,
     SettleOfAnyAttempt,
     SettleLeavesTheIndex,
     SettlesWithoutSending,
@@ -89,6 +92,8 @@ struct Bounds {
     quick_tries: u8,
     /// An operator closes dead events, or takes them up.
     dismisses: bool,
+    /// After so many lost attempts an event is given up.
+    gives_up_after: u32,
     /// Nobody is slower than the functions' timeout allows.
     timely: bool,
     draw: Draw,
@@ -107,6 +112,7 @@ const CALM: Bounds = Bounds {
     answers_get_lost: false,
     quick_tries: 1,
     dismisses: false,
+    gives_up_after: MAX_UNSETTLED,
     timely: true,
     draw: Draw(1.0),
 };
@@ -185,6 +191,14 @@ fn a_dead_event_that_was_closed_can_be_taken_up_again() {
 }
 
 #[test]
+fn an_event_is_given_up_once_while_its_deliverer_may_still_be_at_it() {
+    let given_up = Bounds { runs: [1, 0, 1, 1, 1], gives_up_after: 1, lost_writes: 0, ..ROUGH };
+    check(given_up, 3, 3, &["pending", "delivered", "dead"]);
+    let unanswered = Bounds { runs: [1, 0, 1, 1, 0], gives_up_after: 1, lost_writes: 2, crashes: 0, ..ROUGH };
+    check(unanswered, 3, 3, &["pending", "delivered", "dead"]);
+}
+
+#[test]
 fn what_one_route_got_stays_so_while_the_other_is_tried_again() {
     let meeting = Bounds { runs: [1, 0, 1, 0, 1], crashes: 0, draw: TO_THE_LEASE_END, ..TWO_ROUTES };
     check(meeting, 3, 3, &["pending", "delivered", "dead"]);
@@ -219,6 +233,7 @@ fn the_checker_finds_each_mistake() {
         (Flaw::TakesOverBeforeItIsDue, CALM, Property::NothingDisturbsATimelyRun),
         (Flaw::RedriveRevives, Bounds { failed_calls: 2, ..TWO_ROUTES }, Property::OnlyAnOperatorRevives),
         (Flaw::DismissesAnyEvent, Bounds { dismisses: true, ..with_operator }, Property::WhatIsAcknowledgedIsFound),
+        (Flaw::GivesUpUnseen, Bounds { gives_up_after: 1, ..ROUGH }, Property::WhatIsAcknowledgedIsFound),
         (Flaw::SettleOfAnyAttempt, ROUGH, Property::OnlyTheLatestAttemptSettles),
         (Flaw::SettleLeavesTheIndex, ROUGH, Property::WhatIsAcknowledgedIsFound),
         (Flaw::SettlesWithoutSending, ROUGH, Property::DeliveredMeansAccepted),

@@ -36,6 +36,8 @@ impl Model {
         self.verdicts[&held]?;
 
         let item = self.items.at(held);
+        self.sights.most_attempts = self.sights.most_attempts.max(item.event.attempts);
+        self.sights.states.insert(item.event.state.name());
         for (route, name) in ROUTES.iter().enumerate() {
             let state = item.event.deliveries.get(*name).map(|delivery| delivery.state);
             if state == Some(DispatchState::Delivered) && world.accepted[route] == 0 {
@@ -93,8 +95,6 @@ impl Model {
     fn check_item(&mut self, held: ItemId) -> Result<(), Property> {
         let item = self.items.at(held);
         let event = &item.event;
-        self.sights.most_attempts = self.sights.most_attempts.max(event.attempts);
-        self.sights.states.insert(event.state.name());
         let has_time = event.next_attempt_at.is_some();
         let is_found = match event.state {
             EventState::Pending => {
@@ -128,6 +128,11 @@ impl Model {
         let Some(ours) = ours.filter(|_| table::may_take_over(event, event, None)) else {
             return if self.bounds.wanted.is_empty() { Ok(()) } else { Err(Property::EachEventIsDeliveredInTheEnd) };
         };
+        if event.unsettled >= self.bounds.gives_up_after {
+            // It is given up, and an operator has to find it.
+            let given_up = self.items.number(table::changed(&item, &ours.give_up(by, now), None));
+            return self.check_item(given_up);
+        }
         let taken = table::changed(&item, &ours, None);
         let outcomes: Vec<(String, DispatchOutcome)> = ours
             .pending_routes()

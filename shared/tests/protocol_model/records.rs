@@ -26,6 +26,7 @@ pub(super) enum RecordStep {
     Begin { who: usize, now: u64 },
     TakeOver { before: RecordId, who: usize, now: u64 },
     Revive { before: RecordId, who: usize, now: u64 },
+    GiveUp { ours: RecordId, who: usize, now: u64 },
     Dismiss { before: RecordId, now: u64 },
     Settle { event: RecordId, who: usize, calls: [Call; ROUTES.len()], now: u64 },
 }
@@ -74,6 +75,13 @@ impl Model {
             RecordStep::Revive { before, who, now } => {
                 let wanted = self.bounds.wanted.iter().copied();
                 self.records.at(before).revive(wanted, |_| false, at(now), ACTORS[who].0.to_owned())
+            }
+            RecordStep::GiveUp { ours, who, now } => {
+                let mut given_up = self.records.at(ours).give_up(by(who), at(now));
+                if self.flaw == Some(Flaw::GivesUpUnseen) {
+                    given_up.next_attempt_at = None;
+                }
+                Some(given_up)
             }
             RecordStep::Dismiss { before, now } => {
                 let before = self.records.at(before);
@@ -182,16 +190,19 @@ impl Model {
                 Call::Refused => Some(((*route).to_owned(), Err(FailureCode::Refused.into()))),
             })
             .collect();
-        let by = match role(who) {
-            Role::Receiver => AttemptBy::First,
-            Role::Redrive => AttemptBy::Redrive,
-            Role::Operator => AttemptBy::Manual,
-        };
         let age = |_: &str| now.since(event.waits_since());
-        let mut after = event.settle(by, &outcomes, now, now, age, self.bounds.draw);
+        let mut after = event.settle(by(who), &outcomes, now, now, age, self.bounds.draw);
         if self.flaw == Some(Flaw::RetryWhenTheLeaseEnds) && after.state == EventState::Pending {
             after.next_attempt_at = event.next_attempt_at;
         }
         after
+    }
+}
+
+fn by(who: usize) -> AttemptBy {
+    match role(who) {
+        Role::Receiver => AttemptBy::First,
+        Role::Redrive => AttemptBy::Redrive,
+        Role::Operator => AttemptBy::Manual,
     }
 }

@@ -323,7 +323,10 @@ impl Model {
                     }
                     _ => None,
                 };
-                if let Some(ours) = ours {
+                // An attempt that sends nothing.
+                let is_given_up = record.unsettled >= self.bounds.gives_up_after;
+                let given_up = ours.filter(|_| is_given_up).map(|ours| RecordStep::GiveUp { ours, who, now: now.0 });
+                if let Some(ours) = given_up.and_then(|step| self.record(step)).or(ours) {
                     self.write(world, who, Write::TakeOver(before, ours), next);
                 } else if closed.is_none() {
                     // Such a run changes nothing, and is as good as one that was never begun.
