@@ -4,6 +4,7 @@
 //! the provider has its answer.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -213,6 +214,12 @@ impl Measurements {
     pub fn sum(&self, metric: Metric) -> f64 {
         let of_metric = self.entries.iter().filter(|entry| entry.metric.name == metric.name);
         of_metric.flat_map(|entry| &entry.values).sum()
+    }
+
+    /// The sum for each value of the metric's dimension.
+    pub fn by_label(&self, metric: Metric) -> BTreeMap<&str, f64> {
+        let of_metric = self.entries.iter().filter(|entry| entry.metric.name == metric.name);
+        of_metric.filter_map(|entry| Some((entry.label.as_deref()?, entry.values.iter().sum()))).collect()
     }
 
     fn entry(&mut self, metric: Metric, label: Option<Cow<'static, str>>) -> &mut Entry {

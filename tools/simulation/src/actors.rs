@@ -7,18 +7,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use hmac::{Hmac, KeyInit, Mac};
-use lambda_http::Body;
 use operator::events::candidates::{Action, Candidates};
 use operator::events::dismiss::dismiss;
 use operator::events::filter::{Criteria, Filter};
 use route::destination::Destination;
-use sha2::Sha256;
-use shared::clock::{UnixMillis, UnixSeconds};
+use shared::clock::UnixMillis;
 use shared::receive::provider::Provider;
 use shared::receive::receipt::Answer;
 use shared::receive::receiver::{ACK_BUDGET, Invocation, Receiver};
-use shared::receive::verification::hex;
 use shared::record::event::EventState;
 use shared::redrive::contract::{Request, Share};
 use shared::redrive::run::{Redriver, STOP_BEFORE_END};
@@ -26,13 +22,16 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, timeout};
 
+use crate::check::harm::{self, Sent};
 use crate::check::{self, run};
 use crate::environment::{self, Idle, TIMEOUT};
 use crate::invocation;
-use crate::outside::signing_key;
 use crate::plan::{Act, Link};
 use crate::process::Kind;
 use crate::routes::DESTINATIONS;
+use crate::secrets::signing_key;
+use crate::sending;
+use crate::strangers::Bad;
 use crate::table::Moment;
 use crate::tables;
 use crate::time::{DAY, MINUTE, SECOND, now_ms, sleep_ms, sleep_until_ms};
@@ -110,7 +109,7 @@ pub async fn send_fact(world: &Shared, fleet: &Rc<Fleet>, fact: usize) {
 
 /// Sends a fact once, signed now; whether it was acknowledged.
 pub async fn send(world: &Shared, fleet: &Rc<Fleet>, fact: usize, respelled: bool) -> bool {
-    let (provider, body, lost) = {
+    let (provider, key, body, lost) = {
         let mut world = lock(world);
         let sent = world.facts[fact].clone();
         // What has to be told apart by its text is sent with the same one.
@@ -122,10 +121,11 @@ pub async fn send(world: &Shared, fleet: &Rc<Fleet>, fact: usize, respelled: boo
                 write!(text, "{} sends {}{}", sent.provider, sent.event_id, if respelled { ", respelled" } else { "" });
         });
         let lost = world.rng.u8(..20) == 0;
-        (providers::by_name(sent.provider), body, lost)
+        (providers::by_name(sent.provider), world.provider_key(), body, lost)
     };
     let Some(provider) = provider else { return false };
-    let answer = deliver(world, fleet, provider, body).await;
+    let Some(request) = sending::signed(provider, &signing_key(key), now_ms(), body) else { return false };
+    let answer = deliver(world, fleet, provider, request, Sent::Fact { fact, key }).await;
     let acknowledged = answer.is_some_and(Answer::is_acknowledgement) && !lost;
     let mut world = lock(world);
     let said = answer.map_or("nothing", Answer::name);
@@ -139,25 +139,19 @@ pub async fn send(world: &Shared, fleet: &Rc<Fleet>, fact: usize, respelled: boo
 }
 
 /// One invocation of a receiving function; the answer, unless the process died before it. Its work goes on after that.
-async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider, body: String) -> Option<Answer> {
-    let signed_at = UnixSeconds(now_ms() / 1000);
-    let key = signing_key(lock(world).signing_version);
-    let mut mac: Hmac<Sha256> = Hmac::new_from_slice(key.as_bytes()).ok()?;
-    mac.update(signed_at.0.to_string().as_bytes());
-    mac.update(b".");
-    mac.update(body.as_bytes());
-    let signature = hex(&mac.finalize().into_bytes());
-    let mut request = http::Request::builder().method("POST").uri(provider.path());
-    for (name, value) in provider.headers(signed_at, &signature) {
-        request = request.header(name, value);
-    }
-    let request = request.body(Body::from(body)).ok()?;
-
+async fn deliver(
+    world: &Shared,
+    fleet: &Rc<Fleet>,
+    provider: &'static Provider,
+    request: sending::Request,
+    sent: Sent,
+) -> Option<Answer> {
     let idle = fleet.receivers.get(provider.name)?.clone();
     let warm = idle.take();
     let is_cold = warm.is_none();
-    let (receiver, skew_ms) = warm.unwrap_or_else(|| (environment::receiver(world, provider), lock(world).draw_skew()));
-    let id = lock(world).start_process(Kind::Receiver, skew_ms, true);
+    let (receiver, environment) =
+        warm.unwrap_or_else(|| (environment::receiver(world, provider), lock(world).open_environment()));
+    let id = lock(world).start_process(Kind::Receiver, Some(environment));
     let (tell, told) = oneshot::channel();
     let (shared_world, changes) = (world.clone(), fleet.changes.clone());
     let task = spawn_local(async move {
@@ -175,6 +169,7 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
             let receipt = receiver.receive(&request, &invocation).await;
             let _ = tell.send(receipt.answer);
             let measured = receiver.after_ack(&receipt, &invocation).await;
+            harm::on_received(&mut lock(&world), id, sent, receipt.answer, &measured);
             if receipt.event.is_some() {
                 receiver.refresh_secrets().await;
             }
@@ -183,7 +178,7 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
         let ended = invocation::run(&world, id, TIMEOUT, work).await;
         if let Some(measured) = ended {
             run::on_measured(&mut lock(&world), id, &measured);
-            idle.give_back(receiver, skew_ms);
+            idle.give_back(receiver, environment);
         }
         changes.notify_one();
     });
@@ -191,16 +186,32 @@ async fn deliver(world: &Shared, fleet: &Rc<Fleet>, provider: &'static Provider,
     timeout(PATIENCE, told).await.ok()?.ok()
 }
 
+/// Somebody sends what no function may believe, made of what a provider sends.
+pub async fn send_bad(world: &Shared, fleet: &Rc<Fleet>, bad: Bad, fact: usize) {
+    let (provider, request) = {
+        let mut world = lock(world);
+        world.step(|text| {
+            let _ = write!(text, "somebody sends fact {fact}: {bad:?}");
+        });
+        let (key, sent) = (world.provider_key(), world.facts[fact].clone());
+        let Some(provider) = providers::by_name(sent.provider) else { return };
+        (provider, bad.request(provider, key, &sent.body, &mut world.rare))
+    };
+    if let Some(request) = request {
+        deliver(world, fleet, provider, request, Sent::Bad(bad)).await;
+    }
+}
+
 /// One invocation of the redrive function.
 pub async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Request) {
-    let (redriver, skew_ms) =
-        fleet.redrives.take().unwrap_or_else(|| (environment::redrive(world), lock(world).draw_skew()));
+    let warm = fleet.redrives.take();
+    let (redriver, environment) = warm.unwrap_or_else(|| (environment::redrive(world), lock(world).open_environment()));
     let is_measured = matches!(&request, Request::Due(share) if share.measures());
     let (id, backlog, long_due, began) = {
         let mut world = lock(world);
         let long_due = run::long_due(&world, &request);
         let backlog = is_measured.then(|| run::Backlog::of(&world)).flatten();
-        (world.start_process(kind, skew_ms, true), backlog, long_due, now_ms())
+        (world.start_process(kind, Some(environment)), backlog, long_due, now_ms())
     };
     let work = async {
         let stops_at = Instant::now() + TIMEOUT.saturating_sub(STOP_BEFORE_END);
@@ -212,6 +223,7 @@ pub async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Req
             let _ = write!(text, "p{id} has redriven: {counts:?}");
         });
         run::on_measured(&mut world, id, &measured);
+        harm::on_redriven(&mut world, id, &measured);
         let asked: &[String] = match &request {
             Request::Keys(keys) => keys,
             Request::Due(_) => &[],
@@ -220,7 +232,7 @@ pub async fn redrive(world: &Shared, fleet: &Rc<Fleet>, kind: Kind, request: Req
         if let Some(backlog) = backlog {
             run::on_backlog(&mut world, id, &backlog, &measured);
         }
-        fleet.redrives.give_back(redriver, skew_ms);
+        fleet.redrives.give_back(redriver, environment);
     }
 }
 
@@ -285,7 +297,7 @@ fn draw_shares(world: &mut World) -> Vec<Share> {
 
 /// An operator names dead events, has them looked up, and redrives those that can be.
 pub async fn redrive_dead(world: &Shared, fleet: &Rc<Fleet>, keys: Vec<String>) {
-    let id = lock(world).start_process(Kind::Operator, 0, false);
+    let id = lock(world).start_process(Kind::Operator, None);
     let store = environment::events(world);
     let work = Candidates::by_keys(&store, &keys, Action::Redrive, UnixMillis(now_ms()));
     // If the table fails, the person goes on without.
@@ -308,7 +320,7 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
     });
     match act {
         Act::Pause(destination) | Act::Resume(destination) => {
-            let id = lock(world).start_process(Kind::Operator, 0, false);
+            let id = lock(world).start_process(Kind::Operator, None);
             let store = environment::events(world);
             let to = destination_at(*destination);
             let now = UnixMillis(now_ms());
@@ -330,7 +342,7 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
             invocation::run(world, id, Duration::from_secs(900), work).await;
         }
         Act::RedriveAll => {
-            let id = lock(world).start_process(Kind::Operator, 0, false);
+            let id = lock(world).start_process(Kind::Operator, None);
             let store = environment::events(world);
             let states = match lock(world).rng.bool() {
                 true => vec![EventState::Dead],
@@ -349,7 +361,7 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
             }
         }
         Act::Dismiss(pk) => {
-            let id = lock(world).start_process(Kind::Operator, 0, false);
+            let id = lock(world).start_process(Kind::Operator, None);
             let store = environment::events(world);
             let now = now_ms();
             let work = dismiss(&store, std::slice::from_ref(pk), Some("simulated"), UnixMillis(now));
@@ -358,7 +370,13 @@ pub async fn operate(world: &Shared, fleet: &Rc<Fleet>, act: &Act) {
                 check::done_by_hand(&mut lock(world), act, now);
             }
         }
-        Act::RotateSigningKey => lock(world).signing_version += 1,
+        Act::RotateSigningKey => {
+            let mut world = lock(world);
+            world.signing_version += 1;
+            // The provider may go over to the new key later.
+            let later_ms = if world.rare.bool() { world.rare.u64(..10 * MINUTE) } else { 0 };
+            world.signs_with_old_key_until = now_ms() + later_ms;
+        }
         Act::RotateApiKey => {
             let mut world = lock(world);
             world.webhooks_version += 1;

@@ -1,6 +1,7 @@
 //! What must hold: at every write, at every message, and at the end of a life.
 
 mod attempt;
+pub(crate) mod harm;
 pub(crate) mod item;
 pub(crate) mod run;
 
@@ -15,7 +16,7 @@ use crate::check::item::{code, routes, routes_in, state};
 use crate::faults::System;
 use crate::plan::Act;
 use crate::process::{Kind, ProcessId};
-use crate::routes::{DESTINATIONS, destination_of};
+use crate::routes::{asks_the_api, destination_of, destination_of_pauses};
 use crate::table::value::Item;
 use crate::table::{Write, integer, text};
 use crate::tables;
@@ -76,6 +77,17 @@ pub(crate) fn expire(world: &mut World) {
     }
 }
 
+/// Somebody deletes the record of an event by hand.
+pub(crate) fn delete(world: &mut World, pk: &str) {
+    let of_it: Vec<Fact> = world.facts.iter().filter(|fact| fact.pks().iter().any(|its| its == pk)).cloned().collect();
+    world.deleted.extend(of_it.iter().flat_map(Fact::pks));
+    let moment = world.moment(false);
+    if let Some(write) = world.tables.expire(tables::EVENTS, pk, moment) {
+        world.step(|text| text.push_str(&format!("somebody deletes {pk}")));
+        observe(world, None, &write);
+    }
+}
+
 /// When destinations are paused, by the table itself.
 fn paused(world: &mut World, destination: usize, after: Option<&Item>) {
     let last = after.and_then(|after| after.get("pauses")?["L"].as_array()?.last());
@@ -95,9 +107,7 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
     if pk.starts_with("once#") {
         claim(world, pk, write);
     }
-    let to = pk.strip_prefix("workflow#").map(str::to_owned);
-    let to = to.or_else(|| Some(format!("incoming-webhook:{}", pk.strip_prefix("incoming-webhook#")?)));
-    if let Some(destination) = to.and_then(|to| DESTINATIONS.iter().position(|name| *name == to)) {
+    if let Some(destination) = destination_of_pauses(pk) {
         paused(world, destination, write.after.as_deref());
     }
     let is_event = |item: &Option<Arc<Item>>| item.as_ref().is_some_and(|item| item.contains_key("state"));
@@ -111,6 +121,9 @@ fn on_write(world: &mut World, process: Option<ProcessId>, write: &Write) {
     let process = process.unwrap_or_default();
     let now = now_ms();
     if !is_event(&write.before) {
+        if is_in_state(after, "pending") {
+            world.processes[process as usize].recorded = Some(pk.to_owned());
+        }
         *world.incarnations.entry(pk.to_owned()).or_default() += 1;
         world.revived.remove(pk);
     }
@@ -498,9 +511,11 @@ fn acknowledged(world: &mut World, fact: &Fact) {
     }
 }
 
-/// If nothing but some destinations failed, messages to the others arrive with the first attempt or the next.
+/// If nothing but some destinations and the provider's API failed, messages that need none of these arrive with the first attempt or the next.
 fn neighbours(world: &mut World) {
-    let others_fail = world.troubled.iter().any(|system| !matches!(system, System::Destination(_)));
+    let is_another = |system: &System| !matches!(system, System::Destination(_) | System::Api);
+    let others_fail = world.troubled.iter().any(is_another);
+    let api_fails = world.troubled.contains(&System::Api);
     if others_fail || world.deaths > 0 || !world.pauses.is_empty() || world.signing_version + world.webhooks_version > 2
     {
         return;
@@ -512,6 +527,7 @@ fn neighbours(world: &mut World) {
             let well = destination_of(route).is_some_and(|to| !world.troubled.contains(&System::Destination(to)));
             let posts = world.posts.iter().filter(|post| post.route == *route && pks.contains(&post.pk));
             let first = posts.filter(|post| post.accepted).map(|post| post.at).min();
+            let well = well && !(api_fails && asks_the_api(route));
             if well && let Some(first) = first.filter(|first| *first > at + MAX_NEIGHBOUR_WAIT_MS) {
                 let what = format!("{route} arrived {} s after the acknowledgement", (first - at) / SECOND);
                 world.violate("nobody waits for a neighbour's fault", &pks[0], what);
@@ -523,7 +539,9 @@ fn neighbours(world: &mut World) {
 /// Of each customer only one event is rewarded by a route with `once_per`.
 fn once(world: &mut World) {
     let mut rewarded: BTreeMap<(&str, &str), BTreeSet<(&str, u32)>> = BTreeMap::new();
-    for post in world.posts.iter().filter(|post| post.accepted && post.route == "first-deposit") {
+    let is_deleted = |post: &Post| world.deleted.contains(&post.pk);
+    let posts = world.posts.iter().filter(|post| post.accepted && post.route == "first-deposit" && !is_deleted(post));
+    for post in posts {
         rewarded.entry((&post.route, &post.customer)).or_default().insert((&post.pk, post.incarnation));
     }
     let twice: Vec<String> = rewarded

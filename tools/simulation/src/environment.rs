@@ -26,8 +26,10 @@ use shared::receive::signing_keys::SigningKeys;
 use shared::record::store::EventStore;
 use shared::redrive::run::Redriver;
 
-use crate::outside::{API_SECRET, DYNAMODB, SECRETS_MANAGER, SIGNING_SECRET, WEBHOOKS_SECRET, end};
+use crate::outside::{DYNAMODB, SECRETS_MANAGER, end};
 use crate::routes::ROUTES;
+use crate::secrets::{API_SECRET, SIGNING_SECRET, WEBHOOKS_SECRET};
+use crate::strangers::MAX_BODY_BYTES;
 use crate::tables::{CUSTOMERS, EVENTS};
 use crate::time::clock;
 use crate::world::{Shared, lock};
@@ -52,7 +54,7 @@ pub fn receiver(world: &Shared, provider: &'static Provider) -> Receiver {
         clock: parts.clock,
         signing_keys: SigningKeys::new(parts.secrets.clone(), SIGNING_SECRET.to_owned(), parts.clock),
         deliverer: parts.deliverer(&[provider]),
-        max_body_bytes: 256 * 1024,
+        max_body_bytes: MAX_BODY_BYTES,
     }
 }
 
@@ -135,8 +137,8 @@ impl Parts {
     }
 }
 
-/// Environments of one function that wait for an invocation.
-pub struct Idle<T>(Rc<RefCell<Vec<(T, i64)>>>);
+/// Environments of one function that wait for an invocation, each with its number.
+pub struct Idle<T>(Rc<RefCell<Vec<(T, usize)>>>);
 
 impl<T> Default for Idle<T> {
     fn default() -> Self {
@@ -151,12 +153,12 @@ impl<T> Clone for Idle<T> {
 }
 
 impl<T> Idle<T> {
-    pub fn take(&self) -> Option<(T, i64)> {
+    pub fn take(&self) -> Option<(T, usize)> {
         self.0.borrow_mut().pop()
     }
 
-    pub fn give_back(&self, environment: T, skew_ms: i64) {
-        self.0.borrow_mut().push((environment, skew_ms));
+    pub fn give_back(&self, function: T, environment: usize) {
+        self.0.borrow_mut().push((function, environment));
     }
 
     pub fn clear(&self) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
-use crate::actors::{Fleet, import_link, operate, redrive_dead, redrive_until, send, send_fact};
+use crate::actors::{Fleet, import_link, operate, redrive_dead, redrive_until, send, send_bad, send_fact};
 use crate::check::{self, item};
 use crate::faults::{Fault, System, Weather};
 use crate::plan::{Act, Plan, Span};
@@ -73,6 +73,13 @@ async fn whole(world: &Shared, fleet: &Rc<Fleet>, plan: &Plan) {
         actors.push(tokio::task::spawn_local(async move {
             sleep_until_ms(at).await;
             operate(&world, &fleet, &act).await;
+        }));
+    }
+    for (at, bad, fact) in &plan.strangers {
+        let (world, fleet, bad, fact, at) = (world.clone(), fleet.clone(), *bad, *fact, *at);
+        actors.push(tokio::task::spawn_local(async move {
+            sleep_until_ms(at).await;
+            send_bad(&world, &fleet, bad, fact).await;
         }));
     }
     redrive_until(world, fleet, plan.heals_at, false).await;
@@ -142,6 +149,7 @@ fn told(world: &Shared) -> Life {
         let pks = fact.pks();
         let held = pks.iter().find_map(|pk| world.tables.item(tables::EVENTS, pk).or_else(|| world.expired.get(pk)));
         let ending = match (held, fact.acknowledged) {
+            _ if world.deleted.contains(&pks[0]) => "deleted by hand".to_owned(),
             (Some(item), _) => {
                 let of_routes: Vec<&str> = item::routes(item).map(|(_, is)| is).collect();
                 match item::state(item).as_str() {

@@ -14,6 +14,7 @@ use crate::faults::{Fault, System};
 use crate::invocation::running;
 use crate::process::{Doom, ProcessId};
 use crate::routes::DESTINATIONS;
+use crate::secrets::{SIGNING_SECRET, WEBHOOKS_SECRET, signing_key};
 use crate::table::Refusal;
 use crate::tables;
 use crate::time::{MINUTE, SECOND, now_ms, sleep_ms};
@@ -23,10 +24,6 @@ pub const DYNAMODB: &str = "https://dynamodb.invalid";
 pub const SECRETS_MANAGER: &str = "https://secrets.invalid";
 const RETURNING_AI: &str = "https://returning-ai.invalid";
 const API: &str = "https://api.invalid";
-
-pub const SIGNING_SECRET: &str = "signing";
-pub const WEBHOOKS_SECRET: &str = "webhooks";
-pub const API_SECRET: &str = "api";
 
 type Answered = Result<Response<Bytes>, NoAnswer>;
 
@@ -48,6 +45,9 @@ async fn call(world: &Shared, process: ProcessId, request: Request<Bytes>) -> An
         let mut world = lock(world);
         let fault = world.fault(system);
         let slow = if let Some(Fault::Slow { ms }) = fault { u64::from(ms) } else { 0 };
+        if fault.is_some() {
+            world.processes[process as usize].faulted.insert(system);
+        }
         let (there, back) = latency(&mut world, system);
         (there, back + slow, fault)
     };
@@ -98,7 +98,7 @@ fn take_effect(
     }
     let answer = match system {
         System::Table => dynamodb(&mut world, process, request, fault),
-        System::Secrets => secrets_manager(&world, request, fault),
+        System::Secrets => secrets_manager(&mut world, process, request, fault),
         System::Api => api(&mut world, request, fault),
         System::Destination(destination) => returning_ai(&mut world, process, destination, request, fault),
     };
@@ -208,6 +208,9 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
     }
     match world.tables.call(operation, &body, moment) {
         Ok((said, write)) => {
+            if operation == "BatchGetItem" {
+                check::harm::on_pauses_read(world, process, &body, &said);
+            }
             if let Some(write) = write {
                 check::observe(world, Some(process), &write);
                 world.take_up(process, &write);
@@ -221,6 +224,10 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
         }
         Err(Refusal::ConditionFailed(item)) => {
             world.processes[process as usize].conditions_failed += 1;
+            if item.is_none() && body["ConditionExpression"].as_str().is_some_and(|text| text.contains("taken_by")) {
+                let pk = body["Key"]["pk"]["S"].as_str().unwrap_or_default().to_owned();
+                world.processes[process as usize].gone.insert(pk);
+            }
             let mut said = json!({ "__type": "com.amazonaws#ConditionalCheckFailedException", "message": "simulated" });
             if let Some(item) = item {
                 said["Item"] = Value::Object(Arc::unwrap_or_clone(item));
@@ -235,7 +242,12 @@ fn dynamodb(world: &mut World, process: ProcessId, request: &Request<Bytes>, fau
     }
 }
 
-fn secrets_manager(world: &World, request: &Request<Bytes>, fault: Option<Fault>) -> Response<Bytes> {
+fn secrets_manager(
+    world: &mut World,
+    process: ProcessId,
+    request: &Request<Bytes>,
+    fault: Option<Fault>,
+) -> Response<Bytes> {
     match fault {
         Some(Fault::Throttle { .. }) => return exception(400, "ThrottlingException"),
         Some(Fault::Fail) => return exception(500, "InternalServiceError"),
@@ -251,7 +263,7 @@ fn secrets_manager(world: &World, request: &Request<Bytes>, fault: Option<Fault>
         WEBHOOKS_SECRET => world.webhooks_version,
         _ => 1,
     };
-    let text = match version.checked_sub(back).filter(|version| *version > 0) {
+    let mut secret = match version.checked_sub(back).filter(|version| *version > 0) {
         None => return exception(400, "ResourceNotFoundException"),
         Some(version) => match id {
             SIGNING_SECRET => json!({ "keys": { "default": signing_key(version) } }),
@@ -264,11 +276,14 @@ fn secrets_manager(world: &World, request: &Request<Bytes>, fault: Option<Fault>
             }),
         },
     };
-    answer(200, &json!({ "Name": id, "SecretString": text.to_string() }))
-}
-
-pub fn signing_key(version: u32) -> String {
-    format!("signing-key-{version}")
+    let unusable = world.unusable.filter(|entry| entry.secret == id);
+    if let Some(entry) = unusable {
+        entry.put_into(&mut secret);
+    }
+    if back == 0 {
+        check::harm::on_secret_read(world, process, id == SIGNING_SECRET, unusable.is_some());
+    }
+    answer(200, &json!({ "Name": id, "SecretString": secret.to_string() }))
 }
 
 fn webhooks(version: u32) -> Value {
@@ -407,7 +422,11 @@ fn returning_ai(
             said.status().as_u16()
         }),
     };
+    let pk = post.pk.clone();
     check::on_post(world, post);
+    if world.deletes_at == Some(world.posts.len()) {
+        check::delete(world, &pk);
+    }
     said
 }
 

@@ -2,6 +2,8 @@
 
 use crate::faults::{Fault, System, Weather};
 use crate::routes::DESTINATIONS;
+use crate::secrets::Entry;
+use crate::strangers::Bad;
 use crate::time::{BEGINNING_MS, DAY, HOUR, MINUTE, SECOND};
 use crate::world::{Fact, World};
 
@@ -12,6 +14,8 @@ pub struct Plan {
     pub sends: Vec<(u64, usize)>,
     pub acts: Vec<(u64, Act)>,
     pub links: Vec<Link>,
+    /// What must be refused, with the fact that it is made of.
+    pub strangers: Vec<(u64, Bad, usize)>,
     /// When all faults are over.
     pub heals_at: u64,
     /// A short fault while a person redrives what is dead.
@@ -70,6 +74,7 @@ impl Plan {
             sends: Vec::new(),
             acts: Vec::new(),
             links: Vec::new(),
+            strangers: Vec::new(),
             heals_at: begins + length,
             after: None,
             replays: Vec::new(),
@@ -79,6 +84,7 @@ impl Plan {
         }
         plan.draw_weather(world, begins, length);
         plan.draw_acts(world, begins, length);
+        plan.draw_rare(world, begins, length);
         if span == Span::Years {
             plan.replays = (0..world.facts.len()).filter(|_| world.rng.u8(..3) == 0).collect();
         }
@@ -212,6 +218,20 @@ impl Plan {
             let system = System::Destination(world.rng.usize(..DESTINATIONS.len()));
             let fault = [Fault::Fail, Fault::Throttle { retry_after: None }][world.rng.usize(..2)];
             self.after = Some(Weather { system, fault, from_ms: 0, to_ms: 0, percent: 100 });
+        }
+    }
+
+    fn draw_rare(&mut self, world: &mut World, begins: u64, length: u64) {
+        let facts = world.facts.len();
+        let rare = &mut world.rare;
+        world.unusable = (rare.u8(..12) == 0).then(|| Entry::draw(rare));
+        world.deletes_at = (rare.u8(..60) == 0).then(|| rare.usize(1..4));
+        // A key that is left out may be the one of a forged signature.
+        if rare.u8(..5) == 0 || world.unusable.is_some() {
+            for _ in 0..rare.usize(1..6) {
+                let (at, bad) = (begins + rare.u64(..length.min(20 * MINUTE)), Bad::ALL[rare.usize(..Bad::ALL.len())]);
+                self.strangers.push((at, bad, rare.usize(..facts)));
+            }
         }
     }
 

@@ -79,3 +79,15 @@ pub fn destination_of(route: &str) -> Option<usize> {
         _ => None,
     }
 }
+
+/// Whether a message of this route has what only the provider's API can say.
+pub fn asks_the_api(route: &str) -> bool {
+    ["first-deposit", "deposit"].contains(&route)
+}
+
+/// The destination whose pauses this key of the events table has.
+pub fn destination_of_pauses(pk: &str) -> Option<usize> {
+    let to = pk.strip_prefix("workflow#").map(str::to_owned);
+    let to = to.or_else(|| Some(format!("incoming-webhook:{}", pk.strip_prefix("incoming-webhook#")?)))?;
+    DESTINATIONS.iter().position(|name| *name == to)
+}

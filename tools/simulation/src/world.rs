@@ -9,6 +9,7 @@ use fastrand::Rng;
 use crate::faults::{Fault, System, Weather};
 use crate::process::{Doom, Kind, ProcessId};
 use crate::routes::DESTINATIONS;
+use crate::secrets::Entry;
 use crate::table::value::Item;
 use crate::table::{Moment, Tables, Write, integer};
 use crate::tables;
@@ -24,10 +25,13 @@ pub fn lock(world: &Shared) -> MutexGuard<'_, World> {
 pub struct World {
     pub seed: u64,
     pub rng: Rng,
+    /// For what few lives have, so that the others stay as they are.
+    pub rare: Rng,
     pub tables: Tables,
     pub weather: Vec<Weather>,
     /// All systems that were to fail at some time of this life.
     pub troubled: BTreeSet<System>,
+    pub environments: Vec<Environment>,
     pub processes: Vec<Process>,
     /// What providers have sent.
     pub facts: Vec<Fact>,
@@ -41,12 +45,19 @@ pub struct World {
     pub revived: BTreeMap<String, u64>,
     /// Items that the TTL has deleted, as they were.
     pub expired: BTreeMap<String, Item>,
+    /// The message whose event is deleted by hand as it arrives, and the keys of such events: nothing is promised of them.
+    pub deletes_at: Option<usize>,
+    pub deleted: BTreeSet<String>,
     /// From when to when a destination was paused.
     pub pauses: BTreeMap<usize, Vec<(u64, Option<u64>)>>,
     pub sessions: BTreeMap<String, (usize, u64)>,
     pub api_tokens: BTreeMap<String, u64>,
     /// Which version of each secret is current.
     pub signing_version: u32,
+    /// Until then providers sign with the key before.
+    pub signs_with_old_key_until: u64,
+    /// An entry of a secret that cannot be used.
+    pub unusable: Option<Entry>,
     pub webhooks_version: u32,
     /// Which key Returning.AI accepts besides the current one.
     pub old_key_until: u64,
@@ -66,10 +77,30 @@ pub struct World {
     trace: Option<Vec<String>>,
 }
 
+/// An execution environment of a function, and what it was told.
+#[derive(Debug)]
+pub struct Environment {
+    pub skew_ms: i64,
+    /// The version of the signing keys that it has read last.
+    pub signing_version: u32,
+    /// Reads of secrets with an entry that cannot be used, since it last counted them.
+    pub left_out: u64,
+    pub pauses: [PausesRead; DESTINATIONS.len()],
+}
+
+/// When an environment was last told whether a destination is paused: surely, or unless the answer was lost.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PausesRead {
+    pub surely_at: Option<u64>,
+    pub perhaps_at: Option<u64>,
+}
+
 /// One process of the bridge.
 #[derive(Debug)]
 pub struct Process {
     pub kind: Kind,
+    pub environment: Option<usize>,
+    pub started_at: u64,
     pub skew_ms: i64,
     pub doom: Option<Doom>,
     pub dead: bool,
@@ -86,6 +117,12 @@ pub struct Process {
     pub conflicts: u64,
     /// A write of its took effect and it was not told.
     pub uncertain: bool,
+    /// The event that it has recorded, with work to do.
+    pub recorded: Option<String>,
+    /// The events that it could not settle because they were deleted.
+    pub gone: BTreeSet<String>,
+    /// Whose faults its calls have met.
+    pub faulted: BTreeSet<System>,
     /// Failures of routes in what it has settled; those that blame a system; routes that were left because one cools off.
     pub failed: u64,
     pub systems_failed: u64,
@@ -173,9 +210,11 @@ impl World {
         Self {
             seed,
             rng: Rng::with_seed(seed),
+            rare: Rng::with_seed(!seed),
             tables: tables::empty(),
             weather: Vec::new(),
             troubled: BTreeSet::new(),
+            environments: Vec::new(),
             processes: Vec::new(),
             facts: Vec::new(),
             posts: Vec::new(),
@@ -183,10 +222,14 @@ impl World {
             incarnations: BTreeMap::new(),
             revived: BTreeMap::new(),
             expired: BTreeMap::new(),
+            deletes_at: None,
+            deleted: BTreeSet::new(),
             pauses: BTreeMap::new(),
             sessions: BTreeMap::new(),
             api_tokens: BTreeMap::new(),
             signing_version: 1,
+            signs_with_old_key_until: 0,
+            unusable: None,
             webhooks_version: 1,
             old_key_until: 0,
             accounts: BTreeMap::new(),
@@ -201,16 +244,27 @@ impl World {
         }
     }
 
-    /// A new process. `mortal` ones may die.
-    pub fn start_process(&mut self, kind: Kind, skew_ms: i64, mortal: bool) -> ProcessId {
-        let doom = (mortal && !self.is_calm && self.rng.u8(..100) < 12).then(|| match self.rng.u8(..4) {
-            0 => Doom::AtPoll(self.rng.u32(1..120)),
-            1 => Doom::BeforeCall(self.rng.u32(1..9)),
-            _ => Doom::AfterCall(self.rng.u32(1..9)),
-        });
+    /// A new environment.
+    pub fn open_environment(&mut self) -> usize {
+        let (skew_ms, pauses) = (self.draw_skew(), Default::default());
+        self.environments.push(Environment { skew_ms, signing_version: 0, left_out: 0, pauses });
+        self.environments.len() - 1
+    }
+
+    /// A new process: an invocation in this environment, which may die, or else a program of an operator.
+    pub fn start_process(&mut self, kind: Kind, environment: Option<usize>) -> ProcessId {
+        let skew_ms = environment.map_or(0, |number| self.environments[number].skew_ms);
+        let doom =
+            (environment.is_some() && !self.is_calm && self.rng.u8(..100) < 12).then(|| match self.rng.u8(..4) {
+                0 => Doom::AtPoll(self.rng.u32(1..120)),
+                1 => Doom::BeforeCall(self.rng.u32(1..9)),
+                _ => Doom::AfterCall(self.rng.u32(1..9)),
+            });
         let id = u32::try_from(self.processes.len()).unwrap_or(u32::MAX);
         self.processes.push(Process {
             kind,
+            environment,
+            started_at: now_ms(),
             skew_ms,
             doom,
             dead: false,
@@ -222,6 +276,9 @@ impl World {
             died: 0,
             conflicts: 0,
             uncertain: false,
+            recorded: None,
+            gone: BTreeSet::new(),
+            faulted: BTreeSet::new(),
             failed: 0,
             systems_failed: 0,
             cooled_off: 0,
@@ -234,7 +291,7 @@ impl World {
         id
     }
 
-    pub fn draw_skew(&mut self) -> i64 {
+    fn draw_skew(&mut self) -> i64 {
         if self.is_calm {
             return 0;
         }
@@ -307,6 +364,11 @@ impl World {
         [1, 8, 8, 24, 64][self.rng.usize(..5)]
     }
 
+    /// The version of the key that providers sign with.
+    pub fn provider_key(&self) -> u32 {
+        self.signing_version - u32::from(now_ms() < self.signs_with_old_key_until)
+    }
+
     /// The parts of the index that hold something that will be due within a minute.
     pub fn due_parts(&self) -> Vec<u8> {
         let soon = now_ms() + MINUTE;
@@ -330,7 +392,8 @@ impl World {
 
     pub fn violate(&mut self, invariant: &'static str, event: &str, what: impl Into<String>) {
         let what = what.into();
-        if crate::LATER.iter().any(|(later, _)| *later == invariant) {
+        let is_promised = !self.deleted.contains(event);
+        if !is_promised || crate::LATER.iter().any(|(later, _)| *later == invariant) {
             return;
         }
         self.step(|text| {
