@@ -70,9 +70,9 @@ pub fn log_delivery(provider: &str, receipt: &Receipt, attempted: Option<&Attemp
         Answer::NotFound | Answer::MethodNotAllowed => line!(info, "a request was not a delivery"),
         _ if settled == Some("gone") => line!(error, "the record of an event was deleted before its work was done"),
         Answer::Accepted | Answer::Ignored if receipt.conflicts_with.is_some() => {
-            line!(error, "two facts came under one event id");
+            line!(error, "two different events have the same event id");
         }
-        Answer::Duplicate if receipt.conflicting => line!(warn, "an id came again with another body"),
+        Answer::Duplicate if receipt.conflicting => line!(warn, "an event id arrived again with another body"),
         _ if settled.is_some() || after.is_some_and(|event| event.last_error.is_some()) => {
             line!(warn, "a delivery was received and is not delivered yet");
         }

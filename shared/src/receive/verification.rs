@@ -41,9 +41,9 @@ pub enum Refusal {
     HeaderMissing(HeaderPart),
     #[error("{part} is not {expected}")]
     HeaderMalformed { part: HeaderPart, expected: &'static str },
-    #[error("signed {skew_s} s away from our clock; {TOLERANCE_S} s are allowed")]
+    #[error("the timestamp differs by {skew_s} s from the time of the check; at most {TOLERANCE_S} s are allowed")]
     OutsideTolerance { skew_s: u64 },
-    #[error("no signing key gives this signature{}", if *.form_left_out { "; a form was not tried" } else { "" })]
+    #[error("the signature matches no signing key{}", if *.form_left_out { "; a form was not tried" } else { "" })]
     SignatureMismatch {
         /// A form was not tried: with this many keys the body is too long for it.
         form_left_out: bool,

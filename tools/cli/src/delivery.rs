@@ -54,7 +54,10 @@ pub(crate) fn signed_headers(provider: &Provider, body: &[u8], key: &str) -> Res
 }
 
 fn not_json(error: &SyntaxError) -> OperatorError {
-    OperatorError::usage(format!("the body is {error}"), "the provider signs JSON; check the file")
+    OperatorError::usage(
+        format!("The body is not JSON (error at byte {})", error.offset),
+        "the provider signs JSON; check the file",
+    )
 }
 
 /// The body with another event id.
@@ -64,7 +67,12 @@ pub(crate) fn with_fresh_id(
     rng: &mut fastrand::Rng,
 ) -> Result<Vec<u8>, OperatorError> {
     let name = provider.envelope.event_id;
-    let no_id = || OperatorError::usage(format!("the body has no `{name}` to renew"), "omit `--fresh` for this body");
+    let no_id = || {
+        OperatorError::usage(
+            format!("Missing `{name}` in the body: `--fresh` has nothing to replace"),
+            "omit `--fresh` for this body",
+        )
+    };
     local::delivery::with_fresh_id(provider, body, rng).ok_or_else(no_id)
 }
 

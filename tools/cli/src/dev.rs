@@ -60,7 +60,7 @@ pub(crate) struct Dev {
     /// Print the functions' log lines
     #[arg(long)]
     logs: bool,
-    /// Write each event that arrives as a sample: its redacted body, and what it ends as
+    /// Save each event that arrives as a sample: its redacted body and its expected outcome
     #[arg(long, conflicts_with_all = ["once", "chaos"])]
     capture: bool,
     /// The folder with the samples [default: `events` of the checkout]

@@ -10,7 +10,7 @@ mod target;
 use clap::{Args, Subcommand};
 use operator::OperatorError;
 
-/// The setup at Rail
+/// Manage the subscriptions at Rail
 #[derive(Args)]
 pub(crate) struct Rail {
     #[command(subcommand)]

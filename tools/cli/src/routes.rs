@@ -62,7 +62,7 @@ impl Check {
                 "warning: line {line}: no sample of events/{provider} fills `{name}`. hint: correct its pointers, or add a sample"
             );
         }
-        out!("{}, sound", counted(rows.len(), "route"));
+        out!("{}, no mistake", counted(rows.len(), "route"));
         Ok(())
     }
 }

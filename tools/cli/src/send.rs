@@ -137,7 +137,7 @@ fn report(answers: &mut [Reply]) -> Result<(), OperatorError> {
         None => Ok(()),
         Some(answer) if answer.status >= 500 => Err(OperatorError::outside(
             format!("The bridge answered {}", answer.status),
-            "it cannot reach its table or its secret; see its log",
+            "503: the bridge cannot read its table or its secrets: run `bridge doctor`, or see the log of the function",
         )),
         Some(answer) => Err(OperatorError::refused(
             format!("The bridge answered {}", answer.status),

@@ -517,7 +517,7 @@ fn what_arrives_becomes_a_sample_that_ends_again_as_it_is_expected_to() {
     assert!(dev.send("rail/account_open.json").contains("200"));
     let line = dev.line("captured ");
     let path = line.strip_prefix("captured ").and_then(|line| line.split(": ").next()).unwrap();
-    assert!(line.ends_with(": played again, it is delivered by account-open"), "{line}");
+    assert!(line.ends_with(": expected outcome delivered (routes: account-open)"), "{line}");
     let opened = path.strip_prefix(folder).unwrap().trim_start_matches('/');
     assert!(opened.starts_with("rail/captured_account_open_"), "{line}");
     assert_ne!(read(opened), read("rail/account_open.json"), "it has an id of its own");

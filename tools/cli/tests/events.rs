@@ -67,7 +67,7 @@ async fn one_dead_event_is_dismissed_by_its_key_and_what_is_not_dead_is_told() {
 
     let ran = events(&dynamodb, &["dismiss", "rail#dead", "rail#done", "--reason", "a test of Rail's"]).await;
     assert_eq!((ran.code, ran.out.as_str()), (0, "1 of 1 event: 1 dismissed\n"), "{}", ran.err);
-    assert!(ran.err.starts_with("Skipped because they are delivered: 1 event.\n"), "{}", ran.err);
+    assert!(ran.err.starts_with("Skipped 1 event: already delivered.\n"), "{}", ran.err);
     assert!(ran.err.contains(CLAIMS), "{}", ran.err);
     assert_eq!((state(&dynamodb, "dead"), state(&dynamodb, "done")), (json!("dismissed"), json!("delivered")));
     let shown = events(&dynamodb, &["show", "rail#dead"]).await;
@@ -77,7 +77,7 @@ async fn one_dead_event_is_dismissed_by_its_key_and_what_is_not_dead_is_told() {
     let again = events(&dynamodb, &["dismiss", "rail#dead"]).await;
     let expected = format!("Nothing to dismiss at table {EVENTS_TABLE} in eu-west-1.\n");
     assert_eq!((again.code, again.out), (0, expected));
-    assert_eq!(again.err, "Skipped because they are dismissed already: 1 event.\n");
+    assert_eq!(again.err, "Skipped 1 event: already dismissed.\n");
     let absent = events(&dynamodb, &["dismiss", "rail#nowhere"]).await;
     assert_eq!(absent.code, 2);
     assert!(absent.err.contains("error: No event rail#nowhere in table") && absent.err.contains("hint: "));

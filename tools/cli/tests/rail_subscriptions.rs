@@ -113,11 +113,11 @@ async fn from_nothing_to_in_step_and_on_to_the_next_keys() {
     let expected = format!(
         "\
 STATE      EVENT TYPE         SUBSCRIPTION          KEY   DELIVERS TO
-in step    ACCOUNT_OPEN       {}  held  {URL}
+in sync    ACCOUNT_OPEN       {}  held  {URL}
 other URL  CUSTOMER_ACTIVE    {}  -     https://example.com/ (and more)
-in step    DEPOSIT_COMPLETED  {}  held  {URL}
+in sync    DEPOSIT_COMPLETED  {}  held  {URL}
 
-2 in step, 1 other URL
+2 in sync, 1 other URL
 ",
         ids[0], by_hand.id, ids[1]
     );
@@ -153,7 +153,7 @@ in step    DEPOSIT_COMPLETED  {}  held  {URL}
     let list = world.run_for_url(&["list"]).await;
     assert!(
         list.out.ends_with(
-            "2 in step, 1 being rotated, 1 other URL\n\
+            "2 in sync, 1 being rotated, 1 other URL\n\
          `bridge rail subscriptions rotate` finishes the current rotation and leaves one subscription for each type\n"
         ),
         "{}",

@@ -66,7 +66,7 @@ pub struct SampleError {
 /// Why a sample could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum PlayError {
-    #[error("the body is {0}")]
+    #[error("the body cannot be signed")]
     Unsigned(#[from] SyntaxError),
     #[error("the local gateway does not answer")]
     Unanswered(#[from] SendError),

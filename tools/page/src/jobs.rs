@@ -92,9 +92,9 @@ impl Jobs {
         let chosen = Candidates::by_keys(&place.events()?, keys, action, now).await;
         let chosen = chosen.map_err(|error| place.store_error(&error))?;
         let mut remarks: Vec<_> = chosen.skipped().collect();
-        for (count, why) in [(chosen.missing.len(), "are removed"), (chosen.unreadable.len(), "cannot be read")] {
+        for (count, why) in [(chosen.missing.len(), "deleted"), (chosen.unreadable.len(), "unreadable")] {
             if count > 0 {
-                remarks.push(format!("Skipped because they {why}: {}.", counted(count, "event")));
+                remarks.push(format!("Skipped {}: {why}.", counted(count, "event")));
             }
         }
         if action == Action::Dismiss && !chosen.keys.is_empty() {

@@ -244,7 +244,12 @@ impl<'i> Reader<'i> {
             _ => None,
         };
         let pointers: Option<Vec<_>> = sources.map(pointer).collect();
-        pointers.ok_or_else(|| self.error(span, format!("{what}: `{text}` does not stand in the body alone")))
+        pointers.ok_or_else(|| {
+            self.error(
+                span,
+                format!("{what}: `{text}` must be made of pointers only: a look-up or a customer cannot be used here"),
+            )
+        })
     }
 
     pub(super) fn named<'s>(

@@ -212,7 +212,11 @@ customer = "/c"
 
     #[test]
     fn a_name_is_used_only_where_its_places_can_be() {
-        check(&with("{ category =", "{ memo ="), "13:16: `when`: `memo` does not stand in the body alone", NO_HINT);
+        check(
+            &with("{ category =", "{ memo ="),
+            "13:16: `when`: `memo` must be made of pointers only: a look-up or a customer cannot be used here",
+            NO_HINT,
+        );
         check(
             &with("\"amount\",", "\"customer\","),
             "16:15: field `customer`: this tells who the customer is, which every message says as `customerId`",

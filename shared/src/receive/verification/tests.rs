@@ -145,11 +145,11 @@ mod headers {
         );
         assert_eq!(
             refuse(&[signature, ("x-sample-timestamp", "1747250000")]),
-            "signed 3577 s away from our clock; 300 s are allowed"
+            "the timestamp differs by 3577 s from the time of the check; at most 300 s are allowed"
         );
         assert_eq!(
             refuse(&[("x-sample-signature", WRONG), ("x-sample-timestamp", SIGNED_AT)]),
-            "no signing key gives this signature"
+            "the signature matches no signing key"
         );
     }
 }
@@ -353,7 +353,7 @@ mod cost {
         };
         let long = refusal(&longest(), &keys);
         assert_eq!((long, long.code()), (Refusal::SignatureMismatch { form_left_out: true }, "signature_mismatch"));
-        assert_eq!(long.to_string(), "no signing key gives this signature; a form was not tried");
+        assert_eq!(long.to_string(), "the signature matches no signing key; a form was not tried");
         assert_eq!(refusal(BODY, &keys), Refusal::SignatureMismatch { form_left_out: false });
     }
 }

@@ -1,4 +1,4 @@
-//! `bridge dev --capture`: what arrives becomes a sample, with what it ends as.
+//! `bridge dev --capture`: what arrives becomes a sample, with its expected outcome.
 //!
 //! A sample is played by the stand-ins, whatever has delivered the event here. So its expectation is what it ends as in a
 //! second bridge, of stand-ins alone, after all other samples.
@@ -57,7 +57,9 @@ pub(super) fn note_arrival(arrivals: &Sender<Arrival>, exchange: &Exchange) {
     if let (Some(provider), Some("accepted" | "ignored")) = (provider, answer.as_deref())
         && arrivals.try_send(Arrival { provider, body: exchange.body.clone() }).is_err()
     {
-        note!("An event was not captured: more than {MOST_WAITING} wait for it.");
+        note!(
+            "Event not captured: {MOST_WAITING} events already wait to be captured. hint: send it again with a new id"
+        );
     }
 }
 
@@ -99,7 +101,7 @@ impl Capture<'_> {
         let mut ended = self.play(&all).await?;
         for sample in &known {
             for difference in ended.get(&sample.name).map(|it| sample.differences(it)).unwrap_or_default() {
-                out!("With what was captured, {} no longer ends as expected: {difference}", sample.name);
+                out!("The captured events change the outcome of sample {}: {difference}", sample.name);
             }
         }
         for (name, sample) in new {
@@ -113,8 +115,8 @@ impl Capture<'_> {
                 )
             })?;
             let routes: Vec<_> = sample.expected.delivers.into_keys().collect();
-            let by = if routes.is_empty() { String::new() } else { format!(" by {}", routes.join(", ")) };
-            out!("captured {}: played again, it is {}{by}", path.display(), sample.expected.state);
+            let by = if routes.is_empty() { String::new() } else { format!(" (routes: {})", routes.join(", ")) };
+            out!("captured {}: expected outcome {}{by}", path.display(), sample.expected.state);
         }
         Ok(())
     }

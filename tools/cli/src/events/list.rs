@@ -105,7 +105,11 @@ impl List {
             note!("No {} event matches in {}.", states.join(" or "), place.name());
         }
         if left == 0 {
-            note!("Stopped at {}; there may be more: pass `--limit {}`.", self.limit, self.limit.saturating_mul(10));
+            note!(
+                "Listed the first {} events; there may be more. hint: pass `--limit {}`",
+                self.limit,
+                self.limit.saturating_mul(10)
+            );
         }
         Ok(())
     }

@@ -150,7 +150,7 @@ impl Many {
     fn conclude<T>(&self, result: RunResult<T>, keys: &[String], now: UnixMillis) -> Result<(), OperatorError> {
         let again = |done: &[String]| go_on(std::env::args().skip(1), &self.times(now), done);
         let how = if self.keys.is_empty() {
-            "events that are done by then are not selected again; those that failed and still match are"
+            "events that were delivered are not selected again; events that failed and still match the filters are"
         } else {
             "it names only the events that are left"
         };

@@ -9,9 +9,9 @@ use crate::events::many::Many;
 
 /// Deliver events again now: by key, or by filters
 ///
-/// The function `redrive` makes the attempts, with the same idempotency key and `occurredAt`. Of a dead or dismissed event it
-/// delivers what is dead; if the route no longer exists, it uses the routes that match the event today. An ignored event goes to
-/// the routes that match today, too. A delivered event does not change. Events that a function is delivering now are skipped.
+/// The function `redrive` makes the attempts, with the same idempotency key and `occurredAt`. For a dead or dismissed event, only
+/// the dead routes are delivered; if a dead route no longer exists, the routes that match the event today replace it. An ignored
+/// event is delivered to the routes that match today. A delivered event does not change. Events that a function is delivering now are skipped.
 ///
 /// Filters use the current state of the table; --dry-run counts first. Ctrl-C finishes the events in progress and prints how to
 /// continue.

@@ -18,7 +18,7 @@ use crate::routes::file::RoutesFile;
 use crate::target::EventsTarget;
 use crate::terminal::{self, Lines, print, write_members};
 
-/// Show one event: its timeline, its deliveries, and for each failure the message that would be sent now
+/// Show one event: its timeline, its routes, and for each failure the message that would be sent now
 ///
 /// Messages are made from the stored body and the current routes file, as in a redrive. The body is shown only
 /// with --body.
@@ -170,7 +170,7 @@ fn write_moment(out: &mut Lines, moment: &Moment, now: UnixMillis) -> io::Result
 fn write_deliveries(out: &mut Lines, report: &Report<'_>) -> io::Result<()> {
     let event = report.event;
     writeln!(out)?;
-    writeln!(out, "Deliveries")?;
+    writeln!(out, "Routes")?;
     if event.deliveries.is_empty() {
         return writeln!(out, "  none");
     }
@@ -243,9 +243,9 @@ fn failed<'e>(message: &RouteMessage<'e>) -> Option<&'e str> {
 
 fn write_message(out: &mut Lines, message: &RouteMessage<'_>) -> io::Result<()> {
     let to = message.to.as_ref().map(|to| format!(" to {to}")).unwrap_or_default();
-    let failed = failed(message).map(|code| format!(", which failed: {code}")).unwrap_or_default();
+    let failed = failed(message).map(|code| format!(" (last error: {code})")).unwrap_or_default();
     writeln!(out)?;
-    writeln!(out, "Would be sent now by {}{to}{failed}", message.route)?;
+    writeln!(out, "Message of route {}{to}, as it would be sent now{failed}", message.route)?;
     match &message.message {
         Ok(message) => write_members(out, message),
         Err(problem) => writeln!(out, "  nothing: {problem}"),

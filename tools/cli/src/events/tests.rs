@@ -105,12 +105,12 @@ Timeline
   2025-02-05T16:39:01.042Z  attempt of redrive: server_error, HTTP 503, 512 ms
   2025-02-05T19:38:33.000Z  next attempt, in 42 s
 
-Deliveries
+Routes
   deposit       → deposits  pending    server_error 503
     waits for its next attempt, 2025-02-05T19:38:33.000Z; failures are retried until 2025-02-08T16:37:51.000Z
   first-deposit → welcome   delivered  2025-02-05T16:39:01.554Z
 
-Would be sent now by deposit to deposits, which failed: server_error 503
+Message of route deposit to deposits, as it would be sent now (last error: server_error 503)
   { \"eventType\": \"deposit.posted\",
     \"customerId\": \"C-1001\",
     \"occurredAt\": \"2025-02-05T16:37:46.042Z\",
@@ -131,8 +131,7 @@ fn the_timeline_of_a_dead_event_ends_with_its_death_and_a_message_that_cannot_be
     let attempt = "attempt of redrive, by an operator: refused, HTTP 422, 512 ms\n";
     assert!(text.contains(attempt), "{text}");
     assert!(text.contains("  2025-02-05T16:37:52.554Z  dead, 2 h 59 min ago\n"), "{text}");
-    let composed =
-        "Would be sent now by deposit to deposits, which failed: refused 422\n  nothing: mapping_failed /amount\n";
+    let composed = "Message of route deposit to deposits, as it would be sent now (last error: refused 422)\n  nothing: mapping_failed /amount\n";
     assert!(text.contains(composed), "{text}");
     assert!(text.ends_with("\nStored body\n{\"customer\":\"C-1001\"}\n"), "{text}");
 }
@@ -201,7 +200,7 @@ fn the_timeline_tells_an_attempt_under_way_from_one_that_was_lost_and_from_a_pau
     check_last_line(&event, &both, "lease, 1 min ago; paused, so no function takes it over");
     let expected = "lease, 1 min ago; its pauses cannot be read, so no function takes it over";
     check_last_line(&event, &unreadable, expected);
-    assert!(shown(&event, &unreadable, false).contains("pending: the pauses of what it waits for cannot be read"));
+    assert!(shown(&event, &unreadable, false).contains("pending: the pauses of its workflow cannot be read"));
     let text = shown(&event, &unreadable, false);
     assert!(text.contains("\n    waits until the pauses of its workflow can be read\n"), "{text}");
     let waits = "\n    waits until its workflow is resumed; failures are retried for 2 d 21 h after that\n";
@@ -259,7 +258,7 @@ fn what_was_fetched_is_named_by_its_field_and_look_up_and_no_value_is_shown() {
     assert_eq!(notes.last().unwrap(), expected);
     let mut out = Lines::default();
     show::write(&mut out, &report, false).unwrap();
-    let (before_the_message, _) = out.0.split_once("Would be sent now").unwrap();
+    let (before_the_message, _) = out.0.split_once("Message of route").unwrap();
     assert!(before_the_message.contains(&format!("\n    {expected}\n")) && !before_the_message.contains("MARKED"));
 }
 
@@ -285,10 +284,10 @@ fn an_error_is_shown_with_its_meaning_once() {
 #[test]
 fn an_ignored_event_is_shown_with_the_routes_that_want_it_today() {
     let text = shown(&received("evt_4", "OPENED"), &no_pauses(), false);
-    assert!(text.contains("  state       ignored: no route wanted it\n"), "{text}");
-    assert!(text.contains("Deliveries\n  none\n"), "{text}");
-    assert!(text.contains("Would be sent now by opened to welcome\n"), "{text}");
-    assert!(!shown(&received("evt_5", "CLOSED"), &no_pauses(), false).contains("Would be sent"));
+    assert!(text.contains("  state       ignored: no route matched\n"), "{text}");
+    assert!(text.contains("Routes\n  none\n"), "{text}");
+    assert!(text.contains("Message of route opened to welcome, as it would be sent now\n"), "{text}");
+    assert!(!shown(&received("evt_5", "CLOSED"), &no_pauses(), false).contains("as it would be sent"));
 }
 
 #[test]
@@ -297,9 +296,15 @@ fn a_dead_event_whose_route_is_gone_is_shown_with_the_routes_that_want_it_today(
     let died = event.deliveries.remove("deposit").unwrap();
     event.deliveries.insert("of-last-year".to_owned(), died);
     let text = shown(&event, &no_pauses(), false);
-    assert!(text.contains("Would be sent now by of-last-year, which failed: refused 422\n  nothing: "), "{text}");
-    assert!(text.contains("\nWould be sent now by deposit to deposits\n  { \"eventType\""), "{text}");
-    assert_eq!(text.matches("Would be sent now by").count(), 2);
+    assert!(
+        text.contains("Message of route of-last-year, as it would be sent now (last error: refused 422)\n  nothing: "),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nMessage of route deposit to deposits, as it would be sent now\n  { \"eventType\""),
+        "{text}"
+    );
+    assert_eq!(text.matches("as it would be sent now").count(), 2);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Delete {
         match snapshot.subscriptions.iter().find(|it| it.id == self.id) {
             Some(it) => {
                 let needs = match needed.types.contains(&it.event_type) {
-                    true => "; routes need this type: without another subscription its events stop",
+                    true => "; a route needs this type: if no other subscription exists, Rail stops sending its events",
                     false => "",
                 };
                 out!("Subscription {id} for {}{needs}.", it.event_type);

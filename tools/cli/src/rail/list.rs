@@ -64,7 +64,11 @@ pub(super) fn write(out: &mut Lines, rows: &[Row]) -> io::Result<()> {
     writeln!(
         out,
         "{}",
-        if counts.is_empty() { "no subscription is needed and none exists".to_owned() } else { counts.join(", ") }
+        if counts.is_empty() {
+            "No route needs a subscription, and Rail has none for this URL".to_owned()
+        } else {
+            counts.join(", ")
+        }
     )?;
     for (statuses, advice) in ADVICE {
         if rows.iter().any(|row| statuses.contains(&row.status)) {
@@ -123,7 +127,7 @@ pub(super) fn remark(event_type: &str) -> &'static str {
 
 fn words(status: Status) -> &'static str {
     match status {
-        Status::InStep => "in step",
+        Status::InStep => "in sync",
         Status::Missing => "missing at Rail",
         Status::KeyMissing => "key missing",
         Status::KeyDiffers => "key differs",

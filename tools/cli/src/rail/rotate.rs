@@ -22,7 +22,7 @@ use crate::terminal::{confirm, out};
 /// deletes the old subscriptions, and last their keys. It waits between these steps, so that the functions read the new keys and
 /// the last deliveries of the old subscriptions arrive: the functions cannot be asked which keys they have read.
 /// You can stop it at any moment; the next run continues, and waits again. While both subscriptions exist, an event arrives from
-/// both, according to Rail's pages with one event id, so that it counts once.
+/// both. According to Rail's documentation both deliveries have the same event id, so the second is a duplicate.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, after_long_help = EXAMPLES)]
 pub(super) struct Rotate {
@@ -89,7 +89,7 @@ impl Rotate {
         }
         let rest = needed.types.len() - begun.len() - fresh.len();
         if self.event.is_none() && rest > 0 {
-            out!("{} not changed: not in step, or left for the next rotation.", counted(rest, "event type"));
+            out!("{} not changed: not in sync, or left for the next rotation.", counted(rest, "event type"));
         }
         if begun.is_empty() && fresh.is_empty() {
             out!("Nothing to rotate.");

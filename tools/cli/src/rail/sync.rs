@@ -1,4 +1,4 @@
-//! `bridge rail subscriptions sync`: Rail and the secret in step with the routes.
+//! `bridge rail subscriptions sync`: Rail and the secret in sync with the routes.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -72,14 +72,14 @@ impl Sync {
         let outcome =
             bridge.subscriptions.sync(snapshot, &needed.types, &url, self.prune, tell).await.map_err(failed)?;
         conclude(&outcome)?;
-        out!("In step.");
+        out!("In sync.");
         Ok(())
     }
 }
 
 pub(super) fn write(out: &mut Lines, steps: &[Step], url: &CallbackUrl, secret: &str, spared: usize) -> io::Result<()> {
     if steps.is_empty() {
-        writeln!(out, "In step: Rail's subscriptions for {url}, the routes, and {secret}.")?;
+        writeln!(out, "In sync: Rail's subscriptions for {url}, the routes, and {secret}.")?;
     } else {
         writeln!(out, "Subscriptions for {url}, keys in {secret}:")?;
     }

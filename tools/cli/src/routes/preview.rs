@@ -71,11 +71,11 @@ fn write(out: &mut Lines, preview::Preview { event, routes }: &preview::Preview<
     let silent: Vec<_> = routes.iter().filter(|route| !route.matches).collect();
     if silent.len() == routes.len() {
         writeln!(out)?;
-        writeln!(out, "No route wants it: it would be recorded as ignored.")?;
+        writeln!(out, "No route matches: the event would be recorded as `ignored`.")?;
     }
     if !silent.is_empty() {
         writeln!(out)?;
-        writeln!(out, "Silent:")?;
+        writeln!(out, "Routes that do not match:")?;
     }
     let row = |it: &&RoutePreview<'_>| [format!("  {}", it.route), it.why_not.clone().unwrap_or_default()];
     Table::default().write(out, &silent.iter().map(row).collect::<Vec<_>>())

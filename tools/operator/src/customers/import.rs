@@ -339,7 +339,7 @@ impl fmt::Display for Counts {
             (self.written, "written"),
             (self.replaced, "replaced by a later line"),
             (self.once_noted, "noted in `once`"),
-            (self.once_taken, "not noted, since an event was first"),
+            (self.once_taken, "not noted, because an event already has the claim"),
         ];
         for (count, what) in of_them {
             if count > 0 {

@@ -48,7 +48,9 @@ pub enum Reason {
     NotUtf8(&'static str),
     #[error("ref: {0}")]
     Ref(CustomerRefError),
-    #[error("{0}: with a no-break space, an invisible character, or white space at an end: no event is found by it")]
+    #[error(
+        "{0}: contains a no-break space, an invisible character, or white space at its start or end; no event would match it"
+    )]
     Unseen(&'static str),
     #[error("customer_id: empty")]
     CustomerIdEmpty,

@@ -150,7 +150,8 @@ fn check_clocks(clocks: &[ClockOffset]) -> Vec<Line> {
             .into_iter()
             .map(|clock| {
                 let says = format!("{}, and agrees with others", offset(clock));
-                Line::warn("clock", says, "Their clock is wrong: tell them; session tokens may end early or late")
+                let hint = format!("The clock of {} is wrong: report it to its operator. Until then session tokens may expire early or late", clock.from);
+                Line::warn("clock", says, hint)
             })
             .collect(),
     }
@@ -301,7 +302,7 @@ fn check_pauses(destination: &Destination, status: PauseStatus, scope: &Scope) -
     let (check, flags) = (format!("workflow {destination}"), table_flag(scope));
     let resume = format!("`bridge workflows resume {destination}{flags}`");
     match status {
-        PauseStatus::Delivering => Line::ok(check, "it gets its messages"),
+        PauseStatus::Delivering => Line::ok(check, "not paused"),
         PauseStatus::Paused { .. } => {
             Line::warn(check, "it is paused: its events wait", format!("{resume} ends the pause"))
         }

@@ -74,7 +74,7 @@ pub(super) fn check_signing(scope: &Scope, needs: &RouteNeeds, provider: &str, s
             findings.extend(inspect_key(scope, &format!("keys.{}", printable_name(label)), key));
         }
         if keys > MAX_KEYS {
-            let says = format!("{keys} keys; what a forged delivery may cost is bounded for {MAX_KEYS}");
+            let says = format!("{keys} keys; the CPU time of a forged delivery is limited only up to {MAX_KEYS} keys");
             findings.push(Finding { verdict: Verdict::Warn, field: "keys".to_owned(), says });
         }
         // A provider that no route names may have no keys.
@@ -83,7 +83,7 @@ pub(super) fn check_signing(scope: &Scope, needs: &RouteNeeds, provider: &str, s
         let forms = providers::by_name(provider).map_or(1, |provider| provider.forms.len());
         let longest = longest_in_every_form(forms, keys);
         if longest < DEFAULT_MAX_BODY_BYTES {
-            ok += &format!("; of a body above {longest} bytes not every signed form is tried with as many");
+            ok += &format!("; with this many keys, a body above {longest} bytes is not checked in every signed form");
         }
         lines(scope, &name, secret, merge(findings, problems, placeholder), ok)
     })

@@ -46,15 +46,15 @@ impl Action {
         }
     }
 
-    /// Why an event is left alone, after `because they`.
+    /// Why an event is left alone.
     fn skips(self, event: &EventSummary, now: UnixMillis) -> Option<&'static str> {
         match (self, event.state) {
-            (Self::Redrive, _) if event.is_in_hand(now) => Some("are being delivered now"),
-            (_, EventState::Delivered) => Some("are delivered"),
+            (Self::Redrive, _) if event.is_in_hand(now) => Some("being delivered now"),
+            (_, EventState::Delivered) => Some("already delivered"),
             (Self::Redrive, _) | (Self::Dismiss, EventState::Dead) => None,
-            (Self::Dismiss, EventState::Pending) => Some("are pending, not dead"),
-            (Self::Dismiss, EventState::Ignored) => Some("are ignored, not dead"),
-            (Self::Dismiss, EventState::Dismissed) => Some("are dismissed already"),
+            (Self::Dismiss, EventState::Pending) => Some("pending, not dead"),
+            (Self::Dismiss, EventState::Ignored) => Some("ignored, not dead"),
+            (Self::Dismiss, EventState::Dismissed) => Some("already dismissed"),
         }
     }
 }
@@ -121,7 +121,7 @@ impl Candidates {
 
     /// A sentence for each reason for which events are left alone.
     pub fn skipped(&self) -> impl Iterator<Item = String> {
-        self.skipped.iter().map(|(why, count)| format!("Skipped because they {why}: {}.", counted(*count, "event")))
+        self.skipped.iter().map(|(why, count)| format!("Skipped {}: {why}.", counted(*count, "event")))
     }
 
     fn add(&mut self, event: EventSummary, action: Action, now: UnixMillis) {

@@ -44,7 +44,7 @@ impl Filter {
         criteria.states.dedup();
         if criteria.routes.is_some() && criteria.states.contains(&EventState::Ignored) {
             return Err(OperatorError::usage(
-                "An ignored event has no workflow: no route wanted it",
+                "An ignored event has no workflow: no route matched it",
                 "select ignored events by `--type`, `--provider`, `--since` and `--until`",
             ));
         }

@@ -97,9 +97,9 @@ impl Report<'_> {
     pub fn state(&self) -> String {
         let (event, held) = (self.event, self.hold());
         match (event.state, event.next_attempt_at) {
-            (EventState::Pending, _) if held == Hold::Paused => "pending: what it waits for is paused".to_owned(),
+            (EventState::Pending, _) if held == Hold::Paused => "pending: its workflow is paused".to_owned(),
             (EventState::Pending, _) if held == Hold::Unreadable => {
-                "pending: the pauses of what it waits for cannot be read".to_owned()
+                "pending: the pauses of its workflow cannot be read".to_owned()
             }
             (EventState::Pending, Some(_)) if self.is_in_hand() => "pending, being delivered".to_owned(),
             (EventState::Pending, Some(at)) if event.is_due(self.now) => {
@@ -107,7 +107,7 @@ impl Report<'_> {
             }
             (EventState::Pending, Some(at)) => format!("pending, next attempt {}", relative(at, self.now)),
             (EventState::Dead, _) => "dead: needs a person".to_owned(),
-            (EventState::Ignored, _) => "ignored: no route wanted it".to_owned(),
+            (EventState::Ignored, _) => "ignored: no route matched".to_owned(),
             (EventState::Dismissed, _) => "dismissed: a person has closed it".to_owned(),
             (state, _) => state.name().to_owned(),
         }
@@ -196,7 +196,7 @@ impl Report<'_> {
 
     fn waits(&self, route: &str, delivery: &Dispatch) -> String {
         let Some(destination) = self.routes.by_name(route).map(|route| &route.destination) else {
-            return "today's routes file has no such route: the next attempt gives it up".to_owned();
+            return "the routes file has no route of this name: the next attempt makes it `dead`".to_owned();
         };
         let age = self.pauses.age(destination, self.event.waits_since(), self.now);
         let left = MAX_AGE.saturating_sub(age);
@@ -235,7 +235,8 @@ impl Report<'_> {
         let document = Document::parse(event.body.as_bytes());
         let compose = |route: &str| {
             let document = document.as_ref().map_err(|_| "the stored body cannot be parsed".to_owned())?;
-            let route = self.routes.by_name(route).ok_or_else(|| "today's routes file has no such route".to_owned())?;
+            let route =
+                self.routes.by_name(route).ok_or_else(|| "the routes file has no route of this name".to_owned())?;
             let customer =
                 self.customers.get(&route.name).ok_or_else(|| "its customer was not looked up".to_owned())?;
             let customer = customer.as_ref().map_err(DispatchFailure::summary)?;

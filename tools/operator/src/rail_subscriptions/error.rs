@@ -18,7 +18,7 @@ pub enum Error {
     #[error("Another writer keeps changing secret `{id}`")]
     Contended { id: String },
     /// These types have no subscription whose key the secret holds, so there is nothing to rotate.
-    #[error("These event types are not in step: {}", .0.join(", "))]
+    #[error("These event types are not in sync: {}", .0.join(", "))]
     NotInStep(Vec<String>),
     /// Rail repeatedly reports the creation of subscriptions that it does not list.
     #[error("Rail reports new subscriptions but does not list them: {}", .0.join(", "))]

@@ -165,7 +165,7 @@ fn provider_of(document: &Document<'_>, file: &Path) -> Result<&'static Provider
     match (&fitting[..], named) {
         ([only], _) | (_, Some(only)) => Ok(only),
         _ => Err(OperatorError::usage(
-            "The envelope of this body does not tell which provider sent it",
+            "Cannot recognise the provider of this body",
             format!("pass `--provider {}`", providers::ALL[0].name),
         )),
     }

@@ -221,7 +221,7 @@ fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[Ca
                     }
                     if hashed > MAX_HASHED_BYTES {
                         let text = format!(
-                            "nothing of what was tried gives this signature; the body is too long to try everything ({tried} ways)"
+                            "no match after {tried} combinations of key, body spelling and layout; the body is too long to try all of them"
                         );
                         return vec![Finding::sure("nothing_fits", text)];
                     }
@@ -248,8 +248,8 @@ fn what_fits(signature: &str, signed_at: &str, capture: &Capture<'_>, keys: &[Ca
         }
     }
     vec![
-        Finding::sure("nothing_fits", format!("none of the {tried} ways that were tried gives this signature")),
-        Finding::guess("other_key_or_body", "signed with a key that is not here, or something of the body was changed"),
+        Finding::sure("nothing_fits", format!("no match after {tried} combinations of key, body spelling and layout")),
+        Finding::guess("other_key_or_body", "signed with a key that is not here, or the body was changed"),
     ]
 }
 

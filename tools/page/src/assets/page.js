@@ -146,7 +146,7 @@ function drawConnection() {
   document.body.classList.toggle("stale", isLost && state.hello !== null);
   const since = isLost ? span(Date.now() - state.lostSince) : "";
   setText(byId("connection-text"), !isLost ? (state.hello ? "live" : "connecting")
-    : state.hello ? `lost for ${since}: the list may be old` : `no connection for ${since}`);
+    : state.hello ? `connection lost ${since} ago: the list may be out of date` : `no connection for ${since}`);
   byId("reload").hidden = !isLost || Date.now() - state.lostSince < 5_000;
 }
 
@@ -156,7 +156,7 @@ function drawHello() {
   document.body.dataset.mode = mode;
   byId("playground").hidden = mode !== "dev";
   if (mode === "dev" && !state.sample) loadSamples();
-  byId("redrive-shown").title = redrive ?? "Redrives the listed events that are neither delivered nor dismissed, after a confirmation; the filter by state takes dismissed ones";
+  byId("redrive-shown").title = redrive ?? "Redrives the listed events that are neither delivered nor dismissed, after a confirmation. To redrive dismissed events, set the filter by state to dismissed";
   drawLimits();
   soon(drawRows);
 }

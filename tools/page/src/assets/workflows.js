@@ -26,7 +26,7 @@ export function drawWorkflows() {
 export function drawPausedTimes(now) {
   state.workflows.forEach(({ paused, since, pending }, index) => {
     const sub = byId("workflows").children[index]?.querySelector(".sub");
-    const stands = paused === null ? "unreadable, nothing is sent" : !paused ? "running" : since === null ? "paused" : `paused for ${age(now - since)}`;
+    const stands = paused === null ? "pauses unreadable: no messages are sent" : !paused ? "running" : since === null ? "paused" : `paused for ${age(now - since)}`;
     if (sub) setText(sub, `${stands}, ${number(pending)} pending`);
   });
 }

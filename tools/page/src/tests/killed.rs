@@ -156,7 +156,7 @@ async fn functions_that_are_killed_from_the_page_lose_nothing_and_deliver_each_e
     browser
         .wait_for_text(
             "#confirm[open] #confirm-text",
-            "Redrive 3 events at 10 a second? Skipped because they are being delivered now: 1 event.",
+            "Redrive 3 events at 10 a second? Skipped 1 event: being delivered now.",
         )
         .await;
     browser.click("#confirm-yes").await;

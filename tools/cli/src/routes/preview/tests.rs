@@ -90,7 +90,7 @@ every → incoming-webhook:chat
     "source": "rail",
     "sourceEventType": "POSTED" }
 
-Silent:
+Routes that do not match:
   payouts  /event_data/kind is none of PAYOUT, REFUND; and /event_data/payout is none of YES
   kyc      for events of rillis
 "#,
@@ -115,9 +115,9 @@ fn a_body_that_nobody_wants_says_so_and_prints_nothing_a_terminal_would_act_on()
         "
 rail CLOSED evt_1\\u001b[2J
 
-No route wants it: it would be recorded as ignored.
+No route matches: the event would be recorded as `ignored`.
 
-Silent:
+Routes that do not match:
   first    not for CLOSED
   every    not for CLOSED
   payouts  not for CLOSED

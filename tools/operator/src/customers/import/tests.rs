@@ -217,7 +217,7 @@ async fn how_an_import_ended_is_told_by_its_kind() {
 #[test]
 fn what_became_of_a_file_is_told_in_a_line() {
     let counts = Counts { lines: 10, written: 6, replaced: 1, once_noted: 2, once_taken: 1, bad: 3 };
-    let expected = "10 lines, 3 bad, 6 written, 1 replaced by a later line, 2 noted in `once`, 1 not noted, since an event was first";
+    let expected = "10 lines, 3 bad, 6 written, 1 replaced by a later line, 2 noted in `once`, 1 not noted, because an event already has the claim";
     assert_eq!(counts.to_string(), expected);
     assert_eq!(Counts::default().to_string(), "0 lines");
 }

@@ -511,11 +511,16 @@ fn more_keys_than_a_forged_delivery_s_cost_is_bounded_for_are_told() {
     };
     expect(
         |facts| facts.set_signing("rail", keys(101)),
-        &["warn signing keys of rail: bridge/rail: keys: 101 keys; what a forged delivery may cost is bounded for 100"],
+        &[
+            "warn signing keys of rail: bridge/rail: keys: 101 keys; the CPU time of a forged delivery is limited only up to 100 keys",
+        ],
     );
     for (count, says) in [
         (38, "38 keys in bridge/rail"),
-        (100, "100 keys in bridge/rail; of a body above 100000 bytes not every signed form is tried with as many"),
+        (
+            100,
+            "100 keys in bridge/rail; with this many keys, a body above 100000 bytes is not checked in every signed form",
+        ),
     ] {
         let mut facts = sound();
         facts.set_signing("rail", keys(count));

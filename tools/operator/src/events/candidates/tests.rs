@@ -38,19 +38,16 @@ async fn a_dismissal_takes_dead_events_alone_and_a_redrive_all_that_can_be_deliv
             Action::Dismiss,
             keys(&["dead"]),
             vec![
-                "Skipped because they are delivered: 1 event.",
-                "Skipped because they are dismissed already: 1 event.",
-                "Skipped because they are ignored, not dead: 1 event.",
-                "Skipped because they are pending, not dead: 2 events.",
+                "Skipped 1 event: already delivered.",
+                "Skipped 1 event: already dismissed.",
+                "Skipped 1 event: ignored, not dead.",
+                "Skipped 2 events: pending, not dead.",
             ],
         ),
         (
             Action::Redrive,
             keys(&["ignored", "waits", "dead", "closed"]),
-            vec![
-                "Skipped because they are being delivered now: 1 event.",
-                "Skipped because they are delivered: 1 event.",
-            ],
+            vec!["Skipped 1 event: already delivered.", "Skipped 1 event: being delivered now."],
         ),
     ] {
         let chosen = Candidates::by_keys(&store, &all, action, NOW).await.unwrap();

@@ -20,6 +20,6 @@ fn whose_body_it_is_is_seen_from_the_envelope_or_has_to_be_said() {
     assert_eq!(provider_in("events/rillis/body.json", both, None).as_deref(), Ok("rillis"));
     for body in ["{}", both] {
         let error = provider(body, None).unwrap_err();
-        assert!(error.contains("does not tell which provider sent it"), "{error}");
+        assert!(error.contains("Cannot recognise the provider"), "{error}");
     }
 }
