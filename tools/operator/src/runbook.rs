@@ -11,9 +11,15 @@ pub fn alarms() -> impl Iterator<Item = (&'static str, &'static str)> {
     alarms.split("\n### ").skip(1).filter_map(|paragraph| paragraph.split_once('\n'))
 }
 
-/// The table of the codes of failed deliveries, and what precedes it, as Markdown.
+/// The runbook's instructions that paragraphs of alarms refer to, each with its heading and its text as Markdown.
+pub fn tasks() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let (tasks, _) = RUNBOOK.split_once("\n## Alarms\n").unwrap_or_default();
+    tasks.split("\n## ").skip(1).filter_map(|task| task.split_once('\n'))
+}
+
+/// The table of the codes of failed attempts, and what precedes it, as Markdown.
 pub fn codes() -> &'static str {
-    let (_, codes) = LOGGING.split_once("\n## Codes of failed deliveries\n").unwrap_or_default();
+    let (_, codes) = LOGGING.split_once("\n## Codes of failed attempts\n").unwrap_or_default();
     codes.split("\n## ").next().unwrap_or_default()
 }
 

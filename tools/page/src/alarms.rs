@@ -1,12 +1,14 @@
 //! What each alarm is about: the runbook's paragraphs as HTML.
 
-use operator::runbook::{alarms, codes};
+use operator::runbook::{alarms, codes, tasks};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd, html};
 
-/// An element to open for each alarm, and one for the codes of failed deliveries.
+/// An element to open for each alarm, for each instruction that several of them need, and for the codes of failed attempts.
 pub(crate) fn html() -> String {
-    let codes = element("codes", "Codes of failed deliveries", codes());
-    alarms().map(|(name, paragraph)| element(name, name, paragraph)).chain([codes]).collect()
+    let alarms = alarms().map(|(name, paragraph)| element(name, name, paragraph));
+    let tasks = tasks().map(|(title, text)| element(&title.to_lowercase().replace(' ', "-"), title, text));
+    let codes = element("codes", "Codes of failed attempts", codes());
+    alarms.chain(tasks).chain([codes]).collect()
 }
 
 fn element(name: &str, title: &str, markdown: &str) -> String {
@@ -34,7 +36,7 @@ fn element(name: &str, title: &str, markdown: &str) -> String {
 
 /// Where a link of the documents leads on the page; `None` if the page does not have it.
 fn place(link: &str) -> Option<String> {
-    let alarm = if link == "logging.md#codes-of-failed-deliveries" { "codes" } else { link.strip_prefix('#')? };
+    let alarm = if link == "logging.md#codes-of-failed-attempts" { "codes" } else { link.strip_prefix('#')? };
     Some(format!("#alarm={alarm}"))
 }
 

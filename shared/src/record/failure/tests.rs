@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn the_documentation_lists_every_code_once_and_says_which_ones_are_permanent() {
     let page = include_str!("../../../../docs/logging.md");
-    let table = page.split_once("## Codes of failed deliveries").unwrap().1.split_once("\n## ").unwrap().0;
+    let table = page.split_once("## Codes of failed attempts").unwrap().1.split_once("\n## ").unwrap().0;
     let mut listed = Vec::new();
     let mut dead = BTreeSet::new();
     for row in table.lines().filter(|line| line.starts_with("| `")) {

@@ -18,7 +18,7 @@ use crate::{EVENTS, Running, ended, run, text};
 const PRINTS: [(&str, &str); 9] = [
     ("send rail events/rail/transaction_posted_deposit.json --fresh", "New event: rail#"),
     ("--as curl | sh", r#"{"status":"duplicate"}"#),
-    ("events show rail#evt_abc123456789", "delivered"),
+    ("events show 'rail#evt_abc123456789'", "delivered"),
     ("events redrive --state dead", "event"),
     ("routes preview events/rail/transaction_posted_deposit.json", "deposit.first"),
     ("customers get customer:C-1001", "sample.one@example.com"),
@@ -28,7 +28,7 @@ const PRINTS: [(&str, &str); 9] = [
 ];
 
 /// Of AWS. Each document that has one says that it requires an account.
-const OF_AWS: [&str; 13] = [
+const OF_AWS: [&str; 14] = [
     "aws cloudformation describe-stack-resource",
     "aws cloudformation describe-stacks",
     "aws dynamodb delete-item",
@@ -37,6 +37,7 @@ const OF_AWS: [&str; 13] = [
     "aws lambda get-account-settings",
     "aws lambda invoke",
     "aws logs tail",
+    "aws secretsmanager get-secret-value",
     "aws secretsmanager put-secret-value",
     "aws sqs receive-message",
     "cargo lambda deploy",
@@ -45,13 +46,13 @@ const OF_AWS: [&str; 13] = [
 ];
 
 /// How other commands begin, and what runs them.
-const OTHERS: [(&str, &str); 14] = [
+const OTHERS: [(&str, &str); 15] = [
     ("$EDITOR secret.json", "a person"),
     ("cargo lambda build", ".ci/run"),
     ("cargo lambda invoke", ".ci/cargo_lambda.py"),
     ("cargo lambda watch", ".ci/cargo_lambda.py"),
     ("cargo run -- sign rail events/rail/account_open.json --fresh --as apigw > ", ".ci/cargo_lambda.py"),
-    ("cargo run -- events show rail#evt_5c1b0d6f2a9e4b37", ".ci/cargo_lambda.py, with the key that `sign` printed"),
+    ("cargo run -- events show 'rail#evt_5c1b0d6f2a9e4b37'", ".ci/cargo_lambda.py, with the key that `sign` printed"),
     (
         "cargo run -- send rail events/rail/account_open.json --fresh --url http://localhost:9001/",
         ".ci/cargo_lambda.py",
@@ -61,12 +62,13 @@ const OTHERS: [(&str, &str); 14] = [
     ("for ", "a person"),
     ("fuzz/run ", ".ci/run"),
     ("just ", ".ci/run"),
+    ("rm keys.json", "a person"),
     ("rm secret.json", "a person"),
     ("umask 077", "a person"),
 ];
 
 /// What a person fills in, in a command of the documents. The first that fits a place counts.
-const FILLED_IN: [(&str, &str); 14] = [
+const FILLED_IN: [(&str, &str); 15] = [
     ("--signing-secret ID", "--signing-secret $RAIL_SIGNING"),
     ("--api-secret ID", "--api-secret $RAIL_API_SECRET_ID"),
     ("STACK-redrive", "$REDRIVE"),
@@ -80,6 +82,7 @@ const FILLED_IN: [(&str, &str); 14] = [
         "rillis --headers headers.txt --body body.json",
         "rillis --headers rillis.txt --body events/rillis/flow_completed.json",
     ),
+    (" --key-file keys.json --at 2025-05-14T20:12:57Z", ""),
     ("--error CODE", "--error mapping_failed"),
     ("--type TYPE", "--type TRANSACTION_POSTED"),
     ("workflows pause NAME", "workflows pause deposit"),
