@@ -92,7 +92,7 @@ table! {
     TOO_LARGE: "TooLarge", Count, Receivers, None, Harm,
         "of these, bodies above the limit whose headers are well-formed and fresh: their signature was not looked at";
     SIGNED_AND_REFUSED: "SignedAndRefused", Count, Receivers, None, Harm,
-        "of these, those whose signature fits: a body that is no JSON object, or an event that no item can hold";
+        "of these, those whose signature matches: a body that is no JSON object, or an event that no item can hold";
     UNAVAILABLE: "Unavailable", Count, Receivers, BY_CODE, Harm, "of these, answered 503: the provider has to send again";
     DUPLICATE: "Duplicate", Count, Receivers, None, Work, "of these, events that were recorded before";
     CONFLICTING_DUPLICATE: "ConflictingDuplicate", Count, Receivers, None, Work,
@@ -107,8 +107,8 @@ table! {
     ACCEPTED_BY_PREVIOUS_KEY: "AcceptedByPreviousKey", Count, Receivers, None, Harm,
         "acknowledged events that only the secret's previous version verifies";
     VERIFICATION_BOUND: "VerificationBound", Count, Receivers, BY_CODE, Work,
-        "deliveries for which more than 100 keys were tried, or that no key fits although a form was left out for its size";
-    VERIFIED: "Verified", Count, Receivers, BY_FORM, Work, "deliveries whose signature fits";
+        "deliveries for which more than 100 keys were tried, or that no key matches although a form was left out for its size";
+    VERIFIED: "Verified", Count, Receivers, BY_FORM, Work, "deliveries whose signature matches";
     ACK_LATENCY: "AckLatency", Milliseconds, Receivers, None, Work, "from the event's arrival in the function to the answer";
     COLD_START: "ColdStart", Count, All, None, Work, "invocations that were the first of their process";
     SECRET_ENTRY_LEFT_OUT: "SecretEntryLeftOut", Count, All, None, Harm,

@@ -27,7 +27,7 @@ pub enum KeysError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// It may be by a key that is not available: never refused, which some senders take as final.
-    #[error("no usable key fits, and {0}")]
+    #[error("no usable key matches, and {0}")]
     Incomplete(String),
 }
 

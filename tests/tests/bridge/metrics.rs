@@ -393,7 +393,7 @@ fn the_documentation_has_the_table_of_the_code() {
         .iter()
         .map(|metric| {
             let by = match metric.by {
-                By::Receivers => "each provider's",
+                By::Receivers => "receivers",
                 By::Redrive => "`redrive`",
                 By::All => "all",
             };

@@ -72,7 +72,7 @@ fn a_refusal_ends_with_3_says_why_and_shows_no_key_and_no_computed_signature() {
             &["--key-file", "rail.key", "--at", "1747253989"],
             "  signed 412 s before the time of --at; 300 s are allowed\n",
         ),
-        (&good, &["--other-key-file", "rail.key", "--at", STAMP], "  rail.key, a key of the other provider, fits\n"),
+        (&good, &["--other-key-file", "rail.key", "--at", STAMP], "  rail.key, a key of the other provider, matches\n"),
         (&format!("sha256={good}"), &key_file, "refused: header_malformed\n  the signature is prefixed with `sha256=`"),
         (&"0".repeat(64), &key_file, "  a guess: signed with a key that is not here"),
     ];
@@ -91,15 +91,15 @@ fn what_a_copied_key_picked_up_is_said_and_no_part_of_the_key_is() {
     let folder = keys();
     let good = signature(KEY, &format!("{STAMP}.{BODY}"));
     for (copied, found) in [
-        (format!("SIGNING_KEY={KEY}"), "rail.key fits without the name before it, and not as it is"),
+        (format!("SIGNING_KEY={KEY}"), "rail.key matches without the name before it, and not as it is"),
         (
             format!("export KEY=\"{KEY}\"\n"),
-            "rail.key fits without the name before it, without the quotes around it, and",
+            "rail.key matches without the name before it, without the quotes around it, and",
         ),
-        (format!("\u{201c}{KEY}\u{201d}"), "rail.key fits without the typographic quotes around it"),
-        (format!("{}\u{200b}{}", &KEY[..9], &KEY[9..]), "rail.key fits without the invisible characters in it"),
-        (format!("<{KEY}>"), "rail.key fits without the brackets around it"),
-        (format!("{KEY}\u{a0}"), "rail.key fits without the white space around it"),
+        (format!("\u{201c}{KEY}\u{201d}"), "rail.key matches without the typographic quotes around it"),
+        (format!("{}\u{200b}{}", &KEY[..9], &KEY[9..]), "rail.key matches without the invisible characters in it"),
+        (format!("<{KEY}>"), "rail.key matches without the brackets around it"),
+        (format!("{KEY}\u{a0}"), "rail.key matches without the white space around it"),
         ("whsec_TUFS********".to_owned(), "a guess: rail.key is masked: a page showed it in place of the key"),
         (format!("{}\u{430}", &KEY[..9]), "a guess: rail.key contains characters that are not ASCII"),
     ] {

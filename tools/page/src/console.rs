@@ -126,8 +126,8 @@ fn limits(with_customers: bool) -> Vec<String> {
          most are delivered too fast for that. A search by event id finds an event in any state."
             .to_owned(),
         format!(
-            "At most {},{:03} events are listed. If more wait, these are the latest dead and the next due events, and then \
-             those that change.",
+            "At most {},{:03} events are listed. If there are more, the page lists the newest dead events and those that are \
+             due next, and then those that change.",
             MAX_ROWS / 1000,
             MAX_ROWS % 1000,
         ),

@@ -422,10 +422,10 @@ impl KeyForm {
         let of_key = match of {
             KeyOrigin::Provider => None,
             KeyOrigin::OtherProvider => {
-                Some(("key_of_other_provider", format!("{label}, a key of the other provider, fits")))
+                Some(("key_of_other_provider", format!("{label}, a key of the other provider, matches")))
             }
             KeyOrigin::Sample => {
-                Some(("key_is_the_sample", format!("{label} fits: the signer has no key of a real provider")))
+                Some(("key_is_the_sample", format!("{label} matches: the signer has no key of a real provider")))
             }
         };
         let bare = key.strip_prefix("whsec_");
@@ -458,7 +458,7 @@ impl KeyForm {
         let as_it_is = [("", String::new(), Some(key.clone().into_bytes()))];
         let forms = as_it_is.into_iter().chain(copied).chain(forms).filter_map(|(code, words, bytes)| {
             let bytes = bytes.filter(|bytes| !bytes.is_empty() && (code.is_empty() || bytes != key.as_bytes()))?;
-            let form = Departure { code, words: format!("{label} fits {words}, and not as it is") };
+            let form = Departure { code, words: format!("{label} matches {words}, and not as it is") };
             let departures = of_key
                 .iter()
                 .map(|(code, words)| Departure { code, words: words.clone() })

@@ -271,7 +271,7 @@ fn another_form_of_a_key_or_a_key_of_somebody_else_is_told() {
     for (case, expected) in cases {
         check(&case, expected);
     }
-    says(&signed_by(bare), "rail.key fits without its prefix `whsec_`, and not as it is");
+    says(&signed_by(bare), "rail.key matches without its prefix `whsec_`, and not as it is");
 }
 
 #[test]
