@@ -148,6 +148,34 @@ fn the_readme_fits_on_a_page() {
 }
 
 #[test]
+fn no_line_of_prose_is_longer_than_the_editors_bound() {
+    let editors = fs::read_to_string(root().join(".editorconfig")).unwrap();
+    let (_, of_documents) = editors.split_once("[*.md]\n").unwrap();
+    let bound: usize =
+        of_documents.lines().find_map(|line| line.strip_prefix("max_line_length = ")).unwrap().parse().unwrap();
+    let (mut looked_at, mut long) = (0, Vec::new());
+    for (file, text) in documents().into_iter().filter(|(file, _)| file.extension().is_some_and(|it| it == "md")) {
+        let mut in_code = false;
+        for (number, line) in (1..).zip(text.lines()) {
+            let start = line.trim_start();
+            in_code ^= start.starts_with("```");
+            // A link cannot be broken.
+            let is_a_link = start.starts_with('[') && start.ends_with(')') && start.matches("](").count() == 1;
+            if in_code || start.starts_with('|') || is_a_link {
+                continue;
+            }
+            looked_at += 1;
+            let length = line.chars().count();
+            if length > bound {
+                long.push(format!("{}:{number}: {length} characters", file.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "longer than {bound} characters:\n{}", long.join("\n"));
+    assert!(looked_at > 1000, "{looked_at} lines");
+}
+
+#[test]
 fn the_walk_through_tells_of_the_event_what_the_samples_do() {
     const SAMPLE: &str = "rail/transaction_posted_deposit.json";
     let page = fs::read_to_string(root().join("docs/an-events-life.md")).unwrap();
