@@ -1,18 +1,23 @@
 //! A function under valgrind's callgrind, which counts the instructions that it runs.
 
 use std::error::Error;
-use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{fs, iter, thread};
 
+use bytes::Bytes;
+use local::gateway::events::{HttpRequest, http_api_event};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use shared::clock::Clock;
+use shared::config::DEFAULT_MAX_BODY_BYTES;
+use shared::receive::provider::Provider;
 
 use crate::canned::Canned;
 use crate::events::{Events, Fate};
+use crate::hostile::kinds;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -27,28 +32,44 @@ pub(crate) struct Counts {
     pub(crate) event: u64,
     /// Of a warm event that is delivered to one workflow.
     pub(crate) delivery: u64,
+    /// Of a forged delivery of the largest size until its 401: the mean of every kind of costly body.
+    pub(crate) forged: u64,
 }
 
 /// The mean of so many events.
-pub(crate) const EVENTS: u64 = 200;
+pub(crate) const EVENTS: usize = 200;
 
 /// These come before, and are not counted.
-const FIRST_EVENTS: u64 = 20;
+const FIRST_EVENTS: usize = 20;
 
 /// The function has asked for an event, and may still be on its way to sleep.
 const FALLS_ASLEEP: Duration = Duration::from_millis(200);
 
 impl Counts {
     pub(crate) fn of(function: &Path, workflows: &[String]) -> Result<Self> {
-        let run = |fate, events| Run::new(function, workflows, fate, events);
-        let start = run(Fate::Ignored, 0)?;
+        let start = Run::new(function, workflows, iter::empty())?;
         let mean = |fate| -> Result<u64> {
-            let before = run(fate, FIRST_EVENTS)?.instructions;
-            Ok((run(fate, FIRST_EVENTS + EVENTS)?.instructions - before) / EVENTS)
+            let run = |events| {
+                let mut made = Events::default();
+                Run::new(function, workflows, iter::repeat_with(|| made.next(fate)).take(events))
+            };
+            let before = run(FIRST_EVENTS)?.instructions;
+            Ok((run(FIRST_EVENTS + EVENTS)?.instructions - before) / EVENTS as u64)
         };
         let (event, delivery) = (mean(Fate::Ignored)?, mean(Fate::Delivered)?);
-        Ok(Self { start: start.instructions, connections: start.connections, event, delivery })
+        let rail = providers::by_name("rail").ok_or("there is no provider `rail`")?;
+        let kinds = kinds(DEFAULT_MAX_BODY_BYTES);
+        let all = Run::new(function, workflows, kinds.iter().map(|(_, body)| forged(rail, body)))?;
+        let forged = (all.instructions - start.instructions) / kinds.len() as u64;
+        Ok(Self { start: start.instructions, connections: start.connections, event, delivery, forged })
     }
+}
+
+/// A delivery of this moment with a signature that no key gives.
+fn forged(provider: &Provider, body: &str) -> Bytes {
+    let headers = provider.headers(Clock::system().now().seconds(), &"0".repeat(64));
+    let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Bytes::from(http_api_event(&HttpRequest::post(&provider.path(), headers, body.to_owned())).to_string())
 }
 
 pub(crate) fn is_installed() -> bool {
@@ -63,7 +84,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(function: &Path, workflows: &[String], fate: Fate, events: u64) -> Result<Self> {
+    fn new(function: &Path, workflows: &[String], events: impl Iterator<Item = Bytes>) -> Result<Self> {
         let canned = Canned::start(workflows.to_vec())?;
         let profile = std::env::temp_dir().join(format!("bridge-instructions-{}", std::process::id()));
         let mut process = Process(
@@ -81,9 +102,8 @@ impl Run {
         let asked = || canned.asked_for_event().ok_or_else(|| format!("{} asks for no event", function.display()));
         asked()?;
         let connections = canned.connections();
-        let mut made = Events::default();
-        for _ in 0..events {
-            canned.give(made.next(fate));
+        for event in events {
+            canned.give(event);
             asked()?;
         }
         thread::sleep(FALLS_ASLEEP);

@@ -40,7 +40,9 @@ fn a_start_and_an_event_take_no_more_instructions_than_before() {
 /// The counts as lines of the file, each with how it differs, and the names of those that have grown or are not in it.
 fn compare(expected: &str, counts: &Counts) -> (String, Vec<&'static str>) {
     let (mut report, mut grown) = (String::new(), Vec::new());
-    for (name, count) in [("start", counts.start), ("event", counts.event), ("delivery", counts.delivery)] {
+    let counts =
+        [("start", counts.start), ("event", counts.event), ("delivery", counts.delivery), ("forged", counts.forged)];
+    for (name, count) in counts {
         let before =
             expected.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse::<u64>().ok());
         let growth = before.map(|before| format!("{:+.2} %", (count as f64 / before as f64 - 1.0) * 100.0));
@@ -54,11 +56,14 @@ fn compare(expected: &str, counts: &Counts) -> (String, Vec<&'static str>) {
 
 #[test]
 fn what_has_grown_by_more_than_two_percent_or_is_not_in_the_file_is_named() {
-    let counts = Counts { start: 1_020, connections: 2, event: 1_021, delivery: 900 };
-    let file = "# instructions\nstart 1000\nevent 1000\ndelivery 1000\n";
+    let counts = Counts { start: 1_020, connections: 2, event: 1_021, delivery: 900, forged: 500 };
+    let file = "# instructions\nstart 1000\nevent 1000\ndelivery 1000\nforged 500\n";
     let (report, grown) = compare(file, &counts);
     assert_eq!(grown, ["event"]);
-    assert_eq!(report, "start 1020  # +2.00 %\nevent 1021  # +2.10 %\ndelivery 900  # -10.00 %\n");
-    assert_eq!(compare("event 2000\ndelivery 900\n", &counts).1, ["start"]);
+    assert_eq!(
+        report,
+        "start 1020  # +2.00 %\nevent 1021  # +2.10 %\ndelivery 900  # -10.00 %\nforged 500  # +0.00 %\n"
+    );
+    assert_eq!(compare("event 2000\ndelivery 900\nforged 500\n", &counts).1, ["start"]);
     assert!(compare(&report, &counts).1.is_empty(), "the report is what goes into the file");
 }

@@ -1,14 +1,8 @@
 //! Bodies that are built to be costly. Each is of the most bytes that are taken, and of another text in each form that a
 //! provider may have signed, so that none is spared.
 
-/// A body, and what is costly about it.
-pub(crate) struct Kind {
-    pub(crate) name: &'static str,
-    pub(crate) body: String,
-}
-
-/// Every kind, of at most `bytes` bytes.
-pub(crate) fn kinds(bytes: usize) -> Vec<Kind> {
+/// Every kind, by what is costly about it, as a body of at most `bytes` bytes.
+pub(crate) fn kinds(bytes: usize) -> Vec<(&'static str, String)> {
     let filled = Filled { bytes };
     let keys = |key: &dyn Fn(u64) -> String| filled.object(|n| format!("\"{}\":0", key(n)));
     let same = |piece: &'static str| filled.array(move |_| piece.to_owned());
@@ -105,7 +99,6 @@ pub(crate) fn kinds(bytes: usize) -> Vec<Kind> {
         ("no JSON at the last byte", format!("{}!", "[0,".repeat(bytes / 3))),
         ("no UTF-8 to speak of", "é".repeat(bytes / 2)),
     ]
-    .map(|(name, body)| Kind { name, body })
     .into()
 }
 

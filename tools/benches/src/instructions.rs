@@ -7,6 +7,7 @@ mod canned;
 mod events;
 #[cfg(test)]
 mod gate;
+mod hostile;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -48,6 +49,7 @@ fn print(function: &Path, earlier: Option<&PathBuf>, workflows: &[String]) -> Re
     row("start to the first `next`", |counts| counts.start, Some(&floor));
     row("event acknowledged", |counts| counts.event, Some(&floor));
     row("event delivered to one workflow", |counts| counts.delivery, None);
+    row("forged body of 256 KiB, the mean of all kinds", |counts| counts.forged, None);
     let before = earlier.as_ref().map_or("–".to_owned(), |earlier| earlier.connections.to_string());
     println!("| connections opened before it | {} | {before} | {} | |", floor.connections, now.connections);
     Ok(ExitCode::SUCCESS)
