@@ -109,6 +109,8 @@ impl UnixMillis {
     pub fn from_epoch_literal(digits: &str) -> Option<Self> {
         const FIRST_MILLIS: f64 = 1e11;
         const FIRST_NANOS: f64 = 1e17;
+        // The largest numbers of 64 bits stand for no time.
+        const NO_TIME: f64 = i64::MAX as f64;
         if digits.contains(|char: char| !char.is_ascii_digit() && !".eE+".contains(char)) {
             return None;
         }
@@ -117,7 +119,8 @@ impl UnixMillis {
             number if number < FIRST_MILLIS => number * 1e3,
             number if number <= LATEST.0 as f64 => number,
             number if number < FIRST_NANOS => number / 1e3,
-            number => number / 1e6,
+            number if number < NO_TIME => number / 1e6,
+            _ => return None,
         };
         (millis <= LATEST.0 as f64).then(|| Self(millis.round() as u64)).filter(|at| *at <= LATEST)
     }

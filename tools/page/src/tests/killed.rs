@@ -65,7 +65,7 @@ async fn whoever_looks_loses_the_network_or_is_killed_has_only_read() {
     until("the server lets go of the viewer", || !here.board.is_viewed()).await;
     here.stack.dynamodb.put_raw(EVENTS_TABLE, &load::item(1, EventState::Dead, load::from_ms())).unwrap();
     let tables = Tables::of(&here);
-    browser.wait_for_text("#connection", "lost for ").await;
+    browser.wait_for_text("#connection", "connection lost ").await;
     assert_eq!(browser.text("#shown").await, "4 events");
     browser.offline(false).await;
     browser.wait_until("document.querySelector('#connection').dataset.state === 'live'").await;
