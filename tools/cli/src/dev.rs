@@ -282,8 +282,8 @@ fn tell(exchange: &Exchange) {
 fn print_next_steps(stack: &Stack) {
     out!("");
     out!("The bridge is running, and its page is at {}/. Send events from there, or from a terminal:", stack.url());
-    out!("  cargo run -- send rail events/rail/account_open.json --fresh --url {}", stack.url());
-    out!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl --url {} | sh", stack.url());
+    out!("  cargo run -- send rail events/rail/account_open.json --fresh");
+    out!("  cargo run -- sign rillis events/rillis/flow_completed.json --as curl | sh");
     out!(
         "One KYC event waits for its customer, who is not registered yet. Register the customer, and redrive delivers it:"
     );
