@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use shared::observe::metrics::{self, Measurements};
 use shared::redrive::contract::{Counts, Request};
 
+use super::is_known_as_paused;
 use super::item::{MAX_CLOCK_ERROR_MS, code, field, routes, routes_in};
 use crate::faults::System;
 use crate::process::{Kind, ProcessId};
@@ -120,9 +121,12 @@ fn is_held_back(world: &World, pk: &str) -> bool {
     let Some(item) = world.tables.item(tables::EVENTS, pk) else { return false };
     let latest = now_ms() + MAX_CLOCK_ERROR_MS;
     let is_due = |route: &&str| field(item, route, "next_attempt_at").is_none_or(|at| at * SECOND <= latest);
-    let paused = |route: &str| destination_of(route).and_then(|destination| world.paused_for_ms(destination));
+    // A run under way may have read the pauses a while ago.
+    let has_lasted = |destination| world.paused_for_ms(destination).is_some_and(|ms| ms > 2 * MINUTE);
+    let is_paused =
+        |route: &str| destination_of(route).is_some_and(|it| has_lasted(it) && is_known_as_paused(world, it));
     let mut due = routes_in(item, "pending").filter(is_due).peekable();
-    due.peek().is_some() && due.all(|route| paused(route).is_some_and(|ms| ms > 2 * MINUTE))
+    due.peek().is_some() && due.all(is_paused)
 }
 
 /// The events that a run over these parts must find: those that have been due for a while.
