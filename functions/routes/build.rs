@@ -13,7 +13,9 @@ mod known;
 const FILE: &str = "routes.toml";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(FILE);
+    // Asked when it runs: checkouts that share a target folder share this program, and each has its own routes.
+    let file = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../..").join(FILE);
+    println!("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR");
     println!("cargo::rerun-if-changed={}", file.display());
     let text = fs::read_to_string(&file).map_err(|error| format!("{FILE} cannot be read: {error}"))?;
     match compile(&text) {

@@ -25,6 +25,15 @@ fn every_provider_of_the_routes_is_a_function_and_every_function_is_in_the_works
     }
 }
 
+/// Checkouts that share a target folder share its build script: with a path of when it was compiled, one checkout's functions
+/// would be built with another's routes.
+#[test]
+fn the_build_asks_which_checkout_it_works_for_each_time_it_runs() {
+    let script = fs::read_to_string(root().join("functions/routes/build.rs")).unwrap();
+    assert!(script.contains("env::var(\"CARGO_MANIFEST_DIR\")") && !script.contains("env!(\"CARGO_MANIFEST_DIR\")"));
+    assert!(script.contains("cargo::rerun-if-env-changed=CARGO_MANIFEST_DIR"));
+}
+
 /// A delivery passes through each of these, from API Gateway's event to Returning.AI.
 const PATH_OF_A_DELIVERY: [(&str, &[&str]); 9] = [
     ("lambda_http", &["function.rs", "receive/door.rs"]),
