@@ -79,13 +79,14 @@ pub(crate) fn on_received(world: &mut World, id: ProcessId, sent: Sent, answer: 
         Sent::Bad(_) => (false, false),
     };
     count(world, id, measured, UNKNOWN_EVENT_TYPE, [u64::from(is_unknown); 2]);
-    // A read that was cut off with its invocation was not told.
-    let at_least = |most: u64, secrets_fail: bool| if secrets_fail { 0 } else { most };
-    let secrets_fail = world.troubled.contains(&System::Secrets);
+    let at_least = |most: u64, is_uncertain: bool| if is_uncertain { 0 } else { most };
     let most = u64::from(by_previous_key);
+    let secrets_fail = world.troubled.contains(&System::Secrets);
     count(world, id, measured, ACCEPTED_BY_PREVIOUS_KEY, [at_least(most, secrets_fail), most]);
+    // A read that was cut off with its attempt was not told, and whatever is slow may have taken the attempt's time.
+    let may_be_cut_off = !world.troubled.is_empty();
     let most = std::mem::take(&mut world.environments[environment].left_out);
-    count(world, id, measured, SECRET_ENTRY_LEFT_OUT, [at_least(most, secrets_fail), most]);
+    count(world, id, measured, SECRET_ENTRY_LEFT_OUT, [at_least(most, may_be_cut_off), most]);
     let waits: Vec<usize> = match (&world.processes[id as usize].recorded, answer) {
         (Some(pk), Answer::Accepted) => {
             let incarnation = world.incarnations.get(pk).copied().unwrap_or_default();
