@@ -76,8 +76,7 @@ impl UnixMillis {
     pub fn from_date_text(text: &str) -> Option<Self> {
         let text = text.trim();
         if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
-            let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            return u64::try_from(at.as_millis()).ok().map(Self).filter(|at| *at <= LATEST);
+            return Self::from_http_date(text);
         }
         let (date, rest) = text.split_at_checked(10)?;
         let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
@@ -101,6 +100,12 @@ impl UnixMillis {
         let at =
             i64::try_from(local.unix_timestamp_nanos() / 1_000_000).ok()? - i64::from(zone_minutes(zone)?) * 60_000;
         u64::try_from(at).ok().map(Self).filter(|at| is_number && *at <= LATEST)
+    }
+
+    /// A date in one of the three forms of HTTP (RFC 9110 §5.6.7).
+    pub fn from_http_date(text: &str) -> Option<Self> {
+        let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+        u64::try_from(at.as_millis()).ok().map(Self).filter(|at| *at <= LATEST)
     }
 
     /// Seconds, milliseconds, microseconds or nanoseconds since the epoch, perhaps with a fraction; only what can be written as a

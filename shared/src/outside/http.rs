@@ -9,7 +9,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 use std::{io, mem};
 
 use aws_smithy_runtime_api::client::http::{
@@ -279,10 +279,7 @@ fn read_pause(text: &str, now: UnixMillis) -> Option<Duration> {
             let seconds = if digits == text { text.parse::<f64>().ok()? } else { 0.0 };
             Some(Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_RETRY_AFTER))
         }
-        _ => {
-            let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-            Some(UnixMillis(u64::try_from(date.as_millis()).ok()?).since(now))
-        }
+        _ => Some(UnixMillis::from_http_date(text)?.since(now)),
     }
 }
 

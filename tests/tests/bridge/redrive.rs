@@ -631,6 +631,17 @@ fn left_in_the_index(bridge: &Bridge, events: usize) {
     bridge.stack.dynamodb.put_raw_all(EVENTS_TABLE, &left.collect::<Vec<_>>()).unwrap();
 }
 
+/// A run of all that is due: its counts, the events that it read, and the pages of the index. It prints them.
+async fn measured_run(bridge: &Bridge) -> (Value, usize, usize) {
+    let dynamodb = &bridge.stack.dynamodb;
+    dynamodb.reset_calls();
+    let began = Instant::now();
+    let counts = bridge.redrive(json!({})).await;
+    let (reads, pages) = (dynamodb.count("GetItem"), dynamodb.count("Query"));
+    println!("{reads} events read, {pages} pages of the index, {:.1} s: {counts}", began.elapsed().as_secs_f64());
+    (counts, reads, pages)
+}
+
 #[tokio::test]
 async fn seventy_two_thousand_events_of_a_paused_workflow_keep_nothing_from_eight_others() {
     const HELD_BACK: usize = 72_000;
@@ -640,11 +651,7 @@ async fn seventy_two_thousand_events_of_a_paused_workflow_keep_nothing_from_eigh
     for n in 0..8 {
         left(&bridge, RILLIS, &format!("good-{n}"), |_| {});
     }
-    bridge.stack.dynamodb.reset_calls();
-    let began = Instant::now();
-    let counts = bridge.redrive(json!({})).await;
-    let (reads, pages) = (bridge.stack.dynamodb.count("GetItem"), bridge.stack.dynamodb.count("Query"));
-    println!("{reads} events read, {pages} pages of the index, {:.1} s: {counts}", began.elapsed().as_secs_f64());
+    let (counts, reads, pages) = measured_run(&bridge).await;
     let found = HELD_BACK as u64 + 8;
     check_counts(&counts, &[("found", found), ("delivered", 8), ("held_back", HELD_BACK as u64)]);
     assert_eq!((reads, &counts["complete"]), (8, &json!(true)));
@@ -674,11 +681,7 @@ async fn nine_thousand_events_of_a_workflow_that_fails_are_held_back_and_the_run
     for n in 0..8 {
         left(&bridge, RILLIS, &format!("good-{n}"), |_| {});
     }
-    bridge.stack.dynamodb.reset_calls();
-    let began = Instant::now();
-    let counts = bridge.redrive(json!({})).await;
-    let (reads, pages) = (bridge.stack.dynamodb.count("GetItem"), bridge.stack.dynamodb.count("Query"));
-    println!("{reads} events read, {pages} pages of the index, {:.1} s: {counts}", began.elapsed().as_secs_f64());
+    let (counts, reads, _) = measured_run(&bridge).await;
     let retried = counts["retried"].as_u64().unwrap();
     assert!((8..=12).contains(&retried), "{counts}");
     let held_back = HELD_BACK + 12 * 8 - retried;

@@ -107,7 +107,7 @@ impl KeySource {
         let key = String::from_utf8(key).map_err(|_| {
             OperatorError::usage(format!("{} is not text", path.display()), "a signing key is one line of text")
         })?;
-        let key = key.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+        let key = without_byte_order_mark(&key).trim_end_matches(['\r', '\n']);
         for slip in slips(key) {
             note!("note: the key in {} {}", path.display(), slip.kind.says());
         }

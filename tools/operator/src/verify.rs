@@ -6,6 +6,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 use shared::clock::UnixMillis;
+use shared::outside::secrets::without_byte_order_mark;
 use shared::receive::provider::Provider;
 use shared::receive::signing_keys::KeySet;
 use shared::receive::verification::{self, Delivery, Refusal, signed_message};
@@ -118,8 +119,7 @@ pub fn parse_headers(text: &[u8]) -> HeaderMap {
 pub fn parse_keys(name: &str, file: &[u8], of: KeyOrigin) -> Result<Vec<CandidateKey>, OperatorError> {
     let text = str::from_utf8(file)
         .map_err(|_| OperatorError::usage(format!("{name} is not text"), "a signing key is one line of text"))?;
-    // The mark that some editors put at a file's beginning is none of the key's.
-    let text = text.trim_start_matches('\u{feff}');
+    let text = without_byte_order_mark(text);
     let secret = serde_json::from_str::<Value>(text).ok();
     let keys: Vec<CandidateKey> = match secret.as_ref().and_then(|secret| secret.get("keys")?.as_object()) {
         Some(keys) => keys

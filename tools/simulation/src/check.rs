@@ -35,8 +35,11 @@ const MIN_LEASE_MS: u64 = 60 * SECOND - 28 * SECOND;
 /// Pauses are noticed within 30 s, by an attempt that takes at most another 30.
 const PAUSE_NOTICED_MS: u64 = 61 * SECOND;
 
-/// What was read counts for five minutes while the table cannot be read.
-const PAUSE_REMEMBERED_MS: u64 = 331 * SECOND;
+/// How long what was read of a pause counts while it cannot be read again.
+const PAUSES_COUNT_MS: u64 = 300 * SECOND;
+
+/// The same, and an attempt that takes 30 s.
+const PAUSE_REMEMBERED_MS: u64 = PAUSES_COUNT_MS + 31 * SECOND;
 
 /// The lease, the minute of redrive, its run, and what clocks differ.
 const MAX_NEIGHBOUR_WAIT_MS: u64 = 3 * MINUTE;

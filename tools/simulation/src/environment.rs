@@ -9,7 +9,7 @@ use aws_smithy_runtime::client::auth::no_auth::NO_AUTH_SCHEME_ID;
 use aws_smithy_runtime::client::retries::RetryPartition;
 use route::routes::{Known, Routes};
 use shared::clock::Clock;
-use shared::config::{AwsConfig, DEFAULT_DUE_PARTS};
+use shared::config::{AwsConfig, DEFAULT_DUE_PARTS, DEFAULT_MAX_BODY_BYTES};
 use shared::customer::api_client::{ApiAccount, ApiClient};
 use shared::customer::table::Customers;
 use shared::deliver::attempt::Deliverer;
@@ -29,7 +29,6 @@ use shared::redrive::run::Redriver;
 use crate::outside::{DYNAMODB, SECRETS_MANAGER, end};
 use crate::routes::ROUTES;
 use crate::secrets::{API_SECRET, SIGNING_SECRET, WEBHOOKS_SECRET};
-use crate::strangers::MAX_BODY_BYTES;
 use crate::tables::{CUSTOMERS, EVENTS};
 use crate::time::clock;
 use crate::world::{Shared, lock};
@@ -54,7 +53,7 @@ pub fn receiver(world: &Shared, provider: &'static Provider) -> Receiver {
         clock: parts.clock,
         signing_keys: SigningKeys::new(parts.secrets.clone(), SIGNING_SECRET.to_owned(), parts.clock),
         deliverer: parts.deliverer(&[provider]),
-        max_body_bytes: MAX_BODY_BYTES,
+        max_body_bytes: DEFAULT_MAX_BODY_BYTES,
     }
 }
 

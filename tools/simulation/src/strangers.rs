@@ -1,6 +1,7 @@
 //! Requests that no function may believe.
 
 use fastrand::Rng;
+use shared::config::DEFAULT_MAX_BODY_BYTES;
 use shared::receive::provider::Provider;
 use shared::receive::receipt::Answer;
 
@@ -24,8 +25,6 @@ pub enum Bad {
     /// Signed by the provider, and no JSON object.
     NoObject,
 }
-
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 impl Bad {
     pub const ALL: [Self; 7] =
@@ -56,7 +55,7 @@ impl Bad {
             _ => signing_key(key_version),
         };
         let body = match self {
-            Self::Large | Self::LargeAndUnsigned => body.to_owned() + &" ".repeat(MAX_BODY_BYTES),
+            Self::Large | Self::LargeAndUnsigned => body.to_owned() + &" ".repeat(DEFAULT_MAX_BODY_BYTES),
             Self::NoObject => ["[1]", "null", "{", ""][rare.usize(..4)].to_owned(),
             _ => body.to_owned(),
         };

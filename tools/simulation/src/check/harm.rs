@@ -10,6 +10,7 @@ use shared::observe::metrics::{
 };
 use shared::receive::receipt::Answer;
 
+use super::PAUSES_COUNT_MS;
 use super::item::routes_in;
 use crate::faults::System;
 use crate::process::ProcessId;
@@ -30,9 +31,6 @@ pub(crate) enum Sent {
     },
     Bad(Bad),
 }
-
-/// How long what was read of a pause counts while it cannot be read again.
-const PAUSES_COUNT_MS: u64 = 300 * SECOND;
 
 /// From the start of an invocation until its attempt looks at the pauses: a cold start, an answer, and reading them.
 const UNTIL_ATTEMPT_MS: u64 = 7 * SECOND;
@@ -116,25 +114,21 @@ fn answered(world: &mut World, id: ProcessId, sent: Sent, answer: Answer, measur
     let took_ms = now_ms() - process.started_at;
     let refused = measured.by_label(REFUSED);
     let unavailable = measured.by_label(UNAVAILABLE);
-    let one = |code: &'static str| BTreeMap::from([(code, 1.0)]);
-    let (expected_answer, expected_code) = match sent {
-        Sent::Bad(bad) => bad.refused_as(),
-        Sent::Fact { .. } => (answer, ""),
-    };
     // A key is known a moment late at most.
     let is_rotated = world.signing_version > 1;
-    let by_an_unknown_key = (Answer::Unauthorized, "signature_mismatch");
     let (is_due, code) = match (sent, answer) {
         (Sent::Bad(bad), Answer::Unavailable) => (!bad.needs_no_key() && (secrets_fail || may_be_left_out), ""),
-        (Sent::Bad(Bad::Forged), _) if may_be_left_out => (false, expected_code),
-        (Sent::Bad(Bad::NoObject) | Sent::Fact { .. }, Answer::Unauthorized) => (is_rotated, by_an_unknown_key.1),
-        (Sent::Bad(_), _) => (answer == expected_answer, expected_code),
+        (Sent::Bad(Bad::NoObject) | Sent::Fact { .. }, Answer::Unauthorized) => (is_rotated, "signature_mismatch"),
+        (Sent::Bad(bad), _) => {
+            let (refused, code) = bad.refused_as();
+            (answer == refused && !(bad == Bad::Forged && may_be_left_out), code)
+        }
         (Sent::Fact { .. }, _) => (answer.is_acknowledgement() || answer == Answer::Unavailable, ""),
     };
     if !is_due {
         world.violate("each request has its answer", &format!("p{id}"), format!("{sent:?}: {answer:?}"));
     }
-    let expected_refused = if code.is_empty() { BTreeMap::new() } else { one(code) };
+    let expected_refused = if code.is_empty() { BTreeMap::new() } else { BTreeMap::from([(code, 1.0)]) };
     if refused != expected_refused {
         let what = format!("{sent:?}, {answer:?}: told {refused:?}, not {expected_refused:?}");
         return world.violate("every harm has its metric", &format!("p{id}"), what);
